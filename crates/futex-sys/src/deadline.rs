@@ -1,0 +1,63 @@
+//! Points in time at which a blocking wait gives up.
+
+use rustix::thread::futex::Timespec;
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+const NANOS_PER_SEC: i64 = 1_000_000_000;
+
+/// A point in time on the monotonic clock (`CLOCK_MONOTONIC`), with a resolution of one nanosecond.
+///
+/// Blocking waits take an absolute deadline, because a wait that a signal interrupts has to be started again and must
+/// not start its time again with it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline {
+    secs: i64,
+    nanos: i64,
+}
+
+impl Deadline {
+    /// The point in time that is `timeout` from now. A timeout too long for the clock means practically never.
+    #[must_use]
+    pub fn after(timeout: Duration) -> Self {
+        let now = clock_gettime(ClockId::Monotonic);
+        #[expect(clippy::useless_conversion, reason = "tv_nsec is narrower than 64 bits on some targets")]
+        let (now_secs, now_nanos) = (i64::from(now.tv_sec), i64::from(now.tv_nsec));
+
+        let nanos = now_nanos + i64::from(timeout.subsec_nanos());
+        let secs = i64::try_from(timeout.as_secs())
+            .unwrap_or(i64::MAX)
+            .saturating_add(now_secs)
+            .saturating_add(nanos / NANOS_PER_SEC);
+        Self { secs, nanos: nanos % NANOS_PER_SEC }
+    }
+
+    pub(crate) fn timespec(self) -> Timespec {
+        Timespec { tv_sec: self.secs, tv_nsec: self.nanos as _ }
+    }
+}
+
+impl std::fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Deadline({}.{:09} s)", self.secs, self.nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_carries_nanoseconds_into_seconds() {
+        let near = Deadline::after(Duration::from_nanos(999_999_999));
+        let far = Deadline::after(Duration::new(1, 999_999_999));
+        assert!(near < far);
+        assert!((0..NANOS_PER_SEC).contains(&near.nanos));
+        assert!((0..NANOS_PER_SEC).contains(&far.nanos));
+    }
+
+    #[test]
+    fn an_endless_timeout_saturates() {
+        assert_eq!(Deadline::after(Duration::MAX).secs, i64::MAX);
+    }
+}

@@ -1,0 +1,148 @@
+//! `futex(2)` and `futex_waitv(2)`: wait, wake and requeue on a 32-bit word.
+//!
+//! Every function takes the word by reference, so it can't be called on memory that is gone. Interruptions by signals
+//! (`EINTR`) are absorbed; "woken" and "the word differs" are outcomes, not errors.
+
+pub use crate::waitv::{MAX_WAITV, WaitvEntry, WaitvOutcome, waitv};
+
+use crate::Deadline;
+use crate::error::explain;
+use rustix::io::Errno;
+use rustix::thread::futex as sys;
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU32;
+
+/// The mask that matches every waiter and every wake (`FUTEX_BITSET_MATCH_ANY`).
+pub const MATCH_ANY: NonZeroU32 = NonZeroU32::MAX;
+
+/// Who can meet on a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Every process that maps the word's memory. This is what a plain `FUTEX_WAKE` uses.
+    Shared,
+    /// The threads of this process (`FUTEX_PRIVATE_FLAG`). A shared wake never reaches a private waiter, nor the other
+    /// way round.
+    Private,
+}
+
+impl Scope {
+    fn flags(self) -> sys::Flags {
+        match self {
+            Self::Shared => sys::Flags::empty(),
+            Self::Private => sys::Flags::PRIVATE,
+        }
+    }
+}
+
+/// How a wait ended.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A wake was consumed.
+    Woken,
+    /// The word did not have the expected value, so there was no wait.
+    Mismatch,
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// `futex(FUTEX_WAIT_BITSET)`: waits while the word is `expected`, until a wake whose mask shares a bit with `mask`, or
+/// until `deadline`.
+///
+/// The comparison and the queueing are one step, so no wake that follows a change of the word is missed. The kernel may
+/// report a wake that was meant for an earlier owner of the same address; callers check their condition again.
+///
+/// # Errors
+///
+/// `EFAULT` where the word's page is gone (its file was truncated), `ENOMEM`.
+pub fn wait(
+    word: &AtomicU32,
+    scope: Scope,
+    expected: u32,
+    mask: NonZeroU32,
+    deadline: Option<Deadline>,
+) -> io::Result<Outcome> {
+    let deadline = deadline.map(Deadline::timespec);
+    loop {
+        // Without the realtime flag the kernel takes the deadline on CLOCK_MONOTONIC, futex(2).
+        match sys::wait_bitset(word, scope.flags(), expected, deadline.as_ref(), mask) {
+            Ok(()) => return Ok(Outcome::Woken),
+            Err(Errno::AGAIN) => return Ok(Outcome::Mismatch),
+            Err(Errno::TIMEDOUT) => return Ok(Outcome::TimedOut),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(explain(errno, "cannot wait on a futex word")),
+        }
+    }
+}
+
+/// `futex(FUTEX_WAKE)`: wakes up to `n` waiters, the longest waiting first, and returns how many the kernel woke.
+///
+/// `wake(…, 0)` wakes nobody and makes no call, because the kernel takes a zero for a one. More than `i32::MAX` means
+/// all.
+///
+/// # Errors
+///
+/// `EFAULT` where the word's page is gone (its file was truncated).
+pub fn wake(word: &AtomicU32, scope: Scope, n: u32) -> io::Result<u32> {
+    wake_masked(word, scope, n, MATCH_ANY)
+}
+
+/// `futex(FUTEX_WAKE_BITSET)`: [`wake`] for the waiters whose mask shares a bit with `mask`.
+///
+/// # Errors
+///
+/// Those of [`wake`].
+pub fn wake_masked(word: &AtomicU32, scope: Scope, n: u32, mask: NonZeroU32) -> io::Result<u32> {
+    if n == 0 {
+        return Ok(0);
+    }
+    let woken = if mask == MATCH_ANY {
+        sys::wake(word, scope.flags(), clamp(n))
+    } else {
+        sys::wake_bitset(word, scope.flags(), clamp(n), mask)
+    };
+    woken.map(count).map_err(|errno| explain(errno, "cannot wake the waiters of a futex word"))
+}
+
+/// `futex(FUTEX_REQUEUE)`: wakes up to `n` waiters of `from` and makes up to `moved` of the others waiters of `to`, in
+/// order. Returns how many were woken or moved.
+///
+/// # Errors
+///
+/// Those of [`wake`], for either word.
+pub fn requeue(from: &AtomicU32, to: &AtomicU32, scope: Scope, n: u32, moved: u32) -> io::Result<u32> {
+    sys::requeue(from, scope.flags(), clamp(n), clamp(moved), to)
+        .map(count)
+        .map_err(|errno| explain(errno, "cannot requeue the waiters of a futex word"))
+}
+
+/// `futex(FUTEX_CMP_REQUEUE)`: [`requeue`] where `from` is `expected`; `None` where it is not.
+///
+/// # Errors
+///
+/// Those of [`wake`], for either word.
+pub fn requeue_if(
+    from: &AtomicU32,
+    expected: u32,
+    to: &AtomicU32,
+    scope: Scope,
+    n: u32,
+    moved: u32,
+) -> io::Result<Option<u32>> {
+    match sys::cmp_requeue(from, scope.flags(), clamp(n), clamp(moved), to, expected) {
+        Ok(woken) => Ok(Some(count(woken))),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(errno) => Err(explain(errno, "cannot requeue the waiters of a futex word")),
+    }
+}
+
+/// The kernel takes counts as `int`s.
+fn clamp(n: u32) -> u32 {
+    n.min(i32::MAX as u32)
+}
+
+/// The kernel returns counts as `int`s.
+fn count(woken: usize) -> u32 {
+    u32::try_from(woken).unwrap_or(u32::MAX)
+}

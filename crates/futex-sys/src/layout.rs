@@ -1,0 +1,29 @@
+//! Facts about types that other code relies on, checked by the compiler.
+
+use crate::futex::{Outcome, WaitvEntry};
+use crate::{Deadline, EventFd, Origin, SharedMemory, Word};
+use static_assertions::{assert_eq_align, assert_eq_size, assert_impl_all, const_assert_eq};
+use std::fmt::Debug;
+use std::sync::atomic::AtomicU32;
+
+// The futex word, futex(2): four bytes, aligned to four.
+assert_eq_size!(AtomicU32, u32);
+const_assert_eq!(align_of::<AtomicU32>(), 4);
+
+// `struct futex_waitv` of <linux/futex.h>: u64, u64, u32, u32.
+assert_eq_size!(WaitvEntry<'static>, rustix::thread::futex::Wait, [u64; 3]);
+assert_eq_align!(WaitvEntry<'static>, rustix::thread::futex::Wait);
+
+// A wait stores a handle, so it stays three pointers wide, with the null address as its niche.
+assert_eq_size!(Word, Option<Word>, [usize; 3]);
+
+// What users move between threads.
+assert_impl_all!(Word: Clone, Send, Sync, Unpin, Debug, std::ops::Deref<Target = AtomicU32>);
+assert_impl_all!(SharedMemory: Clone, Send, Sync, Unpin, Debug, std::os::fd::AsFd);
+assert_impl_all!(WaitvEntry<'static>: Copy, Send, Sync, Debug);
+assert_impl_all!(EventFd: Send, Sync, Debug, std::os::fd::AsFd);
+assert_impl_all!(Origin: Copy, Send, Sync);
+assert_impl_all!(Deadline: Copy, Ord, Send, Sync);
+assert_impl_all!(Outcome: Copy, Eq, Send, Sync);
+#[cfg(feature = "uring")]
+assert_impl_all!(crate::uring::FutexRing: Send, Debug);

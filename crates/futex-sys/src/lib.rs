@@ -1,0 +1,83 @@
+//! Safe wrappers over what Linux offers for waiting on a word of shared memory.
+//!
+//! This is the lowest layer of the async futex workspace and knows nothing about async. It is useful alone for a
+//! program that wants to wait and wake without a runtime, for instance the small peer of a program that uses
+//! `futex-tokio`.
+//!
+//! | Module or type | What it wraps |
+//! |---|---|
+//! | [`Word`] | a handle to a futex word that keeps the word's memory alive, with a blocking `wait` and a `wake` |
+//! | [`SharedMemory`] | memory that several processes map: a memfd, a POSIX name, a file, or a passed descriptor |
+//! | [`futex`] | `futex(2)` and `futex_waitv(2)` |
+//! | [`EventFd`] | `eventfd(2)` |
+//! | [`uring`] | the futex operations of io_uring (feature `uring`) |
+//! | [`Origin`] | tells whether this process is the one that made an object, or a `fork` of it |
+//!
+//! # The contract of a futex
+//!
+//! *Change the word, then wake.* A waiter compares the word with the value that it expects and goes to sleep in one
+//! step, so a waker that changes the word first and wakes second can't be missed.
+//!
+//! # Examples
+//!
+//! Two threads here stand for two processes; with [`SharedMemory::open_or_create`] they may well be.
+//!
+//! ```
+//! use futex_sys::SharedMemory;
+//! use std::sync::atomic::Ordering;
+//!
+//! let memory = SharedMemory::anonymous(4096)?;
+//! let word = memory.word(0)?;
+//!
+//! let peer = std::thread::spawn({
+//!     let word = word.clone();
+//!     move || {
+//!         while word.load(Ordering::Acquire) == 0 {
+//!             word.wait(0, None).unwrap();
+//!         }
+//!         word.load(Ordering::Acquire)
+//!     }
+//! });
+//!
+//! word.store(7, Ordering::Release); // change the word,
+//! word.wake(1); //                     then wake
+//! assert_eq!(peer.join().unwrap(), 7);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Unsafe code
+//!
+//! `unsafe_code` is denied in this crate and allowed in these files only: `word.rs` (a pointer and the owner of what it
+//! points to), `mapping.rs` (`mmap`), `waitv.rs` (a slice of a transparent wrapper), `uring.rs` (submission entries),
+//! `origin.rs` (`mmap` and `madvise`).
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("futex-sys supports Linux only: it wraps Linux's futexes, eventfds and io_uring");
+
+#[cfg(target_os = "linux")]
+mod deadline;
+#[cfg(target_os = "linux")]
+mod error;
+#[cfg(target_os = "linux")]
+mod eventfd;
+#[cfg(target_os = "linux")]
+pub mod futex;
+#[cfg(target_os = "linux")]
+mod layout;
+#[cfg(target_os = "linux")]
+mod mapping;
+#[cfg(target_os = "linux")]
+mod origin;
+#[cfg(target_os = "linux")]
+mod shared_memory;
+#[cfg(all(target_os = "linux", feature = "uring"))]
+pub mod uring;
+#[cfg(target_os = "linux")]
+mod waitv;
+#[cfg(target_os = "linux")]
+mod word;
+
+#[cfg(target_os = "linux")]
+pub use self::{
+    deadline::Deadline, error::explain, eventfd::EventFd, origin::Origin, shared_memory::SharedMemory, word::Word,
+};

@@ -1,0 +1,93 @@
+//! `futex_waitv(2)`: one thread waits on up to 128 words.
+#![expect(unsafe_code, reason = "a slice of a transparent wrapper is handed over as a slice of what it wraps")]
+
+use crate::Deadline;
+use crate::error::{explain, refuse};
+use crate::futex::Scope;
+use rustix::io::Errno;
+use rustix::thread::futex as sys;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::atomic::AtomicU32;
+
+/// How many words one [`waitv`] takes (`FUTEX_WAITV_MAX`).
+pub const MAX_WAITV: usize = 128;
+
+/// One word of a [`waitv`], with the value that it is expected to have.
+///
+/// The lifetime is that of the word, so an entry can't outlive what it points to.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub struct WaitvEntry<'word> {
+    entry: sys::Wait,
+    word: PhantomData<&'word AtomicU32>,
+}
+
+impl<'word> WaitvEntry<'word> {
+    /// Waits while `word` is `expected`.
+    #[must_use]
+    pub fn new(word: &'word AtomicU32, scope: Scope, expected: u32) -> Self {
+        let mut entry = sys::Wait::new();
+        entry.val = u64::from(expected);
+        entry.uaddr = word.as_ptr().cast::<std::ffi::c_void>().into();
+        entry.flags = match scope {
+            Scope::Shared => sys::WaitFlags::SIZE_U32,
+            Scope::Private => sys::WaitFlags::SIZE_U32 | sys::WaitFlags::PRIVATE,
+        };
+        Self { entry, word: PhantomData }
+    }
+}
+
+impl std::fmt::Debug for WaitvEntry<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WaitvEntry").field("word", &self.entry.uaddr).field("expected", &self.entry.val).finish()
+    }
+}
+
+// SAFETY: An entry is a shared reference to an atomic and a number. The pointer in it is why the traits are not derived;
+// `AtomicU32` is `Sync`, so a reference to it may be sent to and shared with other threads for `'word`.
+unsafe impl Send for WaitvEntry<'_> {}
+// SAFETY: As above.
+unsafe impl Sync for WaitvEntry<'_> {}
+
+/// How a [`waitv`] ended.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WaitvOutcome {
+    /// The entry with this index was woken.
+    ///
+    /// It is the *highest* index that was woken: entries in front of it may have consumed wakes too, and nothing tells
+    /// which (read in the kernel's `futex_unqueue_multiple`). Entries behind it have not.
+    Woken(usize),
+    /// A word did not have the expected value, so there was no wait. No wake was consumed.
+    Mismatch,
+    /// The deadline passed. No wake was consumed.
+    TimedOut,
+}
+
+/// `futex_waitv(2)`: waits while every word has the value expected of it, until one is woken or `deadline` passes.
+///
+/// A wake reaches an entry whatever the waker's mask: this call has no masks.
+///
+/// # Errors
+///
+/// `InvalidInput` for no entry or more than [`MAX_WAITV`]. `ENOSYS` before Linux 5.16, and `EPERM` or `ENOSYS` where
+/// seccomp forbids the call. `EFAULT` where a word's page is gone.
+pub fn waitv(entries: &[WaitvEntry<'_>], deadline: Option<Deadline>) -> io::Result<WaitvOutcome> {
+    if entries.is_empty() || entries.len() > MAX_WAITV {
+        return Err(refuse(format!("futex_waitv takes 1 to {MAX_WAITV} words, not {}: wait in groups", entries.len())));
+    }
+    // SAFETY: `WaitvEntry` is a transparent wrapper of `sys::Wait` (its other field has no size), so the two slices have
+    // the same layout and length. The borrow is that of `entries`, and ends with it.
+    let waits = unsafe { std::slice::from_raw_parts(entries.as_ptr().cast::<sys::Wait>(), entries.len()) };
+    let deadline = deadline.map(Deadline::timespec);
+    loop {
+        match sys::waitv(waits, sys::WaitvFlags::empty(), deadline.as_ref(), sys::ClockId::Monotonic) {
+            Ok(index) => return Ok(WaitvOutcome::Woken(index)),
+            Err(Errno::AGAIN) => return Ok(WaitvOutcome::Mismatch),
+            Err(Errno::TIMEDOUT) => return Ok(WaitvOutcome::TimedOut),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(explain(errno, format!("cannot wait on {} futex words", entries.len()))),
+        }
+    }
+}

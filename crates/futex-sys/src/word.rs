@@ -1,0 +1,207 @@
+//! A handle to a futex word.
+#![expect(unsafe_code, reason = "a handle is a pointer and the owner that keeps it valid")]
+
+use crate::futex::{self, MATCH_ANY, Outcome, Scope};
+use crate::{Deadline, SharedMemory, explain};
+use std::fmt;
+use std::io;
+use std::num::NonZeroU32;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A cheap handle to a futex word that keeps the word's memory alive.
+///
+/// It dereferences to the [`AtomicU32`], and clones by counting. Make one of static memory, of an
+/// [`Arc<AtomicU32>`](std::sync::Arc), or with [`SharedMemory::word`](crate::SharedMemory::word).
+///
+/// Its [`wait`](Word::wait) and [`wake`](Word::wake) are for peers without a runtime: they block the thread, and meet
+/// every other waiter and waker of the word, asynchronous ones too.
+///
+/// # Examples
+///
+/// ```
+/// use futex_sys::Word;
+/// use futex_sys::futex::Outcome;
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use std::{sync::Arc, time::Duration};
+///
+/// let word = Word::from(Arc::new(AtomicU32::new(3)));
+/// assert_eq!(word.wait(4, None)?, Outcome::Mismatch);
+/// assert_eq!(word.wait(3, Some(Duration::from_millis(1)))?, Outcome::TimedOut);
+/// word.store(4, Ordering::Release);
+/// assert_eq!(word.wake(1), 0); // nobody waits
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Word {
+    ptr: NonNull<AtomicU32>,
+    /// Keeps `ptr` valid; `None` where the memory is never freed.
+    _owner: Option<Arc<dyn Send + Sync>>,
+}
+
+// SAFETY: A `Word` is a shared reference to an atomic (which is `Sync`) and an owner that is `Send + Sync`.
+unsafe impl Send for Word {}
+// SAFETY: As above.
+unsafe impl Sync for Word {}
+
+impl Word {
+    /// A handle to a word whose memory is somebody else's business.
+    ///
+    /// # Safety
+    ///
+    /// From this call until the last clone of the handle is dropped, and the last wait that was made with one has ended,
+    /// `ptr` points to four mapped, readable and writable bytes, aligned to four bytes, that every Rust program accesses
+    /// by atomic operations of 32 bits only.
+    #[must_use]
+    pub unsafe fn from_ptr(ptr: *mut u32) -> Self {
+        debug_assert!(!ptr.is_null() && ptr.cast::<AtomicU32>().is_aligned(), "{ptr:p} is not a futex word's address");
+        // SAFETY: The caller promises a valid pointer, and one that is valid is not null.
+        Self { ptr: unsafe { NonNull::new_unchecked(ptr.cast()) }, _owner: None }
+    }
+
+    /// A handle to a word of memory that `owner` keeps mapped.
+    ///
+    /// # Safety
+    ///
+    /// As for [`from_ptr`](Word::from_ptr), for as long as its owner lives.
+    #[must_use]
+    pub unsafe fn from_ptr_with_owner(ptr: *mut u32, owner: Arc<dyn Send + Sync>) -> Self {
+        // SAFETY: The caller's promise; its owner lives as long as the handle and its clones.
+        let word = unsafe { Self::from_ptr(ptr) };
+        Self { _owner: Some(owner), ..word }
+    }
+
+    /// A handle to a word of `memory`, which `word` borrows.
+    pub(crate) fn in_memory(word: &AtomicU32, memory: &SharedMemory) -> Self {
+        Self { ptr: NonNull::from(word), _owner: Some(memory.owner()) }
+    }
+
+    /// Blocks the thread while the word is `expected`, until a wake or until `timeout` has passed.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` where the word's page is gone (its file was truncated), `ENOMEM`.
+    pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> io::Result<Outcome> {
+        if self.load(Ordering::Acquire) != expected {
+            return Ok(Outcome::Mismatch);
+        }
+        futex::wait(self, Scope::Shared, expected, MATCH_ANY, timeout.map(Deadline::after))
+            .map_err(|error| explain(error, format!("waiting while {self:?} is {expected} failed")))
+    }
+
+    /// Wakes up to `n` waiters, in whatever process and of whatever kind, the longest waiting first. Returns how many the
+    /// kernel woke.
+    ///
+    /// Zero wakes nobody, and `u32::MAX` wakes all. Where the word's page is gone nobody can be woken, and the count is
+    /// zero.
+    pub fn wake(&self, n: u32) -> u32 {
+        self.wake_masked(n, MATCH_ANY)
+    }
+
+    /// [`wake`](Word::wake) for the waiters whose mask shares a bit with `mask`.
+    pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
+        futex::wake_masked(self, Scope::Shared, n, mask).unwrap_or(0)
+    }
+
+    /// Whether both handles are to the same address of this process.
+    #[must_use]
+    pub fn same_address(&self, other: &Self) -> bool {
+        self.ptr == other.ptr
+    }
+}
+
+impl Deref for Word {
+    type Target = AtomicU32;
+
+    fn deref(&self) -> &AtomicU32 {
+        // SAFETY: `ptr` is valid while its owner lives, or for ever where there is none: each constructor saw to it, and
+        // its owner lives as long as `self`.
+        unsafe { self.ptr.as_ref() }
+    }
+}
+
+impl AsRef<AtomicU32> for Word {
+    fn as_ref(&self) -> &AtomicU32 {
+        self
+    }
+}
+
+impl From<&'static AtomicU32> for Word {
+    fn from(word: &'static AtomicU32) -> Self {
+        Self { ptr: NonNull::from(word), _owner: None }
+    }
+}
+
+/// For a leaked allocation: `Word::from(Box::leak(Box::new(AtomicU32::new(0))))`.
+impl From<&'static mut AtomicU32> for Word {
+    fn from(word: &'static mut AtomicU32) -> Self {
+        Self::from(&*word)
+    }
+}
+
+impl From<Arc<AtomicU32>> for Word {
+    fn from(word: Arc<AtomicU32>) -> Self {
+        Self { ptr: NonNull::from(&*word), _owner: Some(word) }
+    }
+}
+
+impl From<&Word> for Word {
+    fn from(word: &Word) -> Self {
+        word.clone()
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Word({:p})", self.ptr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_keeps_its_arc_alive() {
+        let arc = Arc::new(AtomicU32::new(5));
+        let word = Word::from(arc.clone());
+        let clone = word.clone();
+        assert_eq!(Arc::strong_count(&arc), 3);
+        drop((arc, word));
+        assert_eq!(clone.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn a_word_of_raw_memory_keeps_its_owner() {
+        let owner = Arc::new([7_u32, 8]);
+        let witness = Arc::downgrade(&owner);
+        // SAFETY: The array lives as long as its `Arc`, and nothing else accesses it.
+        let word = unsafe { Word::from_ptr_with_owner((&raw const owner[1]).cast_mut(), owner) };
+        assert_eq!(word.load(Ordering::Relaxed), 8);
+        drop(word);
+        assert_eq!(witness.strong_count(), 0);
+    }
+
+    #[test]
+    fn wake_counts_are_taken_as_they_are_meant() {
+        static WORD: AtomicU32 = AtomicU32::new(0);
+        let word = Word::from(&WORD);
+        assert_eq!((word.wake(0), word.wake(1), word.wake(u32::MAX)), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_blocked_thread_is_woken_and_counted() {
+        let word = Word::from(&*Box::leak(Box::new(AtomicU32::new(0))));
+        let waiter = std::thread::spawn({
+            let word = word.clone();
+            move || word.wait(0, None).unwrap()
+        });
+        while word.wake(1) == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(waiter.join().unwrap(), Outcome::Woken);
+    }
+}
