@@ -1,1 +1,73 @@
+//! Wait asynchronously on futex words that processes share, on any executor.
+//!
+//! This is the middle layer of the async futex workspace: the waiter state machine and its backends, without an opinion
+//! on executors. With Tokio, use `futex-tokio`, which drives it. With another executor, drive a [`Reactor`] with any
+//! poller: its descriptor is readable when completions wait, and [`Reactor::turn`] takes them. The example
+//! `other_executor` does it with `async-io`.
+//!
+//! # What is where
+//!
+//! | | |
+//! |---|---|
+//! | `state.rs` | the states of a waiter and their transitions: pure, no kernel, no lock |
+//! | `shard.rs` | a kernel queue and its waiters behind one lock |
+//! | `engine.rs` | all shards of a reactor |
+//! | `waiter.rs` | what a future holds |
+//! | `effects.rs` | what has to happen once a lock is released |
+//! | `backend.rs` | what all that needs of a kernel; `backends/` has the three that are real |
+//! | `model.rs`, `tests/` | a kernel for the models, and the models |
+//!
+//! # What the models prove
+//!
+//! 1. A wake that the kernel counted is seen by the owner of the wait, or handed on.
+//! 2. Each armed wait ends by exactly one completion, and its slot is used again only after it.
+//! 3. The waker that is called is that of the latest poll, and none is called, cloned or dropped under a lock.
+//! 4. A completion that arrives between arming and the first `Pending` is not missed.
+//! 5. A wait that the kernel ends by itself is armed again.
+//! 6. Closing ends every wait and reaps every completion.
 
+#![forbid(unsafe_code)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("futex-core supports Linux only: its backends are io_uring, futex_waitv and futex");
+
+#[cfg(target_os = "linux")]
+mod backend;
+#[cfg(all(target_os = "linux", not(loom)))]
+mod backends;
+#[cfg(all(target_os = "linux", not(loom)))]
+mod builder;
+#[cfg(target_os = "linux")]
+mod effects;
+#[cfg(target_os = "linux")]
+mod engine;
+#[cfg(target_os = "linux")]
+mod kind;
+#[cfg(all(target_os = "linux", test))]
+mod model;
+#[cfg(all(target_os = "linux", not(loom)))]
+mod reactor;
+#[cfg(target_os = "linux")]
+mod shard;
+#[cfg(target_os = "linux")]
+mod state;
+#[cfg(target_os = "linux")]
+mod stats;
+#[cfg(target_os = "linux")]
+mod sync;
+#[cfg(all(target_os = "linux", test))]
+mod tests;
+#[cfg(target_os = "linux")]
+mod trace;
+#[cfg(target_os = "linux")]
+mod waiter;
+
+#[cfg(all(target_os = "linux", not(loom)))]
+pub use self::{
+    builder::Builder,
+    reactor::{Reactor, Wait, Waiter},
+};
+#[cfg(target_os = "linux")]
+pub use self::{kind::BackendKind, stats::Stats, waiter::Outcome};
+#[cfg(target_os = "linux")]
+pub use futex_sys::{SharedMemory, Word};

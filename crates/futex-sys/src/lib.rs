@@ -69,6 +69,8 @@ mod mapping;
 #[cfg(target_os = "linux")]
 mod origin;
 #[cfg(target_os = "linux")]
+mod posix_name;
+#[cfg(target_os = "linux")]
 mod shared_memory;
 #[cfg(all(target_os = "linux", feature = "uring"))]
 pub mod uring;

@@ -3,7 +3,8 @@
 use crate::Word;
 use crate::error::{explain, refuse};
 use crate::mapping::Mapping;
-use rustix::fs::{AtFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags};
+use crate::posix_name::PosixName;
+use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
@@ -11,9 +12,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-
-/// Where POSIX names live on Linux (`shm_open(3)`).
-const NAMES: &str = "/dev/shm";
 
 /// Memory that several processes map, to put futex words in.
 ///
@@ -69,27 +67,26 @@ impl SharedMemory {
     /// `InvalidInput` for no bytes, or more than the address space has. Else where descriptors or memory ran out.
     pub fn anonymous(len: usize) -> io::Result<Self> {
         check_len(len)?;
-        let fd = rustix::fs::memfd_create("futex-words", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
-            .map_err(|errno| explain(errno, "cannot create a memfd for shared memory"))?;
-        set_len(fd.as_fd(), len)?;
-        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+        let memory = Self::make(memfd()?, len, &"a new memfd")?;
+        rustix::fs::fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(|errno| explain(errno, "cannot seal a memfd against changes of its length"))?;
-        Self::map(fd, "the new memfd")
+        Ok(memory)
     }
 
     /// New memory of `len` bytes, all zero, under a POSIX name, for this user alone (mode 0600).
     ///
     /// A name is at most 255 bytes without a slash; one leading slash is left out, as `shm_open(3)` does. The object gets
-    /// its name once it has its length, so no other process sees it half made.
+    /// its name once it has its length, so no other process sees it half made. It takes its memory page by page as they are
+    /// touched: where `/dev/shm` is full by then (containers often have 64 MiB), that access raises `SIGBUS`.
     ///
     /// # Errors
     ///
     /// `AlreadyExists` where the name is taken. `InvalidInput` for no bytes, too many, or an unusable name.
     pub fn create(name: &str, len: usize) -> io::Result<Self> {
-        let entry = check_name(name)?;
+        let name = PosixName::new(name)?;
         check_len(len)?;
-        let created = publish(entry, len);
-        created?.map_or_else(|| Err(taken(name)), |fd| Self::map(fd, &in_quotes(name)))
+        let taken = || explain(Errno::EXIST, format!("{name} is there already: open it, or unlink it first"));
+        name.publish(|file| Self::make(file, len, &name))?.ok_or_else(taken)
     }
 
     /// The memory under a POSIX name, all of it, whatever its length.
@@ -99,7 +96,8 @@ impl SharedMemory {
     /// `NotFound` where there is none, `PermissionDenied` where it is another user's, `InvalidInput` for an unusable name
     /// or an empty object.
     pub fn open(name: &str) -> io::Result<Self> {
-        Self::map(open_name(name)?, &in_quotes(name))
+        let name = PosixName::new(name)?;
+        Self::map(name.open()?, &name)
     }
 
     /// The memory under a POSIX name, made of `len` zero bytes where there is none.
@@ -111,26 +109,17 @@ impl SharedMemory {
     /// `InvalidInput` where an object is there and has another length, and those of [`open`](Self::open) and
     /// [`create`](Self::create).
     pub fn open_or_create(name: &str, len: usize) -> io::Result<Self> {
-        let entry = check_name(name)?;
+        let name = PosixName::new(name)?;
         check_len(len)?;
         loop {
             // Each turn fails only because another process removed or created the name in between, so it has got on.
-            match open_name(name) {
-                Ok(fd) => {
-                    let memory = Self::map(fd, &in_quotes(name))?;
-                    if memory.len() == len {
-                        return Ok(memory);
-                    }
-                    return Err(refuse(format!(
-                        "shared memory {name:?} exists with {} bytes, not {len}: open it as it is, or unlink it first",
-                        memory.len()
-                    )));
-                }
+            match name.open() {
+                Ok(file) => return Self::map(file, &name)?.of_len(len, &name),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
-            if let Some(fd) = publish(entry, len)? {
-                return Self::map(fd, &in_quotes(name));
+            if let Some(memory) = name.publish(|file| Self::make(file, len, &name))? {
+                return Ok(memory);
             }
         }
     }
@@ -141,9 +130,7 @@ impl SharedMemory {
     ///
     /// `NotFound` where there is none, `PermissionDenied`, `InvalidInput` for an unusable name.
     pub fn unlink(name: &str) -> io::Result<()> {
-        let entry = check_name(name)?;
-        rustix::fs::unlink(format!("{NAMES}/{entry}"))
-            .map_err(|errno| explain(errno, format!("cannot unlink shared memory {name:?}")))
+        PosixName::new(name)?.unlink()
     }
 
     /// The memory behind a descriptor, for instance one that was inherited or received over a Unix socket.
@@ -153,7 +140,7 @@ impl SharedMemory {
     /// `InvalidInput` for an empty object, and for anything but a memfd or a regular file. `PermissionDenied` where the
     /// descriptor was not opened for reading and writing.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        Self::map(fd, "the descriptor")
+        Self::map(fd, &"the descriptor")
     }
 
     /// The memory of an existing file, all of it. A file on a memory file system (`tmpfs`) costs no disk writes.
@@ -167,7 +154,7 @@ impl SharedMemory {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         let fd = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|errno| explain(errno, format!("cannot open {} as shared memory", path.display())))?;
-        Self::map(fd, &path.display().to_string())
+        Self::map(fd, &path.display())
     }
 
     /// How many bytes there are. Never zero.
@@ -188,13 +175,9 @@ impl SharedMemory {
                 "offset {offset} is not a multiple of 4: a futex word is aligned to four bytes"
             )));
         }
-        match self.as_words().get(offset / 4) {
-            Some(word) => Ok(Word::in_memory(word, self)),
-            None => Err(refuse(format!(
-                "a word at offset {offset} ends behind the shared memory, which has {} bytes",
-                self.len()
-            ))),
-        }
+        Word::in_memory(self, offset / 4).ok_or_else(|| {
+            refuse(format!("a word at offset {offset} ends beyond the shared memory, which has {} bytes", self.len()))
+        })
     }
 
     /// The whole memory as words; up to three bytes at the end are left out.
@@ -220,8 +203,15 @@ impl SharedMemory {
         rustix::fs::fcntl_get_seals(&self.object.fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
     }
 
+    /// Gives an empty file its length and maps it; `what` is its name in messages.
+    fn make(fd: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<Self> {
+        rustix::fs::ftruncate(&fd, len as u64)
+            .map_err(|errno| explain(errno, format!("cannot make {what} {len} bytes long")))?;
+        Self::map(fd, what)
+    }
+
     /// Maps all of `fd`; `what` is its name in messages.
-    fn map(fd: OwnedFd, what: &str) -> io::Result<Self> {
+    fn map(fd: OwnedFd, what: &dyn fmt::Display) -> io::Result<Self> {
         let stat = rustix::fs::fstat(&fd).map_err(|errno| explain(errno, format!("cannot look at {what}")))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(refuse(format!("{what} can't be shared memory: it is neither a memfd nor a regular file")));
@@ -245,6 +235,13 @@ impl SharedMemory {
             explain(errno, format!("cannot map {len} bytes of {what}{hint}"))
         })?;
         Ok(Self { object: Arc::new(Object { mapping, fd, len }) })
+    }
+
+    fn of_len(self, len: usize, name: &PosixName<'_>) -> io::Result<Self> {
+        if self.len() == len {
+            return Ok(self);
+        }
+        Err(refuse(format!("{name} exists with {} bytes, not {len}: open it as it is, or unlink it first", self.len())))
     }
 
     /// What a [`Word`] keeps alive.
@@ -279,64 +276,14 @@ fn check_len(len: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The directory entry of a POSIX name.
-fn check_name(name: &str) -> io::Result<&str> {
-    let entry = name.strip_prefix('/').unwrap_or(name);
-    if entry.is_empty() || entry.len() > 255 || entry == "." || entry == ".." || entry.contains(['/', '\0']) {
-        return Err(refuse(format!(
-            "{name:?} can't name shared memory: use 1 to 255 bytes without a slash (but a leading one) or a NUL, and not . or .."
-        )));
-    }
-    Ok(entry)
-}
-
-fn open_name(name: &str) -> io::Result<OwnedFd> {
-    let entry = check_name(name)?;
-    // What `shm_open(3)` sets, and non-blocking as in `open_path`.
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    rustix::fs::open(format!("{NAMES}/{entry}"), flags, Mode::empty())
-        .map_err(|errno| explain(errno, format!("cannot open shared memory {name:?}")))
-}
-
-fn set_len(fd: BorrowedFd<'_>, len: usize) -> io::Result<()> {
-    rustix::fs::ftruncate(fd, len as u64)
-        .map_err(|errno| explain(errno, format!("cannot make shared memory {len} bytes long")))
-}
-
-/// Makes an object of `len` bytes and gives it its name, in this order; `None` where the name is taken.
-///
-/// The file has no name while it is made (`O_TMPFILE`), so a process that is killed here leaves nothing behind.
-fn publish(entry: &str, len: usize) -> io::Result<Option<OwnedFd>> {
-    let mode = Mode::RUSR | Mode::WUSR;
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE;
-    let fd = rustix::fs::open(NAMES, flags, mode)
-        .map_err(|errno| explain(errno, format!("cannot make shared memory in {NAMES}")))?;
-    set_len(fd.as_fd(), len)?;
-    name_file(fd.as_fd(), entry).map(|named| named.then_some(fd))
-}
-
-/// Gives a nameless file its name; `false` where the name is taken.
-fn name_file(fd: BorrowedFd<'_>, entry: &str) -> io::Result<bool> {
-    use std::os::fd::AsRawFd as _;
-    // The way that open(2) shows for an O_TMPFILE without privileges.
-    let nameless = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    match rustix::fs::linkat(
-        rustix::fs::CWD,
-        nameless,
-        rustix::fs::CWD,
-        format!("{NAMES}/{entry}"),
-        AtFlags::SYMLINK_FOLLOW,
-    ) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        Err(errno) => Err(explain(errno, format!("cannot name shared memory {entry:?} (this needs /proc)"))),
-    }
-}
-
-fn taken(name: &str) -> io::Error {
-    explain(Errno::EXIST, format!("shared memory {name:?} is there already: open it, or unlink it first"))
-}
-
-fn in_quotes(name: &str) -> String {
-    format!("shared memory {name:?}")
+/// A new empty memfd that takes seals and is not executable.
+fn memfd() -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Systems with vm.memfd_noexec=2 insist on NOEXEC_SEAL, and Linux before 6.3 does not know it.
+    rustix::fs::memfd_create("futex-words", flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|errno| match errno {
+            Errno::INVAL => rustix::fs::memfd_create("futex-words", flags),
+            _ => Err(errno),
+        })
+        .map_err(|errno| explain(errno, "cannot create a memfd for shared memory"))
 }

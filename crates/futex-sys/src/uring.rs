@@ -86,7 +86,7 @@ pub struct FutexRing {
     /// The waits that have no completion yet, by identifier.
     waits: Vec<Option<Armed>>,
     pending: usize,
-    /// Completions were lost; nothing is armed any more.
+    /// Completions were lost, so all waits were cancelled. Nothing is armed any more.
     lost: bool,
     origin: Origin,
 }
@@ -102,34 +102,33 @@ impl FutexRing {
     /// # Errors
     ///
     /// `EPERM` where seccomp or `kernel.io_uring_disabled` forbids io_uring, `ENOSYS` where there is none, `ENOMEM` where
-    /// `RLIMIT_MEMLOCK` is used up, `EMFILE`, and `Unsupported` before Linux 6.7.
+    /// `RLIMIT_MEMLOCK` is used up, `EMFILE`, and kind `Unsupported` before Linux 6.7.
     pub fn new() -> io::Result<Self> {
         // Default flags but for these: with DEFER_TASKRUN the ring is never readable for a poller in another thread, with
         // COOP_TASKRUN a completion waits for the next tick of a computing thread, with SINGLE_ISSUER only one thread
         // may arm. (All measured on 6.18.)
-        let ring = IoUring::builder()
-            .setup_submit_all()
-            .setup_cqsize(CQ_ENTRIES)
-            .build(SQ_ENTRIES)
-            .map_err(|error| explain(error, "cannot open an io_uring"))?;
+        let ring =
+            IoUring::builder().setup_submit_all().setup_cqsize(CQ_ENTRIES).build(SQ_ENTRIES).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::InvalidInput => no_futexes(), // SUBMIT_ALL is of Linux 5.18
+                    _ => explain(error, "cannot open an io_uring"),
+                }
+            })?;
 
         let mut probe = Probe::new();
         ring.submitter().register_probe(&mut probe).map_err(|error| explain(error, "cannot probe io_uring"))?;
         let supported = probe.is_supported(opcode::FutexWait::CODE) && probe.is_supported(opcode::AsyncCancel::CODE);
         if !supported || !ring.params().is_feature_nodrop() {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "this kernel's io_uring has no futex operations (Linux 6.7 and later have them)",
-            ));
+            return Err(no_futexes());
         }
         Ok(Self { ring, waits: Vec::new(), pending: 0, lost: false, origin: Origin::here() })
     }
 
-    /// Has `eventfd` signalled for every completion. Several rings may share one.
+    /// Has `eventfd` signalled for every completion from now on. Several rings may share one.
     ///
     /// # Errors
     ///
-    /// `EBUSY` where the ring has one already.
+    /// `EBUSY` where the ring has one already, `EINVAL` where the descriptor is not an eventfd.
     pub fn register_eventfd(&self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
         self.check_origin()?;
         self.ring
@@ -212,12 +211,15 @@ impl FutexRing {
 
     /// Blocks until a completion waits, if any is due.
     ///
+    /// Where waits were cancelled it may return early, with nothing for [`next_completion`](FutexRing::next_completion)
+    /// yet: the kernel's answer to a cancel that came too late ends it as well.
+    ///
     /// # Errors
     ///
     /// Those of [`submit`](FutexRing::submit).
     pub fn wait(&mut self) -> io::Result<()> {
         self.check_origin()?;
-        while self.pending > 0 && !self.lost && self.ring.completion().is_empty() {
+        while self.pending > 0 && !self.has_lost() && self.ring.completion().is_empty() {
             if let Err(error) = self.ring.submit_and_wait(1) {
                 self.absorb(error)?;
             }
@@ -233,23 +235,23 @@ impl FutexRing {
         }
         loop {
             let Some(entry) = self.ring.completion().next() else {
-                // An overflow that is not counted is kept by the kernel until an enter asks for it. One that is counted
-                // is lost: the kernel had no memory to keep it.
-                if self.ring.completion().overflow() > 0 {
-                    self.lost = true;
+                // The kernel keeps what overflows until an enter asks for it.
+                if self.ring.submission().cq_overflow() && self.submit().is_ok() {
+                    continue;
+                }
+                if !self.has_lost() {
+                    return None;
                 }
                 if self.lost {
                     return self.next_lost();
                 }
-                if self.ring.submission().cq_overflow() && self.submit().is_ok() {
-                    continue;
-                }
-                return None;
+                self.give_up();
+                continue;
             };
             // The result of a cancel request: the wait's own completion tells the same.
             let Ok(id) = u32::try_from(entry.user_data()) else { continue };
             let Some(armed) = self.waits.get_mut(id as usize).and_then(Option::take) else {
-                debug_assert!(false, "a completion for the wait {id}, which is not pending");
+                debug_assert!(self.lost, "a completion for the wait {id}, which is not pending");
                 continue;
             };
             self.pending -= 1;
@@ -261,6 +263,12 @@ impl FutexRing {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.pending
+    }
+
+    /// Whether the kernel lost completions, so that the ring takes no more waits.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Whether something is queued that the kernel has not been handed yet.
@@ -313,16 +321,26 @@ impl FutexRing {
     fn absorb(&mut self, error: io::Error) -> io::Result<()> {
         match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
             Some(rustix::io::Errno::INTR) => Ok(()),
-            // The completion queue dropped entries, io_uring_enter(2).
-            Some(rustix::io::Errno::BADR) => {
-                self.lost = true;
-                Ok(())
-            }
+            // The completion queue dropped entries, io_uring_enter(2). `has_lost` tells.
+            Some(rustix::io::Errno::BADR) => Ok(()),
             _ => Err(explain(error, "cannot hand futex waits to an io_uring")),
         }
     }
 
-    /// Ends the pending waits of a ring that lost completions.
+    /// Whether completions were lost: the kernel counts those that it had no memory to keep.
+    fn has_lost(&mut self) -> bool {
+        self.lost || self.ring.completion().overflow() > 0
+    }
+
+    /// Cancels all waits of a ring that lost completions, since it is not known any more which of them are armed.
+    fn give_up(&mut self) {
+        // As in `close`. What stays queued for want of memory is handed over when the ring is used or closed next.
+        let _ = self.submit();
+        let _ = self.ring.submitter().register_sync_cancel(None, types::CancelBuilder::any());
+        self.lost = true;
+    }
+
+    /// Ends a wait of a ring that lost completions and has no others.
     fn next_lost(&mut self) -> Option<Completion> {
         let (index, armed) =
             self.waits.iter_mut().enumerate().find_map(|(index, armed)| Some((index, armed.take()?)))?;
@@ -344,6 +362,13 @@ impl FutexRing {
             "this io_uring belongs to the process that this one was forked from: open another one here",
         ))
     }
+}
+
+fn no_futexes() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this kernel's io_uring has no futex operations (Linux 6.7 and later have them)",
+    )
 }
 
 /// What the kernel's result for a futex wait means.
@@ -371,7 +396,7 @@ impl Drop for FutexRing {
 impl AsFd for FutexRing {
     /// Readable while completions wait.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: The ring owns the descriptor and closes it when dropped, which the borrow outlives not.
+        // SAFETY: The ring owns the descriptor and closes it when dropped, which is after the borrow.
         unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
     }
 }

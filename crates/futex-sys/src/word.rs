@@ -74,16 +74,20 @@ impl Word {
         Self { _owner: Some(owner), ..word }
     }
 
-    /// A handle to a word of `memory`, which `word` borrows.
-    pub(crate) fn in_memory(word: &AtomicU32, memory: &SharedMemory) -> Self {
-        Self { ptr: NonNull::from(word), _owner: Some(memory.owner()) }
+    /// A handle to the word of `memory` with this index; `None` where there is none.
+    pub(crate) fn in_memory(memory: &SharedMemory, index: usize) -> Option<Self> {
+        let word = memory.as_words().get(index)?;
+        Some(Self { ptr: NonNull::from(word), _owner: Some(memory.owner()) })
     }
 
     /// Blocks the thread while the word is `expected`, until a wake or until `timeout` has passed.
     ///
+    /// It reads the word before it calls the kernel, so where the word's page is gone (its file was truncated) it raises
+    /// `SIGBUS`, as every access does. [`futex::wait`] gives an error instead.
+    ///
     /// # Errors
     ///
-    /// `EFAULT` where the word's page is gone (its file was truncated), `ENOMEM`.
+    /// `ENOMEM`, and `EFAULT` where the word's page goes at this moment.
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> io::Result<Outcome> {
         if self.load(Ordering::Acquire) != expected {
             return Ok(Outcome::Mismatch);
@@ -97,11 +101,13 @@ impl Word {
     ///
     /// Zero wakes nobody, and `u32::MAX` wakes all. Where the word's page is gone nobody can be woken, and the count is
     /// zero.
+    #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     pub fn wake(&self, n: u32) -> u32 {
         self.wake_masked(n, MATCH_ANY)
     }
 
     /// [`wake`](Word::wake) for the waiters whose mask shares a bit with `mask`.
+    #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
         futex::wake_masked(self, Scope::Shared, n, mask).unwrap_or(0)
     }

@@ -1,0 +1,26 @@
+//! The ways to wait on Linux, each a [`Backend`](crate::backend::Backend).
+
+pub(crate) mod thread;
+#[cfg(feature = "uring")]
+pub(crate) mod uring;
+pub(crate) mod waitv;
+
+use crate::backend::FutexWord;
+use futex_sys::Word;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What a backend's own threads call when completions wait: a turn of the reactor.
+pub(crate) type Turn = Arc<dyn Fn() + Send + Sync>;
+
+impl FutexWord for Word {
+    #[inline]
+    fn value(&self) -> u32 {
+        self.load(Ordering::Acquire)
+    }
+
+    fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
+        Word::wake_masked(self, n, mask)
+    }
+}

@@ -1,0 +1,214 @@
+//! `Thread`: one parked thread a wait, for machines that have nothing better.
+//!
+//! Nothing short of a signal gets a thread out of `FUTEX_WAIT`, so cancelling is lazy: the wait ends for its owner at
+//! once, and the thread stays parked, *left behind*, until a wake or a change of the word finds it. It hands such a wake
+//! on. A later wait for the same value of the same word takes a thread that was left behind over, so a loop of waits with
+//! a timeout keeps one thread, not one a turn.
+
+use super::Turn;
+use crate::backend::{ArmError, Backend, Completion, Ending, Fit, Usage};
+use futex_sys::futex::{self, Outcome, Scope};
+use futex_sys::{Word, explain};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// How long a thread without a wait stays for the next one.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// Bytes of stack of a thread that parks, and now and then wakes a task.
+pub(super) const STACK: usize = 128 * 1024;
+
+/// Threads that park for one wait each.
+pub(crate) struct Threads {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Tells idle threads of a job.
+    job: Condvar,
+    turn: Turn,
+}
+
+#[derive(Default)]
+struct State {
+    /// The waits that threads are parked for, or on their way to.
+    seats: Slab<Seat>,
+    /// The seats of waits that have an owner.
+    owned: HashMap<u32, usize>,
+    /// The seats that were left behind.
+    left: Vec<usize>,
+    /// Seats that no thread has sat down on yet.
+    jobs: VecDeque<usize>,
+    /// The completions that wait to be reaped.
+    completions: VecDeque<Completion<Word>>,
+    threads: usize,
+    /// Threads without a wait, and those on their way to a first one.
+    idle: usize,
+    handed_on: u64,
+    closed: bool,
+}
+
+/// What a thread is parked for.
+struct Seat {
+    word: Word,
+    expected: u32,
+    mask: NonZeroU32,
+    owner: Option<u32>,
+}
+
+impl Threads {
+    pub(crate) fn new(turn: Turn) -> Self {
+        Self { shared: Arc::new(Shared { state: Mutex::default(), job: Condvar::new(), turn }) }
+    }
+}
+
+impl Backend<Word> for Threads {
+    fn fit(&self, _word: &Word) -> Fit {
+        Fit::Good
+    }
+
+    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> Result<(), ArmError> {
+        let mut state = self.shared.lock();
+        let same = |seat: &Seat| seat.word.same_address(&word) && seat.expected == expected && seat.mask == mask;
+        if let Some(position) = state.left.iter().position(|&seat| same(&state.seats[seat])) {
+            let seat = state.left.swap_remove(position);
+            state.seats[seat].owner = Some(id);
+            state.owned.insert(id, seat);
+            return Ok(());
+        }
+        // Each waiting job has an idle thread on its way to it.
+        if state.idle <= state.jobs.len() {
+            self.shared.start().map_err(|error| ArmError { error, queued: false })?;
+            state.threads += 1;
+            state.idle += 1;
+        }
+        let seat = state.seats.insert(Seat { word, expected, mask, owner: Some(id) });
+        state.owned.insert(id, seat);
+        state.jobs.push_back(seat);
+        drop(state);
+        self.shared.job.notify_one();
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: u32) {
+        self.shared.lock().leave(id);
+    }
+
+    fn reap(&mut self) -> Option<Completion<Word>> {
+        self.shared.lock().completions.pop_front()
+    }
+
+    fn close(&mut self, each: &mut dyn FnMut(Completion<Word>)) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let owned: Vec<u32> = state.owned.keys().copied().collect();
+        for id in owned {
+            state.leave(id);
+        }
+        let completions = std::mem::take(&mut state.completions);
+        drop(state);
+        self.shared.job.notify_all();
+        completions.into_iter().for_each(each);
+    }
+
+    fn usage(&self) -> Usage {
+        let state = self.shared.lock();
+        Usage { units: state.threads, handed_on: state.handed_on }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.close(&mut drop);
+    }
+}
+
+impl State {
+    /// Ends a wait for its owner. Its thread stays behind, unless none sat down yet.
+    fn leave(&mut self, id: u32) {
+        let Some(index) = self.owned.remove(&id) else { return };
+        let seat = &mut self.seats[index];
+        seat.owner = None;
+        let completion = Completion { id, word: seat.word.clone(), mask: seat.mask, ending: Ending::Cancelled };
+        self.completions.push_back(completion);
+        if let Some(position) = self.jobs.iter().position(|&job| job == index) {
+            self.jobs.remove(position);
+            self.seats.remove(index);
+        } else {
+            self.left.push(index);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(self: &Arc<Self>) -> io::Result<()> {
+        let shared = self.clone();
+        thread::Builder::new()
+            .name("futex-wait".into())
+            .stack_size(STACK)
+            .spawn(move || shared.run())
+            .map(drop)
+            .map_err(|error| explain(error, "cannot start a thread to wait on a futex word (see `ulimit -u`)"))
+    }
+
+    /// What a thread does: wait for what it is told, until there is nothing to do for a while.
+    fn run(&self) {
+        let mut state = self.lock();
+        loop {
+            let Some(index) = state.jobs.pop_front() else {
+                let mut over = state.closed;
+                if !over {
+                    let (back, timeout) = self.job.wait_timeout(state, LINGER).unwrap_or_else(PoisonError::into_inner);
+                    state = back;
+                    over = timeout.timed_out() && state.jobs.is_empty();
+                }
+                if over {
+                    state.idle -= 1;
+                    state.threads -= 1;
+                    return;
+                }
+                continue;
+            };
+            state.idle -= 1;
+            let Seat { word, expected, mask, .. } = &state.seats[index];
+            let (word, expected, mask) = (word.clone(), *expected, *mask);
+            drop(state);
+
+            let outcome = futex::wait(&word, Scope::Shared, expected, mask, None);
+
+            state = self.lock();
+            let seat = state.seats.remove(index);
+            let ending = match outcome {
+                Ok(Outcome::Woken) => Ending::Woken,
+                Ok(Outcome::Mismatch | Outcome::TimedOut) => Ending::Mismatch,
+                Err(error) => Ending::Failed(error),
+            };
+            if let Some(id) = seat.owner {
+                state.owned.remove(&id);
+                state.completions.push_back(Completion { id, word: seat.word, mask, ending });
+                drop(state);
+                (self.turn)();
+            } else {
+                state.left.retain(|&left| left != index);
+                if matches!(ending, Ending::Woken) {
+                    state.handed_on += 1;
+                    word.wake_masked(1, mask);
+                }
+                drop(state);
+            }
+            // The word may be the last handle to its memory, and the memory's owner anybody's code: not under the lock.
+            drop(word);
+            state = self.lock();
+            state.idle += 1;
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! `Waitv`: threads that are parked in `futex_waitv` for up to 127 words each, and a control word.
+//!
+//! A thread has to come back from the kernel, and park anew, for every change of what it waits for. In between it waits
+//! for nothing: a wake that comes then without a change of the word finds nobody. The waker sees that in its count.
+//!
+//! The kernel names the *highest* entry that was woken, and swallows wakes of entries in front of it. Those are told by
+//! looking: an entry on the same word as the named one was woken for certain (the kernel wakes the entries of a word in
+//! order), and any other in front of it may have been, so its wait ends too. The control word is the first entry, so that
+//! being called back hides no wake.
+
+use super::Turn;
+use super::thread::{LINGER, STACK, Threads};
+use crate::backend::{ArmError, Backend, Completion, Ending, Fit, FutexWord as _, Usage};
+use arrayvec::ArrayVec;
+use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Scope, WaitvEntry, WaitvOutcome};
+use futex_sys::{Deadline, Word, explain};
+use std::collections::VecDeque;
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// Words that a thread waits on, besides its control word.
+const ROOM: usize = MAX_WAITV - 1;
+
+/// One parked thread, and threads of their own for the waits that have a mask.
+pub(crate) struct Waitv {
+    shared: Arc<Shared>,
+    /// `futex_waitv` has no masks.
+    masked: Threads,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Tells [`Waitv::close`] that the thread is out of the kernel.
+    out: Condvar,
+    /// Changes whenever the thread has to look at the state. Waited for and woken with the private flag.
+    control: AtomicU32,
+    turn: Turn,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the thread is to wait for.
+    entries: Vec<Entry>,
+    /// The number of the latest entry.
+    serial: u64,
+    completions: VecDeque<Completion<Word>>,
+    running: bool,
+    /// The thread is parked, or on its way to or from there.
+    in_kernel: bool,
+    closed: bool,
+    handed_on: u64,
+}
+
+#[derive(Clone)]
+struct Entry {
+    /// Tells this wait from a later one with the same `id`.
+    serial: u64,
+    id: u32,
+    word: Word,
+    expected: u32,
+}
+
+impl Waitv {
+    pub(crate) fn new(turn: Turn) -> Self {
+        let shared = Shared { state: Mutex::default(), out: Condvar::new(), control: AtomicU32::new(0), turn: turn.clone() };
+        Self { shared: Arc::new(shared), masked: Threads::new(turn) }
+    }
+
+    /// Whether the kernel has `futex_waitv`, and lets us call it.
+    pub(crate) fn probe() -> io::Result<()> {
+        let word = AtomicU32::new(1);
+        // A word that differs: the call returns at once.
+        futex::waitv(&[WaitvEntry::new(&word, Scope::Private, 0)], None)
+            .map(drop)
+            .map_err(|error| explain(error, "futex_waitv is not available"))
+    }
+}
+
+impl Backend<Word> for Waitv {
+    fn fit(&self, word: &Word) -> Fit {
+        let state = self.shared.lock();
+        if state.entries.len() >= ROOM {
+            Fit::Full
+        } else if state.entries.iter().any(|entry| entry.word.same_address(word)) {
+            // A wake of the one would make the other park anew, behind the waiters of other processes.
+            Fit::Crowded
+        } else {
+            Fit::Good
+        }
+    }
+
+    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> Result<(), ArmError> {
+        if mask != MATCH_ANY {
+            return self.masked.arm(id, word, expected, mask);
+        }
+        let mut state = self.shared.lock();
+        if !state.running {
+            self.shared.start().map_err(|error| ArmError { error, queued: false })?;
+            state.running = true;
+        }
+        state.serial += 1;
+        let serial = state.serial;
+        state.insert(Entry { serial, id, word, expected });
+        self.shared.call_back(state);
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: u32) {
+        self.masked.cancel(id);
+        let mut state = self.shared.lock();
+        let Some(position) = state.entries.iter().position(|entry| entry.id == id) else { return };
+        // It is over for its owner. If the thread finds that it had been woken, it hands the wake on.
+        let Entry { word, .. } = state.entries.remove(position);
+        state.completions.push_back(Completion { id, word, mask: MATCH_ANY, ending: Ending::Cancelled });
+        self.shared.call_back(state);
+    }
+
+    fn reap(&mut self) -> Option<Completion<Word>> {
+        let completion = self.shared.lock().completions.pop_front();
+        completion.or_else(|| self.masked.reap())
+    }
+
+    fn close(&mut self, each: &mut dyn FnMut(Completion<Word>)) {
+        self.masked.close(each);
+        let mut state = self.shared.lock();
+        state.closed = true;
+        self.shared.call_back(state);
+        let mut state = self.shared.lock();
+        while state.in_kernel {
+            state = self.shared.out.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let completions = std::mem::take(&mut state.completions);
+        let entries = std::mem::take(&mut state.entries);
+        drop(state);
+        completions.into_iter().for_each(&mut *each);
+        for Entry { id, word, .. } in entries {
+            each(Completion { id, word, mask: MATCH_ANY, ending: Ending::Cancelled });
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        let state = self.shared.lock();
+        let masked = self.masked.usage();
+        Usage {
+            units: usize::from(state.running) + masked.units,
+            handed_on: state.handed_on + masked.handed_on,
+        }
+    }
+}
+
+impl Drop for Waitv {
+    fn drop(&mut self) {
+        self.close(&mut drop);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the thread look at the state, which the caller has changed.
+    fn call_back(&self, state: MutexGuard<'_, State>) {
+        // Ordering: Relaxed. The thread reads it under the lock that is held here, or the kernel compares it.
+        self.control.fetch_add(1, Ordering::Relaxed);
+        let in_kernel = state.in_kernel;
+        drop(state);
+        if in_kernel {
+            // It fails only where the word's page is gone.
+            let _ = futex::wake(&self.control, Scope::Private, 1);
+        }
+    }
+
+    fn start(self: &Arc<Self>) -> io::Result<()> {
+        let shared = self.clone();
+        thread::Builder::new()
+            .name("futex-waitv".into())
+            .stack_size(STACK)
+            .spawn(move || shared.run())
+            .map(drop)
+            .map_err(|error| explain(error, "cannot start a thread to wait on futex words (see `ulimit -u`)"))
+    }
+
+    /// What the thread does: park for all entries, tell what it was woken for, and again.
+    fn run(&self) {
+        let mut parked: Vec<Entry> = Vec::new();
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                state.running = false;
+                return;
+            }
+            parked.clone_from(&state.entries);
+            let control = self.control.load(Ordering::Relaxed);
+            state.in_kernel = true;
+            drop(state);
+
+            let outcome = self.park(&parked, control);
+
+            state = self.lock();
+            let delivered = state.sort_out(&parked, outcome);
+            state.in_kernel = false;
+            if parked.is_empty() && state.entries.is_empty() && control == self.control.load(Ordering::Relaxed) {
+                // Nothing to do, for so long that the deadline passed.
+                state.running = false;
+                return;
+            }
+            drop(state);
+            self.out.notify_all();
+            // Words may be the last handles to their memory, and the memory's owner anybody's code: not under the lock.
+            parked.clear();
+            if delivered {
+                (self.turn)();
+            }
+            state = self.lock();
+        }
+    }
+
+    fn park(&self, parked: &[Entry], control: u32) -> io::Result<WaitvOutcome> {
+        let mut entries = ArrayVec::<WaitvEntry<'_>, MAX_WAITV>::new();
+        entries.push(WaitvEntry::new(&self.control, Scope::Private, control));
+        for entry in parked {
+            entries.push(WaitvEntry::new(&entry.word, Scope::Shared, entry.expected));
+        }
+        let deadline = parked.is_empty().then(|| Deadline::after(LINGER));
+        futex::waitv(&entries, deadline)
+    }
+}
+
+impl State {
+    /// Puts a wait where the thread finds it.
+    ///
+    /// Behind the others on its word, so that they are woken in order; else in front of all, so that waits which are
+    /// woken often have few in front of them that might have been.
+    fn insert(&mut self, entry: Entry) {
+        let last = self.entries.iter().rposition(|other| other.word.same_address(&entry.word));
+        self.entries.insert(last.map_or(0, |position| position + 1), entry);
+    }
+
+    /// Ends the waits that the kernel's answer ended. Returns whether there are completions.
+    fn sort_out(&mut self, parked: &[Entry], outcome: io::Result<WaitvOutcome>) -> bool {
+        let before = self.completions.len();
+        match outcome {
+            // Index 0 is the control word.
+            Ok(WaitvOutcome::Woken(0) | WaitvOutcome::TimedOut) => {}
+            Ok(WaitvOutcome::Woken(index)) => {
+                for entry in &parked[..index] {
+                    // For certain, or possibly: a return without a cause is allowed, a lost wake is not.
+                    if !self.end(entry, Ending::Woken) {
+                        self.handed_on += 1;
+                        entry.word.wake(1);
+                    }
+                }
+            }
+            Ok(WaitvOutcome::Mismatch) => {
+                for entry in parked {
+                    if entry.word.value() != entry.expected {
+                        self.end(entry, Ending::Mismatch);
+                    }
+                }
+            }
+            Err(error) => {
+                // The kernel does not tell which word it was about.
+                for entry in parked {
+                    self.end(entry, Ending::Failed(io::Error::new(error.kind(), error.to_string())));
+                }
+            }
+        }
+        self.completions.len() > before
+    }
+
+    /// Ends a wait, if its owner is there.
+    fn end(&mut self, entry: &Entry, ending: Ending) -> bool {
+        let Some(position) = self.entries.iter().position(|other| other.serial == entry.serial) else { return false };
+        let Entry { id, word, .. } = self.entries.remove(position);
+        self.completions.push_back(Completion { id, word, mask: MATCH_ANY, ending });
+        true
+    }
+}

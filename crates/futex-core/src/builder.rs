@@ -1,0 +1,124 @@
+//! Choosing a backend and making a reactor.
+
+use crate::BackendKind;
+use crate::backend::Backend;
+use crate::backends::{Turn, thread::Threads, waitv::Waitv};
+use crate::engine::{Engine, Open};
+use crate::reactor::Reactor;
+use crate::trace;
+use futex_sys::{EventFd, Word, explain};
+use std::io;
+use std::sync::{Arc, OnceLock, Weak};
+
+/// The environment variable that overrides the automatic choice.
+pub(crate) const VARIABLE: &str = "FUTEX_BACKEND";
+
+/// Waits on one word are kept on up to this many `futex_waitv` threads, so that waking one does not take the others out of
+/// the kernel's queue.
+const WAITV_SPREAD: usize = 16;
+
+/// Makes a [`Reactor`]. From [`Reactor::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder makes nothing until `build`"]
+pub struct Builder {
+    backend: Option<BackendKind>,
+}
+
+impl Builder {
+    /// Takes this backend and no other.
+    ///
+    /// Without it, `FUTEX_BACKEND` in the environment chooses (`uring`, `waitv` or `thread`), and without that the first
+    /// one that works here is taken.
+    pub fn backend(mut self, backend: BackendKind) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// Makes the reactor.
+    ///
+    /// # Errors
+    ///
+    /// Where the chosen backend is not available here, or `FUTEX_BACKEND` names none: the message has the choices. Without
+    /// a choice, where there is no descriptor left for an eventfd.
+    pub fn build(self) -> io::Result<Reactor> {
+        let chosen = match (self.backend, std::env::var_os(VARIABLE)) {
+            (Some(kind), _) => Some(kind),
+            (None, Some(name)) if !name.is_empty() => {
+                let name = name.to_string_lossy();
+                Some(name.parse().map_err(|error| explain(error, format!("cannot use {VARIABLE}={name}")))?)
+            }
+            (None, _) => None,
+        };
+        let eventfd = Arc::new(EventFd::new()?);
+        let (kind, engine, passed) = match chosen {
+            Some(kind) => {
+                let engine = engine(kind, &eventfd).map_err(|error| {
+                    explain(error, format!("the futex backend {kind} is not available here; the choices are uring, waitv and thread"))
+                })?;
+                (kind, engine, Vec::new())
+            }
+            None => step_down(&eventfd)?,
+        };
+        trace::chose(kind.name());
+        Ok(Reactor::assemble(kind, engine, eventfd, passed))
+    }
+}
+
+/// A rung of the ladder that did not hold, and why.
+pub(crate) type Passed = (BackendKind, io::Error);
+
+/// The first backend that works here.
+fn step_down(eventfd: &Arc<EventFd>) -> io::Result<(BackendKind, Arc<Engine<Word>>, Vec<Passed>)> {
+    let mut passed = Vec::new();
+    for kind in BackendKind::LADDER {
+        match engine(kind, eventfd) {
+            Ok(engine) => return Ok((kind, engine, passed)),
+            Err(error) => {
+                trace::stepped_down(kind.name(), &error);
+                passed.push((kind, error));
+            }
+        }
+    }
+    // Not reached: the last rung needs nothing before its first wait.
+    Err(passed.pop().map_or_else(|| io::Error::from(io::ErrorKind::Unsupported), |(_, error)| error))
+}
+
+/// An engine on one backend, with its first queue open.
+fn engine(kind: BackendKind, eventfd: &Arc<EventFd>) -> io::Result<Arc<Engine<Word>>> {
+    // Threads of the backend turn the engine, which they must not keep alive. None of them runs before the first wait.
+    let handle = Arc::new(OnceLock::<Weak<Engine<Word>>>::new());
+    let turn: Turn = {
+        let handle = handle.clone();
+        Arc::new(move || {
+            if let Some(engine) = handle.get().and_then(Weak::upgrade) {
+                engine.turn();
+            }
+        })
+    };
+    let (open, spread) = opener(kind, turn, eventfd.clone())?;
+    let engine = Arc::new(Engine::new(open, spread)?);
+    // It was not set: this is the only place, and it runs once.
+    let _ = handle.set(Arc::downgrade(&engine));
+    Ok(engine)
+}
+
+/// How a backend opens its queues, and up to how many it opens just to keep waits apart.
+fn opener(kind: BackendKind, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<(Open<Word>, usize)> {
+    match kind {
+        #[cfg(feature = "uring")]
+        BackendKind::Uring => {
+            let open = move || Ok(Box::new(crate::backends::uring::Uring::open(&eventfd)?) as Box<dyn Backend<Word>>);
+            Ok((Box::new(open), usize::MAX))
+        }
+        #[cfg(not(feature = "uring"))]
+        BackendKind::Uring => {
+            drop((turn, eventfd));
+            Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without the feature `uring`"))
+        }
+        BackendKind::Waitv => {
+            Waitv::probe()?;
+            Ok((Box::new(move || Ok(Box::new(Waitv::new(turn.clone())))), WAITV_SPREAD))
+        }
+        BackendKind::Thread => Ok((Box::new(move || Ok(Box::new(Threads::new(turn.clone())))), 1)),
+    }
+}

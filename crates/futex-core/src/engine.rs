@@ -1,0 +1,245 @@
+//! A reactor's shards: which one takes a wait, and turning and closing all of them.
+
+use crate::backend::{Backend, Fit, FutexWord};
+use crate::effects::Effects;
+use crate::shard::{Arming, Key, Shard};
+use crate::state::Verdict;
+use crate::stats::Stats;
+use crate::sync::{Arc, AtomicUsize, Ordering, RwLock, read, write};
+use futex_sys::Origin;
+use std::io;
+use std::num::NonZeroU32;
+use std::task::{Poll, Waker};
+
+/// Opens one more queue in the kernel.
+pub(crate) type Open<W> = Box<dyn Fn() -> io::Result<Box<dyn Backend<W>>> + Send + Sync>;
+
+/// The part of a reactor that the models check: everything but the kernel.
+///
+/// Locks are taken in this order: `shards`, then the lock of one shard. Neither is held while a waker is called, cloned or
+/// dropped, a word is dropped, or a wake is handed on.
+pub(crate) struct Engine<W: FutexWord> {
+    open: Open<W>,
+    /// Up to this many shards are opened just to keep apart waits that disturb each other.
+    spread: usize,
+    shards: RwLock<Shards<W>>,
+    /// The shard that took the latest wait. Ordering: Relaxed, it is only where the search begins.
+    latest: AtomicUsize,
+    /// A queue could not be opened when the reactor had this many waits; it is tried again when there are twice as many.
+    /// Ordering: Relaxed, it only keeps failing calls rare.
+    full_at: AtomicUsize,
+    origin: Origin,
+}
+
+struct Shards<W: FutexWord> {
+    list: Vec<Arc<Shard<W>>>,
+    closed: bool,
+}
+
+/// An armed wait: where it is.
+pub(crate) struct Armed<W: FutexWord> {
+    shard: Arc<Shard<W>>,
+    key: Key,
+    origin: Origin,
+}
+
+/// What became of a wait that was to be armed.
+pub(crate) enum Armament<W: FutexWord> {
+    Armed(Armed<W>),
+    Over(Verdict),
+}
+
+impl<W: FutexWord> Engine<W> {
+    /// An engine with a first queue, or the reason why there is none.
+    pub(crate) fn new(open: Open<W>, spread: usize) -> io::Result<Self> {
+        let first = Arc::new(Shard::new(open()?));
+        Ok(Self {
+            open,
+            spread,
+            shards: RwLock::new(Shards { list: vec![first], closed: false }),
+            latest: AtomicUsize::new(0),
+            full_at: AtomicUsize::new(0),
+            origin: Origin::here(),
+        })
+    }
+
+    /// Arms a wait.
+    pub(crate) fn arm(&self, word: &W, expected: u32, mask: NonZeroU32, waker: &Waker) -> io::Result<Armament<W>> {
+        if !self.origin.is_here() {
+            return Err(forked());
+        }
+        let mut effects = Effects::new();
+        let mut waker = waker.clone();
+        let mut wanted = Fit::Good;
+        loop {
+            match self.arm_somewhere(word, expected, mask, waker, wanted, &mut effects) {
+                Ok(armament) => return armament,
+                Err(unused) => waker = unused,
+            }
+            // No shard suits. One more does, unless it can't be had; then the others have to take more.
+            let crowded = wanted == Fit::Crowded;
+            if self.may_open(crowded) {
+                match self.open_shard() {
+                    Ok(()) => continue,
+                    Err(error) if crowded || error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
+                    Err(_) => {}
+                }
+            }
+            wanted = Fit::Crowded;
+        }
+    }
+
+    /// Takes all completions that wait, and wakes their tasks.
+    pub(crate) fn turn(&self) {
+        if !self.origin.is_here() {
+            return;
+        }
+        let mut effects = Effects::new();
+        let mut next = 0;
+        loop {
+            let done = {
+                let shards = read(&self.shards);
+                while let Some(shard) = shards.list.get(next) {
+                    if !shard.is_empty() && shard.turn(&mut effects) {
+                        break; // the batch is full; this shard may have more
+                    }
+                    next += 1;
+                }
+                next >= shards.list.len()
+            };
+            effects.perform();
+            if done {
+                return;
+            }
+        }
+    }
+
+    /// Ends all waits, and lets go of everything in the kernel. Returns when no waiter of this engine is left there.
+    pub(crate) fn close(&self) {
+        if !self.origin.is_here() {
+            return;
+        }
+        let list = {
+            let mut shards = write(&self.shards);
+            shards.closed = true;
+            shards.list.clone()
+        };
+        for shard in list {
+            shard.close();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        read(&self.shards).closed
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for shard in &read(&self.shards).list {
+            stats.add(&shard.stats());
+        }
+        stats
+    }
+
+    /// Arms a wait in the first shard where it fits as well as `wanted`.
+    fn arm_somewhere(
+        &self,
+        word: &W,
+        expected: u32,
+        mask: NonZeroU32,
+        mut waker: Waker,
+        wanted: Fit,
+        effects: &mut Effects<W>,
+    ) -> Result<io::Result<Armament<W>>, Waker> {
+        let shards = read(&self.shards);
+        let first = self.latest.load(Ordering::Relaxed);
+        for offset in 0..shards.list.len() {
+            let index = (first + offset) % shards.list.len();
+            let shard = &shards.list[index];
+            match shard.arm(word, expected, mask, waker, wanted, effects) {
+                Err(unused) => waker = unused,
+                Ok(arming) => {
+                    if offset != 0 {
+                        self.latest.store(index, Ordering::Relaxed);
+                    }
+                    return Ok(arming.map(|arming| match arming {
+                        Arming::Over(verdict) => Armament::Over(verdict),
+                        Arming::Armed(key) => {
+                            Armament::Armed(Armed { shard: shard.clone(), key, origin: self.origin })
+                        }
+                    }));
+                }
+            }
+        }
+        Err(waker)
+    }
+
+    /// Whether one more shard is worth a try.
+    fn may_open(&self, needed: bool) -> bool {
+        let shards = read(&self.shards);
+        let taken: usize = shards.list.iter().map(|shard| shard.taken()).sum();
+        needed || (shards.list.len() < self.spread && taken >= 2 * self.full_at.load(Ordering::Relaxed))
+    }
+
+    fn open_shard(&self) -> io::Result<()> {
+        match (self.open)() {
+            Ok(backend) => {
+                let mut shards = write(&self.shards);
+                if shards.closed {
+                    return Err(closed());
+                }
+                self.latest.store(shards.list.len(), Ordering::Relaxed);
+                shards.list.push(Arc::new(Shard::new(backend)));
+                Ok(())
+            }
+            Err(error) => {
+                let taken: usize = read(&self.shards).list.iter().map(|shard| shard.taken()).sum();
+                self.full_at.store(taken, Ordering::Relaxed);
+                crate::trace::no_more_queues(&error);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<W: FutexWord> Drop for Engine<W> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<W: FutexWord> Armed<W> {
+    /// The owner looks. It is not called again once it was ready.
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<io::Result<Verdict>> {
+        if !self.origin.is_here() {
+            return Poll::Ready(Err(forked()));
+        }
+        self.shard.poll(self.key, waker).map(Ok)
+    }
+
+    /// The owner is gone. Not called once [`poll`](Armed::poll) was ready.
+    pub(crate) fn abandon(&self) {
+        // In a fork the wait is the parent's, and so is its slot.
+        if self.origin.is_here() {
+            let mut effects = Effects::new();
+            self.shard.abandon(self.key, &mut effects);
+            effects.perform();
+        }
+    }
+}
+
+/// The error of a wait whose reactor was closed.
+pub(crate) fn closed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::BrokenPipe,
+        "the futex reactor was closed, or its runtime has shut down: wait with another one",
+    )
+}
+
+/// The error of a wait in a fork of the reactor's process.
+pub(crate) fn forked() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this futex reactor belongs to the process that this one was forked from: make another one here",
+    )
+}

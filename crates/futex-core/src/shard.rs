@@ -1,0 +1,307 @@
+//! A queue of waits with its waiters, behind one lock.
+
+use crate::backend::{ArmError, Backend, Completion, Ending, Fit, FutexWord};
+use crate::effects::{Effect, Effects, perform};
+use crate::engine::closed;
+use crate::state::{Abandoned, Action, Done, State, Transition, Verdict};
+use crate::stats::Stats;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock};
+use slab::Slab;
+use std::io;
+use std::num::NonZeroU32;
+use std::task::{Poll, Waker};
+
+/// A queue of waits, and the slots of its waiters.
+pub(crate) struct Shard<W: FutexWord> {
+    inner: Mutex<Inner<W>>,
+    /// How many slots are taken. Written under the lock, read without, so that a turn can pass by an empty shard.
+    ///
+    /// Ordering: Relaxed. A slot is taken before its wait is armed, and whoever turns for the wait's completion does so
+    /// after the kernel signalled it, which is after the arming.
+    taken: AtomicUsize,
+}
+
+struct Inner<W: FutexWord> {
+    /// `None` once the reactor is closed.
+    backend: Option<Box<dyn Backend<W>>>,
+    slots: Slab<Slot<W>>,
+    /// The generation of the latest slot taken.
+    generation: u32,
+    stats: Stats,
+}
+
+struct Slot<W> {
+    generation: u32,
+    expected: u32,
+    state: State<W>,
+}
+
+/// Which slot of a shard a wait has. The generation tells it from earlier and later owners of the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    id: u32,
+    generation: u32,
+}
+
+/// What became of a wait that was to be armed.
+pub(crate) enum Arming {
+    /// It is armed.
+    Armed(Key),
+    /// It is over already.
+    Over(Verdict),
+}
+
+impl<W: FutexWord> Shard<W> {
+    pub(crate) fn new(backend: Box<dyn Backend<W>>) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                backend: Some(backend),
+                slots: Slab::new(),
+                generation: 0,
+                stats: Stats::default(),
+            }),
+            taken: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether no slot is taken, so that no completion can be due.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) == 0
+    }
+
+    /// How many slots are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Arms a wait where `word` fits at least as well as `wanted`. `Err(waker)` gives the waker back where it does not.
+    pub(crate) fn arm(
+        &self,
+        word: &W,
+        expected: u32,
+        mask: NonZeroU32,
+        waker: Waker,
+        wanted: Fit,
+        effects: &mut Effects<W>,
+    ) -> Result<io::Result<Arming>, Waker> {
+        let mut inner = lock(&self.inner);
+        let Some(backend) = &inner.backend else { return Ok(Err(closed())) };
+        match (backend.fit(word), wanted) {
+            (Fit::Good, _) | (Fit::Crowded, Fit::Crowded) => {}
+            _ => return Err(waker),
+        }
+        let arming = inner.arm(word, expected, mask, waker, &self.taken, effects);
+        self.unlock(inner);
+        Ok(arming)
+    }
+
+    /// The owner of a wait looks. It is not called again once it was ready.
+    pub(crate) fn poll(&self, key: Key, waker: &Waker) -> Poll<Verdict> {
+        // A waker may not be cloned under the lock (its vtable is anybody's code), so it is cloned where the first look
+        // finds that it is needed, and put in place with the second.
+        let mut fresh: Option<Waker> = None;
+        loop {
+            let mut inner = lock(&self.inner);
+            let Some(slot) = inner.slot(key) else { return Poll::Ready(Verdict::Closed) };
+            match (&mut slot.state, fresh.take()) {
+                (State::Armed(current), _) if current.will_wake(waker) => return Poll::Pending,
+                (State::Armed(current), Some(fresh)) => {
+                    let stale = std::mem::replace(current, fresh);
+                    drop(inner);
+                    drop(stale);
+                    return Poll::Pending;
+                }
+                (State::Armed(_), None) => {
+                    drop(inner);
+                    fresh = Some(waker.clone());
+                }
+                (State::Cancelling | State::Done(_), unused) => {
+                    let state = inner.slots.remove(key.id as usize).state;
+                    self.unlock(inner);
+                    drop(unused);
+                    return Poll::Ready(match state {
+                        State::Done(done) => done.verdict,
+                        // Not reached: only a wait whose owner is gone is being cancelled.
+                        State::Armed(_) | State::Cancelling => Verdict::Closed,
+                    });
+                }
+            }
+        }
+    }
+
+    /// The owner of a wait is gone.
+    ///
+    /// A wake that the wait has consumed is handed on before the caller has performed `effects`. One that the kernel has
+    /// counted and not reported yet is handed on by the turn that learns of it.
+    pub(crate) fn abandon(&self, key: Key, effects: &mut Effects<W>) {
+        let mut inner = lock(&self.inner);
+        let Some(slot) = inner.slot(key) else { return };
+        match std::mem::replace(&mut slot.state, State::Cancelling).abandon() {
+            Abandoned::Cancel(waker) => {
+                effects.push(Effect::Forget(waker));
+                inner.stats.cancelled += 1;
+                if let Some(backend) = &mut inner.backend {
+                    backend.cancel(key.id);
+                }
+                // Most often the verdict is there already.
+                inner.reap(effects);
+            }
+            Abandoned::Unseen(Done { word, mask, verdict }) => {
+                inner.slots.remove(key.id as usize);
+                inner.stats.cancelled += 1;
+                effects.push(match verdict {
+                    Verdict::Woken => {
+                        inner.stats.handed_on += 1;
+                        Effect::HandOn(word, mask)
+                    }
+                    Verdict::Mismatch | Verdict::Failed(_) | Verdict::Closed => Effect::Release(word),
+                });
+            }
+            Abandoned::Again => {}
+        }
+        self.unlock(inner);
+    }
+
+    /// Takes the completions that wait, until `effects` is full. Returns whether there may be more.
+    pub(crate) fn turn(&self, effects: &mut Effects<W>) -> bool {
+        let mut inner = lock(&self.inner);
+        inner.reap(effects);
+        self.unlock(inner);
+        effects.is_full()
+    }
+
+    /// Ends all waits and lets go of the kernel's queue.
+    pub(crate) fn close(&self) {
+        let mut effects = Vec::new();
+        let mut inner = lock(&self.inner);
+        let backend = inner.backend.take();
+        let backend = backend.map(|mut backend| {
+            backend.close(&mut |completion| effects.extend(inner.complete(completion, true)));
+            inner.stats.handed_on += backend.usage().handed_on;
+            backend
+        });
+        self.unlock(inner);
+        drop(backend);
+        perform(effects);
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let inner = lock(&self.inner);
+        let usage = inner.backend.as_ref().map(|backend| backend.usage()).unwrap_or_default();
+        Stats {
+            armed_now: inner.slots.len(),
+            handed_on: inner.stats.handed_on + usage.handed_on,
+            units: usage.units,
+            ..inner.stats
+        }
+    }
+
+    /// Publishes how many slots are taken, and unlocks.
+    fn unlock(&self, inner: MutexGuard<'_, Inner<W>>) {
+        self.taken.store(inner.slots.len(), Ordering::Relaxed);
+    }
+}
+
+impl<W: FutexWord> Inner<W> {
+    /// The slot of a wait; `None` where it is not its any more, which no owner of a key finds.
+    fn slot(&mut self, key: Key) -> Option<&mut Slot<W>> {
+        let slot = self.slots.get_mut(key.id as usize).filter(|slot| slot.generation == key.generation);
+        debug_assert!(slot.is_some(), "{key:?} has no slot");
+        slot
+    }
+
+    fn arm(
+        &mut self,
+        word: &W,
+        expected: u32,
+        mask: NonZeroU32,
+        waker: Waker,
+        taken: &AtomicUsize,
+        effects: &mut Effects<W>,
+    ) -> io::Result<Arming> {
+        let Some(backend) = &mut self.backend else { return Err(closed()) };
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let slot = self.slots.insert(Slot { generation, expected, state: State::Armed(waker) });
+        let Ok(id) = u32::try_from(slot) else {
+            self.slots.remove(slot);
+            return Err(io::Error::other("a reactor's queue can't hold more than 2^32 waits"));
+        };
+        // Before the kernel has the wait: a turn for its completion must not pass by.
+        taken.store(self.slots.len(), Ordering::Relaxed);
+
+        if let Err(ArmError { error, queued }) = backend.arm(id, word.clone(), expected, mask) {
+            if queued {
+                // It is as if the owner had left at once.
+                self.slots[slot].state = State::Cancelling;
+                backend.cancel(id);
+            } else {
+                self.slots.remove(slot);
+            }
+            return Err(error);
+        }
+        self.stats.armed += 1;
+
+        // A wait whose word differed is over by now. Completions of others that lie in front of it are taken as well.
+        self.reap(effects);
+        match &self.slots[slot].state {
+            State::Done(_) => match self.slots.remove(slot).state {
+                State::Done(Done { verdict, .. }) => Ok(Arming::Over(verdict)),
+                State::Armed(_) | State::Cancelling => Err(closed()), // not reached, see the line above
+            },
+            State::Armed(_) | State::Cancelling => Ok(Arming::Armed(Key { id, generation })),
+        }
+    }
+
+    /// Takes completions until none waits or `effects` is full.
+    fn reap(&mut self, effects: &mut Effects<W>) {
+        while !effects.is_full() {
+            let Some(backend) = &mut self.backend else { return };
+            let Some(completion) = backend.reap() else { return };
+            if let Some(effect) = self.complete(completion, false) {
+                effects.push(effect);
+            }
+        }
+    }
+
+    /// The kernel ended a wait.
+    fn complete(&mut self, completion: Completion<W>, closing: bool) -> Option<Effect<W>> {
+        match completion.ending {
+            Ending::Woken => self.stats.woken += 1,
+            Ending::Mismatch => self.stats.mismatched += 1,
+            Ending::Cancelled | Ending::Failed(_) => {}
+        }
+        let (id, index) = (completion.id, completion.id as usize);
+        let Some(slot) = self.slots.get_mut(index) else {
+            debug_assert!(false, "{completion:?} is of no wait");
+            return Some(Effect::Release(completion.word));
+        };
+        let expected = slot.expected;
+        let state = std::mem::replace(&mut slot.state, State::Cancelling);
+        let Transition { state, action } = state.complete(completion, closing);
+        match state {
+            Some(state) => slot.state = state,
+            None => drop(self.slots.remove(index)),
+        }
+        match action {
+            Action::Wake(waker) => Some(Effect::Wake(waker)),
+            Action::Release(word) => Some(Effect::Release(word)),
+            Action::HandOn(word, mask) => {
+                self.stats.handed_on += 1;
+                Some(Effect::HandOn(word, mask))
+            }
+            Action::Rearm(word, mask) => self.rearm(id, word, expected, mask),
+        }
+    }
+
+    /// Arms a wait again that the kernel ended without being asked.
+    fn rearm(&mut self, id: u32, word: W, expected: u32, mask: NonZeroU32) -> Option<Effect<W>> {
+        let backend = self.backend.as_mut()?;
+        let ArmError { error, queued } = backend.arm(id, word.clone(), expected, mask).err()?;
+        if queued {
+            // The wait will reach the kernel with the next submission, and its owner is still there.
+            return Some(Effect::Release(word));
+        }
+        self.complete(Completion { id, word, mask, ending: Ending::Failed(error) }, false)
+    }
+}

@@ -1,0 +1,201 @@
+//! The states of a waiter, and every legal transition. Nothing here locks, calls the kernel, or calls a waker.
+//!
+//! ```text
+//!            ┌────────── poll: the latest waker ──────────┐
+//!            ▼                                            │
+//!  arm ──▶ Armed ──Woken / Mismatch / Failed──▶ Done ──poll──▶ free, the owner has the verdict
+//!           │ ▲ │                                 │
+//!           │ └─┴─Cancelled, unasked: arm again   └──drop──▶ free; a wake is handed on
+//!           │ └───Cancelled, closing──▶ Done(Closed)
+//!         drop: cancel in the kernel
+//!           ▼
+//!       Cancelling ──Woken──▶ free; the wake is handed on
+//!                  ──anything else──▶ free
+//! ```
+
+use crate::backend::{Completion, Ending};
+use std::io;
+use std::num::NonZeroU32;
+use std::task::Waker;
+
+/// The state of a waiter whose slot is taken.
+#[derive(Debug)]
+pub(crate) enum State<W> {
+    /// The kernel has the wait. A wake is on its way to the owner of this waker, which is that of the latest poll.
+    Armed(Waker),
+    /// The kernel has the wait and the owner is gone. A wake that comes now is handed on.
+    Cancelling,
+    /// The kernel has ended the wait and the owner has not looked yet. A wake that was consumed is handed on if the owner
+    /// never will.
+    Done(Done<W>),
+}
+
+/// What the owner of a wait will see, with what it takes to hand a wake on.
+#[derive(Debug)]
+pub(crate) struct Done<W> {
+    pub(crate) word: W,
+    pub(crate) mask: NonZeroU32,
+    pub(crate) verdict: Verdict,
+}
+
+/// How a wait ended for its owner.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// A wake was consumed.
+    Woken,
+    /// The word differed.
+    Mismatch,
+    /// The kernel refused the wait.
+    Failed(io::Error),
+    /// The reactor was closed.
+    Closed,
+}
+
+/// What a completion does: the state that the slot has then (`None`: it is free), and what is to be done.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Transition<W> {
+    pub(crate) state: Option<State<W>>,
+    pub(crate) action: Action<W>,
+}
+
+/// What is to be done about a completion.
+#[derive(Debug)]
+pub(crate) enum Action<W> {
+    /// Wake the task, once the lock is released.
+    Wake(Waker),
+    /// Pass the consumed wake to the next waiter, once the lock is released.
+    HandOn(W, NonZeroU32),
+    /// Drop the word, once the lock is released: its owner's `Drop` may be anybody's code.
+    Release(W),
+    /// Arm the wait again, under the lock: its owner is still waiting.
+    Rearm(W, NonZeroU32),
+}
+
+impl<W> State<W> {
+    /// The kernel ended the wait.
+    ///
+    /// `closing` tells an end that the reactor asked for from one that nobody did: the kernel cancels the waits of a
+    /// thread that exits (Linux 6.16 to 6.18.48).
+    pub(crate) fn complete(self, completion: Completion<W>, closing: bool) -> Transition<W> {
+        let Completion { word, mask, ending, .. } = completion;
+        match (self, ending) {
+            (Self::Armed(waker), Ending::Woken) => done(waker, word, mask, Verdict::Woken),
+            (Self::Armed(waker), Ending::Mismatch) => done(waker, word, mask, Verdict::Mismatch),
+            (Self::Armed(waker), Ending::Failed(error)) => done(waker, word, mask, Verdict::Failed(error)),
+            (Self::Armed(waker), Ending::Cancelled) if closing => done(waker, word, mask, Verdict::Closed),
+            (Self::Armed(waker), Ending::Cancelled) => {
+                Transition { state: Some(Self::Armed(waker)), action: Action::Rearm(word, mask) }
+            }
+            (Self::Cancelling, Ending::Woken) => Transition { state: None, action: Action::HandOn(word, mask) },
+            (Self::Cancelling, Ending::Mismatch | Ending::Cancelled | Ending::Failed(_)) => {
+                Transition { state: None, action: Action::Release(word) }
+            }
+            // A second completion for one wait, which no backend gives. The first one stands.
+            (state @ Self::Done(_), ending) => {
+                debug_assert!(false, "a wait that was over ended again: {ending:?}");
+                Transition { state: Some(state), action: Action::Release(word) }
+            }
+        }
+    }
+
+    /// The owner is gone.
+    pub(crate) fn abandon(self) -> Abandoned<W> {
+        match self {
+            Self::Armed(waker) => Abandoned::Cancel(waker),
+            Self::Done(done) => Abandoned::Unseen(done),
+            // Only an owner abandons, and once.
+            Self::Cancelling => {
+                debug_assert!(false, "a wait was abandoned twice");
+                Abandoned::Again
+            }
+        }
+    }
+}
+
+/// What the leaving of a wait's owner does.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Abandoned<W> {
+    /// The state is [`State::Cancelling`], the wait is to be cancelled in the kernel, and the waker to be dropped once the
+    /// lock is released.
+    Cancel(Waker),
+    /// The slot is free, and nobody has looked at this.
+    Unseen(Done<W>),
+    /// The state stays [`State::Cancelling`].
+    Again,
+}
+
+fn done<W>(waker: Waker, word: W, mask: NonZeroU32, verdict: Verdict) -> Transition<W> {
+    Transition { state: Some(State::Done(Done { word, mask, verdict })), action: Action::Wake(waker) }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const MASK: NonZeroU32 = NonZeroU32::MIN;
+
+    fn completion(ending: Ending) -> Completion<&'static str> {
+        Completion { id: 0, word: "word", mask: MASK, ending }
+    }
+
+    fn endings() -> [fn() -> Ending; 4] {
+        [
+            || Ending::Woken,
+            || Ending::Mismatch,
+            || Ending::Cancelled,
+            || Ending::Failed(io::Error::other("no memory")),
+        ]
+    }
+
+    fn armed() -> State<&'static str> {
+        State::Armed(Waker::noop().clone())
+    }
+
+    #[test]
+    fn an_armed_waiter_learns_how_its_wait_ended() {
+        for ending in endings() {
+            let Transition { state, action } = armed().complete(completion(ending()), true);
+            assert!(matches!(action, Action::Wake(_)));
+            let Some(State::Done(done)) = state else { panic!("{state:?}") };
+            assert_eq!((done.word, done.mask), ("word", MASK));
+            match (ending(), done.verdict) {
+                (Ending::Woken, Verdict::Woken)
+                | (Ending::Mismatch, Verdict::Mismatch)
+                | (Ending::Cancelled, Verdict::Closed)
+                | (Ending::Failed(_), Verdict::Failed(_)) => {}
+                (ending, verdict) => panic!("{ending:?} was seen as {verdict:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_that_nobody_cancelled_is_armed_again() {
+        let Transition { state, action } = armed().complete(completion(Ending::Cancelled), false);
+        assert!(matches!(state, Some(State::Armed(_))));
+        assert!(matches!(action, Action::Rearm("word", MASK)));
+    }
+
+    #[test]
+    fn only_a_wake_is_handed_on_for_an_owner_that_is_gone() {
+        for ending in endings() {
+            for closing in [false, true] {
+                let Transition { state, action } = State::Cancelling.complete(completion(ending()), closing);
+                assert!(state.is_none());
+                match ending() {
+                    Ending::Woken => assert!(matches!(action, Action::HandOn("word", MASK))),
+                    _ => assert!(matches!(action, Action::Release("word"))),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_owner_that_leaves_cancels_an_armed_wait_and_takes_back_a_done_one() {
+        assert!(matches!(armed().abandon(), Abandoned::Cancel(_)));
+
+        let done = State::Done(Done { word: "word", mask: MASK, verdict: Verdict::Woken });
+        assert!(matches!(done.abandon(), Abandoned::Unseen(Done { verdict: Verdict::Woken, .. })));
+    }
+}

@@ -1,0 +1,27 @@
+//! Events for `tracing`, or nothing without the feature.
+
+use std::io;
+
+/// A backend could not be opened, and the next one on the ladder is tried.
+pub(crate) fn stepped_down(from: &'static str, reason: &io::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(backend = from, %reason, "this way to wait on futexes is not available here");
+    #[cfg(not(feature = "tracing"))]
+    let _ = (from, reason);
+}
+
+/// A reactor was made.
+pub(crate) fn chose(backend: &'static str) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(backend, "opened a futex reactor");
+    #[cfg(not(feature = "tracing"))]
+    let _ = backend;
+}
+
+/// One more ring could not be opened; the others take more waits.
+pub(crate) fn no_more_queues(reason: &io::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(%reason, "cannot open one more queue for futex waits; the open ones take more");
+    #[cfg(not(feature = "tracing"))]
+    let _ = reason;
+}

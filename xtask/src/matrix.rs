@@ -1,0 +1,184 @@
+//! The rows of `cargo xtask test`.
+
+use crate::need::Need;
+use crate::step::{Step, cargo, cargo_of, xtask};
+use crate::test::FORBID_SKIPS;
+use crate::workspace::{self, MSRV, PUBLISHED};
+
+/// A row: some steps that pass or fail together.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// What must be there for the row to run; it is skipped for the first thing that is missing.
+    pub(crate) needs: Vec<Need>,
+    /// The row must have run a test to pass, so that a filter that fits nothing is noticed.
+    pub(crate) has_tests: bool,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// The toolchain that the rows for unstable tools use.
+const NIGHTLY: &str = "nightly";
+
+/// The examples that are run, not only built. Each must end by itself and fail where it does not do its work.
+const EXAMPLES: [&str; 4] = [
+    "-p futex-tokio --example slot_pipe -- --messages 20000 --backend uring",
+    "-p futex-tokio --example slot_pipe -- --messages 20000 --backend waitv",
+    "-p futex-tokio --example slot_pipe -- --messages 20000 --backend thread",
+    "-p futex-core --example other_executor",
+];
+
+/// The whole matrix, in the order in which it runs: what is quick and often wrong first.
+pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
+    let mut rows = vec![
+        row("fmt", "the formatting").step(cargo("fmt --all --check")),
+        row("clippy", "clippy's lints, with all features and with none").steps(clippy()),
+        row("docs", "the documentation builds without a warning")
+            .step(cargo("doc --workspace --no-deps --all-features").append("RUSTDOCFLAGS", "-D warnings")),
+        row("xtask", "the tests of xtask itself").tests(cargo("test -p xtask")),
+        row("tree", "each crate depends on what its layer may, and on no more").step(xtask("tree")),
+    ];
+    for (name, bare, package) in CRATES {
+        rows.push(
+            row(name, "the crate's own tests, all features")
+                .tests(cargo(&format!("test -p {package} --all-features --all-targets -- --show-output"))),
+        );
+        rows.push(
+            row(bare, "the crate's own tests, no default features")
+                .tests(cargo(&format!("test -p {package} --no-default-features --all-targets -- --show-output"))),
+        );
+    }
+    rows.push(
+        row("doctests", "the examples in the documentation").tests(cargo("test --workspace --doc --all-features")),
+    );
+    for (backend, about) in BACKENDS {
+        // One test at a time: some of them count the process's threads, descriptors and processor time.
+        let step = cargo("test -p futex-tests --release -- --test-threads=1 --show-output");
+        rows.push(row(backend, about).tests(step.set("FUTEX_BACKEND", backend)));
+    }
+    rows.extend([
+        row("loom", "the models of futex-core, every interleaving").tests(
+            cargo("test -p futex-core --lib --profile loom -- loom")
+                // A directory of its own: other flags would rebuild all that the other rows have built.
+                .set("CARGO_TARGET_DIR", workspace::target_dir().join("loom"))
+                .set_if_unset("LOOM_MAX_PREEMPTIONS", "3")
+                .append("RUSTFLAGS", "--cfg loom"),
+        ),
+        row("examples", "the examples build, and those that do something run").steps(examples()),
+        row("package", "the published crates are ready for cargo publish, and build from what is packaged")
+            .step(cargo("publish --dry-run --workspace --allow-dirty --no-verify"))
+            .step(xtask("packaged")),
+        row("msrv", "the published crates build with the oldest supported toolchain")
+            .needs(Need::Toolchain(MSRV))
+            .step(cargo_of(MSRV, &format!("check {} --all-features", packages()))),
+        row("minimal-versions", "the published crates build with the oldest dependencies that they allow")
+            .needs(Need::Toolchain(NIGHTLY))
+            .step(xtask("minimal-versions")),
+        row("aarch64", "everything compiles for 64-bit ARM")
+            .needs(Need::Target("aarch64-unknown-linux-gnu"))
+            .step(cargo("check --workspace --all-targets --all-features --target aarch64-unknown-linux-gnu")),
+        row("i686", "everything compiles where a pointer has 32 bits")
+            .needs(Need::Target("i686-unknown-linux-gnu"))
+            .step(cargo("check --workspace --all-targets --all-features --target i686-unknown-linux-gnu")),
+        row("linux-only", "elsewhere than on Linux, each crate fails with one clear error")
+            .needs(Need::Target("x86_64-apple-darwin"))
+            .step(xtask("linux-only")),
+        row("miri", "the tests of futex-core that make no system call, under Miri")
+            .needs(Need::Component { toolchain: NIGHTLY, component: "miri" })
+            .tests(cargo_of(NIGHTLY, "miri test -p futex-core --lib")),
+        row("semver", "the published crates keep what the last release promised")
+            .needs(Need::Release)
+            .needs(Need::Subcommand("semver-checks"))
+            .step(cargo(&format!("semver-checks {}", packages()))),
+        row("deny", "the licences, advisories and sources of the dependencies")
+            .needs(Need::Subcommand("deny"))
+            .step(cargo("deny --all-features check")),
+    ]);
+    if forbid_test_skips {
+        for row in rows.iter_mut().filter(|row| row.has_tests) {
+            row.steps = row.steps.drain(..).map(|step| step.set_if_unset(FORBID_SKIPS, "1")).collect();
+        }
+    }
+    rows
+}
+
+/// The rows of a crate alone, and the crate.
+const CRATES: [(&str, &str, &str); 3] =
+    [("sys", "sys-bare", "futex-sys"), ("core", "core-bare", "futex-core"), ("tokio", "tokio-bare", "futex-tokio")];
+
+/// The backends. The row's name is also what `FUTEX_BACKEND` is set to.
+const BACKENDS: [(&str, &str); 3] = [
+    ("uring", "between processes, on io_uring"),
+    ("waitv", "between processes, on futex_waitv"),
+    ("thread", "between processes, on one thread a waiter"),
+];
+
+fn row(name: &'static str, about: &'static str) -> Row {
+    Row { name, about, needs: Vec::new(), has_tests: false, steps: Vec::new() }
+}
+
+impl Row {
+    fn needs(mut self, need: Need) -> Self {
+        self.needs.push(need);
+        self
+    }
+
+    fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    fn steps(mut self, steps: impl Iterator<Item = Step>) -> Self {
+        self.steps.extend(steps);
+        self
+    }
+
+    /// A step that runs tests.
+    fn tests(mut self, step: Step) -> Self {
+        self.has_tests = true;
+        self.step(step)
+    }
+}
+
+/// The published crates as arguments of cargo.
+fn packages() -> String {
+    PUBLISHED.map(|package| format!("-p {package}")).join(" ")
+}
+
+fn clippy() -> impl Iterator<Item = Step> {
+    let all = cargo("clippy --workspace --all-targets --all-features -- -D warnings");
+    let bare = PUBLISHED
+        .map(|package| cargo(&format!("clippy -p {package} --all-targets --no-default-features -- -D warnings")));
+    std::iter::once(all).chain(bare)
+}
+
+fn examples() -> impl Iterator<Item = Step> {
+    let build = cargo("build --workspace --examples --all-features --release");
+    std::iter::once(build).chain(EXAMPLES.map(|example| cargo(&format!("run --release {example}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_row_has_a_name_of_its_own_and_something_to_do() {
+        let rows = rows(false);
+        let names: BTreeSet<_> = rows.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), rows.len());
+        for row in &rows {
+            assert!(!row.steps.is_empty(), "{}", row.name);
+            assert!(row.name.len() < 17 && !row.about.is_empty(), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn each_backend_has_a_row_that_forces_it() {
+        for (backend, _) in BACKENDS {
+            let rows = rows(false);
+            let row = rows.iter().find(|row| row.name == backend).unwrap();
+            assert!(row.steps[0].to_string().starts_with(&format!("FUTEX_BACKEND={backend} cargo test ")));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask tree`: each crate depends on what its layer may, and on no more.
+
+use crate::{Error, workspace};
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+pub(crate) const USAGE: &str = "\
+cargo xtask tree
+    Checks what each published crate depends on against the table in xtask/src/tree.rs.
+";
+
+/// What each layer may depend on beside its own lower layers and what those may depend on.
+///
+/// A crate that is missing here is not forbidden for ever: the table is where a new dependency is argued for.
+const LAYERS: [(&str, &[&str]); 3] = [
+    ("futex-sys", &["bitflags", "cfg-if", "io-uring", "libc", "linux-raw-sys", "rustix", "static_assertions"]),
+    ("futex-core", &["arrayvec", "futures-core", "once_cell", "pin-project-lite", "slab", "tracing", "tracing-core"]),
+    ("futex-tokio", &["mio", "socket2", "tokio"]),
+];
+
+pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
+    crate::no_arguments(&mut args)?;
+    let mut faults = Vec::new();
+    for (package, _) in LAYERS {
+        let tree = dependencies(package)?;
+        let names: Vec<_> = tree.iter().map(String::as_str).collect();
+        writeln!(io::stdout(), "{package} has {} dependencies: {}", names.len(), names.join(", "))?;
+        faults.extend(tree.iter().filter_map(|dependency| fault(package, dependency)));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Error::Failed(faults.join("\n"))) }
+}
+
+/// Everything that a crate is built from, with all features.
+fn dependencies(package: &str) -> Result<BTreeSet<String>, Error> {
+    let output = workspace::cargo()
+        .args(["tree", "--package", package, "--all-features", "--edges", "normal", "--prefix", "none"])
+        .output()?;
+    if !output.status.success() {
+        return Err(Error::Failed(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    // A line reads `rustix v1.1.6` or `futex-sys v0.1.0 (/a/path) (*)`.
+    let names = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != package)
+        .map(str::to_owned)
+        .collect();
+    Ok(names)
+}
+
+/// What is wrong with this dependency, if anything is.
+fn fault(package: &str, dependency: &str) -> Option<String> {
+    let layer = LAYERS.iter().position(|(name, _)| *name == package)?;
+    let lower = LAYERS[..layer].iter().any(|(name, _)| *name == dependency);
+    let allowed = LAYERS[..=layer].iter().any(|(_, adds)| adds.contains(&dependency));
+    if lower || allowed {
+        return None;
+    }
+    let higher = LAYERS[layer..].iter().find(|(name, adds)| *name == dependency || adds.contains(&dependency));
+    let reason = match higher {
+        Some((name, _)) => format!("which belongs to the layer of {name}, above it"),
+        None => "which is new: if it is worth its price, add it in xtask/src/tree.rs".into(),
+    };
+    Some(format!("{package} depends on {dependency}, {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_may_use_what_lower_layers_use_but_not_the_other_way_round() {
+        assert_eq!(fault("futex-tokio", "rustix"), None);
+        assert_eq!(fault("futex-tokio", "futex-sys"), None);
+        assert_eq!(fault("futex-core", "slab"), None);
+        assert_eq!(
+            fault("futex-core", "tokio").unwrap(),
+            "futex-core depends on tokio, which belongs to the layer of futex-tokio, above it"
+        );
+        assert_eq!(
+            fault("futex-sys", "futex-core").unwrap(),
+            "futex-sys depends on futex-core, which belongs to the layer of futex-core, above it"
+        );
+        assert!(fault("futex-sys", "left-pad").unwrap().contains("which is new"));
+    }
+}
