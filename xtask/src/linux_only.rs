@@ -19,8 +19,8 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
     crate::no_arguments(&mut args)?;
     let mut faults = Vec::new();
     for package in PUBLISHED {
-        let output =
-            workspace::cargo().args(["check", "--package", package, "--all-features", "--target", TARGET]).output()?;
+        let args = ["check", "--color", "never", "--all-features", "--target", TARGET, "--package", package];
+        let output = workspace::cargo().args(args).output()?;
         let text = String::from_utf8_lossy(&output.stderr);
         let fault = if output.status.success() { Some("compiles".into()) } else { fault(&text) };
         faults.extend(fault.map(|fault| format!("{text}\n{package} for {TARGET}: {fault}")));

@@ -23,6 +23,7 @@ mod test;
 mod tree;
 mod workspace;
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::process::{self, ExitCode};
 
@@ -117,12 +118,14 @@ fn no_arguments(args: &mut lexopt::Parser) -> Result<(), Error> {
 
 /// Runs a command whose output goes where xtask's goes; anything but success is an error.
 fn command_succeeds(command: &mut process::Command) -> Result<(), Error> {
-    let shown = format!("{command:?}");
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Error::Failed(format!("{shown}: {status}"))),
-        Err(error) => Err(Error::Failed(format!("{shown} could not be started: {error}"))),
-    }
+    let failure = match command.status() {
+        Ok(status) if status.success() => return Ok(()),
+        Ok(status) => status.to_string(),
+        Err(error) => format!("could not be started: {error}"),
+    };
+    let words: Vec<_> =
+        [command.get_program()].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
+    Err(Error::Failed(format!("{}: {failure}", words.join(" "))))
 }
 
 fn usage(command: Option<&Command>) -> String {

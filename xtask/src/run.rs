@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub(crate) fn run(steps: &[Step], log: &Path, bound: Duration) -> Result<(), String> {
     let deadline = Instant::now() + bound;
     let mut output = create(log).map_err(|error| format!("{} can't be written: {error}", log.display()))?;
-    for step in steps {
+    for (number, step) in (1..).zip(steps) {
         let failure = match run_step(step, &mut output, deadline) {
             Ok(Some(status)) if status.success() => continue,
             Ok(Some(status)) => status.to_string(),
@@ -27,7 +27,7 @@ pub(crate) fn run(steps: &[Step], log: &Path, bound: Duration) -> Result<(), Str
         };
         // The row's line tells as much; in the log it stands where the output ends.
         let _ = writeln!(output, "xtask: {step}: {failure}");
-        return Err(failure);
+        return Err(if steps.len() > 1 { format!("step {number}: {failure}") } else { failure });
     }
     Ok(())
 }
@@ -109,7 +109,7 @@ mod tests {
         let log = log("output");
         let steps = [step::cargo("--version"), step::cargo("no-such-command"), step::cargo("--version")];
         let failure = run(&steps, &log, Duration::from_secs(600)).unwrap_err();
-        assert_eq!(failure, "exit status: 101");
+        assert_eq!(failure, "step 2: exit status: 101");
 
         let text = fs::read_to_string(&log).unwrap();
         assert!(text.starts_with("$ cargo --version\ncargo 1."), "{text}");

@@ -31,17 +31,36 @@ struct Options {
     forbid_skips: bool,
 }
 
+/// Which skips are allowed. One that is not makes the row a failed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Skips {
+    of_rows: bool,
+    of_tests: bool,
+}
+
+impl Skips {
+    /// What the option and the environment say; the environment's word about tests counts most.
+    fn allowed(forbid_skips: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let of_tests = match set(FORBID_SKIPS) {
+            Some(forbid) => forbid == "0",
+            None => !forbid_skips && set("CI").is_none(),
+        };
+        Self { of_rows: !forbid_skips, of_tests }
+    }
+}
+
 pub(crate) fn run(args: lexopt::Parser) -> Result<(), Error> {
     let options = parse(args)?;
-    let forbid_test_skips = options.forbid_skips || env::var_os("CI").is_some_and(|ci| !ci.is_empty());
-    let rows = choose(matrix::rows(forbid_test_skips), &options.only)?;
+    let skips = Skips::allowed(options.forbid_skips, |name| env::var(name).ok());
+    let rows = choose(matrix::rows(!skips.of_tests), &options.only)?;
     if options.list {
         return list(&rows);
     }
 
     let mut reports = Vec::new();
     for row in &rows {
-        reports.push(run_row(row, options.forbid_skips)?);
+        reports.push(run_row(row, skips)?);
     }
     write!(io::stdout(), "{}", report::summary(&reports))?;
     let failed = reports.iter().any(|report| matches!(report.outcome, Outcome::Failed(_)));
@@ -82,7 +101,7 @@ fn list(rows: &[Row]) -> Result<(), Error> {
 }
 
 /// Runs a row and tells how it ended.
-fn run_row(row: &Row, forbid_skips: bool) -> io::Result<Report> {
+fn run_row(row: &Row, skips: Skips) -> io::Result<Report> {
     let mut stdout = io::stdout();
     if stdout.is_terminal() {
         writeln!(stdout, "running  {} …", row.name)?;
@@ -91,7 +110,7 @@ fn run_row(row: &Row, forbid_skips: bool) -> io::Result<Report> {
     let start = Instant::now();
     let missing = row.needs.iter().find_map(|need| need.missing());
     let (mut outcome, output) = match missing {
-        Some(reason) if forbid_skips => (Outcome::Failed(reason), String::new()),
+        Some(reason) if !skips.of_rows => (Outcome::Failed(reason), String::new()),
         Some(reason) => (Outcome::Skipped(reason), String::new()),
         None => {
             let outcome = run::run(&row.steps, &log, BOUND).map_or_else(Outcome::Failed, |()| Outcome::Passed);
@@ -99,8 +118,11 @@ fn run_row(row: &Row, forbid_skips: bool) -> io::Result<Report> {
         }
     };
     let tests = Tests::in_output(&output);
-    if row.has_tests && tests.ran == 0 && outcome == Outcome::Passed {
+    if outcome == Outcome::Passed && row.has_tests && tests.ran == 0 {
         outcome = Outcome::Failed("it ran no test".into());
+    }
+    if outcome == Outcome::Passed && !skips.of_tests && !tests.skips.is_empty() {
+        outcome = Outcome::Failed("skips are forbidden".into());
     }
 
     let report = Report { name: row.name, outcome, time: start.elapsed(), tests };
@@ -133,6 +155,22 @@ mod tests {
     fn without_only_all_rows_run() {
         let all = matrix::rows(false).len();
         assert_eq!(choose(matrix::rows(false), &[]).unwrap().len(), all);
+    }
+
+    #[test]
+    fn ci_forbids_skips_of_tests_and_the_variable_overrides_it() {
+        let allowed = |forbid, variables: &[(&str, &str)]| {
+            let skips = Skips::allowed(forbid, |name| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            });
+            (skips.of_rows, skips.of_tests)
+        };
+        assert_eq!(allowed(false, &[]), (true, true));
+        assert_eq!(allowed(false, &[("CI", "true")]), (true, false));
+        assert_eq!(allowed(false, &[("CI", "true"), (FORBID_SKIPS, "0")]), (true, true));
+        assert_eq!(allowed(false, &[(FORBID_SKIPS, "1")]), (true, false));
+        assert_eq!(allowed(true, &[]), (false, false));
+        assert_eq!(allowed(true, &[(FORBID_SKIPS, "0")]), (false, true));
     }
 
     #[test]

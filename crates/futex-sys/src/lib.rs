@@ -48,7 +48,7 @@
 //! # Unsafe code
 //!
 //! `unsafe_code` is denied in this crate and allowed in these files only: `word.rs` (a pointer and the owner of what it
-//! points to), `mapping.rs` (`mmap`), `waitv.rs` (a slice of a transparent wrapper), `uring.rs` (submission entries),
+//! points to), `mapping.rs` (`mmap`), `waitv.rs` (a slice of a transparent wrapper), `uring/ring.rs` (submission entries),
 //! `origin.rs` (`mmap` and `madvise`).
 
 #[cfg(not(target_os = "linux"))]

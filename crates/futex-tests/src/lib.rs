@@ -1,1 +1,53 @@
+//! What the tests of this crate share.
 
+use futex_sys::Word;
+use futex_sys::futex::{Scope, requeue};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+/// Tells that a test can't run here, and why. CI sets `FUTEX_TESTS_FORBID_SKIPS`, which makes it a failure.
+///
+/// # Panics
+///
+/// Where skipping is forbidden.
+pub fn skip(reason: &str) {
+    assert!(
+        std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(),
+        "this test can't run here, and FUTEX_TESTS_FORBID_SKIPS forbids to skip it: {reason}"
+    );
+    eprintln!("SKIPPED: {reason}");
+}
+
+/// How many waiters the kernel has on a word: ring waits, parked threads and entries of `futex_waitv` alike.
+///
+/// It moves them to another word and back, which keeps their order. Nobody may wake the word meanwhile.
+///
+/// # Panics
+///
+/// Where the kernel refuses, which it does for no word that is mapped.
+#[must_use]
+pub fn waiters(word: &Word) -> u32 {
+    let elsewhere = Word::from(Arc::new(AtomicU32::new(0)));
+    let there = requeue(word, &elsewhere, Scope::Shared, 0, u32::MAX).expect("requeue there");
+    let back = requeue(&elsewhere, word, Scope::Shared, 0, u32::MAX).expect("requeue back");
+    assert_eq!(there, back, "somebody woke waiters that were being counted");
+    there
+}
+
+/// Returns once the kernel has `n` waiters on a word. Nobody may wake the word meanwhile.
+pub fn until_waiters(word: &Word, n: u32) {
+    until(|| waiters(word) == n);
+}
+
+/// Returns once `condition` is true, yielding the processor in between.
+///
+/// # Panics
+///
+/// After a minute, which no condition of these tests takes on the slowest machine.
+pub fn until(mut condition: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !condition() {
+        assert!(start.elapsed().as_secs() < 60, "a condition did not come true within a minute");
+        std::thread::yield_now();
+    }
+}

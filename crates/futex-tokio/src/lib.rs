@@ -1,1 +1,81 @@
+//! Tokio tasks of different processes wait for each other.
+//!
+//! [`AsyncFutex::wait_async`] lets a task sleep on an `AtomicU32` in memory that several processes share, until any process
+//! wakes it: another program with this crate, a C program that only knows `FUTEX_WAKE`, or a task of the same process. No
+//! thread of the runtime blocks, nothing polls, no wake is lost, and a future that is dropped leaves no trace.
+//!
+//! # The contract
+//!
+//! *Change the word, then wake.* A wait compares the word with `expected` and goes to sleep in one step, in the kernel, so
+//! a waker that changes the word first and wakes second can't be missed. A wait ends
+//!
+//! - at once, where the word differs from `expected`;
+//! - after a wake;
+//! - rarely, without either. So look at the word again, in a loop, or use [`AsyncFutex::wait_until`], which does.
+//!
+//! # Examples
+//!
+//! Two tasks here stand for two processes; with [`SharedMemory::open_or_create`] they may well be.
+//!
+//! ```
+//! use futex_tokio::{AsyncFutex, SharedMemory};
+//! use std::sync::atomic::Ordering;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let memory = SharedMemory::anonymous(4096)?;
+//! let futex = AsyncFutex::new(memory.word(0)?)?;
+//!
+//! let waiter = tokio::spawn({
+//!     let futex = futex.clone();
+//!     async move { futex.wait_until(|value| value != 0).await }
+//! });
+//!
+//! futex.word().store(7, Ordering::Release); // change the word,
+//! futex.wake_one(); //                         then wake
+//! assert_eq!(waiter.await??, 7);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Backends
+//!
+//! A [`Reactor`] per runtime waits in the kernel with io_uring, where that may be used; else with threads parked in
+//! `futex_waitv` or `FUTEX_WAIT`. The choice is made by probing, and `FUTEX_BACKEND=uring|waitv|thread` in the environment
+//! overrides it. [`Backend`] compares them.
+//!
+//! # Features
+//!
+//! - `uring` (default): the io_uring backend.
+//! - `tracing`: events about the choice of the backend.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("futex-tokio supports Linux only: it waits on Linux's futexes");
+
+#[cfg(target_os = "linux")]
+mod changes;
+#[cfg(target_os = "linux")]
+mod driver;
+#[cfg(target_os = "linux")]
+mod futex;
+#[cfg(target_os = "linux")]
+mod reactor;
+#[cfg(target_os = "linux")]
+mod register;
+#[cfg(target_os = "linux")]
+mod registry;
+#[cfg(target_os = "linux")]
+mod wait;
+#[cfg(target_os = "linux")]
+mod wait_any;
+
+#[cfg(target_os = "linux")]
+pub use self::{
+    changes::Changes,
+    futex::AsyncFutex,
+    reactor::{Builder, Reactor},
+    wait::WaitAsync,
+    wait_any::wait_any,
+};
+#[cfg(target_os = "linux")]
+pub use futex_core::{BackendKind as Backend, SharedMemory, Stats, Word};

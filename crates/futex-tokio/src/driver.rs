@@ -1,0 +1,106 @@
+//! Turning a reactor from Tokio's I/O driver.
+//!
+//! The reactor's eventfd is registered with a runtime's epoll. Its waker is no task: being woken *is* the turn, on the
+//! thread that polls epoll, so that a wake reaches the task without a hop (measured on a current-thread runtime: a round
+//! trip of 48.5 µs, against 51.1 µs with a task that turns).
+//!
+//! The waker is registered at all times. So the runtime's shutdown is seen too, which wakes all that is registered.
+
+use crate::register::register;
+use crate::registry;
+use futex_core::Reactor;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::{Handle, Id};
+use tokio::task::coop::unconstrained;
+
+/// A reactor and its registration with a runtime.
+pub(crate) struct Driver {
+    pub(crate) reactor: Reactor,
+    eventfd: AsyncFd<OwnedFd>,
+    waker: Waker,
+    runtime: Id,
+}
+
+impl Driver {
+    /// Has the current runtime drive `reactor`.
+    pub(crate) fn start(reactor: Reactor) -> io::Result<Arc<Self>> {
+        let runtime = Handle::try_current().map_err(|_| outside())?.id();
+        // An edge-triggered epoll needs no reading of the eventfd: each signal is an edge.
+        let eventfd = register(reactor.as_fd().try_clone_to_owned()?)?;
+        let driver = Arc::new_cyclic(|driver| Self {
+            reactor,
+            eventfd,
+            waker: Waker::from(Arc::new(Turn(driver.clone()))),
+            runtime,
+        });
+        driver.turn();
+        Ok(driver)
+    }
+
+    /// Turns the reactor for each edge that there was, and leaves the waker registered for the next.
+    fn turn(&self) {
+        loop {
+            match self.poll_edge() {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => self.reactor.turn(),
+                Poll::Ready(Err(_)) => {
+                    // The runtime shuts down. Whoever still waits, from another runtime, would wait for ever.
+                    #[cfg(feature = "tracing")]
+                    tracing::debug!(runtime = %self.runtime, "a runtime has shut down and closes its futex reactor");
+                    registry::forget(self.runtime);
+                    self.reactor.close();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ready once for each edge, or with an error where the runtime is gone.
+    fn poll_edge(&self) -> Poll<io::Result<()>> {
+        let edge = poll_fn(|cx| {
+            self.eventfd.poll_read_ready(cx).map_ok(|mut guard| {
+                // Before the turn, so that a completion that it just misses is a new edge.
+                guard.clear_ready();
+            })
+        });
+        // Not within the cooperative budget of the task that happens to be polled on this thread: with that used up,
+        // Tokio would wake the waker at once, which would poll again, and so on without end.
+        pin!(unconstrained(edge)).poll(&mut Context::from_waker(&self.waker))
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("runtime", &self.runtime).field("core", &self.reactor).finish()
+    }
+}
+
+/// The waker of the registration, which must not keep the driver alive.
+struct Turn(Weak<Driver>);
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(driver) = self.0.upgrade() {
+            driver.turn();
+        }
+    }
+}
+
+/// The error of whoever needs a runtime and is outside one.
+pub(crate) fn outside() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "there is no Tokio runtime here: call this within one, or give the futex a reactor that was made in one",
+    )
+}

@@ -1,0 +1,213 @@
+//! The face of the library: a word that tasks wait on.
+
+use crate::{Changes, Reactor, WaitAsync, Word};
+use std::fmt;
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
+use tokio::task::coop::consume_budget;
+
+/// A futex word that tasks of any process wait on.
+///
+/// It is a cheap handle: a word and a reactor to wait with. Any number of handles to one word may exist, in any number of
+/// processes, beside blocking waiters and wakers that know nothing of this crate.
+///
+/// The contract is that of every futex: whoever ends a wait *changes the word, then wakes*.
+#[derive(Clone)]
+pub struct AsyncFutex {
+    reactor: Reactor,
+    word: Word,
+}
+
+impl AsyncFutex {
+    /// A futex on `word` that waits with the current runtime's reactor.
+    ///
+    /// `word` may be a [`Word`], for instance of [`SharedMemory::word`](crate::SharedMemory::word), an
+    /// `Arc<AtomicU32>`, or a reference to an `AtomicU32` that lives for ever.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reactor::current`]; outside a runtime there is none.
+    pub fn new(word: impl Into<Word>) -> io::Result<Self> {
+        Ok(Self { reactor: Reactor::current()?, word: word.into() })
+    }
+
+    /// A futex on `word` that waits with `reactor`.
+    #[must_use]
+    pub fn with_reactor(reactor: &Reactor, word: impl Into<Word>) -> Self {
+        Self { reactor: reactor.clone(), word: word.into() }
+    }
+
+    /// The word.
+    #[must_use]
+    #[inline]
+    pub fn word(&self) -> &Word {
+        &self.word
+    }
+
+    /// The reactor that this handle waits with.
+    #[must_use]
+    pub fn reactor(&self) -> &Reactor {
+        &self.reactor
+    }
+
+    /// Waits while the word is `expected`, until a wake.
+    ///
+    /// Where the word differs it is ready at the first poll, without a system call. It may, rarely, return without a change
+    /// and without a wake, so look at the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
+    ///
+    /// A wake without a change of the word reaches every wait that is armed at that moment on the `Uring` backend. The
+    /// other backends may miss it while a thread of theirs parks anew; a change of the word is never missed.
+    ///
+    /// # Errors
+    ///
+    /// See [`WaitAsync`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`WaitAsync`].
+    ///
+    /// # Memory ordering
+    ///
+    /// The comparison at the first poll is an acquire load. To read what was written before the word was changed, load the
+    /// word with [`Acquire`](Ordering::Acquire) after the wait; the other side stores it with [`Release`](Ordering::Release).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futex_tokio::AsyncFutex;
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    /// use tokio::time::{Duration, timeout};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0)))?;
+    ///
+    /// // Nobody wakes, and dropping the wait leaves no trace.
+    /// assert!(timeout(Duration::from_millis(1), futex.wait_async(0)).await.is_err());
+    ///
+    /// futex.word().store(1, Ordering::Release);
+    /// futex.wait_async(0).await?; // it is 1: ready at once
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn wait_async(&self, expected: u32) -> WaitAsync<'_> {
+        WaitAsync(self.reactor.core().wait(&self.word, expected))
+    }
+
+    /// [`wait_async`](AsyncFutex::wait_async) for the wakes whose mask shares a bit with `mask`: one word for up to 32 kinds
+    /// of waiters. A plain wake matches every mask.
+    ///
+    /// # Errors
+    ///
+    /// See [`WaitAsync`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`WaitAsync`]. A wake is handed on under this wait's own mask.
+    #[inline]
+    pub fn wait_async_masked(&self, expected: u32, mask: NonZeroU32) -> WaitAsync<'_> {
+        WaitAsync(self.reactor.core().wait_masked(&self.word, expected, mask))
+    }
+
+    /// Waits until `pred` is true of the word's value, and returns that value.
+    ///
+    /// It looks at once, and again after every wake. Whoever changes the word has to wake; a value that the word had only
+    /// between two looks may be missed.
+    ///
+    /// # Errors
+    ///
+    /// See [`WaitAsync`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`WaitAsync`].
+    ///
+    /// # Memory ordering
+    ///
+    /// The value was loaded with acquire ordering.
+    pub async fn wait_until(&self, mut pred: impl FnMut(u32) -> bool) -> io::Result<u32> {
+        loop {
+            let value = self.word.load(Ordering::Acquire);
+            if pred(value) {
+                return Ok(value);
+            }
+            self.wait_async(value).await?;
+            // A word that changes all the time must not keep the other tasks of this thread waiting.
+            consume_budget().await;
+        }
+    }
+
+    /// A stream of the word's values that differ from the one before, the first from `last_seen`.
+    ///
+    /// It coalesces: a consumer that is slower than the word changes sees the latest value, and not each one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futex_tokio::AsyncFutex;
+    /// use futures_util::StreamExt;
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let futex = AsyncFutex::new(Arc::new(AtomicU32::new(3)))?;
+    /// let mut changes = futex.changes(0);
+    /// assert_eq!(changes.next().await.unwrap()?, 3);
+    ///
+    /// futex.word().store(4, Ordering::Release);
+    /// futex.word().store(5, Ordering::Release);
+    /// futex.wake_all();
+    /// assert_eq!(changes.next().await.unwrap()?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn changes(&self, last_seen: u32) -> Changes {
+        Changes::new(self.clone(), last_seen)
+    }
+
+    /// Wakes up to `n` waiters, in whatever process and of whatever kind, the longest waiting first. Returns how many the
+    /// kernel woke.
+    ///
+    /// Zero wakes nobody, and `u32::MAX` wakes all. A waiter that is just giving up hands its wake on, so the count is of
+    /// wakes that somebody will see, as long as somebody waits.
+    pub fn wake(&self, n: u32) -> u32 {
+        self.word.wake(n)
+    }
+
+    /// Wakes the longest waiting waiter, and tells whether there was one.
+    pub fn wake_one(&self) -> bool {
+        self.wake(1) != 0
+    }
+
+    /// Wakes all waiters, and returns how many there were.
+    pub fn wake_all(&self) -> u32 {
+        self.wake(u32::MAX)
+    }
+
+    /// [`wake`](AsyncFutex::wake) for the waiters whose mask shares a bit with `mask`. A wait without a mask matches every
+    /// wake.
+    pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
+        self.word.wake_masked(n, mask)
+    }
+}
+
+impl fmt::Debug for AsyncFutex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncFutex").field("word", &self.word).field("reactor", &self.reactor).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Backend;
+    use static_assertions::assert_impl_all;
+
+    assert_impl_all!(AsyncFutex: Clone, Send, Sync, fmt::Debug, Unpin);
+    assert_impl_all!(Reactor: Clone, Send, Sync, fmt::Debug, Unpin);
+    assert_impl_all!(WaitAsync<'static>: Send, Sync, fmt::Debug, Unpin);
+    assert_impl_all!(Changes: Send, Sync, fmt::Debug, Unpin);
+    assert_impl_all!(Backend: Copy, Send, Sync, fmt::Debug);
+}

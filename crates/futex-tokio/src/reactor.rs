@@ -1,0 +1,126 @@
+//! A reactor that a Tokio runtime drives.
+
+use crate::driver::Driver;
+use crate::{Backend, Stats, registry};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// What futexes wait with: a way to wait in the kernel, driven by a Tokio runtime.
+///
+/// Every runtime has one that [`AsyncFutex::new`](crate::AsyncFutex::new) uses; [`Reactor::current`] gets it. Make another
+/// with [`Reactor::builder`] to choose the backend.
+///
+/// The reactor is driven by the runtime that it was made in. Futures that wait with it may be polled anywhere, on other
+/// runtimes and executors too, as long as that runtime runs. (A current-thread runtime runs within its `block_on` only.)
+/// When the runtime shuts down it takes its reactors along: their waits end with an error, and none is left in the kernel.
+///
+/// Clones are handles to the same reactor.
+///
+/// # After `fork`
+///
+/// A reactor belongs to the process that made it. In a child of `fork` waiting with it is an error, and dropping it does
+/// nothing. A fresh runtime in the child has a reactor of its own.
+///
+/// # Examples
+///
+/// ```
+/// use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let reactor = Reactor::builder().backend(Backend::Thread).build()?;
+/// let futex = AsyncFutex::with_reactor(&reactor, SharedMemory::anonymous(4096)?.word(0)?);
+/// futex.wait_async(1).await?; // it is 0, so this returns at once
+/// assert_eq!(reactor.stats().armed, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Reactor {
+    driver: Arc<Driver>,
+}
+
+impl Reactor {
+    /// The reactor of the current runtime, made at the first call on the best backend that works here, or on the one that
+    /// `FUTEX_BACKEND` names.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` outside a runtime, and in one without an I/O driver. Those of [`Builder::build`].
+    pub fn current() -> io::Result<Self> {
+        registry::current().map(|driver| Self { driver })
+    }
+
+    /// A builder, to choose the backend.
+    pub fn builder() -> Builder {
+        Builder { core: futex_core::Reactor::builder() }
+    }
+
+    /// The backend in use.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.core().backend()
+    }
+
+    /// The backends that would have been better and are not available here, with the reasons, best first. Empty where the
+    /// backend was chosen and not found.
+    pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
+        self.core().passed_over()
+    }
+
+    /// What the reactor has done, and does now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.core().stats()
+    }
+
+    /// Ends all waits with an error, and lets go of everything in the kernel. The runtime's shutdown does the same.
+    ///
+    /// When it returns no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen by its
+    /// owner or handed on. (`Thread` leaves its threads parked, and they hand on.) [`current`](Reactor::current) makes a
+    /// new one afterwards.
+    pub fn close(&self) {
+        self.core().close();
+    }
+
+    pub(crate) fn core(&self) -> &futex_core::Reactor {
+        &self.driver.reactor
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.driver.fmt(f)
+    }
+}
+
+/// Makes a [`Reactor`]. From [`Reactor::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build`"]
+pub struct Builder {
+    core: futex_core::Builder,
+}
+
+impl Builder {
+    /// Takes this backend and no other.
+    ///
+    /// Without it, `FUTEX_BACKEND` in the environment chooses (`uring`, `waitv` or `thread`), and without that the first
+    /// one that works here is taken.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.core = self.core.backend(backend);
+        self
+    }
+
+    /// Makes the reactor, which the current runtime drives from now on.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` outside a runtime, and in one without an I/O driver. Where the chosen backend is not available here, or
+    /// `FUTEX_BACKEND` names none: the message has the choices. Where descriptors ran out.
+    pub fn build(self) -> io::Result<Reactor> {
+        // Asked first, so that nothing is opened in vain.
+        tokio::runtime::Handle::try_current().map_err(|_| crate::driver::outside())?;
+        Driver::start(self.core.build()?).map(|driver| Reactor { driver })
+    }
+}
