@@ -33,7 +33,7 @@ const EXAMPLES: [&str; 4] = [
 /// With `forbid_test_skips` the tests are told to fail where they would be skipped.
 pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
     let mut rows = vec![
-        row("fmt", "the formatting").step(cargo("fmt --all --check")),
+        row("fmt", "the formatting").step(cargo("fmt --all --check -- --color never")),
         row("clippy", "clippy's lints, with all features and with none").steps(clippy()),
         row("docs", "the documentation builds without a warning")
             .step(cargo("doc --workspace --no-deps --all-features").append("RUSTDOCFLAGS", "-D warnings")),
