@@ -1,1 +1,391 @@
+//! A kernel for the models: futexes, and queues of waits that get completions.
+//!
+//! It is what `docs/loom.md` says that it is, and no more: compare-and-queue in one step, first in first out, wakes of up
+//! to `n` that are counted, cancels with one winner, waits that end although nobody asked, and completions that are posted
+//! at once or later. It checks what it promises to the engine, and what the engine promises to it.
 
+use crate::backend::{ArmError, Backend, Completion, Ending, Fit, FutexWord, Usage};
+use crate::engine::Engine;
+use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::num::NonZeroU32;
+// What loom need not know of: it orders nothing.
+use std::sync::{Arc, OnceLock, Weak};
+
+/// How a kernel behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// The ends of waits are decided at once and posted by [`Kernel::task_work`], as io_uring does it.
+    pub(crate) delayed: bool,
+    /// A queue with this many waits is crowded.
+    pub(crate) room: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { delayed: false, room: usize::MAX }
+    }
+}
+
+/// The kernel.
+pub(crate) struct Kernel {
+    bucket: Mutex<Bucket>,
+    /// What an eventfd is: set when a completion is posted, and cleared by who turns the engine for it.
+    signal: AtomicBool,
+    engine: OnceLock<Weak<Engine<ModelWord>>>,
+    options: Options,
+}
+
+/// What the lock of a hash bucket guards. There is one bucket.
+#[derive(Default)]
+struct Bucket {
+    /// The waits that wakes find, the longest waiting first.
+    queued: VecDeque<Queued>,
+    /// The ends that are decided and not posted.
+    task_work: VecDeque<(usize, Completion<ModelWord>)>,
+    queues: Vec<Queue>,
+    counts: Counts,
+    refusal: Option<Refusal>,
+}
+
+struct Queued {
+    queue: usize,
+    id: u32,
+    word: ModelWord,
+    mask: NonZeroU32,
+}
+
+#[derive(Default)]
+struct Queue {
+    posted: VecDeque<Completion<ModelWord>>,
+    /// The waits whose completion was not reaped.
+    pending: BTreeSet<u32>,
+    closed: bool,
+}
+
+/// What became of wakes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Wakes that the kernel counted for callers of [`ModelWord::wake`].
+    pub(crate) counted: u32,
+    /// Wakes that were handed on and found a waiter.
+    pub(crate) handed_on: u32,
+    /// Wakes that were handed on and found nobody.
+    pub(crate) evaporated: u32,
+}
+
+/// How the next arming fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
+    /// The kernel has nothing of it.
+    Refused,
+    /// The wait is there all the same.
+    Queued,
+}
+
+impl Kernel {
+    pub(crate) fn new(options: Options) -> Arc<Self> {
+        Arc::new(Self {
+            bucket: Mutex::new(Bucket::default()),
+            signal: AtomicBool::new(false),
+            engine: OnceLock::new(),
+            options,
+        })
+    }
+
+    /// An engine on this kernel, whose completions it is turned for.
+    pub(crate) fn engine(self: &Arc<Self>, spread: usize) -> Arc<Engine<ModelWord>> {
+        let kernel = self.clone();
+        let engine = Engine::new(Box::new(move || Ok(kernel.open())), spread).expect("it opens");
+        let engine = Arc::new(engine);
+        assert!(self.engine.set(Arc::downgrade(&engine)).is_ok(), "a kernel of the models has one engine");
+        engine
+    }
+
+    /// A word of value 0.
+    pub(crate) fn word(self: &Arc<Self>) -> ModelWord {
+        self.word_of(None)
+    }
+
+    /// A word of value 0 that is somebody's, whose `Drop` is run with the last handle.
+    pub(crate) fn word_of(self: &Arc<Self>, owner: Option<Arc<dyn Send + Sync>>) -> ModelWord {
+        ModelWord { kernel: self.clone(), value: Arc::new(AtomicU32::new(0)), _owner: owner }
+    }
+
+    /// Posts what is decided. The thread that submitted a wait does it, wherever it is.
+    pub(crate) fn task_work(&self) {
+        let mut bucket = lock(&self.bucket);
+        let work = std::mem::take(&mut bucket.task_work);
+        let any = !work.is_empty();
+        for (queue, completion) in work {
+            bucket.queues[queue].posted.push_back(completion);
+        }
+        drop(bucket);
+        if any {
+            self.signal();
+        }
+    }
+
+    /// Ends all waits that are queued, although nobody asked.
+    pub(crate) fn thread_exits(&self) {
+        let mut bucket = lock(&self.bucket);
+        let posted = bucket.cancel_where(&self.options, |_| true);
+        drop(bucket);
+        if posted {
+            self.signal();
+        }
+    }
+
+    /// Ends one wait, although nobody asked.
+    pub(crate) fn loses(&self, word: &ModelWord, nth: usize) {
+        let mut bucket = lock(&self.bucket);
+        let mut seen = 0;
+        let posted = bucket.cancel_where(&self.options, |queued| {
+            let here = queued.word.same(word);
+            seen += usize::from(here);
+            here && seen == nth + 1
+        });
+        drop(bucket);
+        if posted {
+            self.signal();
+        }
+    }
+
+    /// How the next arming fails.
+    pub(crate) fn refuse_next(&self, refusal: Refusal) {
+        lock(&self.bucket).refusal = Some(refusal);
+    }
+
+    /// Turns the engine for completions that were posted, as whoever polls the eventfd does.
+    pub(crate) fn drive(&self) {
+        // Ordering: AcqRel with `signal`: whoever is told of a completion sees what was done before it was posted.
+        while self.signal.swap(false, Ordering::AcqRel) {
+            if let Some(engine) = self.engine.get().and_then(Weak::upgrade) {
+                engine.turn();
+            }
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        lock(&self.bucket).counts
+    }
+
+    /// How many waits of a word a wake would find.
+    pub(crate) fn waiters(&self, word: &ModelWord) -> usize {
+        lock(&self.bucket).queued.iter().filter(|queued| queued.word.same(word)).count()
+    }
+
+    /// Nothing of any wait is left.
+    pub(crate) fn assert_empty(&self) {
+        let bucket = lock(&self.bucket);
+        assert!(bucket.queued.is_empty(), "a wait is left in the kernel");
+        assert!(bucket.task_work.is_empty(), "a wait is left in the kernel's task work");
+        for queue in &bucket.queues {
+            assert!(queue.pending.is_empty() && queue.posted.is_empty(), "completions were not reaped");
+        }
+    }
+
+    fn signal(&self) {
+        self.signal.store(true, Ordering::Release);
+    }
+
+    fn open(self: &Arc<Self>) -> Box<dyn Backend<ModelWord>> {
+        let mut bucket = lock(&self.bucket);
+        bucket.queues.push(Queue::default());
+        Box::new(ModelQueue { kernel: self.clone(), index: bucket.queues.len() - 1, waits: 0 })
+    }
+
+    fn wake(&self, word: &ModelWord, n: u32, mask: NonZeroU32, user: bool) -> u32 {
+        let mut bucket = lock(&self.bucket);
+        let mut woken = 0;
+        while woken < n {
+            let found =
+                bucket.queued.iter().position(|queued| queued.word.same(word) && queued.mask.get() & mask.get() != 0);
+            let Some(queued) = found.and_then(|position| bucket.queued.remove(position)) else { break };
+            bucket.end(&self.options, queued, Ending::Woken);
+            woken += 1;
+        }
+        match (user, woken) {
+            (true, _) => bucket.counts.counted += woken,
+            (false, 0) => bucket.counts.evaporated += 1,
+            (false, _) => bucket.counts.handed_on += woken,
+        }
+        drop(bucket);
+        if woken > 0 && !self.options.delayed {
+            self.signal();
+        }
+        woken
+    }
+}
+
+impl Bucket {
+    /// Decides the end of a wait.
+    fn end(&mut self, options: &Options, queued: Queued, ending: Ending) {
+        let Queued { queue, id, word, mask } = queued;
+        let completion = Completion { id, word, mask, ending };
+        if options.delayed {
+            self.task_work.push_back((queue, completion));
+        } else {
+            self.queues[queue].posted.push_back(completion);
+        }
+    }
+
+    /// Cancels those of the queued waits that are `chosen`. Returns whether a completion was posted.
+    fn cancel_where(&mut self, options: &Options, mut chosen: impl FnMut(&Queued) -> bool) -> bool {
+        let mut any = false;
+        for queued in std::mem::take(&mut self.queued) {
+            if chosen(&queued) {
+                self.end(options, queued, Ending::Cancelled);
+                any = true;
+            } else {
+                self.queued.push_back(queued);
+            }
+        }
+        any && !options.delayed
+    }
+}
+
+/// One queue of waits.
+struct ModelQueue {
+    kernel: Arc<Kernel>,
+    index: usize,
+    /// Armed and not reaped, as the owner of the queue counts them.
+    waits: usize,
+}
+
+impl Backend<ModelWord> for ModelQueue {
+    fn fit(&self, _word: &ModelWord) -> Fit {
+        if self.waits < self.kernel.options.room { Fit::Good } else { Fit::Crowded }
+    }
+
+    fn arm(&mut self, id: u32, word: ModelWord, expected: u32, mask: NonZeroU32) -> Result<(), ArmError> {
+        let mut bucket = lock(&self.kernel.bucket);
+        let refusal = bucket.refusal.take();
+        if let Some(Refusal::Refused) = refusal {
+            return Err(ArmError { error: io::ErrorKind::OutOfMemory.into(), queued: false });
+        }
+        let queue = &mut bucket.queues[self.index];
+        assert!(!queue.closed, "armed on a queue that is closed");
+        assert!(queue.pending.insert(id), "{id} is armed twice");
+        self.waits += 1;
+        // The comparison and the queueing are one step under the bucket's lock.
+        let same = word.value.load(Ordering::Acquire) == expected;
+        let queued = Queued { queue: self.index, id, word, mask };
+        if same {
+            bucket.queued.push_back(queued);
+        } else {
+            // Posted before the call that submits it returns, whoever runs task work.
+            let Queued { id, word, mask, .. } = queued;
+            bucket.queues[self.index].posted.push_back(Completion { id, word, mask, ending: Ending::Mismatch });
+        }
+        drop(bucket);
+        if !same {
+            self.kernel.signal();
+        }
+        match refusal {
+            None => Ok(()),
+            Some(_) => Err(ArmError { error: io::ErrorKind::OutOfMemory.into(), queued: true }),
+        }
+    }
+
+    fn cancel(&mut self, id: u32) {
+        let mut bucket = lock(&self.kernel.bucket);
+        assert!(bucket.queues[self.index].pending.contains(&id), "cancelled {id}, which is not armed");
+        let index = self.index;
+        let posted = bucket.cancel_where(&self.kernel.options, |queued| queued.queue == index && queued.id == id);
+        drop(bucket);
+        if posted {
+            self.kernel.signal();
+        }
+    }
+
+    fn reap(&mut self) -> Option<Completion<ModelWord>> {
+        let mut bucket = lock(&self.kernel.bucket);
+        let queue = &mut bucket.queues[self.index];
+        let completion = queue.posted.pop_front()?;
+        assert!(queue.pending.remove(&completion.id), "a completion of no wait: {completion:?}");
+        self.waits -= 1;
+        Some(completion)
+    }
+
+    fn close(&mut self, each: &mut dyn FnMut(Completion<ModelWord>)) {
+        let mut bucket = lock(&self.kernel.bucket);
+        let index = self.index;
+        bucket.cancel_where(&self.kernel.options, |queued| queued.queue == index);
+        for (queue, completion) in std::mem::take(&mut bucket.task_work) {
+            bucket.queues[queue].posted.push_back(completion);
+        }
+        let queue = &mut bucket.queues[index];
+        queue.closed = true;
+        let ended = std::mem::take(&mut queue.posted);
+        for completion in &ended {
+            assert!(queue.pending.remove(&completion.id), "a completion of no wait: {completion:?}");
+        }
+        assert!(queue.pending.is_empty(), "a wait without an end");
+        // The task work of the other queues was run as well.
+        let others = bucket.queues.iter().any(|queue| !queue.posted.is_empty());
+        drop(bucket);
+        if others {
+            self.kernel.signal();
+        }
+        self.waits = 0;
+        ended.into_iter().for_each(each);
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { units: 1, handed_on: 0 }
+    }
+}
+
+impl Drop for ModelQueue {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.waits, 0, "a queue was dropped with waits");
+        }
+    }
+}
+
+/// A word of the model kernel.
+#[derive(Clone)]
+pub(crate) struct ModelWord {
+    kernel: Arc<Kernel>,
+    value: Arc<AtomicU32>,
+    _owner: Option<Arc<dyn Send + Sync>>,
+}
+
+impl ModelWord {
+    /// Changes the word. Ordering: Release, the partners are the loads of those who check it.
+    pub(crate) fn set(&self, value: u32) {
+        self.value.store(value, Ordering::Release);
+    }
+
+    /// What a user does: wakes up to `n`, and turns the engine as the signal would cause. Returns how many it woke.
+    pub(crate) fn wake(&self, n: u32) -> u32 {
+        self.wake_with(n, NonZeroU32::MAX)
+    }
+
+    /// [`wake`](ModelWord::wake) for the waiters whose mask shares a bit with `mask`.
+    pub(crate) fn wake_with(&self, n: u32, mask: NonZeroU32) -> u32 {
+        let woken = self.kernel.wake(self, n, mask, true);
+        self.kernel.drive();
+        woken
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.value, &other.value)
+    }
+}
+
+impl FutexWord for ModelWord {
+    fn value(&self) -> u32 {
+        self.value.load(Ordering::Acquire)
+    }
+
+    /// What the engine does to hand a wake on. It turns the engine as well, so handing on under a lock is a deadlock.
+    fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
+        let woken = self.kernel.wake(self, n, mask, false);
+        self.kernel.drive();
+        woken
+    }
+}

@@ -1,0 +1,47 @@
+//! A child that produces.
+
+use crate::PRODUCERS;
+use crate::options::Options;
+use crate::slot::{self, CLOSED, EMPTY, Slot};
+use futex_tokio::SharedMemory;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::task::JoinSet;
+
+/// Sends this producer's share through every slot that is its own, one task a slot.
+pub(crate) async fn run(options: &Options, producer: usize) -> io::Result<()> {
+    // A producer without a consumer would wait for ever.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+
+    let memory = SharedMemory::from_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
+    if memory.len() < slot::len(options.slots) {
+        return Err(io::Error::other("the memory that was passed is too small for that many slots"));
+    }
+    let reactor = options.reactor()?;
+    let share = options.share(producer);
+    let next = Arc::new(AtomicU32::new(0));
+
+    let mut tasks = JoinSet::new();
+    for index in (producer..options.slots).step_by(PRODUCERS) {
+        let slot = Slot::new(&reactor, &memory, index)?;
+        let (memory, next) = (memory.clone(), next.clone());
+        tasks.spawn(async move {
+            loop {
+                slot.state.wait_until(|state| state == EMPTY).await?;
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= share || slot::stop(&memory).load(Ordering::Relaxed) != 0 {
+                    next.store(share, Ordering::Relaxed); // nothing is to be sent after a stop
+                    slot.hand_over(CLOSED);
+                    return io::Result::Ok(());
+                }
+                slot.publish(producer as u32, number);
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(())
+}
