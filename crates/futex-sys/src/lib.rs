@@ -10,7 +10,7 @@
 //! | [`SharedMemory`] | memory that several processes map: a memfd, a POSIX name, a file, or a passed descriptor |
 //! | [`futex`] | `futex(2)` and `futex_waitv(2)` |
 //! | [`EventFd`] | `eventfd(2)` |
-//! | [`uring`] | the futex operations of io_uring (feature `uring`) |
+#![cfg_attr(feature = "uring", doc = "| [`uring`] | the futex operations of io_uring (feature `uring`) |")]
 //! | [`Origin`] | tells whether this process is the one that made an object, or a `fork` of it |
 //!
 //! # The contract of a futex

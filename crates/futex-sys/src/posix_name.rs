@@ -1,7 +1,7 @@
 //! POSIX names of shared memory, `shm_open(3)`: on Linux the files of one directory.
 
 use crate::error::{explain, refuse};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
@@ -54,8 +54,7 @@ impl<'a> PosixName<'a> {
     }
 
     pub(crate) fn open(self) -> io::Result<OwnedFd> {
-        rustix::fs::open(self.path(), OPEN, Mode::empty())
-            .map_err(|errno| explain(errno, format!("cannot open {self}")))
+        openat(CWD, self.path(), OPEN, Mode::empty()).map_err(|errno| explain(errno, format!("cannot open {self}")))
     }
 
     pub(crate) fn unlink(self) -> io::Result<()> {
@@ -76,13 +75,11 @@ impl<'a> PosixName<'a> {
 
     fn publish_by<T: AsFd>(self, way: Way, make: impl Fn(OwnedFd) -> io::Result<T>) -> io::Result<Attempt<T>> {
         let (file, hidden) = match way {
-            Way::Nameless => {
-                match rustix::fs::open(DIRECTORY, OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE, MODE) {
-                    Ok(file) => (file, None),
-                    Err(errno) if means_unsupported(errno) => return Ok(Attempt::Unsupported),
-                    Err(errno) => return Err(explain(errno, format!("cannot create {self}"))),
-                }
-            }
+            Way::Nameless => match openat(CWD, DIRECTORY, OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE, MODE) {
+                Ok(file) => (file, None),
+                Err(errno) if means_unsupported(errno) => return Ok(Attempt::Unsupported),
+                Err(errno) => return Err(explain(errno, format!("cannot create {self}"))),
+            },
             Way::Hidden => {
                 let (file, hidden) = HiddenFile::create(self)?;
                 (file, Some(hidden))
@@ -95,7 +92,7 @@ impl<'a> PosixName<'a> {
             Some(hidden) => (hidden.path.clone(), AtFlags::empty()),
         };
         // Linking never replaces another object, as renaming would.
-        match rustix::fs::linkat(CWD, source, CWD, self.path(), flags) {
+        match linkat(CWD, source, CWD, self.path(), flags) {
             Ok(()) => Ok(Attempt::Published(object)),
             Err(Errno::EXIST) => Ok(Attempt::NameTaken),
             Err(errno) if hidden.is_none() && means_unsupported(errno) => Ok(Attempt::Unsupported),
@@ -137,7 +134,7 @@ impl HiddenFile {
             // Ordering: Relaxed, a number that guards no other memory.
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let path = format!("{DIRECTORY}/.{start}.{}.{count}.tmp", std::process::id());
-            match rustix::fs::open(&path, OPEN | OFlags::CREATE | OFlags::EXCL, MODE) {
+            match openat(CWD, &path, OPEN | OFlags::CREATE | OFlags::EXCL, MODE) {
                 Ok(file) => return Ok((file, Self { path })),
                 // Left by a process that was killed, or of one in another container that has our number.
                 Err(Errno::EXIST) => {}

@@ -4,7 +4,7 @@ use crate::Word;
 use crate::error::{explain, refuse};
 use crate::mapping::Mapping;
 use crate::posix_name::PosixName;
-use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{CWD, FileType, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
@@ -152,7 +152,7 @@ impl SharedMemory {
         let path = path.as_ref();
         // Non-blocking, so that a pipe that was put in the file's place is refused and not waited for.
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        let fd = rustix::fs::open(path, flags, Mode::empty())
+        let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())
             .map_err(|errno| explain(errno, format!("cannot open {} as shared memory", path.display())))?;
         Self::map(fd, &path.display())
     }

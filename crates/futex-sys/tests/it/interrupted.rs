@@ -1,0 +1,146 @@
+//! Signals that interrupt a wait.
+#![expect(unsafe_code, reason = "std has no signals")]
+
+use crate::support::{skip, until, until_waiters, word};
+use futex_sys::futex::{self, MATCH_ANY, Outcome, Scope, WaitvEntry, WaitvOutcome, waitv};
+use futex_sys::{Deadline, Word};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How many signals were handled. Tests that use it hold the lock.
+static HANDLED: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn handle(_signal: libc::c_int) {
+    HANDLED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Has SIGUSR1 handled without `SA_RESTART`, for one test at a time.
+fn signals() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: All zeroes is a valid `sigaction` with an empty mask and no flags.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handle as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: The action is valid, and the handler only adds to an atomic, which signal-safety(7) allows.
+    let set = unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+    guard
+}
+
+/// A thread, and the way to send it a signal.
+struct Target<T> {
+    thread: JoinHandle<T>,
+    pthread: libc::pthread_t,
+}
+
+impl<T: Send + 'static> Target<T> {
+    fn spawn(body: impl FnOnce() -> T + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            // SAFETY: It has no obligation.
+            sender.send(unsafe { libc::pthread_self() }).expect("the test waits for it");
+            body()
+        });
+        Self { thread, pthread: receiver.recv().expect("the thread sends it") }
+    }
+
+    /// Sends a signal, which has no effect on a thread that has ended.
+    fn signal(&self) {
+        // SAFETY: The thread was not joined, so its identifier is valid, even where the thread has ended.
+        let _ = unsafe { libc::pthread_kill(self.pthread, libc::SIGUSR1) };
+    }
+
+    /// Sends a signal and waits until it was handled.
+    fn interrupt(&self) {
+        let before = HANDLED.load(Ordering::Relaxed);
+        self.signal();
+        until("the signal was handled", || HANDLED.load(Ordering::Relaxed) > before);
+    }
+}
+
+/// Interrupts a wait on `word` a hundred times, wakes it, and returns how it ended.
+fn interrupted<T: Send + 'static>(word: &Word, wait: impl FnOnce(&Word) -> T + Send + 'static) -> T {
+    let _signals = signals();
+    let target = Target::spawn({
+        let word = word.clone();
+        move || wait(&word)
+    });
+    for _ in 0..100 {
+        until_waiters(word, Scope::Shared, 1); // so that the signal comes while it waits
+        target.interrupt();
+    }
+    until("the waiter is woken", || word.wake(1) == 1);
+    target.thread.join().expect("the waiter")
+}
+
+#[test]
+fn the_signals_of_these_tests_do_interrupt_a_raw_wait() {
+    let _signals = signals();
+    let word = word();
+    let target = Target::spawn({
+        let word = word.clone();
+        move || rustix::thread::futex::wait(&word, rustix::thread::futex::Flags::empty(), 0, None)
+    });
+    until_waiters(&word, Scope::Shared, 1);
+    target.interrupt();
+    assert_eq!(target.thread.join().unwrap(), Err(rustix::io::Errno::INTR));
+}
+
+#[test]
+fn a_wait_goes_on_after_a_signal() {
+    let outcome = interrupted(&word(), |word| futex::wait(word, Scope::Shared, 0, MATCH_ANY, None).unwrap());
+    assert_eq!(outcome, Outcome::Woken);
+}
+
+#[test]
+fn a_wait_with_a_timeout_goes_on_after_a_signal() {
+    let outcome = interrupted(&word(), |word| word.wait(0, Some(Duration::from_secs(3600))).unwrap());
+    assert_eq!(outcome, Outcome::Woken);
+}
+
+#[test]
+fn waitv_goes_on_after_a_signal() {
+    if waitv(&[WaitvEntry::new(&word(), Scope::Shared, 1)], None).map_err(skip).is_err() {
+        return;
+    }
+    let outcome = interrupted(&word(), |word| waitv(&[WaitvEntry::new(word, Scope::Shared, 0)], None).unwrap());
+    assert_eq!(outcome, WaitvOutcome::Woken(0));
+}
+
+#[cfg(feature = "uring")]
+#[test]
+fn a_ring_waits_on_after_a_signal() {
+    use crate::support::{arm, ring};
+    use futex_sys::uring::Ending;
+
+    let Some(mut ring) = ring() else { return };
+    let ending = interrupted(&word(), move |word| {
+        arm(&mut ring, 0, word);
+        ring.wait().unwrap();
+        ring.next_completion().unwrap().ending
+    });
+    assert!(matches!(ending, Ending::Woken), "{ending:?}");
+}
+
+#[test]
+fn signals_do_not_move_a_deadline() {
+    let _signals = signals();
+    let word = word();
+    let start = Instant::now();
+    let target = Target::spawn({
+        let word = word.clone();
+        move || {
+            futex::wait(&word, Scope::Shared, 0, MATCH_ANY, Some(Deadline::after(Duration::from_millis(200)))).unwrap()
+        }
+    });
+    // A signal a while, for ever: a wait that started its time again with each would not end.
+    while !target.thread.is_finished() {
+        assert!(start.elapsed() < Duration::from_secs(30), "the deadline moves");
+        target.signal();
+        thread::yield_now();
+    }
+    assert_eq!(target.thread.join().unwrap(), Outcome::TimedOut);
+    assert!(start.elapsed() >= Duration::from_millis(200));
+}

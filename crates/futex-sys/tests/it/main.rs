@@ -1,0 +1,26 @@
+//! What the crate promises, against the real kernel.
+//!
+//! One module a theme. A test that needs what this kernel lacks prints `SKIPPED: reason`, or fails where
+//! `FUTEX_TESTS_FORBID_SKIPS` is set.
+#![cfg(target_os = "linux")]
+
+mod fork;
+mod futex;
+mod interrupted;
+mod posix_names;
+mod processes;
+mod refusals;
+mod requeue;
+mod shared_memory;
+mod support;
+mod truncated;
+#[cfg(feature = "uring")]
+mod uring;
+#[cfg(feature = "uring")]
+mod uring_close;
+#[cfg(feature = "uring")]
+mod uring_model;
+#[cfg(feature = "uring")]
+mod uring_races;
+mod waitv;
+mod word;

@@ -1,0 +1,144 @@
+//! Shared memory under POSIX names, and the race for one name.
+
+use crate::support::child::Process;
+use crate::support::{sandbox, until, until_waiters};
+use futex_sys::SharedMemory;
+use futex_sys::futex::Scope;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
+use std::sync::atomic::Ordering;
+
+/// A name of one test, unlinked when dropped.
+struct Name(String);
+
+impl Name {
+    fn new(what: &str) -> Self {
+        Self(format!("/futex-sys-test-{what}-{}", std::process::id()))
+    }
+
+    /// The files that go back to the name, hidden ones too.
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir("/dev/shm").expect("/dev/shm");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.contains(&self.0[1..])).collect()
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = SharedMemory::unlink(&self.0);
+    }
+}
+
+#[test]
+fn memory_under_a_name_is_found_by_it_with_or_without_a_slash() {
+    let name = Name::new("found");
+    let memory = SharedMemory::create(&name.0, 4096).unwrap();
+    memory.as_words()[0].store(7, Ordering::Relaxed);
+    for same in [&name.0[..], &name.0[1..]] {
+        let opened = SharedMemory::open(same).unwrap();
+        assert_eq!((opened.len(), opened.as_words()[0].load(Ordering::Relaxed)), (4096, 7));
+    }
+    assert_eq!(SharedMemory::open_or_create(&name.0, 4096).unwrap().as_words()[0].load(Ordering::Relaxed), 7);
+}
+
+#[test]
+fn memory_under_a_name_is_for_its_user_alone_and_can_be_shortened() {
+    let name = Name::new("mode");
+    let memory = SharedMemory::create(&name.0, 4096).unwrap();
+    let stat = rustix::fs::fstat(&memory).unwrap();
+    assert_eq!((stat.st_mode & 0o777, stat.st_size, stat.st_nlink), (0o600, 4096, 1));
+    assert!(!memory.is_sealed());
+    assert_eq!(name.files(), [&name.0[1..]]);
+}
+
+#[test]
+fn a_name_that_is_unlinked_is_free_and_its_memory_lives_on() {
+    let name = Name::new("unlinked");
+    let old = SharedMemory::create(&name.0, 64).unwrap();
+    SharedMemory::unlink(&name.0).unwrap();
+    let new = SharedMemory::create(&name.0, 128).unwrap();
+    old.as_words()[0].store(1, Ordering::Relaxed);
+    assert_eq!((old.len(), new.len()), (64, 128));
+    assert_eq!(new.as_words()[0].load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn the_longest_name_is_accepted() {
+    let name = Name(format!("/{:x<255}", format!("futex-sys-test-long-{}", std::process::id())));
+    assert_eq!(SharedMemory::create(&name.0, 64).unwrap().len(), 64);
+    assert_eq!(SharedMemory::open(&name.0).unwrap().len(), 64);
+}
+
+const RACERS: u32 = 16;
+const ROUNDS: u32 = 30;
+const LEN: usize = 3 * 4096 + 4;
+
+// The words of the memory that rules the race.
+const ROUND: usize = 0;
+const ARRIVED: usize = 4;
+
+/// What each racer runs: its way of making objects is `way`.
+pub(crate) fn race(control: &SharedMemory, way: &str) {
+    let (way, name) = way.split_once(':').expect("a way and a name");
+    match way {
+        "as-it-is" => {}
+        "without-tmpfile" => forbid_tmpfile(),
+        "without-links-to-descriptors" => forbid_links_to_descriptors(),
+        _ => panic!("{way:?} is no role"),
+    }
+    let (round, arrived) = (control.word(ROUND).expect("a word"), control.word(ARRIVED).expect("a word"));
+    for now in 1..=ROUNDS {
+        while round.load(Ordering::Acquire) < now {
+            let seen = now - 1;
+            let _ = round.wait(seen, None).expect("wait");
+        }
+        let memory = SharedMemory::open_or_create(&format!("{name}-{now}"), LEN).expect("open_or_create");
+        assert_eq!(memory.len(), LEN);
+        memory.as_words()[LEN / 4 - 1].fetch_add(1, Ordering::AcqRel);
+        arrived.fetch_add(1, Ordering::AcqRel);
+        arrived.wake(1);
+    }
+}
+
+#[test]
+fn a_racing_open_or_create_of_many_processes_yields_one_whole_object_for_all() {
+    let name = Name::new("race");
+    let control = SharedMemory::anonymous(4096).unwrap();
+    let (round, arrived) = (control.word(ROUND).unwrap(), control.word(ARRIVED).unwrap());
+    let ways = ["as-it-is", "without-tmpfile", "without-links-to-descriptors"];
+    let ways = if sandbox::is_supported() { &ways[..] } else { &ways[..1] };
+    let racers: Vec<_> = (0..RACERS as usize)
+        .map(|index| Process::start(&format!("{}:{}", ways[index % ways.len()], name.0), &control))
+        .collect();
+
+    for now in 1..=ROUNDS {
+        // All of them are at the line.
+        until_waiters(&round, Scope::Shared, RACERS);
+        round.store(now, Ordering::Release);
+        assert_eq!(round.wake(u32::MAX), RACERS);
+        until("all racers have an object", || arrived.load(Ordering::Acquire) == now * RACERS);
+
+        let object = Name(format!("{}-{now}", name.0));
+        let memory = SharedMemory::open(&object.0).unwrap();
+        assert_eq!(memory.len(), LEN);
+        assert_eq!(memory.as_words()[LEN / 4 - 1].load(Ordering::Acquire), RACERS, "there was more than one object");
+        assert_eq!(rustix::fs::fstat(&memory).unwrap().st_nlink, 1);
+        assert_eq!(object.files(), [&object.0[1..]]);
+    }
+    for racer in racers {
+        assert!(racer.end().success());
+    }
+    assert_eq!(name.files(), [""; 0], "something was left behind");
+}
+
+/// A kernel or file system without `O_TMPFILE`.
+fn forbid_tmpfile() {
+    sandbox::forbid_where(libc::SYS_openat, 2, OFlags::TMPFILE.bits(), libc::EOPNOTSUPP);
+    let refused = openat(CWD, "/dev/shm", OFlags::TMPFILE | OFlags::RDWR, Mode::RWXU);
+    assert_eq!(refused.err(), Some(rustix::io::Errno::OPNOTSUPP));
+}
+
+/// A sandbox without `/proc`.
+fn forbid_links_to_descriptors() {
+    sandbox::forbid_where(libc::SYS_linkat, 4, AtFlags::SYMLINK_FOLLOW.bits(), libc::ENOENT);
+}

@@ -1,0 +1,138 @@
+//! What several modules use.
+
+pub(crate) mod child;
+pub(crate) mod sandbox;
+
+use futex_sys::Word;
+use futex_sys::futex::{self, MATCH_ANY, Outcome, Scope};
+use std::fmt::Display;
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Says that a test can't run here, and why.
+///
+/// # Panics
+///
+/// Where the environment forbids skips.
+pub(crate) fn skip(reason: impl Display) {
+    assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "skips are forbidden, and here is one: {reason}");
+    eprintln!("SKIPPED: {reason}");
+}
+
+/// Yields until `condition` holds. It never sleeps, and it fails after a minute rather than hang.
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "still waiting until {what}");
+        thread::yield_now();
+    }
+}
+
+/// A word of its own, zero, meant for one test.
+pub(crate) fn word() -> Word {
+    Word::from(Arc::new(AtomicU32::new(0)))
+}
+
+pub(crate) fn mask(bits: u32) -> NonZeroU32 {
+    NonZeroU32::new(bits).expect("a mask has at least one bit")
+}
+
+/// How many waiters the kernel has for `word`: as many as it requeues from the word to itself.
+///
+/// That is one step, and leaves everyone where they stand. (By way of another word and back, a waiter that comes in
+/// between gets in front of all others, and a wake that comes in between finds nobody.)
+pub(crate) fn waiters(word: &AtomicU32, scope: Scope) -> u32 {
+    futex::requeue(word, word, scope, 0, u32::MAX).expect("requeue")
+}
+
+pub(crate) fn until_waiters(word: &AtomicU32, scope: Scope, n: u32) {
+    until(&format!("there are {n} waiters"), || waiters(word, scope) == n);
+}
+
+/// A thread that waits while `word` is zero. It is in the kernel's queue when this returns, behind all others.
+pub(crate) fn blocked_with(word: &Word, scope: Scope, mask: NonZeroU32) -> JoinHandle<Outcome> {
+    let before = waiters(word, scope);
+    let thread = thread::spawn({
+        let word = word.clone();
+        move || futex::wait(&word, scope, 0, mask, None).expect("wait")
+    });
+    until_waiters(word, scope, before + 1);
+    thread
+}
+
+pub(crate) fn blocked(word: &Word) -> JoinHandle<Outcome> {
+    blocked_with(word, Scope::Shared, MATCH_ANY)
+}
+
+/// Checks that `result` is an error of this kind whose text starts so.
+#[track_caller]
+pub(crate) fn assert_refused<T>(result: io::Result<T>, kind: io::ErrorKind, text: &str) {
+    let Err(error) = result else { panic!("this was accepted, not refused with {text:?}") };
+    assert!(error.to_string().starts_with(text), "the error says {:?}, not {text:?}", error.to_string());
+    assert_eq!(error.kind(), kind, "{error}");
+}
+
+/// The kernel's number of an error that carries it in its sources.
+pub(crate) fn errno(error: &io::Error) -> Option<i32> {
+    let mut source = Some(error as &(dyn std::error::Error + 'static));
+    while let Some(error) = source {
+        let number = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if number.is_some() {
+            return number;
+        }
+        source = match error.downcast_ref::<io::Error>() {
+            Some(error) => error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+#[cfg(feature = "uring")]
+pub(crate) use self::ring::*;
+
+#[cfg(feature = "uring")]
+mod ring {
+    use super::{skip, until};
+    use futex_sys::Word;
+    use futex_sys::futex::MATCH_ANY;
+    use futex_sys::uring::{Completion, FutexRing};
+
+    /// A ring, or the reason why there is none here.
+    pub(crate) fn ring() -> Option<FutexRing> {
+        FutexRing::new().map_err(skip).ok()
+    }
+
+    /// Arms a wait for zero and hands it to the kernel.
+    pub(crate) fn arm(ring: &mut FutexRing, id: u32, word: &Word) {
+        ring.arm(id, word.clone(), 0, MATCH_ANY).expect("arm");
+        ring.submit().expect("submit");
+    }
+
+    /// The next completion, waited for.
+    pub(crate) fn complete(ring: &mut FutexRing) -> Completion {
+        let mut completion = ring.next_completion();
+        until("a completion comes", || {
+            if completion.is_none() {
+                assert!(ring.pending() > 0, "no completion is due");
+                ring.wait().expect("wait");
+                completion = ring.next_completion();
+            }
+            completion.is_some()
+        });
+        completion.expect("there is one now")
+    }
+
+    /// All completions that are due, waited for.
+    pub(crate) fn complete_all(ring: &mut FutexRing) -> Vec<Completion> {
+        let mut completions = Vec::new();
+        while ring.pending() > 0 {
+            completions.push(complete(ring));
+        }
+        completions
+    }
+}

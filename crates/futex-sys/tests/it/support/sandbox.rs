@@ -1,0 +1,33 @@
+//! Sandboxes: system calls that a filter answers with an error, for the calling thread and for good.
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+use std::env::consts::ARCH;
+
+/// Whether filters can be made for this processor.
+pub(crate) fn is_supported() -> bool {
+    TargetArch::try_from(ARCH).is_ok()
+}
+
+/// Forbids `calls` altogether.
+#[cfg(feature = "uring")]
+pub(crate) fn forbid(calls: [impl Into<i64>; 2], errno: libc::c_int) {
+    apply(calls, &[], errno);
+}
+
+/// Forbids `call` where its argument with this number has all of `bits`.
+pub(crate) fn forbid_where(call: impl Into<i64>, argument: u8, bits: u32, errno: libc::c_int) {
+    let op = SeccompCmpOp::MaskedEq(bits.into());
+    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, bits.into()).expect("a condition");
+    apply([call], &[SeccompRule::new(vec![condition]).expect("a rule")], errno);
+}
+
+fn apply<const N: usize>(calls: [impl Into<i64>; N], rules: &[SeccompRule], errno: libc::c_int) {
+    let rules = calls.map(|call| (call.into(), rules.to_vec())).into_iter().collect();
+    let action = SeccompAction::Errno(u32::try_from(errno).expect("errno is positive"));
+    let arch = TargetArch::try_from(ARCH).expect("the test asked `is_supported`");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a program");
+    seccompiler::apply_filter(&program).expect("seccomp");
+}
