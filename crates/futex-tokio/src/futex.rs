@@ -56,8 +56,10 @@ impl AsyncFutex {
     /// Where the word differs it is ready at the first poll, without a system call. It may, rarely, return without a change
     /// and without a wake, so look at the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
     ///
-    /// A wake without a change of the word reaches every wait that is armed at that moment on the `Uring` backend. The
-    /// other backends may miss it while a thread of theirs parks anew; a change of the word is never missed.
+    /// A wake without a change of the word reaches every wait that is armed at that moment. A change of the word is never
+    /// missed, but such a bare wake can be: on the `Waitv` and `Thread` backends while a thread parks, or parks anew, and on
+    /// `Uring` when the kernel has ended a wait because the thread that armed it exited (Linux 6.16 to 6.18.48), until it is
+    /// armed again. The waker sees that in its count.
     ///
     /// # Errors
     ///
@@ -167,16 +169,18 @@ impl AsyncFutex {
         Changes::new(self.clone(), last_seen)
     }
 
-    /// Wakes up to `n` waiters, in whatever process and of whatever kind, the longest waiting first. Returns how many the
-    /// kernel woke.
+    /// Wakes up to `n` waiters, in whatever process and of whatever kind. Returns how many the kernel woke.
     ///
-    /// Zero wakes nobody, and `u32::MAX` wakes all. A waiter that is just giving up hands its wake on, so the count is of
-    /// wakes that somebody will see, as long as somebody waits.
+    /// Zero wakes nobody, and `u32::MAX` wakes all. The kernel takes the longest waiting first; a thread of the `Waitv`
+    /// backend that parks anew goes to the end of the queue.
+    ///
+    /// A waiter that is just giving up, and a thread that the `Thread` backend has left behind, are counted, and hand their
+    /// wake on: the count is of wakes that somebody will see, as long as somebody waits.
     pub fn wake(&self, n: u32) -> u32 {
         self.word.wake(n)
     }
 
-    /// Wakes the longest waiting waiter, and tells whether there was one.
+    /// [`wake`](AsyncFutex::wake) for one waiter; tells whether there was one.
     pub fn wake_one(&self) -> bool {
         self.wake(1) != 0
     }

@@ -11,8 +11,10 @@ use std::task::{Context, Poll};
 /// # Errors
 ///
 /// `BrokenPipe` where the runtime that drives the reactor has shut down. `Unsupported` in a fork of the reactor's process.
-/// Where the kernel can't wait: out of memory, descriptors or threads, or the word's page is gone because its file was
-/// truncated. Never `Interrupted`.
+/// Where the kernel can't wait, for want of memory, descriptors or threads. Never `Interrupted`.
+///
+/// A word whose file is truncated is gone: looking at it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
+/// Memory of [`SharedMemory::anonymous`](crate::SharedMemory::anonymous) is sealed against that.
 ///
 /// # Cancel safety
 ///

@@ -57,6 +57,11 @@ impl FutexRing {
     }
 
     #[must_use]
+    pub fn is_lost(&self) -> bool {
+        match self.never {}
+    }
+
+    #[must_use]
     pub fn has_unsubmitted(&mut self) -> bool {
         match self.never {}
     }

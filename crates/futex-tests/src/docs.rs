@@ -1,0 +1,26 @@
+//! The documents of the workspace. Their Rust code is compiled and run as doctests, so it can't rot.
+
+#[cfg(doctest)]
+macro_rules! documents {
+    ($($name:ident: $path:literal),* $(,)?) => {
+        $(
+            #[doc = include_str!($path)]
+            mod $name {}
+        )*
+    };
+}
+
+#[cfg(doctest)]
+documents! {
+    readme: "../../../README.md",
+    architecture: "../../../docs/architecture.md",
+    guide: "../../../docs/guide.md",
+    guide_zh: "../../../docs/guide.zh.md",
+    kernel_support: "../../../docs/kernel-support.md",
+    memory_ordering: "../../../docs/memory-ordering.md",
+    safety: "../../../docs/safety.md",
+    changelog: "../../../CHANGELOG.md",
+    futex_sys: "../../futex-sys/README.md",
+    futex_core: "../../futex-core/README.md",
+    futex_tokio: "../../futex-tokio/README.md",
+}
