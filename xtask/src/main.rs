@@ -11,6 +11,7 @@
 //! | `report.rs` | what is told about a row, and the closing table |
 //! | `workspace.rs` | where things are, and which crates are published |
 
+mod bench;
 mod linux_only;
 mod matrix;
 mod minimal_versions;
@@ -40,6 +41,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "packaged", usage: packaged::USAGE, run: packaged::run },
     Command { name: "minimal-versions", usage: minimal_versions::USAGE, run: minimal_versions::run },
     Command { name: "linux-only", usage: linux_only::USAGE, run: linux_only::run },
+    Command { name: "bench", usage: bench::USAGE, run: bench::run },
 ];
 
 /// How a command ends when it does not succeed.

@@ -9,8 +9,8 @@ pub(crate) trait FutexWord: Clone + Send + Sync + 'static {
     /// The word's value. Ordering: Acquire, the partner is the release store of whoever changed it.
     fn value(&self) -> u32;
 
-    /// Wakes up to `n` waiters whose mask shares a bit with `mask`, and returns how many.
-    fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32;
+    /// Passes a consumed wake to the next waiter whose mask shares a bit with `mask`.
+    fn hand_on(&self, mask: NonZeroU32);
 }
 
 /// One queue of waits in the kernel: a ring, or threads that are parked.

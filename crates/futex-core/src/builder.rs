@@ -1,7 +1,6 @@
 //! Choosing a backend and making a reactor.
 
 use crate::BackendKind;
-use crate::backend::Backend;
 use crate::backends::{Turn, thread::Threads, waitv::Waitv};
 use crate::engine::{Engine, Open};
 use crate::reactor::Reactor;
@@ -53,7 +52,12 @@ impl Builder {
         let (kind, engine, passed) = match chosen {
             Some(kind) => {
                 let engine = engine(kind, &eventfd).map_err(|error| {
-                    explain(error, format!("the futex backend {kind} is not available here; the choices are uring, waitv and thread"))
+                    explain(
+                        error,
+                        format!(
+                            "the futex backend {kind} is not available here; the choices are uring, waitv and thread"
+                        ),
+                    )
                 })?;
                 (kind, engine, Vec::new())
             }
@@ -107,7 +111,9 @@ fn opener(kind: BackendKind, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<(O
     match kind {
         #[cfg(feature = "uring")]
         BackendKind::Uring => {
-            let open = move || Ok(Box::new(crate::backends::uring::Uring::open(&eventfd)?) as Box<dyn Backend<Word>>);
+            let open = move || {
+                Ok(Box::new(crate::backends::uring::Uring::open(&eventfd)?) as Box<dyn crate::backend::Backend<Word>>)
+            };
             Ok((Box::new(open), usize::MAX))
         }
         #[cfg(not(feature = "uring"))]

@@ -60,9 +60,7 @@ pub(crate) fn perform<W: FutexWord>(effects: impl IntoIterator<Item = Effect<W>>
             for effect in self.0.by_ref() {
                 match effect {
                     Effect::Wake(waker) => waker.wake(),
-                    Effect::HandOn(word, mask) => {
-                        word.wake_masked(1, mask);
-                    },
+                    Effect::HandOn(word, mask) => word.hand_on(mask),
                     Effect::Forget(waker) => drop(waker),
                     Effect::Release(word) => drop(word),
                 }

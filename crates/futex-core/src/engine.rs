@@ -133,12 +133,24 @@ impl<W: FutexWord> Engine<W> {
         read(&self.shards).closed
     }
 
+    /// Whether this process is the one that made the engine, and not a fork of it.
+    pub(crate) fn is_here(&self) -> bool {
+        self.origin.is_here()
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for shard in &read(&self.shards).list {
             stats.add(&shard.stats());
         }
         stats
+    }
+
+    /// Takes every lock, as a waker's code may at any time: a deadlock where one is held.
+    #[cfg(test)]
+    pub(crate) fn take_locks(&self) {
+        drop(write(&self.shards));
+        let _ = self.stats();
     }
 
     /// Arms a wait in the first shard where it fits as well as `wanted`.
@@ -164,9 +176,7 @@ impl<W: FutexWord> Engine<W> {
                     }
                     return Ok(arming.map(|arming| match arming {
                         Arming::Over(verdict) => Armament::Over(verdict),
-                        Arming::Armed(key) => {
-                            Armament::Armed(Armed { shard: shard.clone(), key, origin: self.origin })
-                        }
+                        Arming::Armed(key) => Armament::Armed(Armed { shard: shard.clone(), key, origin: self.origin }),
                     }));
                 }
             }

@@ -27,6 +27,10 @@
 //! 6. Closing ends every wait and reaps every completion.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    loom,
+    expect(dead_code, reason = "the reactor and its backends are left out, and they use what the models do not")
+)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("futex-core supports Linux only: its backends are io_uring, futex_waitv and futex");

@@ -4,11 +4,13 @@
 //! to `n` that are counted, cancels with one winner, waits that end although nobody asked, and completions that are posted
 //! at once or later. It checks what it promises to the engine, and what the engine promises to it.
 
-use crate::backend::{ArmError, Backend, Completion, Ending, Fit, FutexWord, Usage};
+mod queue;
+
+use self::queue::ModelQueue;
+use crate::backend::{Backend, Completion, Ending, FutexWord};
 use crate::engine::Engine;
 use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
 use std::num::NonZeroU32;
 // What loom need not know of: it orders nothing.
 use std::sync::{Arc, OnceLock, Weak};
@@ -94,11 +96,15 @@ impl Kernel {
         })
     }
 
+    /// An engine on this kernel that nobody turns by himself.
+    pub(crate) fn idle_engine(self: &Arc<Self>, spread: usize) -> Arc<Engine<ModelWord>> {
+        let kernel = self.clone();
+        Arc::new(Engine::new(Box::new(move || Ok(kernel.open())), spread).expect("it opens"))
+    }
+
     /// An engine on this kernel, whose completions it is turned for.
     pub(crate) fn engine(self: &Arc<Self>, spread: usize) -> Arc<Engine<ModelWord>> {
-        let kernel = self.clone();
-        let engine = Engine::new(Box::new(move || Ok(kernel.open())), spread).expect("it opens");
-        let engine = Arc::new(engine);
+        let engine = self.idle_engine(spread);
         assert!(self.engine.set(Arc::downgrade(&engine)).is_ok(), "a kernel of the models has one engine");
         engine
     }
@@ -187,13 +193,15 @@ impl Kernel {
     }
 
     fn signal(&self) {
-        self.signal.store(true, Ordering::Release);
+        // A swap and no store, as writing an eventfd is one; and loom 0.7 may order a store before a swap that did not see
+        // it.
+        self.signal.swap(true, Ordering::AcqRel);
     }
 
     fn open(self: &Arc<Self>) -> Box<dyn Backend<ModelWord>> {
         let mut bucket = lock(&self.bucket);
         bucket.queues.push(Queue::default());
-        Box::new(ModelQueue { kernel: self.clone(), index: bucket.queues.len() - 1, waits: 0 })
+        Box::new(ModelQueue::new(self.clone(), bucket.queues.len() - 1))
     }
 
     fn wake(&self, word: &ModelWord, n: u32, mask: NonZeroU32, user: bool) -> u32 {
@@ -246,106 +254,6 @@ impl Bucket {
     }
 }
 
-/// One queue of waits.
-struct ModelQueue {
-    kernel: Arc<Kernel>,
-    index: usize,
-    /// Armed and not reaped, as the owner of the queue counts them.
-    waits: usize,
-}
-
-impl Backend<ModelWord> for ModelQueue {
-    fn fit(&self, _word: &ModelWord) -> Fit {
-        if self.waits < self.kernel.options.room { Fit::Good } else { Fit::Crowded }
-    }
-
-    fn arm(&mut self, id: u32, word: ModelWord, expected: u32, mask: NonZeroU32) -> Result<(), ArmError> {
-        let mut bucket = lock(&self.kernel.bucket);
-        let refusal = bucket.refusal.take();
-        if let Some(Refusal::Refused) = refusal {
-            return Err(ArmError { error: io::ErrorKind::OutOfMemory.into(), queued: false });
-        }
-        let queue = &mut bucket.queues[self.index];
-        assert!(!queue.closed, "armed on a queue that is closed");
-        assert!(queue.pending.insert(id), "{id} is armed twice");
-        self.waits += 1;
-        // The comparison and the queueing are one step under the bucket's lock.
-        let same = word.value.load(Ordering::Acquire) == expected;
-        let queued = Queued { queue: self.index, id, word, mask };
-        if same {
-            bucket.queued.push_back(queued);
-        } else {
-            // Posted before the call that submits it returns, whoever runs task work.
-            let Queued { id, word, mask, .. } = queued;
-            bucket.queues[self.index].posted.push_back(Completion { id, word, mask, ending: Ending::Mismatch });
-        }
-        drop(bucket);
-        if !same {
-            self.kernel.signal();
-        }
-        match refusal {
-            None => Ok(()),
-            Some(_) => Err(ArmError { error: io::ErrorKind::OutOfMemory.into(), queued: true }),
-        }
-    }
-
-    fn cancel(&mut self, id: u32) {
-        let mut bucket = lock(&self.kernel.bucket);
-        assert!(bucket.queues[self.index].pending.contains(&id), "cancelled {id}, which is not armed");
-        let index = self.index;
-        let posted = bucket.cancel_where(&self.kernel.options, |queued| queued.queue == index && queued.id == id);
-        drop(bucket);
-        if posted {
-            self.kernel.signal();
-        }
-    }
-
-    fn reap(&mut self) -> Option<Completion<ModelWord>> {
-        let mut bucket = lock(&self.kernel.bucket);
-        let queue = &mut bucket.queues[self.index];
-        let completion = queue.posted.pop_front()?;
-        assert!(queue.pending.remove(&completion.id), "a completion of no wait: {completion:?}");
-        self.waits -= 1;
-        Some(completion)
-    }
-
-    fn close(&mut self, each: &mut dyn FnMut(Completion<ModelWord>)) {
-        let mut bucket = lock(&self.kernel.bucket);
-        let index = self.index;
-        bucket.cancel_where(&self.kernel.options, |queued| queued.queue == index);
-        for (queue, completion) in std::mem::take(&mut bucket.task_work) {
-            bucket.queues[queue].posted.push_back(completion);
-        }
-        let queue = &mut bucket.queues[index];
-        queue.closed = true;
-        let ended = std::mem::take(&mut queue.posted);
-        for completion in &ended {
-            assert!(queue.pending.remove(&completion.id), "a completion of no wait: {completion:?}");
-        }
-        assert!(queue.pending.is_empty(), "a wait without an end");
-        // The task work of the other queues was run as well.
-        let others = bucket.queues.iter().any(|queue| !queue.posted.is_empty());
-        drop(bucket);
-        if others {
-            self.kernel.signal();
-        }
-        self.waits = 0;
-        ended.into_iter().for_each(each);
-    }
-
-    fn usage(&self) -> Usage {
-        Usage { units: 1, handed_on: 0 }
-    }
-}
-
-impl Drop for ModelQueue {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            assert_eq!(self.waits, 0, "a queue was dropped with waits");
-        }
-    }
-}
-
 /// A word of the model kernel.
 #[derive(Clone)]
 pub(crate) struct ModelWord {
@@ -382,10 +290,9 @@ impl FutexWord for ModelWord {
         self.value.load(Ordering::Acquire)
     }
 
-    /// What the engine does to hand a wake on. It turns the engine as well, so handing on under a lock is a deadlock.
-    fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
-        let woken = self.kernel.wake(self, n, mask, false);
+    /// It turns the engine as well, so handing on under a lock is a deadlock.
+    fn hand_on(&self, mask: NonZeroU32) {
+        self.kernel.wake(self, 1, mask, false);
         self.kernel.drive();
-        woken
     }
 }

@@ -144,6 +144,12 @@ impl Reactor {
     pub fn is_closed(&self) -> bool {
         self.inner.engine.is_closed()
     }
+
+    /// Whether the calling process is the one that made the reactor, and not a [fork](#after-fork) of it.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.inner.engine.is_here()
+    }
 }
 
 impl AsFd for Reactor {
@@ -168,7 +174,10 @@ impl fmt::Debug for Reactor {
 /// # Errors
 ///
 /// `BrokenPipe` where the reactor was closed. `Unsupported` in a fork of the reactor's process. Where the kernel can't
-/// wait: out of memory, descriptors or threads, or the word's page is gone because its file was truncated.
+/// wait, for want of memory, descriptors or threads.
+///
+/// A word whose file is truncated is gone: looking at it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
+/// Memory of [`SharedMemory::anonymous`](futex_sys::SharedMemory::anonymous) is sealed against that.
 ///
 /// # Cancel safety
 ///

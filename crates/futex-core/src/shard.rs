@@ -75,6 +75,7 @@ impl<W: FutexWord> Shard<W> {
     }
 
     /// Arms a wait where `word` fits at least as well as `wanted`. `Err(waker)` gives the waker back where it does not.
+    /// `effects` is empty.
     pub(crate) fn arm(
         &self,
         word: &W,
@@ -85,9 +86,9 @@ impl<W: FutexWord> Shard<W> {
         effects: &mut Effects<W>,
     ) -> Result<io::Result<Arming>, Waker> {
         let mut inner = lock(&self.inner);
-        let Some(backend) = &inner.backend else { return Ok(Err(closed())) };
-        match (backend.fit(word), wanted) {
-            (Fit::Good, _) | (Fit::Crowded, Fit::Crowded) => {}
+        match (inner.backend.as_ref().map(|backend| backend.fit(word)), wanted) {
+            // Where the reactor was closed, `Inner::arm` says so.
+            (Some(Fit::Good), _) | (Some(Fit::Crowded), Fit::Crowded) | (None, _) => {}
             _ => return Err(waker),
         }
         let arming = inner.arm(word, expected, mask, waker, &self.taken, effects);
@@ -219,24 +220,31 @@ impl<W: FutexWord> Inner<W> {
         taken: &AtomicUsize,
         effects: &mut Effects<W>,
     ) -> io::Result<Arming> {
-        let Some(backend) = &mut self.backend else { return Err(closed()) };
+        // A waker that is not needed is dropped with `effects`: the caller holds locks.
+        let Some(backend) = &mut self.backend else {
+            effects.push(Effect::Forget(waker));
+            return Err(closed());
+        };
+        let Ok(id) = u32::try_from(self.slots.vacant_key()) else {
+            effects.push(Effect::Forget(waker));
+            return Err(io::Error::other("a reactor's queue can't hold more than 2^32 waits"));
+        };
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let slot = self.slots.insert(Slot { generation, expected, state: State::Armed(waker) });
-        let Ok(id) = u32::try_from(slot) else {
-            self.slots.remove(slot);
-            return Err(io::Error::other("a reactor's queue can't hold more than 2^32 waits"));
-        };
         // Before the kernel has the wait: a turn for its completion must not pass by.
         taken.store(self.slots.len(), Ordering::Relaxed);
 
         if let Err(ArmError { error, queued }) = backend.arm(id, word.clone(), expected, mask) {
-            if queued {
+            let state = if queued {
                 // It is as if the owner had left at once.
-                self.slots[slot].state = State::Cancelling;
                 backend.cancel(id);
+                std::mem::replace(&mut self.slots[slot].state, State::Cancelling)
             } else {
-                self.slots.remove(slot);
+                self.slots.remove(slot).state
+            };
+            if let State::Armed(waker) = state {
+                effects.push(Effect::Forget(waker));
             }
             return Err(error);
         }

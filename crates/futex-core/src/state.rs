@@ -141,12 +141,7 @@ mod tests {
     }
 
     fn endings() -> [fn() -> Ending; 4] {
-        [
-            || Ending::Woken,
-            || Ending::Mismatch,
-            || Ending::Cancelled,
-            || Ending::Failed(io::Error::other("no memory")),
-        ]
+        [|| Ending::Woken, || Ending::Mismatch, || Ending::Cancelled, || Ending::Failed(io::Error::other("no memory"))]
     }
 
     fn armed() -> State<&'static str> {

@@ -23,7 +23,8 @@ use tokio::task::coop::unconstrained;
 /// A reactor and its registration with a runtime.
 pub(crate) struct Driver {
     pub(crate) reactor: Reactor,
-    eventfd: AsyncFd<OwnedFd>,
+    /// There until this is dropped.
+    eventfd: Option<AsyncFd<OwnedFd>>,
     waker: Waker,
     runtime: Id,
 }
@@ -33,10 +34,14 @@ impl Driver {
     pub(crate) fn start(reactor: Reactor) -> io::Result<Arc<Self>> {
         let runtime = Handle::try_current().map_err(|_| outside())?.id();
         // An edge-triggered epoll needs no reading of the eventfd: each signal is an edge.
-        let eventfd = register(reactor.as_fd().try_clone_to_owned()?)?;
+        let eventfd = reactor.as_fd().try_clone_to_owned().map_err(|error| {
+            let sentence = "cannot duplicate a futex reactor's eventfd (see `ulimit -n` where descriptors ran out)";
+            io::Error::new(error.kind(), format!("{sentence}: {error}"))
+        })?;
+        let eventfd = register(eventfd)?;
         let driver = Arc::new_cyclic(|driver| Self {
             reactor,
-            eventfd,
+            eventfd: Some(eventfd),
             waker: Waker::from(Arc::new(Turn(driver.clone()))),
             runtime,
         });
@@ -64,8 +69,9 @@ impl Driver {
 
     /// Ready once for each edge, or with an error where the runtime is gone.
     fn poll_edge(&self) -> Poll<io::Result<()>> {
+        let Some(eventfd) = &self.eventfd else { return Poll::Pending }; // not reached
         let edge = poll_fn(|cx| {
-            self.eventfd.poll_read_ready(cx).map_ok(|mut guard| {
+            eventfd.poll_read_ready(cx).map_ok(|mut guard| {
                 // Before the turn, so that a completion that it just misses is a new edge.
                 guard.clear_ready();
             })
@@ -73,6 +79,15 @@ impl Driver {
         // Not within the cooperative budget of the task that happens to be polled on this thread: with that used up,
         // Tokio would wake the waker at once, which would poll again, and so on without end.
         pin!(unconstrained(edge)).poll(&mut Context::from_waker(&self.waker))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // A fork shares the epoll of its parent's runtime, and must not take the parent's registration out of it.
+        if !self.reactor.is_here() {
+            std::mem::forget(self.eventfd.take());
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The ways to wait on Linux, each a [`Backend`](crate::backend::Backend).
 
+mod stray;
 pub(crate) mod thread;
 #[cfg(feature = "uring")]
 pub(crate) mod uring;
@@ -8,11 +9,19 @@ pub(crate) mod waitv;
 use crate::backend::FutexWord;
 use futex_sys::Word;
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What a backend's own threads call when completions wait: a turn of the reactor.
 pub(crate) type Turn = Arc<dyn Fn() + Send + Sync>;
+
+/// Runs what may be anybody's code (a waker, the owner of a word's memory) on a thread of a backend, without its lock.
+///
+/// Where it panics, the message has been printed, and the thread goes on: others wait for it.
+pub(crate) fn outside(body: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(body));
+}
 
 impl FutexWord for Word {
     #[inline]
@@ -20,7 +29,9 @@ impl FutexWord for Word {
         self.load(Ordering::Acquire)
     }
 
-    fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
-        Word::wake_masked(self, n, mask)
+    fn hand_on(&self, mask: NonZeroU32) {
+        if let Some(queue) = stray::hand_on(self, mask) {
+            queue.turn();
+        }
     }
 }

@@ -5,15 +5,16 @@
 //! on. A later wait for the same value of the same word takes a thread that was left behind over, so a loop of waits with
 //! a timeout keeps one thread, not one a turn.
 
-use super::Turn;
-use crate::backend::{ArmError, Backend, Completion, Ending, Fit, Usage};
+use super::stray::{self, Parked};
+use super::{Turn, outside};
+use crate::backend::{ArmError, Backend, Completion, Ending, Fit, FutexWord as _, Usage};
 use futex_sys::futex::{self, Outcome, Scope};
-use futex_sys::{Word, explain};
+use futex_sys::{Origin, Word, explain};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ struct Shared {
     /// Tells idle threads of a job.
     job: Condvar,
     turn: Turn,
+    origin: Origin,
 }
 
 #[derive(Default)]
@@ -63,7 +65,11 @@ struct Seat {
 
 impl Threads {
     pub(crate) fn new(turn: Turn) -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::default(), job: Condvar::new(), turn }) }
+        let (state, job) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { state, job, turn, origin: Origin::here() });
+        let parked: Weak<Shared> = Arc::downgrade(&shared);
+        stray::register(parked);
+        Self { shared }
     }
 }
 
@@ -76,6 +82,14 @@ impl Backend<Word> for Threads {
         let mut state = self.shared.lock();
         let same = |seat: &Seat| seat.word.same_address(&word) && seat.expected == expected && seat.mask == mask;
         if let Some(position) = state.left.iter().position(|&seat| same(&state.seats[seat])) {
+            // The kernel compared when the thread parked. The word may have changed since, and the wake of that change have
+            // gone to a waiter in front of the thread: a wait that took it over now would sleep through it.
+            // (While the word is what it was, the thread is parked and is found by the wake of the next change, or is on
+            // its way out with a wake that the wait then has.)
+            if word.value() != expected {
+                state.completions.push_back(Completion { id, word, mask, ending: Ending::Mismatch });
+                return Ok(());
+            }
             let seat = state.left.swap_remove(position);
             state.seats[seat].owner = Some(id);
             state.owned.insert(id, seat);
@@ -96,7 +110,7 @@ impl Backend<Word> for Threads {
     }
 
     fn cancel(&mut self, id: u32) {
-        self.shared.lock().leave(id);
+        self.shared.lock().leave(id, Ending::Cancelled);
     }
 
     fn reap(&mut self) -> Option<Completion<Word>> {
@@ -108,7 +122,7 @@ impl Backend<Word> for Threads {
         state.closed = true;
         let owned: Vec<u32> = state.owned.keys().copied().collect();
         for id in owned {
-            state.leave(id);
+            state.leave(id, Ending::Cancelled);
         }
         let completions = std::mem::take(&mut state.completions);
         drop(state);
@@ -124,17 +138,20 @@ impl Backend<Word> for Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.close(&mut drop);
+        // A fork has no such threads, and has the lock as it was, perhaps locked.
+        if self.shared.origin.is_here() {
+            self.close(&mut drop);
+        }
     }
 }
 
 impl State {
     /// Ends a wait for its owner. Its thread stays behind, unless none sat down yet.
-    fn leave(&mut self, id: u32) {
+    fn leave(&mut self, id: u32, ending: Ending) {
         let Some(index) = self.owned.remove(&id) else { return };
         let seat = &mut self.seats[index];
         seat.owner = None;
-        let completion = Completion { id, word: seat.word.clone(), mask: seat.mask, ending: Ending::Cancelled };
+        let completion = Completion { id, word: seat.word.clone(), mask: seat.mask, ending };
         self.completions.push_back(completion);
         if let Some(position) = self.jobs.iter().position(|&job| job == index) {
             self.jobs.remove(position);
@@ -142,6 +159,28 @@ impl State {
         } else {
             self.left.push(index);
         }
+    }
+}
+
+impl Parked for Shared {
+    fn offer(&self, word: &Word, mask: NonZeroU32) -> bool {
+        if !self.origin.is_here() {
+            return false;
+        }
+        let mut state = self.lock();
+        // Slots of a slab are no order, but the kernel didn't have these, so they have none yet.
+        let found = state.seats.iter().find_map(|(_, seat)| {
+            let matches = seat.word.same_address(word) && seat.mask.get() & mask.get() != 0;
+            seat.owner.filter(|_| matches)
+        });
+        if let Some(id) = found {
+            state.leave(id, Ending::Woken);
+        }
+        found.is_some()
+    }
+
+    fn turn(&self) {
+        (self.turn)();
     }
 }
 
@@ -187,26 +226,34 @@ impl Shared {
 
             state = self.lock();
             let seat = state.seats.remove(index);
+            let owner = seat.owner;
+            let is_stray = owner.is_none() && matches!(outcome, Ok(Outcome::Woken));
             let ending = match outcome {
                 Ok(Outcome::Woken) => Ending::Woken,
                 Ok(Outcome::Mismatch | Outcome::TimedOut) => Ending::Mismatch,
                 Err(error) => Ending::Failed(error),
             };
-            if let Some(id) = seat.owner {
+            if let Some(id) = owner {
                 state.owned.remove(&id);
-                state.completions.push_back(Completion { id, word: seat.word, mask, ending });
-                drop(state);
-                (self.turn)();
+                state.completions.push_back(Completion { id, word: word.clone(), mask, ending });
             } else {
                 state.left.retain(|&left| left != index);
-                if matches!(ending, Ending::Woken) {
-                    state.handed_on += 1;
-                    word.wake_masked(1, mask);
-                }
-                drop(state);
             }
-            // The word may be the last handle to its memory, and the memory's owner anybody's code: not under the lock.
-            drop(word);
+            drop(state);
+            outside(|| {
+                if owner.is_some() {
+                    (self.turn)();
+                }
+                if is_stray {
+                    let queue = stray::hand_on(&word, mask);
+                    self.lock().handed_on += 1;
+                    if let Some(queue) = queue {
+                        queue.turn();
+                    }
+                }
+                // They may be the last handles to the word's memory, and the memory's owner anybody's code.
+                drop((seat, word));
+            });
             state = self.lock();
             state.idle += 1;
         }

@@ -8,18 +8,20 @@
 //! order), and any other in front of it may have been, so its wait ends too. The control word is the first entry, so that
 //! being called back hides no wake.
 
-use super::Turn;
+use super::stray::{self, Parked};
 use super::thread::{LINGER, STACK, Threads};
+use super::{Turn, outside};
 use crate::backend::{ArmError, Backend, Completion, Ending, Fit, FutexWord as _, Usage};
 use arrayvec::ArrayVec;
-use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Scope, WaitvEntry, WaitvOutcome};
-use futex_sys::{Deadline, Word, explain};
+use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Outcome, Scope, WaitvEntry, WaitvOutcome};
+use futex_sys::{Deadline, Origin, Word, explain};
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
+use std::time::Duration;
 
 /// Words that a thread waits on, besides its control word.
 const ROOM: usize = MAX_WAITV - 1;
@@ -38,6 +40,7 @@ struct Shared {
     /// Changes whenever the thread has to look at the state. Waited for and woken with the private flag.
     control: AtomicU32,
     turn: Turn,
+    origin: Origin,
 }
 
 #[derive(Default)]
@@ -65,8 +68,16 @@ struct Entry {
 
 impl Waitv {
     pub(crate) fn new(turn: Turn) -> Self {
-        let shared = Shared { state: Mutex::default(), out: Condvar::new(), control: AtomicU32::new(0), turn: turn.clone() };
-        Self { shared: Arc::new(shared), masked: Threads::new(turn) }
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            out: Condvar::new(),
+            control: AtomicU32::new(0),
+            turn: turn.clone(),
+            origin: Origin::here(),
+        });
+        let parked: Weak<Shared> = Arc::downgrade(&shared);
+        stray::register(parked);
+        Self { shared, masked: Threads::new(turn) }
     }
 
     /// Whether the kernel has `futex_waitv`, and lets us call it.
@@ -144,16 +155,35 @@ impl Backend<Word> for Waitv {
     fn usage(&self) -> Usage {
         let state = self.shared.lock();
         let masked = self.masked.usage();
-        Usage {
-            units: usize::from(state.running) + masked.units,
-            handed_on: state.handed_on + masked.handed_on,
-        }
+        Usage { units: usize::from(state.running) + masked.units, handed_on: state.handed_on + masked.handed_on }
     }
 }
 
 impl Drop for Waitv {
     fn drop(&mut self) {
-        self.close(&mut drop);
+        // A fork has no such thread, and would wait for it.
+        if self.shared.origin.is_here() {
+            self.close(&mut drop);
+        }
+    }
+}
+
+impl Parked for Shared {
+    fn offer(&self, word: &Word, _mask: NonZeroU32) -> bool {
+        if !self.origin.is_here() {
+            return false;
+        }
+        let mut state = self.lock();
+        let found = state.entries.iter().find(|entry| entry.word.same_address(word)).cloned();
+        if let Some(entry) = &found {
+            state.end(entry, Ending::Woken);
+            self.call_back(state);
+        }
+        found.is_some()
+    }
+
+    fn turn(&self) {
+        (self.turn)();
     }
 }
 
@@ -200,8 +230,13 @@ impl Shared {
 
             let outcome = self.park(&parked, control);
 
+            let mut strays = Vec::new();
+            let delivered = self.lock().sort_out(&parked, outcome, &mut strays);
+            // Before `close` may return: the wakes of its waits have been handed on then.
+            let queues: Vec<_> = strays.iter().filter_map(|word| stray::hand_on(word, MATCH_ANY)).collect();
+
             state = self.lock();
-            let delivered = state.sort_out(&parked, outcome);
+            state.handed_on += strays.len() as u64;
             state.in_kernel = false;
             if parked.is_empty() && state.entries.is_empty() && control == self.control.load(Ordering::Relaxed) {
                 // Nothing to do, for so long that the deadline passed.
@@ -210,11 +245,15 @@ impl Shared {
             }
             drop(state);
             self.out.notify_all();
-            // Words may be the last handles to their memory, and the memory's owner anybody's code: not under the lock.
-            parked.clear();
-            if delivered {
-                (self.turn)();
-            }
+            outside(|| {
+                if delivered {
+                    (self.turn)();
+                }
+                queues.iter().for_each(|queue| queue.turn());
+                // They may be the last handles to the words' memory, and the memory's owner anybody's code.
+                drop(strays);
+                parked.clear();
+            });
             state = self.lock();
         }
     }
@@ -240,8 +279,9 @@ impl State {
         self.entries.insert(last.map_or(0, |position| position + 1), entry);
     }
 
-    /// Ends the waits that the kernel's answer ended. Returns whether there are completions.
-    fn sort_out(&mut self, parked: &[Entry], outcome: io::Result<WaitvOutcome>) -> bool {
+    /// Ends the waits that the kernel's answer ended, and collects the wakes whose owner has left. Returns whether there are
+    /// completions.
+    fn sort_out(&mut self, parked: &[Entry], outcome: io::Result<WaitvOutcome>, strays: &mut Vec<Word>) -> bool {
         let before = self.completions.len();
         match outcome {
             // Index 0 is the control word.
@@ -250,8 +290,7 @@ impl State {
                 for entry in &parked[..index] {
                     // For certain, or possibly: a return without a cause is allowed, a lost wake is not.
                     if !self.end(entry, Ending::Woken) {
-                        self.handed_on += 1;
-                        entry.word.wake(1);
+                        strays.push(entry.word.clone());
                     }
                 }
             }
@@ -262,10 +301,27 @@ impl State {
                     }
                 }
             }
+            // The kernel does not tell which word it was about.
             Err(error) => {
-                // The kernel does not tell which word it was about.
+                let before = self.completions.len();
                 for entry in parked {
-                    self.end(entry, Ending::Failed(io::Error::new(error.kind(), error.to_string())));
+                    match look(entry) {
+                        Ok(Outcome::TimedOut) => {}
+                        Ok(Outcome::Woken) if self.end(entry, Ending::Woken) => {}
+                        Ok(Outcome::Woken) => strays.push(entry.word.clone()),
+                        Ok(Outcome::Mismatch) => {
+                            self.end(entry, Ending::Mismatch);
+                        }
+                        Err(error) => {
+                            self.end(entry, Ending::Failed(error));
+                        }
+                    }
+                }
+                if self.completions.len() == before {
+                    // It was about none of them, but about memory perhaps. Parking again would go on like that.
+                    for entry in parked {
+                        self.end(entry, Ending::Failed(io::Error::new(error.kind(), error.to_string())));
+                    }
                 }
             }
         }
@@ -279,4 +335,9 @@ impl State {
         self.completions.push_back(Completion { id, word, mask: MATCH_ANY, ending });
         true
     }
+}
+
+/// What the kernel says about one word: [`Outcome::TimedOut`] where it could be waited for.
+fn look(entry: &Entry) -> io::Result<Outcome> {
+    futex::wait(&entry.word, Scope::Shared, entry.expected, MATCH_ANY, Some(Deadline::after(Duration::ZERO)))
 }

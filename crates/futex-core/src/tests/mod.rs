@@ -1,1 +1,12 @@
 //! The models, and the properties.
+//!
+//! The models run under loom, in every order of their steps, and as ordinary tests, with real threads and many times.
+
+#[cfg(not(any(loom, miri)))]
+mod left_behind;
+mod loom_models;
+#[cfg(not(loom))]
+mod properties;
+#[cfg(not(loom))]
+mod sequence;
+mod world;

@@ -1,0 +1,114 @@
+//! A queue of waits of the model kernel: what a ring is.
+
+use super::{Kernel, ModelWord, Queued, Refusal};
+use crate::backend::{ArmError, Backend, Completion, Ending, Fit, Usage};
+use crate::sync::{Ordering, lock};
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// One queue of waits.
+pub(super) struct ModelQueue {
+    kernel: Arc<Kernel>,
+    index: usize,
+    /// Armed and not reaped, as the owner of the queue counts them.
+    waits: usize,
+}
+
+impl ModelQueue {
+    pub(super) fn new(kernel: Arc<Kernel>, index: usize) -> Self {
+        Self { kernel, index, waits: 0 }
+    }
+}
+
+impl Backend<ModelWord> for ModelQueue {
+    fn fit(&self, _word: &ModelWord) -> Fit {
+        if self.waits < self.kernel.options.room { Fit::Good } else { Fit::Crowded }
+    }
+
+    fn arm(&mut self, id: u32, word: ModelWord, expected: u32, mask: NonZeroU32) -> Result<(), ArmError> {
+        let mut bucket = lock(&self.kernel.bucket);
+        let refusal = bucket.refusal.take();
+        if let Some(Refusal::Refused) = refusal {
+            return Err(ArmError { error: io::ErrorKind::OutOfMemory.into(), queued: false });
+        }
+        let queue = &mut bucket.queues[self.index];
+        assert!(!queue.closed, "armed on a queue that is closed");
+        assert!(queue.pending.insert(id), "{id} is armed twice");
+        self.waits += 1;
+        // The comparison and the queueing are one step under the bucket's lock.
+        let same = word.value.load(Ordering::Acquire) == expected;
+        let queued = Queued { queue: self.index, id, word, mask };
+        if same {
+            bucket.queued.push_back(queued);
+        } else {
+            // Posted before the call that submits it returns, whoever runs task work.
+            let Queued { id, word, mask, .. } = queued;
+            bucket.queues[self.index].posted.push_back(Completion { id, word, mask, ending: Ending::Mismatch });
+        }
+        drop(bucket);
+        if !same {
+            self.kernel.signal();
+        }
+        match refusal {
+            None => Ok(()),
+            Some(_) => Err(ArmError { error: io::ErrorKind::OutOfMemory.into(), queued: true }),
+        }
+    }
+
+    fn cancel(&mut self, id: u32) {
+        let mut bucket = lock(&self.kernel.bucket);
+        assert!(bucket.queues[self.index].pending.contains(&id), "cancelled {id}, which is not armed");
+        let index = self.index;
+        let posted = bucket.cancel_where(&self.kernel.options, |queued| queued.queue == index && queued.id == id);
+        drop(bucket);
+        if posted {
+            self.kernel.signal();
+        }
+    }
+
+    fn reap(&mut self) -> Option<Completion<ModelWord>> {
+        let mut bucket = lock(&self.kernel.bucket);
+        let queue = &mut bucket.queues[self.index];
+        let completion = queue.posted.pop_front()?;
+        assert!(queue.pending.remove(&completion.id), "a completion of no wait: {completion:?}");
+        self.waits -= 1;
+        Some(completion)
+    }
+
+    fn close(&mut self, each: &mut dyn FnMut(Completion<ModelWord>)) {
+        let mut bucket = lock(&self.kernel.bucket);
+        let index = self.index;
+        bucket.cancel_where(&self.kernel.options, |queued| queued.queue == index);
+        for (queue, completion) in std::mem::take(&mut bucket.task_work) {
+            bucket.queues[queue].posted.push_back(completion);
+        }
+        let queue = &mut bucket.queues[index];
+        queue.closed = true;
+        let ended = std::mem::take(&mut queue.posted);
+        for completion in &ended {
+            assert!(queue.pending.remove(&completion.id), "a completion of no wait: {completion:?}");
+        }
+        assert!(queue.pending.is_empty(), "a wait without an end");
+        // The task work of the other queues was run as well.
+        let others = bucket.queues.iter().any(|queue| !queue.posted.is_empty());
+        drop(bucket);
+        if others {
+            self.kernel.signal();
+        }
+        self.waits = 0;
+        ended.into_iter().for_each(each);
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { units: 1, handed_on: 0 }
+    }
+}
+
+impl Drop for ModelQueue {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.waits, 0, "a queue was dropped with waits");
+        }
+    }
+}

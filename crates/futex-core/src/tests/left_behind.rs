@@ -1,0 +1,69 @@
+//! The threads that `Thread` leaves parked.
+
+use crate::backend::{Backend, Completion, Ending};
+use crate::backends::thread::Threads;
+use futex_sys::Word;
+use futex_sys::futex::{MATCH_ANY, Scope, requeue};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::yield_now;
+
+/// A backend with a thread that was left behind, parked while the word is 0.
+fn left_behind() -> (Threads, Word) {
+    static AWAY: AtomicU32 = AtomicU32::new(0);
+    let word = Word::from(Arc::new(AtomicU32::new(0)));
+    let mut threads = Threads::new(Arc::new(|| ()));
+    assert!(threads.arm(0, word.clone(), 0, MATCH_ANY).is_ok());
+    while !matches!(requeue(&word, &AWAY, Scope::Shared, 0, u32::MAX), Ok(1)) {
+        yield_now();
+    }
+    assert!(matches!(requeue(&AWAY, &word, Scope::Shared, 0, u32::MAX), Ok(1)));
+    threads.cancel(0);
+    assert!(matches!(threads.reap(), Some(Completion { id: 0, ending: Ending::Cancelled, .. })));
+    (threads, word)
+}
+
+#[test]
+fn a_thread_that_was_left_behind_hands_its_wake_on() {
+    let (threads, word) = left_behind();
+    assert_eq!(word.wake(1), 1);
+    while threads.usage().handed_on == 0 {
+        yield_now();
+    }
+}
+
+#[test]
+fn a_later_wait_takes_a_thread_over_that_was_left_behind() {
+    let (mut threads, word) = left_behind();
+    threads.arm(1, word.clone(), 0, MATCH_ANY).unwrap();
+    assert_eq!(threads.usage().units, 1);
+    assert_eq!(word.wake(1), 1);
+    let completion = loop {
+        match threads.reap() {
+            Some(completion) => break completion,
+            None => yield_now(),
+        }
+    };
+    assert!(matches!(completion, Completion { id: 1, ending: Ending::Woken, .. }), "{completion:?}");
+    assert_eq!(threads.usage().handed_on, 0);
+}
+
+/// It took the thread over without looking at the word:
+///
+/// 1. A thread is left behind, parked while the word is 0. Another waiter is parked in front of it.
+/// 2. A wait begins, and finds at its first poll that the word is 0.
+/// 3. Somebody changes the word to 1 and wakes one, which is the other waiter.
+/// 4. The wait takes the thread over. Nobody compares, and it sleeps through the change.
+#[test]
+fn a_wait_that_takes_a_thread_over_sees_that_the_word_has_changed() {
+    let (mut threads, word) = left_behind();
+    word.store(1, Ordering::Release);
+    threads.arm(1, word.clone(), 0, MATCH_ANY).unwrap();
+    let completion = threads.reap();
+    assert!(matches!(completion, Some(Completion { id: 1, ending: Ending::Mismatch, .. })), "{completion:?}");
+    // The thread is still there, and hands on.
+    assert_eq!(word.wake(1), 1);
+    while threads.usage().handed_on == 0 {
+        yield_now();
+    }
+}

@@ -1,0 +1,133 @@
+//! Whose code runs under a lock: nobody's but ours. Wakers and words of these models call the engine when they are called
+//! or dropped, which would be a deadlock.
+
+use crate::model::Refusal;
+use crate::tests::world::{World, join, model, spawn};
+use crate::waiter::Outcome;
+use std::io::ErrorKind::OutOfMemory;
+
+#[test]
+fn wakers_are_called_and_dropped_without_a_lock() {
+    model("poll with another waker | wake, wakers that call the engine", || {
+        let world = World::new();
+        let word = world.word();
+        let mut owner = world.owner(&word);
+        owner.reentrant = true;
+        assert!(owner.poll().is_none());
+        let polling = spawn(move || {
+            let seen = owner.poll();
+            (owner, seen)
+        });
+        assert_eq!(word.wake(1), 1);
+        let (owner, seen) = join(polling);
+        match seen {
+            Some(_) => owner.abandon(),
+            None => assert_eq!(owner.finish(), Some(Ok(Outcome::Woken))),
+        }
+        world.check();
+    });
+}
+
+#[test]
+fn the_waker_of_a_wait_that_is_dropped_is_dropped_without_a_lock() {
+    model("drop | turn, wakers that call the engine", || {
+        let world = World::delayed();
+        let word = world.word();
+        let mut owner = world.owner(&word);
+        owner.reentrant = true;
+        assert!(owner.poll().is_none());
+        let dropping = spawn(move || owner.abandon());
+        world.settle();
+        join(dropping);
+        world.check();
+    });
+}
+
+#[test]
+fn wakers_are_called_without_a_lock_when_the_engine_is_closed() {
+    model("close | turn, wakers that call the engine", || {
+        let world = World::new();
+        let word = world.word();
+        let mut owners = [world.owner(&word), world.owner(&word)];
+        for owner in &mut owners {
+            owner.reentrant = true;
+            assert!(owner.poll().is_none());
+        }
+        let engine = world.engine.clone();
+        let turning = spawn(move || engine.turn());
+        world.engine.close();
+        join(turning);
+        for owner in owners {
+            assert!(owner.finish().is_some());
+        }
+        world.check();
+    });
+}
+
+#[test]
+fn the_waker_of_a_wait_that_cannot_be_armed_is_dropped_without_a_lock() {
+    for refusal in [Refusal::Refused, Refusal::Queued] {
+        model("arm, which fails | turn, wakers that call the engine", move || {
+            let world = World::new();
+            let word = world.word();
+            let mut owner = world.owner(&word);
+            owner.reentrant = true;
+            world.kernel.refuse_next(refusal);
+            let engine = world.engine.clone();
+            let turning = spawn(move || engine.turn());
+            assert_eq!(owner.poll(), Some(Err(OutOfMemory)));
+            owner.abandon();
+            join(turning);
+            world.check();
+        });
+    }
+}
+
+#[test]
+fn the_waker_of_a_wait_that_comes_too_late_is_dropped_without_a_lock() {
+    model("arm | close, wakers that call the engine", || {
+        let world = World::new();
+        let word = world.word();
+        let mut owner = world.owner(&word);
+        owner.reentrant = true;
+        let arming = spawn(move || {
+            let seen = owner.poll();
+            (owner, seen)
+        });
+        world.engine.close();
+        let (owner, seen) = join(arming);
+        match seen {
+            Some(_) => owner.abandon(),
+            None => assert!(owner.finish().is_some()),
+        }
+        world.check();
+    });
+}
+
+#[test]
+fn the_last_handle_to_a_word_is_dropped_without_a_lock() {
+    model("drop | task work, a word whose owner calls the engine", || {
+        let world = World::delayed();
+        let word = world.kernel.word_of(Some(world.reenter_on_drop()));
+        let owner = world.armed(&word);
+        drop(word);
+        let dropping = spawn(move || owner.abandon());
+        world.settle();
+        join(dropping);
+        world.check();
+    });
+}
+
+#[test]
+fn the_last_handle_to_a_word_whose_wait_was_closed_is_dropped_without_a_lock() {
+    model("drop | close, a word whose owner calls the engine", || {
+        let world = World::new();
+        let word = world.kernel.word_of(Some(world.reenter_on_drop()));
+        let owner = world.armed(&word);
+        drop(word);
+        let dropping = spawn(move || owner.abandon());
+        world.engine.close();
+        join(dropping);
+        world.check();
+    });
+}

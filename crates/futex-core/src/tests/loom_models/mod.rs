@@ -1,0 +1,9 @@
+//! Models of what threads do to the engine at the same time. `docs/loom.md` says what each proves.
+
+mod batches;
+mod closing;
+mod dropping;
+mod locks;
+mod shards;
+mod unprompted;
+mod waking;

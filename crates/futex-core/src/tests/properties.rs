@@ -1,0 +1,114 @@
+//! Random sequences of operations, on the model kernel and on the naive model.
+
+use super::sequence::{End, Naive, Op, Owner, sequences};
+use crate::engine::Engine;
+use crate::model::{Counts, Kernel, ModelWord, Options};
+use crate::waiter::{Outcome, RawWaiter};
+use proptest::prelude::*;
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// The engine, on a kernel whose completions nobody takes but who says so.
+struct Subject {
+    kernel: Arc<Kernel>,
+    engine: Arc<Engine<ModelWord>>,
+    words: Vec<ModelWord>,
+    owners: Vec<RawWaiter<ModelWord>>,
+}
+
+impl Subject {
+    fn new() -> Self {
+        let kernel = Kernel::new(Options::default());
+        let engine = kernel.idle_engine(1);
+        let words = (0..super::sequence::WORDS).map(|_| kernel.word()).collect();
+        let owners = (0..super::sequence::OWNERS).map(|_| RawWaiter::new()).collect();
+        Self { kernel, engine, words, owners }
+    }
+
+    fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
+        let cx = &mut Context::from_waker(Waker::noop());
+        match self.owners[owner].poll_wait(&self.engine, &self.words[word], expected, mask, cx) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(Outcome::Woken)) => Some(End::Woken),
+            Poll::Ready(Ok(Outcome::Mismatch)) => Some(End::Mismatch),
+            Poll::Ready(Err(error)) => {
+                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                Some(End::Closed)
+            }
+        }
+    }
+}
+
+fn compare(ops: &[Op], close: bool) {
+    let (mut naive, mut subject) = (Naive::new(false), Subject::new());
+    for &op in ops {
+        match op {
+            Op::Poll { owner, word, expected, mask } => {
+                let expectation = naive.poll(owner, word, expected, mask);
+                assert_eq!(subject.poll(owner, word, expected, mask), expectation, "{op:?}");
+            }
+            Op::Drop { owner } => {
+                naive.leave(owner);
+                subject.owners[owner].cancel();
+            }
+            Op::Wake { word, n, mask } => {
+                let expectation = naive.wake(word, n, mask);
+                let woken = subject.words[word].wake_with(n, mask);
+                assert_eq!(woken, expectation, "{op:?}");
+            }
+            Op::Set { word, value } => {
+                naive.values[word] = value;
+                subject.words[word].set(value);
+            }
+            Op::Turn => {
+                naive.reap();
+                subject.engine.turn();
+            }
+            Op::Lose { word } => {
+                naive.lose(word);
+                subject.kernel.loses(&subject.words[word], 0);
+            }
+        }
+        for (index, word) in subject.words.iter().enumerate() {
+            assert_eq!(subject.kernel.waiters(word), naive.waiters(index) as usize, "after {op:?}");
+        }
+        for (owner, waiter) in naive.owners.iter().zip(&subject.owners) {
+            assert_eq!(waiter.is_armed(), *owner != Owner::Idle, "after {op:?}");
+        }
+    }
+    if close {
+        naive.close();
+        subject.engine.close();
+        subject.kernel.assert_empty();
+        assert!(subject.words.iter().all(|word| word.wake(u32::MAX) == 0));
+    }
+    // All look once more, and leave.
+    naive.reap();
+    subject.engine.turn();
+    for owner in 0..super::sequence::OWNERS {
+        if naive.owners[owner] != Owner::Idle {
+            let expectation = naive.poll(owner, 0, 0, NonZeroU32::MIN);
+            assert_eq!(subject.poll(owner, 0, 0, NonZeroU32::MIN), expectation, "at the end, closed: {close}");
+        }
+        naive.leave(owner);
+        subject.owners[owner].cancel();
+    }
+    let counts = subject.kernel.counts();
+    let Counts { counted, evaporated, .. } = counts;
+    assert_eq!((u64::from(counted), u64::from(evaporated)), (naive.counted, naive.evaporated));
+    assert_eq!(naive.counted, naive.seen + naive.evaporated, "no wake is lost or invented");
+    let stats = subject.engine.stats();
+    assert_eq!((stats.armed_now, stats.handed_on), (0, naive.handed_on));
+    subject.kernel.assert_empty();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 1000 }, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_does_what_a_list_of_waiters_would_do(ops in sequences(60), close: bool) {
+        compare(&ops, close);
+    }
+}

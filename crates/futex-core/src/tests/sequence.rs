@@ -1,0 +1,273 @@
+//! Random sequences of what users do, and what is to come of them: a naive model, a list of waits in the order in which
+//! they began. `properties.rs` holds the engine against it, and `tests/kernel_properties.rs` the real backends.
+
+use proptest::prelude::*;
+use std::num::NonZeroU32;
+
+pub(crate) const WORDS: usize = 2;
+pub(crate) const OWNERS: usize = 6;
+
+/// Something that a user does, or the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Op {
+    /// An owner polls its wait, or begins one that has these properties.
+    Poll {
+        owner: usize,
+        word: usize,
+        expected: u32,
+        mask: NonZeroU32,
+    },
+    /// An owner leaves.
+    Drop {
+        owner: usize,
+    },
+    Wake {
+        word: usize,
+        n: u32,
+        mask: NonZeroU32,
+    },
+    Set {
+        word: usize,
+        value: u32,
+    },
+    Turn,
+    /// The kernel ends the first wait on a word that it has, although nobody asked.
+    Lose {
+        word: usize,
+    },
+}
+
+/// Sequences of operations. `Lose` is the model kernel's only: nothing makes the real one do it here.
+pub(crate) fn sequences(longest: usize) -> impl Strategy<Value = Vec<Op>> {
+    let mask =
+        || prop_oneof![3 => Just(NonZeroU32::MAX), 2 => (1..=3_u32).prop_filter_map("not zero", NonZeroU32::new)];
+    let n = prop_oneof![4 => Just(1), 2 => Just(2), 1 => Just(3), 1 => Just(u32::MAX), 1 => Just(0)];
+    // Most waits are for what the words are at first, so that most are armed.
+    let value = || prop_oneof![4 => Just(0), 1 => Just(1)];
+    let op = prop_oneof![
+        8 => (0..OWNERS, 0..WORDS, value(), mask())
+            .prop_map(|(owner, word, expected, mask)| Op::Poll { owner, word, expected, mask }),
+        4 => (0..OWNERS).prop_map(|owner| Op::Drop { owner }),
+        5 => (0..WORDS, n, mask()).prop_map(|(word, n, mask)| Op::Wake { word, n, mask }),
+        1 => (0..WORDS, value()).prop_map(|(word, value)| Op::Set { word, value }),
+        3 => Just(Op::Turn),
+        1 => (0..WORDS).prop_map(|word| Op::Lose { word }),
+    ];
+    prop::collection::vec(op, 1..longest)
+}
+
+/// How a wait ends for its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Woken,
+    Mismatch,
+    Closed,
+}
+
+/// A wait that the kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// Tells it from every other one.
+    serial: u32,
+    /// `None`: its owner has left, and its thread is still parked.
+    pub(crate) owner: Option<usize>,
+    pub(crate) word: usize,
+    pub(crate) expected: u32,
+    pub(crate) mask: NonZeroU32,
+}
+
+/// What an owner does, as the naive model has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Idle,
+    Armed(Wait),
+    /// The wait has ended, and the owner has not looked. `told`: somebody has reaped the completion.
+    Ended {
+        wait: Wait,
+        end: End,
+        told: bool,
+    },
+}
+
+/// The naive model.
+#[derive(Debug)]
+pub(crate) struct Naive {
+    /// A wait whose owner leaves stays in the kernel until it is woken, or until an equal one takes it over.
+    pub(crate) leaves_behind: bool,
+    pub(crate) values: [u32; WORDS],
+    pub(crate) owners: [Owner; OWNERS],
+    /// What the kernel has, the longest waiting first.
+    pub(crate) queue: Vec<Wait>,
+    serial: u32,
+    /// The waits in `queue` whose owner has left, in the order in which they are taken over.
+    left: Vec<u32>,
+    /// Waits that the kernel has ended by itself, and that will be armed again.
+    lost: Vec<usize>,
+    /// Wakes that the kernel counted for users.
+    pub(crate) counted: u64,
+    /// Wakes that owners saw.
+    pub(crate) seen: u64,
+    /// Wakes that were handed on, and those of them that found nobody.
+    pub(crate) handed_on: u64,
+    pub(crate) evaporated: u64,
+}
+
+impl Naive {
+    pub(crate) fn new(leaves_behind: bool) -> Self {
+        Self {
+            leaves_behind,
+            values: [0; WORDS],
+            owners: [Owner::Idle; OWNERS],
+            queue: Vec::new(),
+            serial: 0,
+            left: Vec::new(),
+            lost: Vec::new(),
+            counted: 0,
+            seen: 0,
+            handed_on: 0,
+            evaporated: 0,
+        }
+    }
+
+    /// What an owner sees that polls; `None` while it is to wait.
+    pub(crate) fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
+        match self.owners[owner] {
+            Owner::Idle if self.values[word] != expected => Some(End::Mismatch),
+            Owner::Idle => {
+                let wait = self.begin(Wait { serial: 0, owner: Some(owner), word, expected, mask });
+                self.owners[owner] = Owner::Armed(wait);
+                self.reap();
+                None
+            }
+            Owner::Armed(_) | Owner::Ended { told: false, .. } => None,
+            Owner::Ended { end, .. } => {
+                self.look(owner, end);
+                Some(end)
+            }
+        }
+    }
+
+    /// The kernel gets a wait, or one that was left behind is taken over.
+    fn begin(&mut self, wait: Wait) -> Wait {
+        let same = |left: &Wait| left.word == wait.word && left.expected == wait.expected && left.mask == wait.mask;
+        match self.left.iter().position(|&serial| self.queue.iter().any(|left| left.serial == serial && same(left))) {
+            Some(position) => {
+                let serial = self.left.swap_remove(position);
+                let taken = Wait { serial, ..wait };
+                self.queue.iter_mut().filter(|left| left.serial == serial).for_each(|left| *left = taken);
+                taken
+            }
+            None => {
+                self.serial += 1;
+                self.queue.push(Wait { serial: self.serial, ..wait });
+                Wait { serial: self.serial, ..wait }
+            }
+        }
+    }
+
+    /// The owner has seen the end of its wait.
+    pub(crate) fn look(&mut self, owner: usize, end: End) {
+        self.owners[owner] = Owner::Idle;
+        self.seen += u64::from(end == End::Woken);
+    }
+
+    pub(crate) fn leave(&mut self, owner: usize) {
+        match std::mem::replace(&mut self.owners[owner], Owner::Idle) {
+            Owner::Idle => {}
+            Owner::Armed(wait) => {
+                if self.leaves_behind {
+                    if let Some(queued) = self.queue.iter_mut().find(|queued| **queued == wait) {
+                        queued.owner = None;
+                        self.left.push(wait.serial);
+                    }
+                } else {
+                    self.queue.retain(|queued| *queued != wait);
+                }
+                self.lost.retain(|&lost| lost != owner);
+                self.reap();
+            }
+            Owner::Ended { wait, end, told } => {
+                if !told {
+                    self.reap();
+                }
+                if end == End::Woken {
+                    self.hand_on(wait);
+                }
+            }
+        }
+    }
+
+    /// How many waiters the kernel wakes.
+    pub(crate) fn wake(&mut self, word: usize, n: u32, mask: NonZeroU32) -> u32 {
+        let woken = self.end_first(word, n, mask);
+        self.counted += u64::from(woken);
+        woken
+    }
+
+    pub(crate) fn lose(&mut self, word: usize) {
+        if let Some(position) = self.queue.iter().position(|wait| wait.word == word) {
+            self.lost.extend(self.queue.remove(position).owner);
+        }
+    }
+
+    /// Somebody takes all completions: a turn, an arming, or an owner that leaves before it was told.
+    pub(crate) fn reap(&mut self) {
+        for owner in &mut self.owners {
+            if let Owner::Ended { told, .. } = owner {
+                *told = true;
+            }
+        }
+        for owner in std::mem::take(&mut self.lost) {
+            let Owner::Armed(wait) = self.owners[owner] else { unreachable!("only armed waits are lost") };
+            if self.values[wait.word] == wait.expected {
+                self.queue.push(wait);
+            } else {
+                self.owners[owner] = Owner::Ended { wait, end: End::Mismatch, told: true };
+            }
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.lost.clear();
+        self.queue.clear();
+        for owner in &mut self.owners {
+            *owner = match *owner {
+                Owner::Idle => Owner::Idle,
+                Owner::Armed(wait) => Owner::Ended { wait, end: End::Closed, told: true },
+                Owner::Ended { wait, end, .. } => Owner::Ended { wait, end, told: true },
+            };
+        }
+    }
+
+    /// How many waits on a word the kernel has.
+    pub(crate) fn waiters(&self, word: usize) -> u32 {
+        self.queue.iter().filter(|wait| wait.word == word).count() as u32
+    }
+
+    fn hand_on(&mut self, wait: Wait) {
+        self.handed_on += 1;
+        if self.end_first(wait.word, 1, wait.mask) == 0 {
+            self.evaporated += 1;
+        }
+    }
+
+    /// Ends the first waits that a wake finds, and hands on what those get whose owner has left.
+    fn end_first(&mut self, word: usize, n: u32, mask: NonZeroU32) -> u32 {
+        let mut left = Vec::new();
+        let mut ended = 0;
+        while ended < n {
+            let found = self.queue.iter().position(|wait| wait.word == word && wait.mask.get() & mask.get() != 0);
+            let Some(wait) = found.map(|position| self.queue.remove(position)) else { break };
+            ended += 1;
+            match wait.owner {
+                Some(owner) => self.owners[owner] = Owner::Ended { wait, end: End::Woken, told: false },
+                None => {
+                    self.left.retain(|&serial| serial != wait.serial);
+                    left.push(wait);
+                }
+            }
+        }
+        left.into_iter().for_each(|wait| self.hand_on(wait));
+        ended
+    }
+}

@@ -1,0 +1,84 @@
+//! Which backend is chosen. The environment is that of a process, so each case is a run of this test in one of its own.
+#![cfg(not(loom))]
+
+use futex_core::{BackendKind, Reactor};
+use std::process::Command;
+
+/// Set where the test runs as a child: it prints what became of the choice.
+const CHILD: &str = "FUTEX_CORE_TEST_CHILD";
+
+#[test]
+fn print_the_choice() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    match Reactor::new() {
+        Ok(reactor) => println!("chose {}; {:?}", reactor.backend(), reactor.passed_over().collect::<Vec<_>>()),
+        Err(error) => println!("error {:?}: {error}", error.kind()),
+    }
+}
+
+fn choice(variable: Option<&str>) -> String {
+    let mut command = Command::new(std::env::current_exe().expect("the test's own path"));
+    command.args(["--exact", "print_the_choice", "--nocapture", "--test-threads=1"]).env(CHILD, "1");
+    match variable {
+        Some(value) => command.env("FUTEX_BACKEND", value),
+        None => command.env_remove("FUTEX_BACKEND"),
+    };
+    let output = command.output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    let line = text.lines().find_map(|line| {
+        ["chose ", "error "].iter().find_map(|start| line.find(start).map(|at| line[at..].to_owned()))
+    });
+    line.unwrap_or_else(|| panic!("no choice: {text}"))
+}
+
+#[test]
+fn the_environment_names_the_backend() {
+    for kind in [BackendKind::Uring, BackendKind::Waitv, BackendKind::Thread] {
+        let available = Reactor::builder().backend(kind).build().is_ok();
+        let choice = choice(Some(kind.name()));
+        if available {
+            assert_eq!(choice, format!("chose {kind}; []"));
+        } else {
+            let expected =
+                format!("the futex backend {kind} is not available here; the choices are uring, waitv and thread");
+            assert!(choice.starts_with("error") && choice.contains(&expected), "{choice}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_name_is_an_error_that_has_the_choices() {
+    let choice = choice(Some("epoll"));
+    assert!(choice.starts_with("error InvalidInput: cannot use FUTEX_BACKEND=epoll"), "{choice}");
+    assert!(choice.contains("\"epoll\" is no futex backend: choose uring, waitv or thread"), "{choice}");
+}
+
+#[test]
+fn without_a_choice_the_first_one_that_works_is_taken_and_the_others_have_a_reason() {
+    for variable in [None, Some("")] {
+        let choice = choice(variable);
+        let first = [BackendKind::Uring, BackendKind::Waitv, BackendKind::Thread]
+            .into_iter()
+            .find(|&kind| Reactor::builder().backend(kind).build().is_ok())
+            .expect("Thread works everywhere");
+        assert!(choice.starts_with(&format!("chose {first}; ")), "{choice}");
+        assert_eq!(
+            first == BackendKind::Uring,
+            choice.ends_with("; []"),
+            "a better one was passed over, or not: {choice}"
+        );
+    }
+}
+
+#[test]
+#[cfg(not(feature = "uring"))]
+fn without_its_feature_uring_is_passed_over_with_the_reason() {
+    let reactor = Reactor::new().expect("Thread works everywhere");
+    if std::env::var_os("FUTEX_BACKEND").is_none() {
+        let (kind, reason) = reactor.passed_over().next().expect("it was passed over");
+        assert_eq!(kind, BackendKind::Uring);
+        assert_eq!(reason.to_string(), "this program was built without the feature `uring`");
+    }
+}

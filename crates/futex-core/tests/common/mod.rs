@@ -1,0 +1,123 @@
+//! What the tests of the real backends share.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use futex_core::{BackendKind, Reactor, Word};
+use futex_sys::futex::{self, Scope};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) const BACKENDS: [BackendKind; 3] = [BackendKind::Uring, BackendKind::Waitv, BackendKind::Thread];
+
+/// After this long something that must happen has not happened.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A reactor on a backend, or `None` where it is not available here, which is printed; a panic where
+/// `FUTEX_TESTS_FORBID_SKIPS` is set.
+pub(crate) fn reactor(kind: BackendKind) -> Option<Reactor> {
+    match Reactor::builder().backend(kind).build() {
+        Ok(reactor) => Some(reactor),
+        Err(error) => {
+            assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "skips are forbidden: {error}");
+            eprintln!("SKIPPED: {error}");
+            None
+        }
+    }
+}
+
+/// The reactors that are available here.
+pub(crate) fn reactors() -> impl Iterator<Item = Reactor> {
+    BACKENDS.into_iter().filter_map(reactor)
+}
+
+/// A word of value 0.
+pub(crate) fn word() -> Word {
+    Word::from(Arc::new(AtomicU32::new(0)))
+}
+
+/// Waits, without sleeping, until something is so.
+#[track_caller]
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < PATIENCE, "not in {PATIENCE:?}: {what}");
+        thread::yield_now();
+    }
+}
+
+/// The waiters of a word, for a while those of another word.
+pub(crate) struct Away {
+    word: Word,
+    number: u32,
+    _alone: MutexGuard<'static, ()>,
+}
+
+static AWAY: AtomicU32 = AtomicU32::new(0);
+
+impl Away {
+    /// Takes them away, in their order. Until they are back nobody may wake them.
+    pub(crate) fn take(word: &Word) -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut away = Self { word: word.clone(), number: 0, _alone: alone };
+        away.take_more();
+        away
+    }
+
+    fn take_more(&mut self) {
+        self.number += futex::requeue(&self.word, &AWAY, Scope::Shared, 0, u32::MAX).expect("both words are mapped");
+    }
+
+    /// Brings them back when there are this many. Those that have come meanwhile are behind the others.
+    #[track_caller]
+    pub(crate) fn bring_back(mut self, expected: u32) {
+        until("the waits that have begun are in the kernel", || {
+            self.take_more();
+            self.number >= expected
+        });
+        assert_eq!(self.number, expected, "waiters in the kernel");
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        let back = futex::requeue(&AWAY, &self.word, Scope::Shared, 0, u32::MAX).expect("both words are mapped");
+        // A thread may have left the kernel, of `Waitv`.
+        assert!(back <= self.number);
+    }
+}
+
+/// How many waiters of a word the kernel has. Nobody may wake them meanwhile. One that comes meanwhile may be in front of the
+/// others then: where the order matters, see [`Away`].
+pub(crate) fn waiters(word: &Word) -> u32 {
+    Away::take(word).number
+}
+
+/// Waits until the kernel has this many waiters of a word.
+#[track_caller]
+pub(crate) fn until_waiting(word: &Word, expected: u32) {
+    until(&format!("{expected} waiters in the kernel"), || waiters(word) == expected);
+}
+
+/// A task that remembers whether it was woken.
+#[derive(Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn new() -> (Arc<Self>, Waker) {
+        let flag = Arc::new(Self::default());
+        (flag.clone(), Waker::from(flag))
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}

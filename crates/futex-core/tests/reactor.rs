@@ -1,0 +1,320 @@
+//! What every backend does alike, and where they differ.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::{Flag, reactors, until, until_waiting, waiters, word};
+use futex_core::{BackendKind, Outcome, Reactor, SharedMemory, Waiter, Word};
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+
+fn poll(reactor: &Reactor, word: &Word, waiter: &mut Waiter) -> Poll<std::io::Result<Outcome>> {
+    waiter.poll_wait(reactor, word, 0, &mut Context::from_waker(Waker::noop()))
+}
+
+fn armed(reactor: &Reactor, word: &Word) -> Waiter {
+    let mut waiter = Waiter::new();
+    assert!(poll(reactor, word, &mut waiter).is_pending());
+    waiter
+}
+
+/// Turns until a wait has ended.
+fn end(reactor: &Reactor, word: &Word, waiter: &mut Waiter) -> std::io::Result<Outcome> {
+    let mut ended = None;
+    until("the wait ends", || {
+        reactor.turn();
+        if let Poll::Ready(outcome) = poll(reactor, word, waiter) {
+            ended = Some(outcome);
+        }
+        ended.is_some()
+    });
+    ended.expect("it ended")
+}
+
+#[test]
+fn turns_of_several_threads_wake_each_task_once() {
+    for reactor in reactors() {
+        let words: Vec<Word> = (0..50).map(|_| word()).collect();
+        let mut waits = Vec::new();
+        for word in &words {
+            let (flag, waker) = Flag::new();
+            let mut waiter = Waiter::new();
+            assert!(waiter.poll_wait(&reactor, word, 0, &mut Context::from_waker(&waker)).is_pending());
+            waits.push((flag, waiter));
+        }
+        words.iter().for_each(|word| until_waiting(word, 1));
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        reactor.turn();
+                        thread::yield_now();
+                    }
+                });
+            }
+            for word in &words {
+                word.store(1, Ordering::Release);
+                word.wake(1);
+            }
+            until("all tasks are woken", || waits.iter().all(|(flag, _)| flag.is_set()));
+            stop.store(true, Ordering::Relaxed);
+        });
+        for ((_, waiter), word) in waits.iter_mut().zip(&words) {
+            assert!(matches!(poll(&reactor, word, waiter), Poll::Ready(Ok(_))));
+        }
+        let stats = reactor.stats();
+        assert_eq!((stats.armed_now, stats.armed, stats.woken + stats.mismatched), (0, 50, 50), "{stats:?}");
+    }
+}
+
+#[test]
+fn closing_leaves_no_waiter_in_the_kernel() {
+    for reactor in reactors() {
+        let word = word();
+        let mut waits: Vec<Waiter> = (0..20).map(|_| armed(&reactor, &word)).collect();
+        until_waiting(&word, 20);
+        reactor.close();
+        assert!(reactor.is_closed());
+        // `Thread` leaves its threads parked.
+        let left = if reactor.backend() == BackendKind::Thread { 20 } else { 0 };
+        assert_eq!(word.wake(u32::MAX), left, "{reactor:?}");
+        for waiter in &mut waits {
+            let error = end(&reactor, &word, waiter).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+            assert_eq!(
+                error.to_string(),
+                "the futex reactor was closed, or its runtime has shut down: wait with another one"
+            );
+            // And so is a wait that begins then.
+            assert_eq!(end(&reactor, &word, waiter).unwrap_err().kind(), ErrorKind::BrokenPipe);
+        }
+        let stats = reactor.stats();
+        assert_eq!((stats.armed_now, stats.units), (0, 0), "{stats:?}");
+        // A word that differs needs no kernel.
+        word.store(1, Ordering::Release);
+        assert_eq!(end(&reactor, &word, &mut Waiter::new()).unwrap(), Outcome::Mismatch);
+    }
+}
+
+#[test]
+fn a_waiter_is_used_again() {
+    for reactor in reactors() {
+        let word = word();
+        let mut waiter = Waiter::new();
+        for _ in 0..20 {
+            assert!(poll(&reactor, &word, &mut waiter).is_pending());
+            assert!(waiter.is_armed());
+            until_waiting(&word, 1);
+            assert_eq!(word.wake(1), 1);
+            assert_eq!(end(&reactor, &word, &mut waiter).unwrap(), Outcome::Woken);
+            assert!(!waiter.is_armed());
+            word.store(1, Ordering::Release);
+            assert_eq!(end(&reactor, &word, &mut waiter).unwrap(), Outcome::Mismatch);
+            word.store(0, Ordering::Release);
+            assert!(poll(&reactor, &word, &mut waiter).is_pending());
+            waiter.cancel();
+            assert!(!waiter.is_armed());
+            if reactor.backend() == BackendKind::Thread {
+                assert_eq!(waiters(&word).max(1), 1, "the thread is taken over, or never sat down");
+            } else {
+                until_waiting(&word, 0);
+            }
+        }
+        word.wake(u32::MAX);
+    }
+}
+
+#[test]
+fn the_statistics_add_up() {
+    for reactor in reactors() {
+        let (word, other) = (word(), word());
+        let mut woken = armed(&reactor, &word);
+        until_waiting(&word, 1);
+        assert_eq!(word.wake(1), 1);
+        assert_eq!(end(&reactor, &word, &mut woken).unwrap(), Outcome::Woken);
+
+        let staying = armed(&reactor, &other);
+        let leaving = armed(&reactor, &word);
+        until_waiting(&word, 1);
+        drop(leaving);
+        reactor.turn();
+        let stats = reactor.stats();
+        assert_eq!((stats.armed_now, stats.armed, stats.woken), (1, 3, 1), "{stats:?}");
+        assert_eq!((stats.cancelled, stats.mismatched, stats.handed_on), (1, 0, 0), "{stats:?}");
+        assert!(stats.units >= 1, "{stats:?}");
+        drop(staying);
+        reactor.turn();
+        assert_eq!(reactor.stats().armed_now, 0);
+        word.wake(u32::MAX);
+        other.wake(u32::MAX);
+    }
+}
+
+#[test]
+fn five_thousand_waits_are_woken_each_by_its_own_word() {
+    for reactor in reactors() {
+        let number = match reactor.backend() {
+            BackendKind::Thread => 100, // a thread each
+            _ => 5000,
+        };
+        let words: Vec<Word> = (0..number).map(|_| word()).collect();
+        let mut waits: Vec<Waiter> = words.iter().map(|word| armed(&reactor, word)).collect();
+        let stats = reactor.stats();
+        match reactor.backend() {
+            BackendKind::Uring => assert_eq!(stats.units, 5),  // 1,024 each
+            BackendKind::Waitv => assert_eq!(stats.units, 40), // 127 each
+            _ => assert_eq!(stats.units, 100),
+        }
+        assert_eq!(stats.armed_now, number);
+        for (index, word) in words.iter().enumerate() {
+            word.store(index as u32 + 1, Ordering::Release);
+            word.wake(1);
+        }
+        for (waiter, word) in waits.iter_mut().zip(&words) {
+            end(&reactor, word, waiter).unwrap();
+        }
+        assert_eq!(reactor.stats().armed_now, 0);
+    }
+}
+
+#[test]
+fn waits_of_5000_that_are_dropped_leave_nothing() {
+    for reactor in reactors().filter(|reactor| reactor.backend() != BackendKind::Thread) {
+        let word = word();
+        let waits: Vec<Waiter> = (0..5000).map(|_| armed(&reactor, &word)).collect();
+        drop(waits);
+        reactor.turn();
+        assert_eq!(reactor.stats().armed_now, 0);
+        until_waiting(&word, 0);
+    }
+}
+
+#[test]
+fn a_waker_that_panics_does_not_take_the_backend_with_it() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("this waker panics on purpose");
+        }
+    }
+    for reactor in reactors() {
+        let word = word();
+        let mut waiter = Waiter::new();
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(waiter.poll_wait(&reactor, &word, 0, &mut Context::from_waker(&waker)).is_pending());
+        until_waiting(&word, 1);
+        assert_eq!(word.wake(1), 1);
+        // On `Uring` it panics here; else on a thread of the backend.
+        until("it was woken", || {
+            let _ = catch_unwind(AssertUnwindSafe(|| reactor.turn()));
+            poll(&reactor, &word, &mut waiter).is_ready()
+        });
+        let mut next = armed(&reactor, &word);
+        until_waiting(&word, 1);
+        assert_eq!(word.wake(1), 1);
+        assert_eq!(end(&reactor, &word, &mut next).unwrap(), Outcome::Woken);
+    }
+}
+
+#[test]
+fn a_waker_may_close_the_reactor() {
+    struct Closes(Reactor, AtomicBool);
+    impl Wake for Closes {
+        fn wake(self: Arc<Self>) {
+            self.0.close();
+            self.1.store(true, Ordering::Release);
+        }
+    }
+    for reactor in reactors() {
+        let words = [word(), word()];
+        // Two on one word: they are kept apart on `Waitv`, so that two threads are there to be ended.
+        let mut others = words.each_ref().map(|word| armed(&reactor, word));
+        let closes = Arc::new(Closes(reactor.clone(), AtomicBool::new(false)));
+        let waker = Waker::from(closes.clone());
+        let mut waiter = Waiter::new();
+        assert!(waiter.poll_wait(&reactor, &words[0], 0, &mut Context::from_waker(&waker)).is_pending());
+        until_waiting(&words[0], 2);
+        words[0].wake(2);
+        until("the reactor is closed", || {
+            reactor.turn();
+            closes.1.load(Ordering::Acquire)
+        });
+        assert!(poll(&reactor, &words[0], &mut waiter).is_ready());
+        for (other, word) in others.iter_mut().zip(&words) {
+            assert!(poll(&reactor, word, other).is_ready(), "{reactor:?}");
+        }
+        let _ = words.map(|word| word.wake(u32::MAX));
+    }
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_while_a_wait_is_armed() {
+    for reactor in reactors() {
+        let backend = reactor.backend();
+        let word = word();
+        let waiter = armed(&reactor, &word);
+        until_waiting(&word, 1);
+        drop(reactor);
+        if backend != BackendKind::Thread {
+            assert_eq!(waiters(&word), 0);
+        }
+        drop(waiter);
+        word.wake(u32::MAX);
+    }
+}
+
+#[test]
+fn a_word_is_kept_until_its_wait_is_over() {
+    for reactor in reactors().filter(|reactor| reactor.backend() != BackendKind::Thread) {
+        let memory = Arc::new(AtomicU32::new(0));
+        let witness = Arc::downgrade(&memory);
+        let word = Word::from(memory);
+        let waiter = armed(&reactor, &word);
+        drop(word);
+        assert_eq!(witness.strong_count().min(1), 1);
+        drop(waiter);
+        until("the word is free", || {
+            reactor.turn();
+            witness.strong_count() == 0
+        });
+    }
+}
+
+/// A thread of `Waitv` waits for many words, and the kernel refuses them all for one whose page is gone.
+#[test]
+fn a_word_whose_page_is_gone_fails_its_own_wait_only() {
+    let Some(reactor) = common::reactor(BackendKind::Waitv) else { return };
+    let path = std::env::temp_dir().join(format!("futex-core-truncated-{}", std::process::id()));
+    let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    file.set_len(4096).unwrap();
+    let gone = SharedMemory::from_fd(file.try_clone().unwrap().into()).unwrap().word(0).unwrap();
+    let healthy = [word(), word(), word()];
+
+    let mut before = armed(&reactor, &healthy[0]);
+    let mut failing = armed(&reactor, &gone);
+    let mut changed = armed(&reactor, &healthy[1]);
+    until_waiting(&healthy[1], 1);
+    file.set_len(0).unwrap();
+    healthy[1].store(1, Ordering::Release);
+    // The thread parks anew for it.
+    let mut after = armed(&reactor, &healthy[2]);
+
+    let error = end(&reactor, &gone, &mut failing).unwrap_err();
+    assert!(error.to_string().contains("cannot wait on a futex word"), "{error}");
+    assert_eq!(end(&reactor, &healthy[1], &mut changed).unwrap(), Outcome::Mismatch);
+    // They are still waiting.
+    for word in [&healthy[0], &healthy[2]] {
+        until_waiting(word, 1);
+    }
+    // (Ends one of them for certain, and the one in front of it perhaps.)
+    for (word, waiter) in [(&healthy[0], &mut before), (&healthy[2], &mut after)] {
+        word.wake(1);
+        assert_eq!(end(&reactor, word, waiter).unwrap(), Outcome::Woken);
+    }
+}
