@@ -1,0 +1,208 @@
+//! The other process of the tests: it obeys commands from its standard input. [`futex_tests::peer`] drives it.
+//!
+//! `peer fd N` takes the memory by an inherited descriptor, `peer name NAME` by a POSIX name. Offsets are in bytes. Labels
+//! are for the reports of what comes later.
+
+mod fork;
+mod limits;
+mod waits;
+
+use futex_sys::SharedMemory;
+use futex_tests::is_pending;
+use futex_tokio::{AsyncFutex, Backend, Reactor, Word};
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Display;
+use std::future::Future;
+use std::io::Write as _;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::atomic::Ordering;
+use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinHandle;
+
+type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let memory = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["fd", fd] => SharedMemory::from_fd(inherited(fd.parse()?))?,
+        ["name", name] => SharedMemory::open(name)?,
+        _ => return Err("usage: peer fd N | peer name NAME".into()),
+    };
+    let mut peer = Peer { memory, runtime: None, tasks: HashMap::new(), held: HashMap::new() };
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let answer = peer.obey(&line.split_whitespace().collect::<Vec<_>>());
+        say(format_args!("= {}", answer.unwrap_or_else(|error| describe(&*error))));
+    }
+    Ok(())
+}
+
+/// The descriptor that the parent left to this process.
+#[expect(unsafe_code, reason = "a number from the command line is taken for a descriptor")]
+fn inherited(fd: i32) -> OwnedFd {
+    // SAFETY: The parent started this process with the descriptor open, and nothing else here knows of it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Writes a line, whole.
+fn say(line: impl Display) {
+    let line = format!("{line}\n");
+    // Where the parent is gone, nobody needs the line, and the end of the input will end this process.
+    let _ = std::io::stdout().lock().write_all(line.as_bytes());
+}
+
+fn report(label: &str, text: impl Display) {
+    say(format_args!("! {label} {text}"));
+}
+
+/// An error as a line: an `io::Error` with its kind.
+fn describe(error: &(dyn Error + 'static)) -> String {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(error) => format!("error {:?}: {error}", error.kind()),
+        None => format!("error: {error}"),
+    }
+}
+
+fn outcome(result: std::io::Result<()>) -> String {
+    result.map_or_else(|error| describe(&error), |()| "ok".to_owned())
+}
+
+/// A wait that only its holder polls.
+type HeldWait = Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
+
+struct Peer {
+    memory: SharedMemory,
+    runtime: Option<Handle>,
+    tasks: HashMap<String, JoinHandle<()>>,
+    held: HashMap<String, HeldWait>,
+}
+
+impl Peer {
+    /// Obeys a command and returns its answer.
+    fn obey(&mut self, command: &[&str]) -> Result<String> {
+        match *command {
+            // The words.
+            ["store", offset, value] => {
+                self.word(offset)?.store(number(value)?, Ordering::Release);
+                ok()
+            }
+            ["wake", offset, n] => Ok(self.word(offset)?.wake(number(n)?).to_string()),
+
+            // Waits that block a thread.
+            ["block", label, offset, expected] => waits::block(label, self.word(offset)?, number(expected)?),
+            ["block-echo", offset, rounds] => waits::block_echo(self.word(offset)?, number(rounds)?),
+
+            // Waits of tasks. `hold` makes a future that nobody polls any more, `drop` drops it.
+            ["runtime", flavour] => self.start(flavour),
+            ["arm", label, offset, expected] => self.arm(label, offset, number(expected)?),
+            ["abort", label] => self.abort(label),
+            ["arm-many", label, count] => waits::arm_many(self.runtime()?, label, &self.memory, number(count)?),
+            ["until", label, offset, value] => {
+                waits::until(self.runtime()?, label, self.futex(offset)?, number(value)?)
+            }
+            ["echo", offset, rounds] => waits::echo(self.runtime()?, self.futex(offset)?, number(rounds)?),
+            ["hold", label, offset, expected] => self.hold(label, offset, number(expected)?),
+            ["drop", label] => {
+                drop(self.held.remove(label).ok_or("nothing is held by that label")?);
+                ok()
+            }
+
+            // The reactor.
+            ["make", backend] => self.make(backend),
+            ["backend"] => Ok(self.reactor()?.backend().to_string()),
+            ["passed-over"] => {
+                let reactor = self.reactor()?;
+                let passed: Vec<_> = reactor.passed_over().map(|(kind, why)| format!("{kind}: {why}")).collect();
+                Ok(passed.join("; "))
+            }
+            ["debug"] => Ok(format!("{:?}", self.reactor()?)),
+            ["units"] => Ok(self.reactor()?.stats().units.to_string()),
+            ["close"] => {
+                self.reactor()?.close();
+                ok()
+            }
+
+            // What the system may take from a process.
+            ["forbid", calls, errno] => limits::forbid(calls, errno),
+            ["no-memlock"] => limits::no_memlock(),
+            ["descriptors-left", n] => limits::descriptors_left(number(n)?),
+            ["catch-signals"] => limits::catch_signals(),
+            ["signal-all-threads"] => limits::signal_all_threads(),
+            ["signals"] => Ok(limits::signals().to_string()),
+
+            ["fork"] => fork::fork(&self.memory, false),
+            ["fork-dropping-the-runtime"] => fork::fork(&self.memory, true),
+            _ => Err(format!("no such command: {command:?}").into()),
+        }
+    }
+
+    /// Starts the runtime, on threads of its own.
+    fn start(&mut self, flavour: &str) -> Result<String> {
+        let runtime = match flavour {
+            "current-thread" => Builder::new_current_thread().enable_all().build()?,
+            "multi-thread" => Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
+            _ => return Err("current-thread or multi-thread".into()),
+        };
+        self.runtime = Some(runtime.handle().clone());
+        std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+        ok()
+    }
+
+    fn arm(&mut self, label: &str, offset: &str, expected: u32) -> Result<String> {
+        let task = waits::arm(self.runtime()?, label, self.futex(offset)?, expected)?;
+        self.tasks.insert(label.to_owned(), task);
+        ok()
+    }
+
+    fn abort(&mut self, label: &str) -> Result<String> {
+        let task = self.tasks.remove(label).ok_or("no task has that label")?;
+        task.abort();
+        let end = self.runtime()?.block_on(task);
+        Ok(if end.is_err_and(|error| error.is_cancelled()) { "ok" } else { "it was over" }.to_owned())
+    }
+
+    fn hold(&mut self, label: &str, offset: &str, expected: u32) -> Result<String> {
+        let futex = self.futex(offset)?;
+        let mut wait: HeldWait = Box::pin(async move { futex.wait_async(expected).await });
+        if !self.runtime()?.block_on(is_pending(&mut wait)) {
+            return Err("the wait is over already".into());
+        }
+        self.held.insert(label.to_owned(), wait);
+        ok()
+    }
+
+    fn make(&self, backend: &str) -> Result<String> {
+        let _guard = self.runtime()?.enter();
+        let reactor = Reactor::builder().backend(Backend::from_str(backend)?).build()?;
+        Ok(reactor.backend().to_string())
+    }
+
+    fn runtime(&self) -> Result<&Handle> {
+        Ok(self.runtime.as_ref().ok_or("start a runtime first")?)
+    }
+
+    fn reactor(&self) -> Result<Reactor> {
+        let _guard = self.runtime()?.enter();
+        Ok(Reactor::current()?)
+    }
+
+    fn futex(&self, offset: &str) -> Result<AsyncFutex> {
+        let _guard = self.runtime()?.enter();
+        Ok(AsyncFutex::new(self.word(offset)?)?)
+    }
+
+    fn word(&self, offset: &str) -> Result<Word> {
+        Ok(self.memory.word(number(offset)?)?)
+    }
+}
+
+fn ok() -> Result<String> {
+    Ok("ok".to_owned())
+}
+
+fn number<T: FromStr<Err: Error + Send + Sync + 'static>>(text: &str) -> Result<T> {
+    Ok(text.parse()?)
+}

@@ -1,0 +1,59 @@
+//! What asynchronous tests share.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::runtime::Builder;
+
+/// Runs a test on a current-thread runtime, then on a multi-thread one.
+///
+/// # Panics
+///
+/// Where a runtime can't be built, and where the test panics.
+pub fn on_each_runtime(test: impl AsyncFn()) {
+    for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+        let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
+        // Shown with the output of a test that fails.
+        eprintln!("on a {:?} runtime", runtime.handle().runtime_flavor());
+        runtime.block_on(test());
+    }
+}
+
+/// Polls a wait for the first time. Its reactor has it then; on the backends that park threads, the kernel has it when
+/// [`until_waiters`](crate::until_waiters) says so.
+///
+/// # Panics
+///
+/// Where the wait is over already.
+pub async fn arm<F: Future + Unpin>(wait: &mut F) {
+    assert!(is_pending(wait).await, "a wait that was to be armed is over already");
+}
+
+/// Polls a wait once, and tells whether it goes on.
+pub async fn is_pending<F: Future + Unpin>(wait: &mut F) -> bool {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *wait).poll(cx).is_pending())).await
+}
+
+/// Awaits what is to come soon.
+///
+/// # Panics
+///
+/// After a minute, which nothing in these tests takes on the slowest machine.
+pub async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it did not come within a minute")
+}
+
+/// Returns once `condition` is true, having the runtime do its work in between.
+///
+/// # Panics
+///
+/// After a minute.
+pub async fn eventually(mut condition: impl FnMut() -> bool) {
+    within(async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}

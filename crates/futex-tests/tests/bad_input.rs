@@ -1,0 +1,163 @@
+//! What is refused, and with what words.
+
+use futex_tests::peer::Peer;
+use futex_tests::{arm, on_each_runtime, within};
+use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory, wait_any};
+use futures_util::StreamExt as _;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use tokio::runtime::Builder;
+
+const PEER: &str = env!("CARGO_BIN_EXE_peer");
+const CLOSED: &str = "the futex reactor was closed, or its runtime has shut down: wait with another one";
+
+fn word() -> Arc<AtomicU32> {
+    Arc::new(AtomicU32::new(0))
+}
+
+#[track_caller]
+fn is_refused<T: std::fmt::Debug>(result: io::Result<T>, kind: io::ErrorKind, message: &str) {
+    let error = result.expect_err("it is to be refused");
+    assert_eq!((error.kind(), &*error.to_string()), (kind, message));
+}
+
+/// What a peer answers that is asked for its backend, with this value of `FUTEX_BACKEND`.
+fn backend_of(value: &OsStr) -> String {
+    let memory = SharedMemory::anonymous(4096).expect("memory");
+    let mut command = Command::new(PEER);
+    command.env("FUTEX_BACKEND", value);
+    let mut peer = Peer::start_as(command, &memory);
+    peer.tell("runtime current-thread");
+    peer.ask("backend")
+}
+
+#[test]
+fn an_unknown_backend_in_the_environment_is_refused() {
+    let names: [(&[u8], &str); 5] = [
+        (b"epoll", "epoll"),
+        (b"URING", "URING"),
+        (b" uring", " uring"),
+        (b"uring,waitv", "uring,waitv"),
+        (b"\xff", "\u{fffd}"), // not Unicode
+    ];
+    for (value, shown) in names {
+        assert_eq!(
+            backend_of(OsStr::from_bytes(value)),
+            format!(
+                "error InvalidInput: cannot use FUTEX_BACKEND={shown}: {shown:?} is no futex backend: choose uring, waitv or thread"
+            )
+        );
+    }
+}
+
+#[test]
+fn an_empty_choice_in_the_environment_is_none() {
+    let answer = backend_of(&OsString::new());
+    assert!(answer.parse::<Backend>().is_ok(), "{answer}");
+}
+
+#[test]
+fn outside_a_runtime_there_is_no_reactor() {
+    const OUTSIDE: &str =
+        "there is no Tokio runtime here: call this within one, or give the futex a reactor that was made in one";
+    is_refused(AsyncFutex::new(word()), io::ErrorKind::Unsupported, OUTSIDE);
+    is_refused(Reactor::current(), io::ErrorKind::Unsupported, OUTSIDE);
+    is_refused(Reactor::builder().backend(Backend::Thread).build(), io::ErrorKind::Unsupported, OUTSIDE);
+}
+
+#[test]
+fn a_reactor_that_was_made_in_a_runtime_can_be_given_to_a_futex_outside() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let reactor = runtime.block_on(async { Reactor::current() }).unwrap();
+    let futex = AsyncFutex::with_reactor(&reactor, word());
+    runtime.block_on(futex.wait_async(1)).unwrap();
+}
+
+#[test]
+fn a_runtime_without_an_io_driver_is_refused() {
+    const NO_DRIVER: &str = "this Tokio runtime has no I/O driver: build it with `enable_io` or `enable_all`";
+    for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+        let runtime = builder.worker_threads(1).enable_time().build().unwrap();
+        runtime.block_on(async {
+            is_refused(AsyncFutex::new(word()), io::ErrorKind::Unsupported, NO_DRIVER);
+            is_refused(Reactor::builder().build(), io::ErrorKind::Unsupported, NO_DRIVER);
+            // And again: the first refusal has broken nothing.
+            is_refused(Reactor::current(), io::ErrorKind::Unsupported, NO_DRIVER);
+        });
+    }
+    on_each_runtime(async || {
+        AsyncFutex::new(word()).expect("a futex");
+    });
+}
+
+#[test]
+fn waiting_for_any_of_nothing_is_refused() {
+    on_each_runtime(async || {
+        is_refused(
+            within(wait_any(&[])).await,
+            io::ErrorKind::InvalidInput,
+            "wait_any was given no futex, and would wait for ever: give it at least one",
+        );
+    });
+}
+
+#[test]
+fn a_closed_reactor_ends_its_waits_and_refuses_new_ones() {
+    on_each_runtime(async || {
+        let futex = AsyncFutex::new(word()).expect("a futex");
+        let mut wait = futex.wait_async(0);
+        arm(&mut wait).await;
+        futex.reactor().close();
+        is_refused(within(wait).await, io::ErrorKind::BrokenPipe, CLOSED);
+        is_refused(within(futex.wait_async(0)).await, io::ErrorKind::BrokenPipe, CLOSED);
+        is_refused(within(futex.wait_until(|value| value == 1)).await, io::ErrorKind::BrokenPipe, CLOSED);
+        is_refused(within(wait_any(&[(&futex, 0)])).await, io::ErrorKind::BrokenPipe, CLOSED);
+        is_refused(within(futex.changes(0).next()).await.expect("an item"), io::ErrorKind::BrokenPipe, CLOSED);
+        // A word that differs needs no reactor, and neither does a wake.
+        within(futex.wait_async(1)).await.expect("the word differs");
+        futex.wake_one();
+
+        // The runtime gets another one.
+        let futex = AsyncFutex::new(futex.word()).expect("a futex");
+        let mut wait = futex.wait_async(0);
+        arm(&mut wait).await;
+        futex_tests::eventually(|| futex.wake_one()).await;
+        // (`Thread` has left a thread parked on the word, which hands on.)
+        within(wait).await.expect("a wake");
+    });
+}
+
+#[test]
+fn a_wait_ends_with_the_runtime_that_drives_its_reactor() {
+    on_each_runtime(async || {
+        let other = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let futex = {
+            let _guard = other.enter();
+            AsyncFutex::new(word()).expect("a futex")
+        };
+        let mut wait = futex.wait_async(0);
+        arm(&mut wait).await;
+        other.shutdown_background();
+        is_refused(within(wait).await, io::ErrorKind::BrokenPipe, CLOSED);
+        is_refused(within(futex.wait_async(0)).await, io::ErrorKind::BrokenPipe, CLOSED);
+    });
+}
+
+#[test]
+fn memory_refuses_words_that_it_does_not_have() {
+    let memory = SharedMemory::anonymous(4096).unwrap();
+    is_refused(
+        memory.word(6),
+        io::ErrorKind::InvalidInput,
+        "offset 6 is not a multiple of 4: a futex word is aligned to four bytes",
+    );
+    is_refused(
+        memory.word(4096),
+        io::ErrorKind::InvalidInput,
+        "a word at offset 4096 ends beyond the shared memory, which has 4096 bytes",
+    );
+}

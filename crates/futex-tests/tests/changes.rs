@@ -1,0 +1,175 @@
+//! `wait_until` and `changes`: waits that look at the word again.
+
+use futex_tests::peer::Peer;
+use futex_tests::{arm, eventually, is_pending, on_each_runtime, until_waiters, within};
+use futex_tokio::{AsyncFutex, Reactor, SharedMemory};
+use futures_util::stream::FusedStream as _;
+use futures_util::{FutureExt as _, StreamExt as _};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const PEER: &str = env!("CARGO_BIN_EXE_peer");
+
+fn futex() -> AsyncFutex {
+    AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex")
+}
+
+#[test]
+fn wait_until_looks_at_once() {
+    on_each_runtime(async || {
+        let futex = futex();
+        futex.word().store(5, Ordering::Release);
+        assert_eq!(futex.wait_until(|value| value == 5).await.expect("a value"), 5);
+        assert_eq!(futex.reactor().stats().armed, 0);
+    });
+}
+
+#[test]
+fn wait_until_goes_on_after_wakes_that_change_nothing_or_something_else() {
+    on_each_runtime(async || {
+        let futex = futex();
+        let mut looks = Vec::new();
+        let value = {
+            let mut wait = pin!(futex.wait_until(|value| {
+                looks.push(value);
+                value >= 3
+            }));
+            arm(&mut wait).await;
+            for value in [0, 1, 2] {
+                until_waiters(futex.word(), 1);
+                futex.word().store(value, Ordering::Release);
+                assert!(futex.wake_one());
+                // It waits again, as a new waiter.
+                let armed = futex.reactor().stats().armed;
+                while futex.reactor().stats().armed == armed {
+                    assert!(is_pending(&mut wait).await);
+                    tokio::task::yield_now().await;
+                }
+            }
+            until_waiters(futex.word(), 1);
+            futex.word().store(4, Ordering::Release);
+            assert!(futex.wake_one());
+            within(wait).await.expect("a value")
+        };
+        assert_eq!(value, 4);
+        // It looked again for the wake that changed nothing, and may have for nothing at all.
+        assert!(looks.len() >= 5);
+        looks.dedup();
+        assert_eq!(looks, [0, 1, 2, 4]);
+    });
+}
+
+#[test]
+fn wait_until_sees_what_another_process_makes_of_the_word() {
+    on_each_runtime(async || {
+        let memory = SharedMemory::anonymous(4096).expect("memory");
+        let futex = AsyncFutex::new(memory.word(0).expect("a word")).expect("a futex");
+        let mut peer = Peer::start(PEER, &memory);
+        let waiter = tokio::spawn({
+            let futex = futex.clone();
+            async move { futex.wait_until(|value| value == 50).await }
+        });
+        for value in 1..=50 {
+            peer.tell(format_args!("store 0 {value}"));
+            peer.ask("wake 0 1");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(within(waiter).await.expect("no panic").expect("a value"), 50);
+    });
+}
+
+#[test]
+fn the_stream_gives_the_latest_of_several_changes() {
+    on_each_runtime(async || {
+        let futex = futex();
+        let mut changes = futex.changes(0);
+        assert_eq!(changes.last_seen(), 0);
+        for value in [1, 2, 3] {
+            futex.word().store(value, Ordering::Release);
+            futex.wake_all();
+        }
+        assert_eq!(within(changes.next()).await.expect("an item").expect("a value"), 3);
+        assert_eq!(changes.last_seen(), 3);
+        assert!(changes.next().now_or_never().is_none());
+        assert_eq!(futex.reactor().stats().armed_now, 1);
+        drop(changes);
+        eventually(|| futex.reactor().stats().armed_now == 0).await;
+    });
+}
+
+#[test]
+fn the_stream_gives_what_differs_from_the_value_that_it_began_with() {
+    on_each_runtime(async || {
+        let futex = futex();
+        assert_eq!(futex.changes(9).next().await.expect("an item").expect("a value"), 0);
+    });
+}
+
+#[test]
+fn a_wake_without_a_change_is_no_item() {
+    on_each_runtime(async || {
+        let futex = futex();
+        let mut changes = futex.changes(0);
+        let mut next = changes.next();
+        arm(&mut next).await;
+        until_waiters(futex.word(), 1);
+        assert!(futex.wake_one());
+        let armed = futex.reactor().stats().armed;
+        while futex.reactor().stats().armed == armed {
+            assert!(is_pending(&mut next).await);
+            tokio::task::yield_now().await;
+        }
+        until_waiters(futex.word(), 1);
+        futex.word().store(1, Ordering::Release);
+        assert!(futex.wake_one());
+        assert_eq!(within(next).await.expect("an item").expect("a value"), 1);
+    });
+}
+
+#[test]
+fn the_stream_ends_with_the_last_value_of_a_writer_that_never_waits() {
+    const LAST: u32 = 20_000;
+    on_each_runtime(async || {
+        let futex = futex();
+        let writer = std::thread::spawn({
+            let word = futex.word().clone();
+            move || {
+                for value in 1..=LAST {
+                    word.store(value, Ordering::Release);
+                    word.wake(1);
+                }
+            }
+        });
+        let mut changes = futex.changes(0);
+        let mut last = 0;
+        within(async {
+            while last != LAST {
+                let value = changes.next().await.expect("an item").expect("a value");
+                assert!(value > last, "{value} after {last}");
+                last = value;
+            }
+        })
+        .await;
+        writer.join().expect("the writer ends");
+    });
+}
+
+#[test]
+fn an_error_ends_the_stream() {
+    on_each_runtime(async || {
+        let backend = Reactor::current().expect("a reactor").backend();
+        let reactor = Reactor::builder().backend(backend).build().expect("a reactor");
+        let futex = AsyncFutex::with_reactor(&reactor, Arc::new(AtomicU32::new(0)));
+        let mut changes = futex.changes(0);
+        assert!(changes.next().now_or_never().is_none());
+        assert!(!changes.is_terminated());
+        reactor.close();
+        let error = within(changes.next()).await.expect("an item").expect_err("the reactor is closed");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(changes.is_terminated());
+        futex.word().store(1, Ordering::Release);
+        assert!(changes.next().await.is_none());
+    });
+}

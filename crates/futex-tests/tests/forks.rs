@@ -1,0 +1,60 @@
+//! A process forks while waits are armed. Its child can't use its reactors, and does not disturb them.
+
+use futex_tests::peer::Peer;
+use futex_tests::until_waiters;
+use futex_tokio::{SharedMemory, Word};
+use std::sync::atomic::Ordering;
+
+const PEER: &str = env!("CARGO_BIN_EXE_peer");
+const FORKED: &str =
+    "error Unsupported: this futex reactor belongs to the process that this one was forked from: make another one here";
+
+/// Memory, and a peer that has forked with a wait on each of the words at 0 and 64 armed. Its child waits on that at 128.
+async fn forked(command: &str) -> (SharedMemory, Peer) {
+    let memory = SharedMemory::anonymous(4096).expect("memory");
+    let mut peer = Peer::start(PEER, &memory);
+    peer.begin(command);
+    // Both waits that were armed before, a new one, and one with the reactor that the parent's runtime has.
+    for label in ["armed-before", "armed-before", "armed-now", "of-the-old-runtime"] {
+        assert_eq!(peer.report().await, format!("{label} {FORKED}"));
+    }
+    (memory, peer)
+}
+
+async fn fresh_reactor_works(memory: &SharedMemory, peer: &mut Peer) {
+    change_and_wake(&memory.word(128).expect("a word"), 5);
+    assert_eq!(peer.report().await, "fresh 5");
+    assert_eq!(peer.report().await, "child ok");
+    assert_eq!(peer.report().await, "child-status 0");
+}
+
+/// Changes a word that one task waits on, and wakes it.
+fn change_and_wake(word: &Word, value: u32) {
+    until_waiters(word, 1);
+    word.store(value, Ordering::Release);
+    assert_eq!(word.wake(1), 1);
+}
+
+#[tokio::test]
+async fn a_fork_can_t_wait_with_its_parents_reactors_but_with_one_of_its_own() {
+    let (memory, mut peer) = forked("fork").await;
+    fresh_reactor_works(&memory, &mut peer).await;
+}
+
+#[tokio::test]
+async fn waits_that_a_fork_drops_go_on_in_its_parent() {
+    for command in ["fork", "fork-dropping-the-runtime"] {
+        let (memory, mut peer) = forked(command).await;
+        let [own, beside] = [0, 64].map(|offset| memory.word(offset).expect("a word"));
+        // While the child lives,
+        until_waiters(&memory.word(128).expect("a word"), 1);
+        assert_eq!((futex_tests::waiters(&own), futex_tests::waiters(&beside)), (1, 1));
+        // and when it has ended.
+        fresh_reactor_works(&memory, &mut peer).await;
+        change_and_wake(&own, 1);
+        assert_eq!(peer.report().await, "own ok");
+        change_and_wake(&beside, 1);
+        assert_eq!(peer.report().await, "beside ok");
+        assert_eq!(peer.answer(), "ok");
+    }
+}

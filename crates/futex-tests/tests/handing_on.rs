@@ -1,0 +1,183 @@
+//! A wait that is dropped after a wake was spent on it passes the wake on.
+
+use futex_tests::peer::Peer;
+use futex_tests::{arm, eventually, is_pending, on_each_runtime, until_waiters, waiters, within};
+use futex_tokio::{AsyncFutex, Backend, SharedMemory, Word};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+use tokio::time::timeout;
+
+const PEER: &str = env!("CARGO_BIN_EXE_peer");
+
+fn shared() -> (Word, AsyncFutex, Peer) {
+    let memory = SharedMemory::anonymous(4096).expect("memory");
+    let word = memory.word(0).expect("a word");
+    let mut peer = Peer::start(PEER, &memory);
+    peer.tell("runtime multi-thread");
+    (word.clone(), AsyncFutex::new(word).expect("a futex"), peer)
+}
+
+/// Returns once the reactor knows that its only wait was woken. Nobody has told the wait's owner.
+async fn is_known(futex: &AsyncFutex) {
+    eventually(|| futex.reactor().stats().woken == 1).await;
+}
+
+#[test]
+fn a_wake_that_the_reactor_has_seen_is_handed_on_to_another_process() {
+    for command in ["arm", "block"] {
+        on_each_runtime(async || {
+            let (word, futex, mut peer) = shared();
+            let mut wait = futex.wait_async(0);
+            arm(&mut wait).await;
+            until_waiters(&word, 1);
+            peer.tell(format_args!("{command} it 0 0"));
+            until_waiters(&word, 2);
+
+            assert_eq!(futex.wake(1), 1);
+            is_known(&futex).await;
+            assert_eq!((peer.report_now(), waiters(&word)), (None, 1));
+            drop(wait);
+            // Before the drop returned.
+            assert_eq!(futex.reactor().stats().handed_on, 1);
+            assert_eq!(peer.report().await, if command == "arm" { "it ok" } else { "it Woken" });
+            assert_eq!(waiters(&word), 0);
+        });
+    }
+}
+
+#[test]
+fn a_wake_that_the_reactor_has_not_seen_is_handed_on_to_another_process() {
+    on_each_runtime(async || {
+        for _ in 0..20 {
+            let (word, futex, mut peer) = shared();
+            let mut wait = futex.wait_async(0);
+            arm(&mut wait).await;
+            until_waiters(&word, 1);
+            peer.tell("block it 0 0");
+            until_waiters(&word, 2);
+
+            assert_eq!(futex.wake(1), 1);
+            drop(wait);
+            // The reactor may have still to learn that the wake was faster than the drop.
+            assert_eq!(peer.report().await, "it Woken");
+            assert_eq!(waiters(&word), 0);
+        }
+    });
+}
+
+#[test]
+fn a_wait_that_another_process_drops_hands_its_wake_on_to_this_one() {
+    on_each_runtime(async || {
+        let (word, futex, mut peer) = shared();
+        peer.tell("hold it 0 0");
+        until_waiters(&word, 1);
+        let mut wait = futex.wait_async(0);
+        arm(&mut wait).await;
+        until_waiters(&word, 2);
+
+        assert_eq!(futex.wake(1), 1);
+        assert!(is_pending(&mut wait).await);
+        peer.tell("drop it");
+        within(wait).await.expect("a wake");
+        assert_eq!(waiters(&word), 0);
+    });
+}
+
+#[test]
+fn a_task_that_is_aborted_keeps_no_wake_from_another_process() {
+    on_each_runtime(async || {
+        let (word, futex, mut peer) = shared();
+        peer.tell("arm it 0 0");
+        until_waiters(&word, 1);
+        let mut wait = futex.wait_async(0);
+        arm(&mut wait).await;
+        until_waiters(&word, 2);
+
+        peer.tell("abort it");
+        // Where the aborted wait left a waiter behind, that one takes the wake and hands it on.
+        assert_eq!(futex.wake(1), 1);
+        within(wait).await.expect("a wake");
+        assert_eq!(peer.report_now(), None);
+    });
+}
+
+#[test]
+fn a_wake_goes_along_a_line_of_waits_that_are_dropped() {
+    on_each_runtime(async || {
+        let (word, futex, mut peer) = shared();
+        let mut waits = Vec::new();
+        for armed in 1..=10 {
+            let mut wait = futex.wait_async(0);
+            arm(&mut wait).await;
+            until_waiters(&word, armed);
+            waits.push(wait);
+        }
+        peer.tell("arm it 0 0");
+        until_waiters(&word, 11);
+        assert_eq!(futex.wake(1), 1);
+        // Each one is woken because the one in front of it was dropped.
+        drop(waits);
+        assert_eq!(peer.report().await, "it ok");
+        eventually(|| waiters(&word) == 0).await;
+    });
+}
+
+#[test]
+fn a_wake_is_handed_on_under_the_mask_of_the_wait() {
+    on_each_runtime(async || {
+        let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");
+        let [left, right] = [0b01, 0b10].map(|bits| NonZeroU32::new(bits).expect("a bit"));
+        let [mut first, mut other, mut last] = [left, right, left].map(|mask| futex.wait_async_masked(0, mask));
+        arm(&mut first).await;
+        until_waiters(futex.word(), 1);
+        arm(&mut other).await;
+        until_waiters(futex.word(), 2);
+        arm(&mut last).await;
+        until_waiters(futex.word(), 3);
+
+        assert_eq!(futex.wake_masked(1, left), 1);
+        is_known(&futex).await;
+        drop(first);
+        within(last).await.expect("a wake");
+        assert!(is_pending(&mut other).await);
+        assert_eq!(waiters(futex.word()), 1);
+    });
+}
+
+#[test]
+fn a_wait_that_was_seen_to_be_over_hands_nothing_on() {
+    on_each_runtime(async || {
+        let (word, futex, mut peer) = shared();
+        let mut wait = futex.wait_async(0);
+        arm(&mut wait).await;
+        until_waiters(&word, 1);
+        peer.tell("arm it 0 0");
+        until_waiters(&word, 2);
+        assert_eq!(futex.wake(1), 1);
+        within(wait).await.expect("a wake");
+        assert_eq!(waiters(&word), 1);
+        assert_eq!((peer.report_now(), futex.reactor().stats().handed_on), (None, 0));
+    });
+}
+
+#[test]
+fn a_wait_that_timed_out_leaves_the_wake_to_another() {
+    on_each_runtime(async || {
+        let (word, futex, mut peer) = shared();
+        let mut wait = futex.wait_async(0);
+        arm(&mut wait).await;
+        until_waiters(&word, 1);
+        assert!(timeout(Duration::from_millis(2), wait).await.is_err());
+        eventually(|| futex.reactor().stats().armed_now == 0).await;
+        // `Thread` has left a thread parked, which hands on.
+        let left = u32::from(futex.reactor().backend() == Backend::Thread);
+        eventually(|| waiters(&word) == left).await;
+
+        peer.tell("block it 0 0");
+        until_waiters(&word, left + 1);
+        assert_eq!(futex.wake(1), 1);
+        assert_eq!(peer.report().await, "it Woken");
+    });
+}

@@ -1,0 +1,196 @@
+//! No slot, thread, descriptor or memory is left of waits that are over.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use futex_core::BackendKind;
+use futex_tests::load::{Rng, arms, backend, boxed, descriptors, runtime, threads, turns, zero};
+use futex_tests::{until, until_waiters, waiters};
+use futex_tokio::{AsyncFutex, Reactor, Word};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::runtime::{Builder, Runtime};
+
+/// One at a time: they count what belongs to the process. The harness runs each test in a thread of its own, one more or
+/// less of which is not counted.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the process has, to be compared with what it has later.
+struct Before {
+    descriptors: usize,
+    threads: usize,
+}
+
+impl Before {
+    /// To be called once everything that stays was made.
+    fn now() -> Self {
+        Self { descriptors: descriptors(), threads: threads() }
+    }
+
+    /// Descriptors are closed at once, and threads end when they had nothing to do for a while.
+    fn check(&self) {
+        until(|| descriptors() <= self.descriptors);
+        // A thread of the harness that waits for its turn in `alone` may be new.
+        until(|| threads() <= self.threads + 1);
+    }
+}
+
+/// Wakes the threads that `Thread` left behind, so that they end or wait for another wait.
+fn wake_all(words: &[Word]) {
+    for word in words {
+        word.wake(u32::MAX);
+    }
+}
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Has an open file of each kind that stays, such as those of Tokio's signal handling.
+fn warm_up() {
+    current_thread().block_on(async {
+        let futex = AsyncFutex::new(zero()).unwrap();
+        assert!(arms(&mut boxed(&futex)));
+        wake_all(&[futex.word().clone()]);
+    });
+}
+
+#[test]
+fn a_storm_leaves_no_slot_and_no_waiter() {
+    let _alone = alone();
+    warm_up();
+    let before = Before::now();
+    let words: Vec<_> = (0..100).map(|_| zero()).collect();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let reactor = Reactor::current().unwrap();
+        let tasks = (0..20).map(|seed| {
+            let words = words.clone();
+            tokio::spawn(async move {
+                let mut rng = Rng::new(seed);
+                for _ in 0..1_000 {
+                    let futex = AsyncFutex::new(&words[rng.below(words.len())]).unwrap();
+                    let mut waits: Vec<_> = (0..rng.below(4)).map(|_| boxed(&futex)).collect();
+                    for wait in &mut waits {
+                        let _ = arms(wait); // or has a wake that another one handed on
+                    }
+                    if rng.below(2) == 0 {
+                        futex.wake(rng.below(3) as u32);
+                    }
+                    turns(rng.below(3)).await;
+                }
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        while reactor.stats().armed_now > 0 {
+            tokio::task::yield_now().await;
+        }
+        let stats = reactor.stats();
+        println!("{stats:?}");
+        assert!(stats.armed > 10_000 && stats.woken > 0 && stats.cancelled > 0, "{stats:?}");
+        if reactor.backend() != BackendKind::Thread {
+            words.iter().for_each(|word| until_waiters(word, 0));
+        }
+    });
+    wake_all(&words);
+    words.iter().for_each(|word| until_waiters(word, 0));
+    drop(runtime);
+    before.check();
+}
+
+#[test]
+fn five_hundred_runtimes_that_end_with_waits_pending_leave_nothing() {
+    let _alone = alone();
+    warm_up();
+    let before = Before::now();
+    let words: Vec<_> = (0..3).map(|_| zero()).collect();
+    for n in 0..500 {
+        let runtime = if n % 10 == 0 { runtime() } else { current_thread() };
+        let [first, second, third] = runtime.block_on(async { [0, 1, 2].map(|i| AsyncFutex::new(&words[i]).unwrap()) });
+        let mut outlives = boxed(&third);
+        runtime.block_on(async {
+            tokio::spawn(async move { first.wait_async(0).await });
+            tokio::task::yield_now().await;
+            if n % 100 == 0 {
+                let mut forgotten = boxed(&second);
+                assert!(arms(&mut forgotten));
+                std::mem::forget(forgotten);
+            }
+        });
+        assert!(arms(&mut outlives));
+        drop(runtime);
+        if backend() == BackendKind::Thread {
+            // The threads are left behind, until the word is woken.
+            wake_all(&words);
+        } else {
+            assert_eq!(words.iter().map(waiters).sum::<u32>(), 0);
+        }
+        drop(outlives);
+    }
+    // A wait that was forgotten keeps its reactor, and that the runtime's epoll, but nothing that grows with the waits.
+    let forgotten = 5;
+    Before { descriptors: before.descriptors + 10 * forgotten, ..before }.check();
+}
+
+#[test]
+fn reactors_come_and_go_in_one_runtime() {
+    let _alone = alone();
+    warm_up();
+    let words = [zero(), zero()];
+    let runtime = current_thread();
+    runtime.block_on(async {
+        let before = Before::now();
+        for _ in 0..500 {
+            let reactor = Reactor::builder().build().unwrap();
+            let [mut first, mut second] =
+                [&words[0], &words[1]].map(|word| boxed(&AsyncFutex::with_reactor(&reactor, word)));
+            assert!(arms(&mut first) && arms(&mut second));
+            drop(second);
+            drop(reactor); // the wait has another handle to it
+            drop(first);
+            if backend() == BackendKind::Thread {
+                wake_all(&words);
+            } else {
+                assert_eq!(words.iter().map(waiters).sum::<u32>(), 0);
+            }
+        }
+        wake_all(&words);
+        before.check();
+    });
+}
+
+/// Bytes of memory that this process has in use.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    1024 * line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+}
+
+#[test]
+fn a_long_loop_of_waits_needs_no_more_memory_than_a_short_one() {
+    let _alone = alone();
+    current_thread().block_on(async {
+        let futex = AsyncFutex::new(zero()).unwrap();
+        let mut rng = Rng::new(3);
+        let mut rounds = async |n: usize| {
+            for _ in 0..n {
+                let mut waits: Vec<_> = (0..4).map(|_| boxed(&futex)).collect();
+                for wait in &mut waits {
+                    let _ = arms(wait); // or has a wake that another one handed on
+                }
+                futex.wake(rng.below(4) as u32);
+                tokio::task::yield_now().await;
+            }
+        };
+        rounds(2_000).await;
+        let before = resident();
+        rounds(20_000).await;
+        let grown = resident().saturating_sub(before);
+        println!("grown by {grown} bytes");
+        // 80,000 waits: 13 bytes for each would show.
+        assert!(grown < 1 << 20, "grown by {grown} bytes");
+        wake_all(&[futex.word().clone()]);
+    });
+}

@@ -1,0 +1,124 @@
+//! Memory and descriptors that run out.
+
+use futex_tests::peer::Peer;
+use futex_tests::{skip, until_waiters};
+use futex_tokio::SharedMemory;
+use std::process::Command;
+use std::sync::atomic::Ordering;
+
+const PEER: &str = env!("CARGO_BIN_EXE_peer");
+
+async fn works(memory: &SharedMemory, peer: &mut Peer) {
+    let word = memory.word(0).expect("a word");
+    peer.tell("arm works 0 0");
+    until_waiters(&word, 1);
+    word.store(1, Ordering::Release);
+    assert_eq!(word.wake(1), 1);
+    assert_eq!(peer.report().await, "works ok");
+}
+
+#[tokio::test]
+async fn without_lockable_memory_there_is_no_ring_and_the_next_backend_takes_over() {
+    if !cfg!(feature = "uring") {
+        return;
+    }
+    let memory = SharedMemory::anonymous(4096).expect("memory");
+    let mut peer = Peer::start_as(
+        {
+            let mut command = Command::new(PEER);
+            command.env_remove("FUTEX_BACKEND");
+            command
+        },
+        &memory,
+    );
+    peer.tell("no-memlock");
+    peer.tell("runtime multi-thread");
+    if peer.ask("backend") == "uring" {
+        return skip("this kernel does not count a ring's memory as locked");
+    }
+    let passed = peer.ask("passed-over");
+    if !passed.contains("Cannot allocate memory") {
+        return skip(&passed);
+    }
+    assert!(passed.starts_with("uring: cannot open an io_uring: Cannot allocate memory (os error 12)"), "{passed}");
+    assert_eq!(
+        peer.ask("make uring"),
+        "error OutOfMemory: the futex backend uring is not available here; the choices are uring, waitv and thread: \
+         cannot open an io_uring: Cannot allocate memory (os error 12)"
+    );
+    works(&memory, &mut peer).await;
+}
+
+#[tokio::test]
+async fn with_few_descriptors_left_there_is_a_reactor_that_works_or_a_clear_error() {
+    let (mut made, mut refused) = (0, 0);
+    for left in 0..6 {
+        for flavour in ["current-thread", "multi-thread"] {
+            let memory = SharedMemory::anonymous(4096).expect("memory");
+            let mut peer = Peer::start(PEER, &memory);
+            peer.tell(format_args!("runtime {flavour}"));
+            peer.tell(format_args!("descriptors-left {left}"));
+            let answer = peer.ask("backend");
+            eprintln!("{left} left on a {flavour} runtime: {answer}");
+            if answer.starts_with("error") {
+                // What could not be done, and why.
+                let (sentence, reason) = answer.rsplit_once(": ").expect("a colon");
+                assert_eq!(reason, "Too many open files (os error 24)", "{left} left: {answer}");
+                assert!(sentence.contains(": cannot "), "{left} left: {answer}");
+                refused += 1;
+                // It is not for good.
+                peer.tell("descriptors-left 10");
+                assert!(!peer.ask("backend").starts_with("error"));
+            } else {
+                made += 1;
+            }
+            works(&memory, &mut peer).await;
+        }
+    }
+    // Both ends were seen.
+    assert!(made > 0 && refused > 0, "{made} made, {refused} refused");
+}
+
+/// Arms a wait on each of many words in a process that may open so many descriptors more, and wakes them. Returns how many
+/// rings or threads it took.
+async fn many_waits_work(count: usize, descriptors_left: Option<usize>) -> usize {
+    let memory = SharedMemory::anonymous(4 * count).expect("memory");
+    let mut peer = Peer::start(PEER, &memory);
+    peer.tell("runtime multi-thread");
+    peer.ask("backend"); // so that there is a reactor
+    if let Some(left) = descriptors_left {
+        peer.tell(format_args!("descriptors-left {left}"));
+    }
+    peer.tell(format_args!("arm-many all {count}"));
+    let units = peer.ask("units").parse().expect("a number");
+    let words: Vec<_> = (0..count).map(|index| memory.word(4 * index).expect("a word")).collect();
+    for word in &words {
+        until_waiters(word, 1);
+    }
+    for word in &words {
+        word.store(1, Ordering::Release);
+        // It may find nobody: a `futex_waitv` thread that was woken for another word is on its way back.
+        word.wake(1);
+    }
+    assert_eq!(peer.report().await, format!("all {count} ok, 0 not: None"));
+    units
+}
+
+#[tokio::test]
+async fn rings_that_can_t_be_added_later_make_the_open_ones_take_more() {
+    let memory = SharedMemory::anonymous(4096).expect("memory");
+    let mut peer = Peer::start(PEER, &memory);
+    peer.tell("runtime current-thread");
+    let backend = peer.ask("backend");
+    drop(peer);
+
+    let count = if backend == "thread" { 200 } else { 5_000 };
+    let (few, many) = (many_waits_work(count, Some(2)).await, many_waits_work(count, None).await);
+    match &*backend {
+        // The first one, and those that there were descriptors for. Else there may be one that two threads opened at once.
+        "uring" => assert!(few == 3 && (5..8).contains(&many), "{few}, {many}"),
+        // Threads need none.
+        "waitv" => assert!(few >= 40 && many >= 40, "{few}, {many}"),
+        _ => assert_eq!((few, many), (count, count)),
+    }
+}

@@ -1,0 +1,199 @@
+//! Waits that are polled elsewhere than they were made: on other threads, runtimes and executors, which come and go.
+
+use futex_tests::load::{arms, boxed, runtime, zero};
+use futex_tests::until_waiters;
+use futex_tokio::{AsyncFutex, Word};
+use futures_util::future::poll_immediate;
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{Thread, current, park};
+use std::time::Duration;
+use tokio::runtime::{Builder, Handle};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// Longer than any wake takes to arrive.
+const LONG: Duration = Duration::from_secs(20);
+
+/// Changes the word, then wakes.
+fn change(word: &Word) {
+    word.fetch_add(1, Ordering::Release);
+    word.wake(u32::MAX);
+}
+
+#[test]
+fn a_wait_moves_between_runtimes_and_threads_after_its_first_poll() {
+    let (home, first, second) = (runtime(), runtime(), Builder::new_current_thread().enable_all().build().unwrap());
+    let futex = home.block_on(async { AsyncFutex::new(zero()).unwrap() });
+    let word = futex.word().clone();
+    let mut wait = boxed(&futex);
+
+    // Polled by a task of one runtime, whose waker is then out of date.
+    let stale = Arc::new(Flag::default());
+    assert!(wait.as_mut().poll(&mut Context::from_waker(&Waker::from(stale.clone()))).is_pending());
+    let [wait] = first
+        .block_on(first.spawn(async move {
+            assert!(poll_immediate(&mut wait).await.is_none());
+            [wait]
+        }))
+        .unwrap();
+    drop(first);
+
+    let thread = std::thread::spawn(move || second.block_on(async { timeout(LONG, wait).await }));
+    until_waiters(&word, 1);
+    change(&word);
+    thread.join().unwrap().expect("the latest waker is woken").unwrap();
+    assert!(!stale.0.load(Ordering::Acquire), "a waker that was replaced was woken");
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+#[test]
+fn a_wait_outlives_the_thread_that_began_it() {
+    // The kernel ends a ring's wait when the thread that submitted it exits (Linux 6.16 to 6.18.48).
+    let runtime = runtime();
+    let futex = runtime.block_on(async { AsyncFutex::new(zero()).unwrap() });
+    let word = futex.word().clone();
+    for _ in 0..100 {
+        let threads = [0, 1, 2].map(|_| {
+            let (handle, futex) = (runtime.handle().clone(), futex.clone());
+            std::thread::spawn(move || {
+                let mut wait = boxed(&futex);
+                handle.block_on(async { assert!(poll_immediate(&mut wait).await.is_none()) });
+                wait
+            })
+        });
+        let waits = threads.map(|thread| thread.join().unwrap());
+        until_waiters(&word, 3);
+        assert_eq!(word.wake(u32::MAX), 3);
+        for wait in waits {
+            runtime.block_on(async { timeout(LONG, wait).await }).expect("the wait was armed again").unwrap();
+        }
+    }
+    assert_eq!(futex.reactor().stats().armed_now, 0);
+}
+
+#[test]
+fn a_wait_outlives_the_runtime_whose_worker_began_it() {
+    let home = runtime();
+    let futex = home.block_on(async { AsyncFutex::new(zero()).unwrap() });
+    let word = futex.word().clone();
+    for _ in 0..50 {
+        let guest = runtime();
+        let mut waits: Vec<_> = (0..4).map(|_| boxed(&futex)).collect();
+        waits = guest
+            .block_on(guest.spawn(async move {
+                assert!(waits.iter_mut().all(arms));
+                waits
+            }))
+            .unwrap();
+        drop(guest);
+        until_waiters(&word, 4);
+        assert_eq!(word.wake(u32::MAX), 4);
+        home.block_on(async {
+            for wait in waits {
+                timeout(LONG, wait).await.expect("the wait was armed again").unwrap();
+            }
+        });
+    }
+}
+
+#[test]
+fn threads_that_block_on_a_wait_come_and_go() {
+    let runtime = runtime();
+    let futex = runtime.block_on(async { AsyncFutex::new(zero()).unwrap() });
+    let threads: Vec<_> = (0..20)
+        .map(|n| {
+            let (handle, futex) = (runtime.handle().clone(), futex.clone());
+            std::thread::spawn(move || handle.block_on(futex.wait_until(|value| value >= n)).unwrap())
+        })
+        .collect();
+    for (n, thread) in (0..).zip(threads) {
+        futex.word().store(n, Ordering::Release);
+        futex.wake_all();
+        assert!(thread.join().unwrap() >= n);
+    }
+}
+
+#[test]
+fn a_blocking_task_waits_with_the_runtimes_reactor_and_its_thread_may_end() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_keep_alive(Duration::from_millis(1))
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let word = zero();
+        let mut wait = spawn_blocking({
+            let word = word.clone();
+            move || {
+                let futex = AsyncFutex::new(&word).unwrap();
+                let mut wait = boxed(&futex);
+                Handle::current().block_on(async { assert!(poll_immediate(&mut wait).await.is_none()) });
+                wait
+            }
+        })
+        .await
+        .unwrap();
+        // Its thread has nothing to do any more, and ends at some time before or after this.
+        until_waiters(&word, 1);
+        assert!(arms(&mut wait));
+        let changer = std::thread::spawn(move || change(&word));
+        timeout(LONG, wait).await.expect("the change was not seen").unwrap();
+        changer.join().unwrap();
+    });
+}
+
+/// An executor of a few lines.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => park(),
+        }
+    }
+}
+
+#[test]
+fn a_wait_is_polled_by_an_executor_that_is_not_tokio() {
+    let runtime = runtime();
+    let futex = runtime.block_on(async { AsyncFutex::new(zero()).unwrap() });
+    let word = futex.word().clone();
+    let thread = std::thread::spawn(move || block_on(futex.wait_until(|value| value == 3)).unwrap());
+    for _ in 0..3 {
+        until_waiters(&word, 1);
+        change(&word);
+    }
+    assert_eq!(thread.join().unwrap(), 3);
+}
+
+#[test]
+fn a_current_thread_runtime_drives_the_waits_of_other_threads_while_it_blocks_on_something() {
+    let home = Builder::new_current_thread().enable_all().build().unwrap();
+    let futex = home.block_on(async { AsyncFutex::new(zero()).unwrap() });
+    let word = futex.word().clone();
+    std::thread::spawn(move || home.block_on(pending::<()>()));
+    let thread = std::thread::spawn(move || block_on(futex.wait_async(0)).unwrap());
+    until_waiters(&word, 1);
+    change(&word);
+    thread.join().unwrap();
+}

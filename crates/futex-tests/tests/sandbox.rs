@@ -1,0 +1,176 @@
+//! System calls that a sandbox forbids: the next backend takes over, and says so.
+
+use futex_tests::peer::Peer;
+use futex_tests::{arm, skip, until_waiters, within};
+use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory};
+use std::process::Command;
+use std::sync::atomic::Ordering;
+
+const PEER: &str = env!("CARGO_BIN_EXE_peer");
+
+/// A peer that chooses its backend by itself, or is told to use one.
+fn peer(memory: &SharedMemory, backend: Option<&str>) -> Peer {
+    let mut command = Command::new(PEER);
+    match backend {
+        Some(backend) => command.env("FUTEX_BACKEND", backend),
+        None => command.env_remove("FUTEX_BACKEND"),
+    };
+    Peer::start_as(command, memory)
+}
+
+fn memory() -> SharedMemory {
+    SharedMemory::anonymous(4096).expect("memory")
+}
+
+/// Whether a backend can be had here, outside any sandbox.
+fn has(backend: Backend) -> bool {
+    let reactor = Reactor::builder().backend(backend).build();
+    if let Err(error) = &reactor {
+        skip(&error.to_string());
+    }
+    reactor.is_ok()
+}
+
+/// A task of the peer waits, and is woken.
+async fn works(memory: &SharedMemory, peer: &mut Peer) {
+    let word = memory.word(0).expect("a word");
+    peer.tell("arm works 0 0");
+    until_waiters(&word, 1);
+    word.store(1, Ordering::Release);
+    assert_eq!(word.wake(1), 1);
+    assert_eq!(peer.report().await, "works ok");
+}
+
+/// What the system says for an error number.
+const REASONS: [(&str, &str); 2] =
+    [("EPERM", "Operation not permitted (os error 1)"), ("ENOSYS", "Function not implemented (os error 38)")];
+
+fn why_no_waitv(reason: &str) -> String {
+    format!("waitv: futex_waitv is not available: cannot wait on 1 futex words: {reason}")
+}
+
+fn why_no_uring(reason: &str) -> String {
+    match cfg!(feature = "uring") {
+        true => format!("uring: cannot open an io_uring: {reason}"),
+        false => "uring: this program was built without the feature `uring`".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn without_io_uring_waitv_takes_over() {
+    if !has(Backend::Waitv) {
+        return;
+    }
+    for (errno, reason) in REASONS {
+        let memory = memory();
+        let mut peer = peer(&memory, None);
+        peer.tell(format_args!("forbid io_uring {errno}"));
+        peer.tell("runtime multi-thread");
+        assert_eq!(peer.ask("backend"), "waitv");
+        assert_eq!(peer.ask("passed-over"), why_no_uring(reason));
+        let debug = peer.ask("debug");
+        assert!(debug.contains("backend: Waitv") && debug.contains("passed_over: [(Uring, "), "{debug}");
+        works(&memory, &mut peer).await;
+    }
+}
+
+#[tokio::test]
+async fn without_io_uring_and_futex_waitv_threads_take_over() {
+    for (errno, reason) in REASONS {
+        let memory = memory();
+        let mut peer = peer(&memory, None);
+        peer.tell(format_args!("forbid io_uring {errno}"));
+        peer.tell(format_args!("forbid futex_waitv {errno}"));
+        peer.tell("runtime current-thread");
+        assert_eq!(peer.ask("backend"), "thread");
+        assert_eq!(peer.ask("passed-over"), format!("{}; {}", why_no_uring(reason), why_no_waitv(reason)));
+        let debug = peer.ask("debug");
+        assert!(debug.contains("backend: Thread") && debug.contains("(Waitv, "), "{debug}");
+        works(&memory, &mut peer).await;
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_was_chosen_and_is_forbidden_is_an_error_that_names_the_choices() {
+    let (errno, reason) = REASONS[0];
+    for (backend, calls, why) in
+        [("uring", "io_uring", why_no_uring(reason)), ("waitv", "futex_waitv", why_no_waitv(reason))]
+    {
+        // The kind is of the reason.
+        let kind = if backend == "uring" && !cfg!(feature = "uring") { "Unsupported" } else { "PermissionDenied" };
+        let why = why.split_once(": ").expect("a colon").1;
+        let expected = format!(
+            "error {kind}: the futex backend {backend} is not available here; the choices are uring, waitv and thread: {why}"
+        );
+        for environment in [Some(backend), None] {
+            let memory = memory();
+            let mut peer = peer(&memory, environment);
+            peer.tell(format_args!("forbid {calls} {errno}"));
+            peer.tell("runtime current-thread");
+            let ask = if environment.is_some() { "backend".to_owned() } else { format!("make {backend}") };
+            assert_eq!(peer.ask(ask), expected);
+            // The choice of the program goes before that of the environment.
+            assert_eq!(peer.ask("make thread"), "thread");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_that_closes_behind_a_ring_stops_new_waits_and_nothing_else() {
+    if !cfg!(feature = "uring") || !has(Backend::Uring) {
+        return;
+    }
+    let memory = memory();
+    let [first, second] = [0, 64].map(|offset| AsyncFutex::new(memory.word(offset).expect("a word")).expect("a futex"));
+    let mut peer = peer(&memory, Some("uring"));
+    peer.tell("runtime multi-thread");
+    peer.tell("arm before 0 0");
+    peer.tell("arm given-up 64 0");
+    until_waiters(second.word(), 1);
+    let mut behind = second.wait_async(0);
+    arm(&mut behind).await;
+    until_waiters(second.word(), 2);
+    peer.tell("arm closed 128 0");
+
+    peer.tell("forbid io_uring EPERM");
+    peer.tell("arm late 128 0");
+    assert_eq!(
+        peer.report().await,
+        "late error PermissionDenied: cannot hand futex waits to an io_uring: Operation not permitted (os error 1)"
+    );
+    // What was armed before is woken,
+    assert!(first.wake_one());
+    assert_eq!(peer.report().await, "before ok");
+    // and what can't be cancelled any more hands on.
+    peer.tell("abort given-up");
+    assert!(second.wake_one());
+    within(behind).await.expect("a wake");
+    // Whether this one was woken can't be asked any more, so it may say that it was.
+    peer.tell("close");
+    assert!(peer.report().await.starts_with("closed "));
+    assert!(peer.end().success());
+}
+
+#[tokio::test]
+async fn a_thread_that_can_t_be_started_is_a_clear_error() {
+    for backend in [Backend::Waitv, Backend::Thread] {
+        if !has(backend) {
+            continue;
+        }
+        let memory = memory();
+        let mut peer = peer(&memory, Some(backend.name()));
+        peer.tell("runtime multi-thread");
+        assert_eq!(peer.ask("backend"), backend.name());
+        peer.tell("forbid threads EAGAIN");
+        peer.tell("arm it 0 0");
+        let words = if backend == Backend::Waitv { "futex words" } else { "a futex word" };
+        assert_eq!(
+            peer.report().await,
+            format!(
+                "it error WouldBlock: cannot start a thread to wait on {words} (see `ulimit -u`): \
+                 Resource temporarily unavailable (os error 11)"
+            )
+        );
+        assert_eq!(futex_tests::waiters(&memory.word(0).expect("a word")), 0);
+    }
+}

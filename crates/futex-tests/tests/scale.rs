@@ -1,0 +1,208 @@
+//! Very many waits: armed at once, woken, and cancelled in random order.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use futex_core::BackendKind;
+use futex_sys::SharedMemory;
+use futex_tests::load::{Boxed, Rng, arms, backend, boxed, runtime, zero};
+use futex_tests::{until_waiters, waiters};
+use futex_tokio::{AsyncFutex, Reactor, Word};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Longer than any wake takes to arrive.
+const LONG: Duration = Duration::from_secs(30);
+
+/// One at a time: each of these tests takes many threads, or many rings.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn many(backend: BackendKind) -> u32 {
+    match backend {
+        BackendKind::Uring => 100_000,
+        BackendKind::Waitv => 10_000,
+        _ => 500,
+    }
+}
+
+/// A reactor of the backend under test, and the number of waits that it has to hold.
+fn reactor() -> (Reactor, u32) {
+    let reactor = Reactor::builder().backend(backend()).build().unwrap();
+    let n = many(reactor.backend());
+    (reactor, n)
+}
+
+fn words(n: u32) -> Vec<Word> {
+    let memory = SharedMemory::anonymous(4 * n as usize).unwrap();
+    (0..n as usize).map(|i| memory.word(4 * i).unwrap()).collect()
+}
+
+/// Arms a wait on each of the words.
+fn arm(reactor: &Reactor, words: &[Word]) -> Vec<Boxed> {
+    let mut waits: Vec<_> = words.iter().map(|word| boxed(&AsyncFutex::with_reactor(reactor, word))).collect();
+    assert!(waits.iter_mut().all(arms));
+    assert_eq!(reactor.stats().armed_now, words.len());
+    waits
+}
+
+/// Some of the words, the first and the last among them.
+fn samples(words: &[Word]) -> impl Iterator<Item = &Word> {
+    words.iter().step_by(words.len() / 50 + 1).chain(words.last())
+}
+
+async fn all(waits: Vec<Boxed>) {
+    for wait in waits {
+        timeout(LONG, wait).await.expect("a wake was lost").unwrap();
+    }
+}
+
+/// Nothing is left, and the reactor is good for another wait.
+async fn check_afterwards(reactor: &Reactor, words: &[Word]) {
+    while reactor.stats().armed_now > 0 {
+        tokio::task::yield_now().await;
+    }
+    if reactor.backend() != BackendKind::Thread {
+        // The threads of `Thread` are left behind where a wait was cancelled.
+        samples(words).for_each(|word| until_waiters(word, 0));
+    }
+    let word = zero();
+    let mut fresh = boxed(&AsyncFutex::with_reactor(reactor, &word));
+    assert!(arms(&mut fresh));
+    word.store(1, Ordering::Release);
+    word.wake(1);
+    all(vec![fresh]).await;
+}
+
+#[test]
+fn waits_on_a_word_each_are_all_woken() {
+    let _alone = alone();
+    runtime().block_on(async {
+        let (reactor, n) = reactor();
+        let words = words(n);
+        let waits = arm(&reactor, &words);
+        samples(&words).for_each(|word| until_waiters(word, 1));
+
+        let mut counted = 0;
+        for word in &words {
+            word.store(1, Ordering::Release); // change the word,
+            counted += word.wake(1); //          then wake
+        }
+        all(waits).await;
+
+        let stats = reactor.stats();
+        println!("{n} waits, {counted} wakes counted, {stats:?}");
+        assert_eq!(stats.armed, u64::from(n));
+        match reactor.backend() {
+            BackendKind::Uring => {
+                assert_eq!((u64::from(counted), stats.woken, stats.mismatched), (u64::from(n), u64::from(n), 0));
+            }
+            // A thread that is not in the kernel at the moment finds the word changed.
+            _ => assert_eq!(stats.woken + stats.mismatched, u64::from(n)),
+        }
+        check_afterwards(&reactor, &words).await;
+    });
+}
+
+#[test]
+fn waits_on_one_word_are_all_woken_by_one_call() {
+    let _alone = alone();
+    runtime().block_on(async {
+        let (reactor, n) = reactor();
+        let words = vec![zero(); n as usize];
+        let waits = arm(&reactor, &words);
+        until_waiters(&words[0], n);
+
+        assert_eq!(words[0].wake(u32::MAX), n);
+        all(waits).await;
+        assert_eq!(reactor.stats().woken, u64::from(n));
+        assert_eq!(reactor.stats().handed_on, 0);
+        assert_eq!(waiters(&words[0]), 0);
+        check_afterwards(&reactor, &words[..1]).await;
+    });
+}
+
+#[test]
+fn waits_on_a_word_each_are_cancelled_in_random_order() {
+    let _alone = alone();
+    runtime().block_on(async {
+        let (reactor, n) = reactor();
+        let words = words(n);
+        let mut waits = arm(&reactor, &words);
+        Rng::new(1).shuffle(&mut waits);
+        drop(waits);
+        check_afterwards(&reactor, &words).await;
+        let stats = reactor.stats();
+        assert_eq!((stats.cancelled, stats.handed_on), (u64::from(n), 0), "{stats:?}");
+        for word in &words {
+            word.wake(u32::MAX); // the threads that `Thread` left behind
+        }
+    });
+}
+
+#[test]
+fn half_of_the_waits_on_one_word_are_cancelled_in_random_order_and_the_other_half_woken() {
+    let _alone = alone();
+    runtime().block_on(async {
+        let (reactor, n) = reactor();
+        let n = n / 10;
+        let words = vec![zero(); n as usize];
+        let mut waits = arm(&reactor, &words);
+        until_waiters(&words[0], n);
+        Rng::new(2).shuffle(&mut waits);
+        waits.truncate(n as usize / 2);
+        while reactor.stats().armed_now > waits.len() {
+            tokio::task::yield_now().await;
+        }
+
+        if reactor.backend() == BackendKind::Thread {
+            // The threads that were left behind are woken, and hand on to whom the same call wakes.
+            assert_eq!(words[0].wake(u32::MAX), n);
+        } else {
+            until_waiters(&words[0], n / 2);
+            assert_eq!(words[0].wake(u32::MAX), n / 2);
+        }
+        all(waits).await;
+        check_afterwards(&reactor, &words[..1]).await;
+    });
+}
+
+#[test]
+fn waits_of_all_backends_in_one_process_are_woken_in_the_order_in_which_they_were_armed() {
+    let _alone = alone();
+    runtime().block_on(async {
+        let word = zero();
+        let reactors: Vec<_> = [BackendKind::Uring, BackendKind::Waitv, BackendKind::Thread]
+            .into_iter()
+            .filter_map(|backend| Reactor::builder().backend(backend).build().ok())
+            .collect();
+        assert!(!reactors.is_empty());
+
+        let mut waits = Vec::new();
+        for reactor in reactors.iter().cycle().take(4 * reactors.len()) {
+            let mut wait = boxed(&AsyncFutex::with_reactor(reactor, &word));
+            assert!(arms(&mut wait));
+            waits.push(wait);
+            until_waiters(&word, waits.len() as u32);
+        }
+        for (i, mut wait) in waits.into_iter().enumerate() {
+            if i % 2 == 0 {
+                assert_eq!(word.wake(1), 1);
+                timeout(LONG, wait).await.expect("the oldest wait was woken").unwrap();
+            } else {
+                // It would be the next one. Dropped, it is no more, and where its thread is left behind it hands on.
+                assert!(arms(&mut wait));
+                drop(wait);
+            }
+        }
+        for reactor in &reactors {
+            while reactor.stats().armed_now > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        word.wake(u32::MAX);
+        until_waiters(&word, 0);
+    });
+}

@@ -1,0 +1,138 @@
+//! `wait_any`: one task waits on several words.
+
+use futex_tests::peer::Peer;
+use futex_tests::{arm, is_pending, on_each_runtime, until_waiters, waiters, within};
+use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory, wait_any};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const PEER: &str = env!("CARGO_BIN_EXE_peer");
+
+fn futexes<const N: usize>(memory: &SharedMemory) -> [AsyncFutex; N] {
+    std::array::from_fn(|index| AsyncFutex::new(memory.word(64 * index).expect("a word")).expect("a futex"))
+}
+
+#[test]
+fn the_index_is_that_of_the_futex_that_was_woken() {
+    on_each_runtime(async || {
+        let memory = SharedMemory::anonymous(4096).expect("memory");
+        let mut peer = Peer::start(PEER, &memory);
+        let [a, b, c] = futexes(&memory);
+        for (index, futex) in [&a, &b, &c].into_iter().enumerate() {
+            let list = [(&a, 0), (&b, 0), (&c, 0)];
+            let mut any = pin!(wait_any(&list));
+            arm(&mut any).await;
+            for futex in [&a, &b, &c] {
+                until_waiters(futex.word(), 1);
+            }
+            peer.tell(format_args!("store {} 1", 64 * index));
+            assert_eq!(peer.ask(format_args!("wake {} 1", 64 * index)), "1");
+            // `Waitv` may take others for woken too, so the one that is ready is the one that changed, or in front of it.
+            let ready = within(any).await.expect("a wake");
+            match futex.reactor().backend() {
+                Backend::Waitv => assert!(ready <= index),
+                _ => assert_eq!(ready, index),
+            }
+            futex.word().store(0, Ordering::Release);
+        }
+    });
+}
+
+#[test]
+fn a_word_that_differs_already_is_ready_and_nothing_is_left_of_the_others() {
+    on_each_runtime(async || {
+        let memory = SharedMemory::anonymous(4096).expect("memory");
+        let [a, b, c] = futexes(&memory);
+        b.word().store(1, Ordering::Release);
+        c.word().store(1, Ordering::Release);
+        assert_eq!(wait_any(&[(&a, 0), (&b, 0), (&c, 0)]).await.expect("ready"), 1);
+        assert_eq!(wait_any(&[(&a, 7), (&b, 0)]).await.expect("ready"), 0);
+        assert_eq!(a.reactor().stats().armed_now, 0);
+    });
+}
+
+#[test]
+fn wakes_of_the_others_are_handed_on() {
+    on_each_runtime(async || {
+        for _ in 0..10 {
+            let memory = SharedMemory::anonymous(4096).expect("memory");
+            let mut peer = Peer::start(PEER, &memory);
+            let [a, b] = futexes(&memory);
+            let list = [(&a, 0), (&b, 0)];
+            let mut any = pin!(wait_any(&list));
+            arm(&mut any).await;
+            // Behind it in both queues. (`Waitv` has parked anew for the second word, so the first one is looked at again.)
+            for futex in [&a, &b, &a] {
+                until_waiters(futex.word(), 1);
+            }
+            peer.tell("block 0 0 0");
+            peer.tell("block 1 64 0");
+            until_waiters(a.word(), 2);
+            until_waiters(b.word(), 2);
+
+            assert_eq!((a.wake(1), b.wake(1)), (1, 1));
+            let ready = within(any).await.expect("a wake");
+            // The wake of the other one was spent on `any`, and goes to the peer.
+            assert_eq!(peer.report().await, format!("{} Woken", 1 - ready));
+            let left = if ready == 0 { &a } else { &b };
+            if left.reactor().backend() != Backend::Waitv {
+                assert_eq!(waiters(left.word()), 1);
+            }
+        }
+    });
+}
+
+#[test]
+fn one_word_may_be_given_twice() {
+    on_each_runtime(async || {
+        let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");
+        let list = [(&futex, 0), (&futex, 0)];
+        let mut any = pin!(wait_any(&list));
+        arm(&mut any).await;
+        until_waiters(futex.word(), 2);
+        let mut behind = futex.wait_async(0);
+        arm(&mut behind).await;
+        until_waiters(futex.word(), 3);
+        assert_eq!(futex.wake(2), 2);
+        within(any).await.expect("a wake");
+        // The second wake was not for nothing.
+        within(behind).await.expect("a wake");
+    });
+}
+
+#[test]
+fn the_futexes_may_wait_with_different_reactors() {
+    on_each_runtime(async || {
+        let memory = SharedMemory::anonymous(4096).expect("memory");
+        let [a, b] = futexes(&memory);
+        let reactor = Reactor::builder().backend(Backend::Thread).build().expect("a reactor");
+        let b = AsyncFutex::with_reactor(&reactor, b.word());
+        let list = [(&a, 0), (&b, 0)];
+        let mut any = pin!(wait_any(&list));
+        arm(&mut any).await;
+        until_waiters(b.word(), 1);
+        assert!(b.wake_one());
+        assert_eq!(within(any).await.expect("a wake"), 1);
+        assert_eq!(a.reactor().stats().armed_now, 0);
+    });
+}
+
+#[test]
+fn dropping_it_drops_all_its_waits() {
+    on_each_runtime(async || {
+        let memory = SharedMemory::anonymous(4096).expect("memory");
+        let futexes: [AsyncFutex; 8] = futexes(&memory);
+        let list: Vec<_> = futexes.iter().map(|futex| (futex, 0)).collect();
+        {
+            let mut any = Box::pin(wait_any(&list));
+            arm(&mut any).await;
+            for futex in &futexes {
+                until_waiters(futex.word(), 1);
+            }
+            assert!(is_pending(&mut any).await);
+            assert_eq!(futexes[0].reactor().stats().armed_now, 8);
+        }
+        futex_tests::eventually(|| futexes[0].reactor().stats().armed_now == 0).await;
+    });
+}

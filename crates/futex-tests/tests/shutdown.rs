@@ -1,0 +1,262 @@
+//! Runtimes and reactors end in any order, with waits pending.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use futex_core::BackendKind;
+use futex_tests::load::{Boxed, arms, boxed, runtime, zero};
+use futex_tests::{until, until_waiters, waiters};
+use futex_tokio::{AsyncFutex, Reactor, Word};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+/// Longer than anything takes here.
+const LONG: Duration = Duration::from_secs(20);
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A runtime of either kind, and a futex of its reactor.
+fn homes() -> [(Runtime, AsyncFutex); 2] {
+    [runtime(), current_thread()].map(|home| {
+        let futex = home.block_on(async { AsyncFutex::new(zero()).unwrap() });
+        (home, futex)
+    })
+}
+
+/// No waiter is left in the kernel. (`Thread` leaves its threads, until they are woken.)
+fn none_is_left(futex: &AsyncFutex) {
+    let word = futex.word();
+    if futex.reactor().backend() == BackendKind::Thread {
+        word.wake(u32::MAX);
+        until_waiters(word, 0);
+    } else {
+        assert_eq!((waiters(word), word.wake(u32::MAX)), (0, 0));
+    }
+}
+
+async fn is_broken(wait: Boxed) {
+    let error = timeout(LONG, wait).await.expect("the end of its reactor ends a wait").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(error.to_string(), "the futex reactor was closed, or its runtime has shut down: wait with another one");
+}
+
+#[test]
+fn a_runtime_that_ends_ends_the_waits_that_others_have_on_its_reactor() {
+    let other = runtime();
+    for (home, futex) in homes() {
+        let mut armed = boxed(&futex);
+        assert!(arms(&mut armed));
+        let pending = other.spawn(is_broken(boxed(&futex)));
+        until_waiters(futex.word(), 2);
+        drop(home);
+        none_is_left(&futex);
+        other.block_on(pending).unwrap();
+        other.block_on(is_broken(armed));
+        // And those that begin now.
+        other.block_on(is_broken(boxed(&futex)));
+        assert_eq!(futex.reactor().stats().armed_now, 0);
+        // A word that differs needs no reactor.
+        futex.word().store(1, Ordering::Relaxed);
+        other.block_on(boxed(&futex)).unwrap();
+    }
+}
+
+#[test]
+fn a_runtime_that_ends_leaves_no_waiter_of_its_tasks_in_the_kernel() {
+    for (home, futex) in homes() {
+        for _ in 0..100 {
+            let futex = futex.clone();
+            home.spawn(async move { futex.wait_async(0).await });
+        }
+        home.block_on(async {
+            while futex.reactor().stats().armed_now < 100 {
+                tokio::task::yield_now().await;
+            }
+        });
+        until_waiters(futex.word(), 100);
+        drop(home);
+        none_is_left(&futex);
+        assert_eq!(futex.reactor().stats().cancelled, 100);
+    }
+}
+
+#[test]
+fn a_wake_that_a_task_of_an_ending_runtime_had_consumed_is_handed_on() {
+    let other = runtime();
+    for (home, futex) in homes() {
+        let survivor = other.block_on(async { AsyncFutex::new(futex.word()).unwrap() });
+        let mut first = boxed(&futex);
+        assert!(arms(&mut first));
+        until_waiters(futex.word(), 1);
+        let mut second = boxed(&survivor);
+        assert!(arms(&mut second));
+        until_waiters(futex.word(), 2);
+
+        assert_eq!(futex.wake(1), 1);
+        drop((first, home));
+        other.block_on(async { timeout(LONG, second).await }).expect("the wake is handed on").unwrap();
+    }
+}
+
+#[test]
+fn a_runtime_that_is_shut_down_in_the_background_ends_its_waits_too() {
+    let other = runtime();
+    for (home, futex) in homes() {
+        let over = Arc::new(AtomicBool::new(false));
+        home.spawn_blocking({
+            let over = over.clone();
+            move || until(|| over.load(Ordering::Acquire))
+        });
+        let pending = other.spawn(is_broken(boxed(&futex)));
+        until_waiters(futex.word(), 1);
+        home.shutdown_background();
+        other.block_on(pending).unwrap();
+        over.store(true, Ordering::Release);
+        none_is_left(&futex);
+    }
+}
+
+#[test]
+fn a_reactor_ends_before_its_runtime() {
+    for home in [runtime(), current_thread()] {
+        let word = zero();
+        home.block_on(async {
+            for _ in 0..50 {
+                let reactor = Reactor::builder().build().unwrap();
+                let futex = AsyncFutex::with_reactor(&reactor, &word);
+                let mut wait = boxed(&futex);
+                drop((reactor, futex));
+                assert!(arms(&mut wait));
+                drop(wait);
+                word.wake(u32::MAX); // what `Thread` leaves behind
+            }
+        });
+        until_waiters(&word, 0);
+        // The runtime goes on.
+        let futex = home.block_on(async { AsyncFutex::new(&word).unwrap() });
+        home.block_on(async {
+            let waiter = tokio::spawn(boxed(&futex));
+            tokio::task::yield_now().await;
+            futex.word().store(1, Ordering::Release);
+            futex.wake_all();
+            timeout(LONG, waiter).await.expect("a new reactor waits").unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_reactor_that_is_closed_is_replaced() {
+    for (home, futex) in homes() {
+        home.block_on(async {
+            let mut wait = boxed(&futex);
+            assert!(arms(&mut wait));
+            futex.reactor().close();
+            none_is_left(&futex);
+            is_broken(wait).await;
+
+            let fresh = AsyncFutex::new(futex.word()).unwrap();
+            let waiter = tokio::spawn(boxed(&fresh));
+            tokio::task::yield_now().await;
+            fresh.word().store(1, Ordering::Release);
+            fresh.wake_all();
+            timeout(LONG, waiter).await.expect("a new reactor waits").unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_runtime_may_end_while_a_reactor_is_made_in_it() {
+    // `Reactor::current` holds the registry of reactors, and a runtime that ends takes its own out of it.
+    let (send, over) = mpsc::channel();
+    std::thread::spawn(move || {
+        for _ in 0..1_000 {
+            let home = current_thread();
+            let makers = [0, 1].map(|_| {
+                let handle = home.handle().clone();
+                std::thread::spawn(move || {
+                    let _entered = handle.enter();
+                    while let Ok(reactor) = Reactor::current() {
+                        reactor.close(); // so that the next one is a new one
+                    }
+                })
+            });
+            std::thread::yield_now();
+            drop(home);
+            for maker in makers {
+                maker.join().unwrap();
+            }
+        }
+        send.send(()).unwrap();
+    });
+    over.recv_timeout(3 * LONG).expect("a deadlock between a runtime that ends and a reactor that is made");
+}
+
+#[test]
+fn a_runtime_ends_while_other_threads_wait_and_wake_on_its_reactor() {
+    for round in 0..40 {
+        let home = if round % 2 == 0 { runtime() } else { current_thread() };
+        let word = zero();
+        let futex = home.block_on(async { AsyncFutex::new(&word).unwrap() });
+        let threads = [0, 1].map(|_| {
+            let futex = futex.clone();
+            std::thread::spawn(move || {
+                loop {
+                    let mut waits: Vec<_> = (0..10).map(|_| boxed(&futex)).collect();
+                    if !waits.iter_mut().all(is_pending_or_broken) {
+                        return;
+                    }
+                    futex.wake(3);
+                }
+            })
+        });
+        std::thread::yield_now();
+        drop(home);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        none_is_left(&futex);
+        assert_eq!(futex.reactor().stats().armed_now, 0);
+    }
+}
+
+/// Polls once; false where the reactor is closed.
+fn is_pending_or_broken(wait: &mut Boxed) -> bool {
+    use std::task::{Context, Poll, Waker};
+    match wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Pending | Poll::Ready(Ok(())) => true,
+        Poll::Ready(Err(error)) => {
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+            false
+        }
+    }
+}
+
+/// So that the closing of a reactor is seen in the kernel: the words of other processes are the same ones.
+#[test]
+fn a_reactor_that_ends_leaves_the_waiters_of_others_alone() {
+    let word: Word = zero();
+    let stays = runtime();
+    let futex = stays.block_on(async { AsyncFutex::new(&word).unwrap() });
+    let mut wait = boxed(&futex);
+    assert!(arms(&mut wait));
+    until_waiters(&word, 1);
+    for home in [runtime(), current_thread()] {
+        let guest = home.block_on(async { AsyncFutex::new(&word).unwrap() });
+        let mut other = boxed(&guest);
+        assert!(arms(&mut other));
+        until_waiters(&word, 2);
+        drop(home);
+        drop(other);
+        if guest.reactor().backend() == BackendKind::Thread {
+            break; // its thread is left behind
+        }
+        until_waiters(&word, 1);
+    }
+    assert!(arms(&mut wait));
+    assert_eq!(word.wake(1), 1);
+    stays.block_on(async { timeout(LONG, wait).await }).expect("the wait is still there").unwrap();
+}

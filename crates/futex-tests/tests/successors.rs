@@ -1,0 +1,178 @@
+//! Wakes that dropped waits have consumed go to the next waiter.
+
+use futex_core::BackendKind;
+use futex_tests::load::{Account, Rng, arms, backend, boxed, runtime, turns, zero};
+use futex_tests::{skip, until_waiters};
+use futex_tokio::{AsyncFutex, Reactor};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Longer than any wake takes to arrive.
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn wakes_of_waits_that_are_dropped_before_their_next_poll_are_handed_on_in_any_drop_order() {
+    const PATIENT: u32 = 8;
+    // On `Waitv` each has a thread of its own, see `storms.rs`.
+    const WAITS: u32 = 12;
+    runtime().block_on(async {
+        for seed in 0..100 {
+            let word = zero();
+            let Some((account, patient)) = Account::open(&word, PATIENT).await else {
+                return skip(
+                    "the account needs waits that are in the kernel when their poll returns, which is io_uring",
+                );
+            };
+            let reactor = Reactor::builder().backend(backend()).build().unwrap();
+            let futex = AsyncFutex::with_reactor(&reactor, &word);
+            let mut rng = Rng::new(seed);
+            let mut waits: Vec<_> = (0..WAITS).map(|_| boxed(&futex)).collect();
+            assert!(waits.iter_mut().all(arms));
+            until_waiters(&word, PATIENT + WAITS);
+
+            for _ in 0..=rng.below(PATIENT as usize - 1) {
+                assert!(account.try_wake(1));
+            }
+            // Some of the waits have been told of their wake by now, and some have not.
+            turns(rng.below(4)).await;
+            rng.shuffle(&mut waits);
+            drop(waits);
+            account.balance();
+            while reactor.stats().armed_now > 0 {
+                tokio::task::yield_now().await;
+            }
+            if reactor.backend() != BackendKind::Thread {
+                until_waiters(&word, PATIENT);
+                account.balance();
+            }
+            patient.leave().await;
+            reactor.close();
+            word.wake(u32::MAX); // the threads that were left behind
+        }
+    });
+}
+
+#[test]
+fn a_wake_that_is_counted_reaches_the_wait_that_took_the_place_of_a_dropped_one() {
+    // 1. A wait is dropped, and the kernel may have it still. 2. Another wait is armed, and the kernel may not have it yet.
+    // 3. A wake is counted. `Waitv` lost it: the thread handed it on while its own waits were out of the kernel.
+    let word = zero();
+    runtime().block_on(async {
+        let reactor = Reactor::builder().backend(backend()).build().unwrap();
+        let futex = AsyncFutex::with_reactor(&reactor, &word);
+        let mut counted = 0;
+        while counted < 2_000 {
+            let mut first = boxed(&futex);
+            assert!(arms(&mut first));
+            until_waiters(&word, 1);
+            drop(first);
+            let mut second = boxed(&futex);
+            assert!(arms(&mut second));
+            if futex.wake_one() {
+                counted += 1;
+                timeout(LONG, second).await.expect("a wake that was counted was lost").unwrap();
+            } else {
+                assert_ne!(reactor.backend(), BackendKind::Uring, "the wait is armed");
+                drop(second);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_wake_that_a_dropped_wait_hands_on_reaches_the_next_one_while_other_waits_come_and_go() {
+    runtime().block_on(async {
+        let reactor = Reactor::builder().backend(backend()).build().unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let busy = std::thread::spawn({
+            let (reactor, over) = (reactor.clone(), over.clone());
+            move || {
+                let others: Vec<_> = (0..8).map(|_| AsyncFutex::with_reactor(&reactor, zero())).collect();
+                while !over.load(Ordering::Relaxed) {
+                    for other in &others {
+                        let _ = arms(&mut boxed(other)); // on `Waitv` it may be over at once, without a cause
+                    }
+                    std::thread::yield_now();
+                }
+            }
+        });
+        for _ in 0..500 {
+            let word = zero();
+            let futex = AsyncFutex::with_reactor(&reactor, &word);
+            let (mut first, mut second) = (boxed(&futex), boxed(&futex));
+            assert!(arms(&mut first) && arms(&mut second));
+            if reactor.backend() == BackendKind::Waitv {
+                // Its threads come and go for the other waits. It may miss a wake without a change, and so one that is
+                // handed on.
+                word.store(1, Ordering::Release);
+                word.wake(1);
+            } else {
+                until_waiters(&word, 2);
+                assert!(futex.wake_one());
+            }
+            drop(first);
+            timeout(LONG, second).await.expect("a wake that was counted was lost").unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+        busy.join().unwrap();
+    });
+}
+
+/// Items that tasks take, as from a semaphore. A task that gives up must not take another's wake along.
+#[test]
+fn items_behind_a_changing_word_are_all_taken_though_most_waits_are_dropped() {
+    const ITEMS: u64 = 10_000;
+    let word = zero();
+    let taken = Arc::new(AtomicU64::new(0));
+    runtime().block_on(async {
+        let futex = AsyncFutex::new(&word).unwrap();
+        let mut takers = JoinSet::new();
+        for seed in 0..14 {
+            let (futex, taken) = (futex.clone(), taken.clone());
+            takers.spawn(async move {
+                let mut rng = Rng::new(seed);
+                loop {
+                    if take(futex.word()) {
+                        taken.fetch_add(1, Ordering::Relaxed);
+                    } else if seed < 2 {
+                        futex.wait_async(0).await.unwrap();
+                    } else {
+                        tokio::select! {
+                            biased;
+                            () = turns(1 + rng.below(4)) => turns(rng.below(64)).await, // gone, for a while
+                            woken = futex.wait_async(0) => woken.unwrap(),
+                        }
+                    }
+                }
+            });
+        }
+        let producer = std::thread::spawn({
+            let word = word.clone();
+            move || {
+                let mut rng = Rng::new(7);
+                for _ in 0..ITEMS {
+                    word.fetch_add(1, Ordering::Release); // change the word,
+                    word.wake(1); //                         then wake
+                    if rng.below(16) == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        });
+        let all_taken = async {
+            while taken.load(Ordering::Relaxed) < ITEMS {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(3 * LONG, all_taken).await.expect("items are left, and nobody takes them");
+        producer.join().unwrap();
+        takers.shutdown().await;
+    });
+}
+
+fn take(word: &AtomicU32) -> bool {
+    word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |items| items.checked_sub(1)).is_ok()
+}
