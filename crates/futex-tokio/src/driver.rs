@@ -45,26 +45,30 @@ impl Driver {
             waker: Waker::from(Arc::new(Turn(driver.clone()))),
             runtime,
         });
-        driver.turn();
+        // In a runtime that is shutting down there is nothing to wait with. (Nobody has this driver yet, so there is nothing
+        // to end or to forget; the caller may hold the registry.)
+        driver.turn()?;
         Ok(driver)
     }
 
-    /// Turns the reactor for each edge that there was, and leaves the waker registered for the next.
-    fn turn(&self) {
+    /// Turns the reactor for each edge that there was, and leaves the waker registered for the next. An error means that
+    /// the runtime has shut down.
+    fn turn(&self) -> io::Result<()> {
         loop {
             match self.poll_edge() {
-                Poll::Pending => return,
+                Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(())) => self.reactor.turn(),
-                Poll::Ready(Err(_)) => {
-                    // The runtime shuts down. Whoever still waits, from another runtime, would wait for ever.
-                    #[cfg(feature = "tracing")]
-                    tracing::debug!(runtime = %self.runtime, "a runtime has shut down and closes its futex reactor");
-                    registry::forget(self.runtime);
-                    self.reactor.close();
-                    return;
-                }
+                Poll::Ready(Err(error)) => return Err(error),
             }
         }
+    }
+
+    /// The runtime has shut down. Whoever still waits, from another runtime, would wait for ever.
+    fn shut_down(&self) {
+        #[cfg(feature = "tracing")]
+        tracing::debug!(runtime = %self.runtime, "a runtime has shut down and closes its futex reactor");
+        registry::forget(self.runtime);
+        self.reactor.close();
     }
 
     /// Ready once for each edge, or with an error where the runtime is gone.
@@ -107,7 +111,9 @@ impl Wake for Turn {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(driver) = self.0.upgrade() {
-            driver.turn();
+            if driver.turn().is_err() {
+                driver.shut_down();
+            }
         }
     }
 }
