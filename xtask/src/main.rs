@@ -15,6 +15,7 @@ mod bench;
 mod linux_only;
 mod matrix;
 mod minimal_versions;
+mod mutants;
 mod need;
 mod packaged;
 mod report;
@@ -42,6 +43,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "minimal-versions", usage: minimal_versions::USAGE, run: minimal_versions::run },
     Command { name: "linux-only", usage: linux_only::USAGE, run: linux_only::run },
     Command { name: "bench", usage: bench::USAGE, run: bench::run },
+    Command { name: "mutants", usage: mutants::USAGE, run: mutants::run },
 ];
 
 /// How a command ends when it does not succeed.
