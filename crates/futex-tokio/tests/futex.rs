@@ -1,0 +1,182 @@
+//! What a futex does for the tasks of one process, on each backend.
+
+mod support;
+
+use futex_tokio::{AsyncFutex, wait_any};
+use futures_util::{FutureExt, StreamExt, future::join_all, stream::FusedStream};
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
+use support::{futex, poll, reactors, wake_one};
+
+const LEFT: NonZeroU32 = NonZeroU32::MIN;
+const RIGHT: NonZeroU32 = LEFT.checked_add(1).unwrap();
+
+#[tokio::test]
+async fn a_word_that_differs_is_ready_at_the_first_poll_and_never_armed() {
+    for reactor in reactors() {
+        let futex = futex(&reactor);
+        for _ in 0..1_000 {
+            assert!(poll(&mut futex.wait_async(1)).is_ready());
+        }
+        assert_eq!(reactor.stats().armed, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_change_and_a_wake_end_a_wait() {
+    for reactor in reactors() {
+        let futex = futex(&reactor);
+        let waiter = tokio::spawn({
+            let futex = futex.clone();
+            async move { futex.wait_until(|value| value == 3).await }
+        });
+        for value in 1..=3 {
+            tokio::task::yield_now().await;
+            futex.word().store(value, Ordering::Release);
+            futex.wake_all();
+        }
+        assert_eq!(waiter.await.unwrap().unwrap(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_wake_without_a_change_ends_a_wait_that_is_armed() {
+    for reactor in reactors() {
+        let futex = futex(&reactor);
+        let ((), outcome) = tokio::join!(wake_one(&futex), futex.wait_async(0));
+        outcome.unwrap();
+        assert_eq!(reactor.stats().armed_now, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_wait_is_woken_through_its_own_mask_only() {
+    for reactor in reactors() {
+        let futex = futex(&reactor);
+        let mut left = futex.wait_async_masked(0, LEFT);
+        let mut right = futex.wait_async_masked(0, RIGHT);
+        assert!(poll(&mut left).is_pending() && poll(&mut right).is_pending());
+        while futex.wake_masked(u32::MAX, RIGHT) == 0 {
+            tokio::task::yield_now().await;
+        }
+        right.await.unwrap();
+        assert!(poll(&mut left).is_pending());
+        // A plain wake matches every mask.
+        wake_one(&futex).await;
+        left.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_wake_of_a_wait_that_is_dropped_goes_to_the_next() {
+    for reactor in reactors() {
+        let futex = futex(&reactor);
+        let mut first = futex.wait_async(0);
+        assert!(poll(&mut first).is_pending());
+        wake_one(&futex).await;
+        let second = futex.wait_async(0);
+        let handed_on = async {
+            drop(first);
+            // On the backends that park threads the first wait may end only now, so its wake is handed on late.
+            tokio::task::yield_now().await;
+        };
+        // Armed first, and then there to take over what the other leaves.
+        let (outcome, ()) = tokio::join!(biased; second, handed_on);
+        outcome.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_index_is_that_of_the_ready_one() {
+    for reactor in reactors() {
+        let futexes: Vec<AsyncFutex> = (0..5).map(|_| futex(&reactor)).collect();
+        let waits: Vec<(&AsyncFutex, u32)> = futexes.iter().map(|futex| (futex, 0)).collect();
+        let (index, ()) = tokio::join!(wait_any(&waits), async {
+            futexes[3].word().store(1, Ordering::Release);
+            futexes[3].wake_one();
+        });
+        assert_eq!(index.unwrap(), 3);
+    }
+}
+
+#[tokio::test]
+async fn waiting_for_any_of_nothing_is_refused() {
+    let error = wait_any(&[]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(error.to_string(), "wait_any was given no futex, and would wait for ever: give it at least one");
+}
+
+#[tokio::test]
+async fn changes_coalesce_and_end_with_the_reactor() {
+    for reactor in reactors() {
+        let futex = futex(&reactor);
+        let mut changes = futex.changes(0);
+        futex.word().store(1, Ordering::Release);
+        futex.word().store(2, Ordering::Release);
+        assert_eq!(changes.next().await.unwrap().unwrap(), 2);
+        assert_eq!(changes.last_seen(), 2);
+        assert!(changes.next().now_or_never().is_none());
+
+        reactor.close();
+        assert_eq!(changes.next().await.unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(changes.next().await.is_none() && changes.is_terminated());
+    }
+}
+
+#[tokio::test]
+async fn one_wake_wakes_all_that_wait() {
+    for reactor in reactors() {
+        let futex = futex(&reactor);
+        let waits = join_all((0..50).map(|_| futex.wait_until(|value| value != 0)));
+        let change = async {
+            tokio::task::yield_now().await;
+            futex.word().store(9, Ordering::Release);
+            futex.wake_all();
+        };
+        let (values, ()) = tokio::join!(waits, change);
+        assert!(values.into_iter().all(|value| value.unwrap() == 9));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tasks_take_turns_without_missing_one() {
+    for reactor in reactors() {
+        let (ping, pong) = (futex(&reactor), futex(&reactor));
+        let answer = tokio::spawn({
+            let (ping, pong) = (ping.clone(), pong.clone());
+            async move {
+                for round in 1..=2_000 {
+                    ping.wait_until(|value| value == round).await?;
+                    pong.word().store(round, Ordering::Release);
+                    pong.wake_one();
+                }
+                io::Result::Ok(())
+            }
+        });
+        for round in 1..=2_000 {
+            ping.word().store(round, Ordering::Release);
+            ping.wake_one();
+            pong.wait_until(|value| value == round).await.unwrap();
+        }
+        answer.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_is_answered_at_once_lets_other_tasks_run() {
+    for reactor in reactors() {
+        let futex = futex(&reactor);
+        // Whenever this task waits, the word has just changed; without a budget it would never let go.
+        let other = tokio::spawn(async { tokio::task::yield_now().await });
+        let mut value = 0;
+        futex
+            .wait_until(|_| {
+                value += 1;
+                futex.word().store(value, Ordering::Release);
+                other.is_finished()
+            })
+            .await
+            .unwrap();
+    }
+}
