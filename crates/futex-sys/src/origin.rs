@@ -74,6 +74,9 @@ fn generation(word: &AtomicU32) -> u32 {
 fn mark() -> Option<&'static AtomicU32> {
     static MARK: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
     *MARK.get_or_init(|| {
+        if cfg!(miri) {
+            return None; // it knows no such advice
+        }
         let len = rustix::param::page_size();
         // SAFETY: With no address given, the kernel picks one that nothing is mapped at.
         let page =

@@ -53,8 +53,8 @@ impl AsyncFutex {
 
     /// Waits while the word is `expected`, until a wake.
     ///
-    /// Where the word differs it is ready at the first poll, without a system call. It may, rarely, return without a change
-    /// and without a wake, so look at the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
+    /// Where the word differs it is ready at the first poll, without a system call. It may return without a change and without
+    /// a wake, so look at the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
     ///
     /// A wake without a change of the word reaches every wait that is armed at that moment. A change of the word is never
     /// missed, but such a bare wake can be: on the `Waitv` and `Thread` backends while a thread parks, or parks anew, and on

@@ -11,7 +11,8 @@
 //!
 //! - at once, where the word differs from `expected`;
 //! - after a wake;
-//! - rarely, without either. So look at the word again, in a loop, or use [`AsyncFutex::wait_until`], which does.
+//! - now and then, without either: rarely on `Uring`, more often on `Waitv`, where a wake of one word may end the waits on
+//!   others that share its thread. So look at the word again, in a loop, or use [`AsyncFutex::wait_until`], which does.
 //!
 //! # Examples
 //!
