@@ -35,8 +35,10 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
     let mut rows = vec![
         row("fmt", "the formatting").step(cargo("fmt --all --check -- --color never")),
         row("clippy", "clippy's lints, with all features and with none").steps(clippy()),
-        row("docs", "the documentation builds without a warning")
-            .step(cargo("doc --workspace --no-deps --all-features").append("RUSTDOCFLAGS", "-D warnings")),
+        row("docs", "the documentation builds without a warning").step(
+            cargo("doc --workspace --exclude futex-bench --no-deps --all-features")
+                .append("RUSTDOCFLAGS", "-D warnings"),
+        ),
         row("xtask", "the tests of xtask itself").tests(cargo("test -p xtask")),
         row("tree", "each crate depends on what its layer may, and on no more").step(xtask("tree")),
     ];
@@ -51,7 +53,8 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
         );
     }
     rows.push(
-        row("doctests", "the examples in the documentation").tests(cargo("test --workspace --doc --all-features")),
+        row("doctests", "the examples in the documentation")
+            .tests(cargo("test --workspace --exclude futex-bench --doc --all-features")),
     );
     for (backend, about) in BACKENDS {
         // One test at a time: some of them count the process's threads, descriptors and processor time.
@@ -78,7 +81,7 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
             .step(xtask("minimal-versions")),
         row("aarch64", "everything compiles for 64-bit ARM")
             .needs(Need::Target("aarch64-unknown-linux-gnu"))
-            .step(cargo("check --workspace --all-targets --all-features --target aarch64-unknown-linux-gnu")),
+            .step(cargo("check --workspace --exclude futex-bench --all-targets --all-features --target aarch64-unknown-linux-gnu")),
         // Without io_uring, whose crate is for 64-bit machines only.
         row("i686", "the published crates compile where a pointer has 32 bits")
             .needs(Need::Target("i686-unknown-linux-gnu"))
@@ -152,14 +155,14 @@ fn packages() -> String {
 }
 
 fn clippy() -> impl Iterator<Item = Step> {
-    let all = cargo("clippy --workspace --all-targets --all-features -- -D warnings");
+    let all = cargo("clippy --workspace --exclude futex-bench --all-targets --all-features -- -D warnings");
     let bare = PUBLISHED
         .map(|package| cargo(&format!("clippy -p {package} --all-targets --no-default-features -- -D warnings")));
     std::iter::once(all).chain(bare)
 }
 
 fn examples() -> impl Iterator<Item = Step> {
-    let build = cargo("build --workspace --examples --all-features --release");
+    let build = cargo("build --workspace --exclude futex-bench --examples --all-features --release");
     std::iter::once(build).chain(EXAMPLES.map(|example| cargo(&format!("run --release {example}"))))
 }
 

@@ -12,6 +12,9 @@ cargo xtask minimal-versions
     that the published crates compile. Needs a nightly toolchain to choose the versions.
 ";
 
+/// The line of the workspace's manifest that names its members.
+const MEMBERS: &str = r#"members = ["crates/*", "xtask"]"#;
+
 pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
     crate::no_arguments(&mut args)?;
     let copy = workspace::scratch_dir().join("minimal-versions");
@@ -19,6 +22,11 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
         fs::remove_dir_all(&copy)?;
     }
     copy_workspace(&workspace::root(), &copy)?;
+    // The crates that nobody depends on may ask for what is newest.
+    let manifest = copy.join("Cargo.toml");
+    let members = PUBLISHED.map(|package| format!("\"crates/{package}\"")).join(", ");
+    let text = fs::read_to_string(&manifest)?.replace(MEMBERS, &format!("members = [{members}]"));
+    fs::write(&manifest, text)?;
 
     let update = ["update", "-Z", "direct-minimal-versions"];
     command_succeeds(workspace::cargo_of("nightly").args(update).current_dir(&copy))?;
@@ -46,4 +54,14 @@ fn copy_workspace(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_members_are_where_they_are_looked_for() {
+        assert!(fs::read_to_string(workspace::root().join("Cargo.toml")).unwrap().contains(MEMBERS));
+    }
 }
