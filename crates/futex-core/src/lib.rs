@@ -13,6 +13,7 @@
 //! | `shard.rs` | a kernel queue and its waiters behind one lock |
 //! | `engine.rs` | all shards of a reactor |
 //! | `waiter.rs` | what a future holds |
+//! | `spin.rs` | looking at a word for a moment before sleeping on it |
 //! | `effects.rs` | what has to happen once a lock is released |
 //! | `backend.rs` | what all that needs of a kernel; `backends/` has the three that are real |
 //! | `model.rs`, `tests/` | a kernel for the models, and the models |
@@ -53,6 +54,8 @@ mod model;
 mod reactor;
 #[cfg(target_os = "linux")]
 mod shard;
+#[cfg(all(target_os = "linux", not(loom)))]
+mod spin;
 #[cfg(target_os = "linux")]
 mod state;
 #[cfg(target_os = "linux")]
@@ -70,6 +73,7 @@ mod waiter;
 pub use self::{
     builder::Builder,
     reactor::{Reactor, Wait, Waiter},
+    spin::{Spin, Spinner},
 };
 #[cfg(target_os = "linux")]
 pub use self::{kind::BackendKind, stats::Stats, waiter::Outcome};

@@ -1,6 +1,7 @@
 //! The values of a word as a stream.
 
 use crate::AsyncFutex;
+use crate::wait::MATCH_ANY;
 use futex_core::Waiter;
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
@@ -61,7 +62,7 @@ impl Stream for Changes {
                 }
             }
             // A wake without a change is no change: around again.
-            if let Err(error) = ready!(waiter.poll_wait(futex.reactor().core(), futex.word(), *last_seen, cx)) {
+            if let Err(error) = ready!(futex.poll_wait(waiter, *last_seen, MATCH_ANY, cx)) {
                 *over = true;
                 budget.made_progress();
                 return Poll::Ready(Some(Err(error)));

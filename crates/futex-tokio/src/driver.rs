@@ -8,7 +8,7 @@
 
 use crate::register::register;
 use crate::registry;
-use futex_core::Reactor;
+use futex_core::{Reactor, Spin};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -23,6 +23,7 @@ use tokio::task::coop::unconstrained;
 /// A reactor and its registration with a runtime.
 pub(crate) struct Driver {
     pub(crate) reactor: Reactor,
+    pub(crate) spin: Spin,
     /// There until this is dropped.
     eventfd: Option<AsyncFd<OwnedFd>>,
     waker: Waker,
@@ -31,7 +32,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Has the current runtime drive `reactor`.
-    pub(crate) fn start(reactor: Reactor) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(reactor: Reactor, spin: Spin) -> io::Result<Arc<Self>> {
         let runtime = Handle::try_current().map_err(|_| outside())?.id();
         // An edge-triggered epoll needs no reading of the eventfd: each signal is an edge.
         let eventfd = reactor.as_fd().try_clone_to_owned().map_err(|error| {
@@ -41,7 +42,12 @@ impl Driver {
         let eventfd = register(eventfd)?;
         let driver = Arc::new_cyclic(|driver| Self {
             reactor,
+<<<<<<< HEAD
             eventfd: Some(eventfd),
+=======
+            spin,
+            eventfd,
+>>>>>>> c8552aa (Adaptive spinning: a wait looks at its word for a moment where that has paid off)
             waker: Waker::from(Arc::new(Turn(driver.clone()))),
             runtime,
         });

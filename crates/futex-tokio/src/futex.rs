@@ -1,11 +1,14 @@
 //! The face of the library: a word that tasks wait on.
 
-use crate::{Changes, Reactor, WaitAsync, Word};
+use crate::wait::MATCH_ANY;
+use crate::{Changes, Reactor, Spin, WaitAsync, Word};
+use futex_core::{Spinner, Waiter};
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
-use tokio::task::coop::consume_budget;
+use std::task::{Context, Poll, ready};
+use tokio::task::coop::{consume_budget, poll_proceed};
 
 /// A futex word that tasks of any process wait on.
 ///
@@ -17,6 +20,7 @@ use tokio::task::coop::consume_budget;
 pub struct AsyncFutex {
     reactor: Reactor,
     word: Word,
+    spinner: Spinner,
 }
 
 impl AsyncFutex {
@@ -29,13 +33,26 @@ impl AsyncFutex {
     ///
     /// Those of [`Reactor::current`]; outside a runtime there is none.
     pub fn new(word: impl Into<Word>) -> io::Result<Self> {
-        Ok(Self { reactor: Reactor::current()?, word: word.into() })
+        Ok(Self::with_reactor(&Reactor::current()?, word))
     }
 
     /// A futex on `word` that waits with `reactor`.
     #[must_use]
     pub fn with_reactor(reactor: &Reactor, word: impl Into<Word>) -> Self {
-        Self { reactor: reactor.clone(), word: word.into() }
+        Self { spinner: Spinner::new(reactor.spin()), reactor: reactor.clone(), word: word.into() }
+    }
+
+    /// The same futex, whose waits look at the word for up to `spin` before they sleep. Without this they do as the reactor's
+    /// [builder](crate::Builder::spin) said.
+    #[must_use]
+    pub fn with_spin(self, spin: Spin) -> Self {
+        Self { spinner: Spinner::new(spin), ..self }
+    }
+
+    /// How long waits of this handle look at the word, at most, before they sleep.
+    #[must_use]
+    pub fn spin(&self) -> Spin {
+        self.spinner.setting()
     }
 
     /// The word.
@@ -95,7 +112,7 @@ impl AsyncFutex {
     /// ```
     #[inline]
     pub fn wait_async(&self, expected: u32) -> WaitAsync<'_> {
-        WaitAsync(self.reactor.core().wait(&self.word, expected))
+        WaitAsync::new(self, expected, MATCH_ANY)
     }
 
     /// [`wait_async`](AsyncFutex::wait_async) for the wakes whose mask shares a bit with `mask`: one word for up to 32 kinds
@@ -110,7 +127,7 @@ impl AsyncFutex {
     /// Cancel safe: see [`WaitAsync`]. A wake is handed on under this wait's own mask.
     #[inline]
     pub fn wait_async_masked(&self, expected: u32, mask: NonZeroU32) -> WaitAsync<'_> {
-        WaitAsync(self.reactor.core().wait_masked(&self.word, expected, mask))
+        WaitAsync::new(self, expected, mask)
     }
 
     /// Waits until `pred` is true of the word's value, and returns that value.
@@ -195,11 +212,50 @@ impl AsyncFutex {
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
         self.word.wake_masked(n, mask)
     }
+
+    /// Polls a wait: looks at the word, for a moment if that pays off, and then sleeps.
+    #[inline]
+    pub(crate) fn poll_wait(
+        &self,
+        waiter: &mut Waiter,
+        expected: u32,
+        mask: NonZeroU32,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !waiter.is_armed() && self.word.load(Ordering::Acquire) != expected {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_slowly(waiter, expected, mask, cx)
+    }
+
+    #[cold]
+    fn poll_slowly(
+        &self,
+        waiter: &mut Waiter,
+        expected: u32,
+        mask: NonZeroU32,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !waiter.is_armed() {
+            // Two tasks that answer each other within the moment would never let go of their threads.
+            let budget = ready!(poll_proceed(cx));
+            if self.spinner.spin(&self.word, expected) {
+                budget.made_progress();
+                return Poll::Ready(Ok(()));
+            }
+        }
+        // Woken, or the word differed: either way the caller looks at the word.
+        waiter.poll_wait_masked(self.reactor.core(), &self.word, expected, mask, cx).map_ok(drop)
+    }
 }
 
 impl fmt::Debug for AsyncFutex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncFutex").field("word", &self.word).field("reactor", &self.reactor).finish()
+        f.debug_struct("AsyncFutex")
+            .field("word", &self.word)
+            .field("reactor", &self.reactor)
+            .field("spin", &self.spin())
+            .finish()
     }
 }
 

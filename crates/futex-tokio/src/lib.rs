@@ -79,4 +79,4 @@ pub use self::{
     wait_any::wait_any,
 };
 #[cfg(target_os = "linux")]
-pub use futex_core::{BackendKind as Backend, SharedMemory, Stats, Word};
+pub use futex_core::{BackendKind as Backend, SharedMemory, Spin, Stats, Word};

@@ -1,7 +1,7 @@
 //! A reactor that a Tokio runtime drives.
 
 use crate::driver::Driver;
-use crate::{Backend, Stats, registry};
+use crate::{Backend, Spin, Stats, registry};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Reactor {
 
     /// A builder, to choose the backend.
     pub fn builder() -> Builder {
-        Builder { core: futex_core::Reactor::builder() }
+        Builder { core: futex_core::Reactor::builder(), spin: Spin::default() }
     }
 
     /// The backend in use.
@@ -67,6 +67,12 @@ impl Reactor {
     /// backend was chosen and not found.
     pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
         self.core().passed_over()
+    }
+
+    /// How long waits look at their word, at most, before they sleep, unless their futex says otherwise.
+    #[must_use]
+    pub fn spin(&self) -> Spin {
+        self.driver.spin
     }
 
     /// What the reactor has done, and does now.
@@ -100,6 +106,7 @@ impl fmt::Debug for Reactor {
 #[must_use = "a builder makes nothing until `build`"]
 pub struct Builder {
     core: futex_core::Builder,
+    spin: Spin,
 }
 
 impl Builder {
@@ -112,6 +119,15 @@ impl Builder {
         self
     }
 
+    /// How long waits look at their word, at most, before they sleep. They do where that has paid off lately on their futex;
+    /// see [`Spin`]. Without this, up to 5 microseconds.
+    ///
+    /// [`AsyncFutex::with_spin`](crate::AsyncFutex::with_spin) sets it for one futex.
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.spin = spin;
+        self
+    }
+
     /// Makes the reactor, which the current runtime drives from now on.
     ///
     /// # Errors
@@ -121,6 +137,6 @@ impl Builder {
     pub fn build(self) -> io::Result<Reactor> {
         // Asked first, so that nothing is opened in vain.
         tokio::runtime::Handle::try_current().map_err(|_| crate::driver::outside())?;
-        Driver::start(self.core.build()?).map(|driver| Reactor { driver })
+        Driver::start(self.core.build()?, self.spin).map(|driver| Reactor { driver })
     }
 }

@@ -1,7 +1,7 @@
 //! Which runtime has which reactor.
 
 use crate::driver::{Driver, outside};
-use futex_core::Reactor;
+use futex_core::{Reactor, Spin};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ pub(crate) fn current() -> io::Result<Arc<Driver>> {
             return Ok(driver.clone());
         }
     }
-    let driver = Driver::start(Reactor::new()?)?;
+    let driver = Driver::start(Reactor::new()?, Spin::default())?;
     let replaced = drivers.insert(runtime, driver.clone());
     drop(drivers);
     drop(replaced);
