@@ -25,8 +25,8 @@ pub(crate) struct Engine<W: FutexWord> {
     shards: RwLock<Shards<W>>,
     /// The shard that took the latest wait. Ordering: Relaxed, it is only where the search begins.
     latest: AtomicUsize,
-    /// A queue could not be opened when the reactor had this many waits; it is tried again when there are twice as many.
-    /// Ordering: Relaxed, it only keeps failing calls rare.
+    /// A queue could not be opened when the reactor had this many waits; it is tried again when there are twice as many, or
+    /// half. Ordering: Relaxed, it only keeps failing calls rare.
     full_at: AtomicUsize,
     origin: Origin,
 }
@@ -188,7 +188,8 @@ impl<W: FutexWord> Engine<W> {
     fn may_open(&self, needed: bool) -> bool {
         let shards = read(&self.shards);
         let taken: usize = shards.list.iter().map(|shard| shard.taken()).sum();
-        needed || (shards.list.len() < self.spread && taken >= 2 * self.full_at.load(Ordering::Relaxed))
+        let full_at = self.full_at.load(Ordering::Relaxed);
+        needed || (shards.list.len() < self.spread && (taken >= 2 * full_at || taken <= full_at / 2))
     }
 
     fn open_shard(&self) -> io::Result<()> {

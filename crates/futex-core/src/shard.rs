@@ -145,7 +145,7 @@ impl<W: FutexWord> Shard<W> {
                     backend.cancel(key.id);
                 }
                 // Most often the verdict is there already.
-                inner.reap(effects);
+                inner.reap(effects, None);
             }
             Abandoned::Unseen(Done { word, mask, verdict }) => {
                 inner.slots.remove(key.id as usize);
@@ -166,7 +166,7 @@ impl<W: FutexWord> Shard<W> {
     /// Takes the completions that wait, until `effects` is full. Returns whether there may be more.
     pub(crate) fn turn(&self, effects: &mut Effects<W>) -> bool {
         let mut inner = lock(&self.inner);
-        inner.reap(effects);
+        inner.reap(effects, None);
         self.unlock(inner);
         effects.is_full()
     }
@@ -250,8 +250,9 @@ impl<W: FutexWord> Inner<W> {
         }
         self.stats.armed += 1;
 
-        // A wait whose word differed is over by now. Completions of others that lie in front of it are taken as well.
-        self.reap(effects);
+        // A wait whose word differed is over by now: its owner is told, and needs no waking. Completions of others that lie
+        // in front of it are taken as well.
+        self.reap(effects, Some(id));
         match &self.slots[slot].state {
             State::Done(_) => match self.slots.remove(slot).state {
                 State::Done(Done { verdict, .. }) => Ok(Arming::Over(verdict)),
@@ -261,13 +262,16 @@ impl<W: FutexWord> Inner<W> {
         }
     }
 
-    /// Takes completions until none waits or `effects` is full.
-    fn reap(&mut self, effects: &mut Effects<W>) {
+    /// Takes completions until none waits or `effects` is full. The owner of the wait `told` is not woken.
+    fn reap(&mut self, effects: &mut Effects<W>, told: Option<u32>) {
         while !effects.is_full() {
             let Some(backend) = &mut self.backend else { return };
             let Some(completion) = backend.reap() else { return };
-            if let Some(effect) = self.complete(completion, false) {
-                effects.push(effect);
+            let id = completion.id;
+            match self.complete(completion, false) {
+                Some(Effect::Wake(waker)) if told == Some(id) => effects.push(Effect::Forget(waker)),
+                Some(effect) => effects.push(effect),
+                None => {}
             }
         }
     }

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 /// How long a wait looks at its word before it sleeps, at most.
 ///
-/// A partner that answers within a microsecond is faster than going to sleep and being woken. So a wait may look at the
-/// word for a bounded time first, where that has paid off lately on its futex; where it has not, only one wait in 256
-/// tries it again. On a machine with one processor no wait ever does.
+/// A partner that answers within microseconds is faster than going to sleep and being woken. So a wait may look at the word
+/// for a bounded time first, where that has paid off lately on its futex. Where it has not, one wait in eight looks for a
+/// microsecond, and nine in a thousand for the whole limit. (The latter is how two sides that both sleep find out that they
+/// could be faster: the one that looks answers fast enough for the other to notice.) On a machine with one processor no
+/// wait ever looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spin {
     limit: Duration,
@@ -36,9 +38,9 @@ impl Spin {
 }
 
 impl Default for Spin {
-    /// Up to 5 microseconds.
+    /// Up to 50 microseconds, which is about what it costs to sleep and be woken by another processor.
     fn default() -> Self {
-        Self::up_to(Duration::from_micros(5))
+        Self::up_to(Duration::from_micros(50))
     }
 }
 
@@ -55,51 +57,54 @@ pub struct Spinner {
 /// What the latest waits have taught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Learned {
-    /// How many more disappointments until waits sleep at once.
+    /// How many more looks in vain until waits sleep at once.
     credit: u8,
-    /// The binary logarithm of the waits between two tries, while there is no credit.
-    patience: u8,
-    /// Waits that sleep at once before the next try.
-    skip: u16,
+    /// Waits without credit, modulo [`CYCLE`].
+    waits: u16,
 }
 
-/// The most disappointments in a row that are paid for.
+/// How much of the limit a wait with credit looks for, and within which an answer counts as fast.
+const FAST: u32 = 5;
+/// The most looks in vain in a row that are paid for.
 const MOST_CREDIT: u8 = 4;
-/// While there is no credit, one wait in 2^8 tries.
-const MOST_PATIENCE: u8 = 8;
+/// Without credit: of so many waits...
+const CYCLE: u16 = 1024;
+/// ...the first few look for the whole limit, one after the other, enough for a partner that takes a short look at...
+const LONG: u16 = 9;
+/// ...one wait in so many.
+const SHORT_EVERY: u16 = 8;
+/// How long a short look is.
+const SHORT: Duration = Duration::from_micros(1);
 
 impl Learned {
-    /// Of a new futex: two tries, to begin with.
-    const NEW: Self = Self { credit: 2, patience: 0, skip: 0 };
+    /// Of a new futex, which gets to its first long looks soon.
+    const NEW: Self = Self { credit: 0, waits: CYCLE - 3 * SHORT_EVERY };
 
-    /// Whether this wait tries, and what is known afterwards if it does not.
-    fn decide(self) -> (bool, Self) {
-        if self.credit > 0 || self.skip == 0 {
-            (true, self)
-        } else {
-            (false, Self { skip: self.skip - 1, ..self })
+    /// For how long this wait looks, and what is known from then on.
+    fn decide(self, limit: Duration) -> (Duration, Self) {
+        if self.credit > 0 {
+            return (limit / FAST, self);
         }
+        let look = match self.waits {
+            waits if waits < LONG => limit,
+            waits if waits % SHORT_EVERY == 0 => SHORT.min(limit),
+            _ => Duration::ZERO,
+        };
+        (look, Self { waits: (self.waits + 1) % CYCLE, ..self })
     }
 
-    /// It tried.
-    fn learn(self, paid_off: bool) -> Self {
-        if paid_off {
-            return Self { credit: (self.credit + 1).clamp(2, MOST_CREDIT), patience: 0, skip: 0 };
-        }
-        let credit = self.credit.saturating_sub(1);
-        if credit > 0 {
-            return Self { credit, ..self };
-        }
-        let patience = (self.patience + 1).min(MOST_PATIENCE);
-        Self { credit, patience, skip: (1 << patience) - 1 }
+    /// A wait looked, and saw a change fast or not.
+    fn learn(self, fast: bool) -> Self {
+        let credit = if fast { (self.credit + 2).min(MOST_CREDIT) } else { self.credit.saturating_sub(1) };
+        Self { credit, ..self }
     }
 
     fn pack(self) -> u32 {
-        u32::from(self.credit) | u32::from(self.patience) << 8 | u32::from(self.skip) << 16
+        u32::from(self.credit) << 16 | u32::from(self.waits)
     }
 
     fn unpack(packed: u32) -> Self {
-        Self { credit: packed as u8, patience: (packed >> 8) as u8, skip: (packed >> 16) as u16 }
+        Self { credit: (packed >> 16) as u8, waits: packed as u16 }
     }
 }
 
@@ -127,13 +132,14 @@ impl Spinner {
             return false;
         }
         // Ordering: Relaxed. It is advice; two threads that learn at once may forget what one of them learned.
-        let (tries, learned) = Learned::unpack(self.learned.load(Ordering::Relaxed)).decide();
-        let (changed, learned) = if tries {
-            let changed = look(word, expected, self.spin.limit);
-            (changed, learned.learn(changed))
-        } else {
-            (false, learned)
-        };
+        let learned = Learned::unpack(self.learned.load(Ordering::Relaxed));
+        let (time, mut learned) = learned.decide(self.spin.limit);
+        let mut changed = false;
+        if !time.is_zero() {
+            let seen = look(word, expected, time);
+            learned = learned.learn(seen.is_some_and(|after| after <= self.spin.limit / FAST));
+            changed = seen.is_some();
+        }
         self.learned.store(learned.pack(), Ordering::Relaxed);
         changed
     }
@@ -145,22 +151,22 @@ impl Clone for Spinner {
     }
 }
 
-/// Looks until the word is not `expected`, or `limit` has passed.
+/// Looks until the word is not `expected`, and tells after how long; `None` where `limit` passed first.
 #[cold]
-fn look(word: &Word, expected: u32, limit: Duration) -> bool {
+fn look(word: &Word, expected: u32, limit: Duration) -> Option<Duration> {
     /// Looks between two looks at the clock.
-    const LOOKS: u32 = 32;
+    const LOOKS: u32 = 16;
     let start = Instant::now();
     loop {
         for _ in 0..LOOKS {
             // Ordering: Acquire, the partner is the release store of whoever changed it.
             if word.load(Ordering::Acquire) != expected {
-                return true;
+                return Some(start.elapsed());
             }
             spin_loop();
         }
         if start.elapsed() >= limit {
-            return false;
+            return None;
         }
     }
 }
@@ -170,60 +176,71 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// How many of `waits` try, where none of them pays off.
-    fn tries_in_vain(learned: &mut Learned, waits: u32) -> u32 {
-        let mut tried = 0;
+    const LIMIT: Duration = Duration::from_micros(50);
+
+    /// For how long `waits` look together, where none of them sees a change.
+    fn look_in_vain(learned: &mut Learned, waits: u32) -> Duration {
+        let mut sum = Duration::ZERO;
         for _ in 0..waits {
-            let (tries, next) = learned.decide();
-            *learned = if tries { next.learn(false) } else { next };
-            tried += u32::from(tries);
+            let (time, next) = learned.decide(LIMIT);
+            *learned = if time.is_zero() { next } else { next.learn(false) };
+            sum += time;
         }
-        tried
+        sum
     }
 
     #[test]
-    fn looking_in_vain_becomes_rare() {
+    fn looking_in_vain_costs_little() {
         let mut learned = Learned::NEW;
-        let first = tries_in_vain(&mut learned, 1_000);
-        assert!((2..=12).contains(&first), "{first}");
-        let later = tries_in_vain(&mut learned, 256 * 100);
-        assert!((99..=101).contains(&later), "{later}");
+        let waits = u32::from(CYCLE);
+        assert!(look_in_vain(&mut learned, waits) < Duration::from_nanos(600) * waits);
     }
 
     #[test]
-    fn one_success_brings_looking_back() {
-        let mut learned = Learned::NEW;
-        tries_in_vain(&mut learned, 10_000);
-        learned = learned.learn(true);
-        assert!(learned.decide().0);
-        assert_eq!(learned.learn(false).decide(), (true, learned.learn(false)));
+    fn an_answer_that_is_fast_is_waited_for_again_and_again() {
+        let mut learned = Learned::NEW.learn(true);
+        assert_eq!(learned.decide(LIMIT), (LIMIT / FAST, learned));
+        for _ in 0..100 {
+            learned = learned.learn(true);
+        }
+        // And given up after a few disappointments.
+        for _ in 0..MOST_CREDIT {
+            assert_eq!(learned.decide(LIMIT).0, LIMIT / FAST);
+            learned = learned.learn(false);
+        }
+        assert_eq!(learned.credit, 0);
+    }
+
+    #[test]
+    fn two_sides_that_sleep_find_each_other() {
+        // Wherever the long looks of one side fall, the other side takes a short look meanwhile.
+        for start in 0..CYCLE {
+            let mut other = Learned { credit: 0, waits: start };
+            let looks = (0..LONG).filter(|_| {
+                let (time, next) = other.decide(LIMIT);
+                other = next;
+                !time.is_zero()
+            });
+            assert!(looks.count() >= 1, "{start}");
+        }
     }
 
     #[test]
     fn what_was_learned_fits_in_a_word() {
         for credit in 0..=MOST_CREDIT {
-            for patience in 0..=MOST_PATIENCE {
-                for skip in [0, 1, 255, u16::MAX] {
-                    let learned = Learned { credit, patience, skip };
-                    assert_eq!(Learned::unpack(learned.pack()), learned);
-                }
+            for waits in 0..CYCLE {
+                let learned = Learned { credit, waits };
+                assert_eq!(Learned::unpack(learned.pack()), learned);
             }
         }
     }
 
     #[test]
-    fn a_word_that_stays_is_looked_at_for_the_limit_and_no_more_often_than_it_pays() {
-        let word = Word::from(Arc::new(AtomicU32::new(0)));
-        let spinner = Spinner::new(Spin::up_to(Duration::from_nanos(1)));
-        assert!((0..100).all(|_| !spinner.spin(&word, 0)));
-        assert_eq!(Learned::unpack(spinner.learned.load(Ordering::Relaxed)).credit, if spinner.setting() == Spin::OFF { 2 } else { 0 });
-    }
-
-    #[test]
     fn a_change_is_seen_and_off_is_off() {
         let word = Word::from(Arc::new(AtomicU32::new(1)));
-        let spinner = Spinner::new(Spin::default());
-        assert_eq!(spinner.spin(&word, 0), spinner.setting() != Spin::OFF);
+        let spinner = Spinner { spin: Spin::default(), learned: AtomicU32::new(Learned::NEW.learn(true).pack()) };
+        assert!(spinner.spin(&word, 0));
+        assert!(!spinner.spin(&word, 1));
         assert!(!Spinner::new(Spin::OFF).spin(&word, 0));
     }
 
