@@ -42,12 +42,8 @@ impl Driver {
         let eventfd = register(eventfd)?;
         let driver = Arc::new_cyclic(|driver| Self {
             reactor,
-<<<<<<< HEAD
-            eventfd: Some(eventfd),
-=======
             spin,
-            eventfd,
->>>>>>> c8552aa (Adaptive spinning: a wait looks at its word for a moment where that has paid off)
+            eventfd: Some(eventfd),
             waker: Waker::from(Arc::new(Turn(driver.clone()))),
             runtime,
         });

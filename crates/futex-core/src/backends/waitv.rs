@@ -22,7 +22,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
-use std::time::Duration;
 
 /// Words that a thread waits on, besides its control word.
 const ROOM: usize = MAX_WAITV - 1;
