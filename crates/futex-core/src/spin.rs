@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 ///
 /// A partner that answers within microseconds is faster than going to sleep and being woken. So a wait may look at the word
 /// for a bounded time first, where that has paid off lately on its futex. Where it has not, one wait in eight looks for a
-/// microsecond, and nine in a thousand for the whole limit. (The latter is how two sides that both sleep find out that they
+/// microsecond, and nine in four thousand for the whole limit. (The latter is how two sides that both sleep find out that they
 /// could be faster: the one that looks answers fast enough for the other to notice.) On a machine with one processor no
 /// wait ever looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,7 +68,7 @@ const FAST: u32 = 5;
 /// The most looks in vain in a row that are paid for.
 const MOST_CREDIT: u8 = 4;
 /// Without credit: of so many waits...
-const CYCLE: u16 = 1024;
+const CYCLE: u16 = 4096;
 /// ...the first few look for the whole limit, one after the other, enough for a partner that takes a short look at...
 const LONG: u16 = 9;
 /// ...one wait in so many.
@@ -193,7 +193,7 @@ mod tests {
     fn looking_in_vain_costs_little() {
         let mut learned = Learned::NEW;
         let waits = u32::from(CYCLE);
-        assert!(look_in_vain(&mut learned, waits) < Duration::from_nanos(600) * waits);
+        assert!(look_in_vain(&mut learned, waits) < Duration::from_nanos(300) * waits);
     }
 
     #[test]
