@@ -38,9 +38,9 @@ impl Spin {
 }
 
 impl Default for Spin {
-    /// Up to 50 microseconds, which is about what it costs to sleep and be woken by another processor.
+    /// [`OFF`](Spin::OFF).
     fn default() -> Self {
-        Self::up_to(Duration::from_micros(50))
+        Self::OFF
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn a_change_is_seen_and_off_is_off() {
         let word = Word::from(Arc::new(AtomicU32::new(1)));
-        let spinner = Spinner { spin: Spin::default(), learned: AtomicU32::new(Learned::NEW.learn(true).pack()) };
+        let spinner = Spinner { spin: Spin::up_to(LIMIT), learned: AtomicU32::new(Learned::NEW.learn(true).pack()) };
         assert!(spinner.spin(&word, 0));
         assert!(!spinner.spin(&word, 1));
         assert!(!Spinner::new(Spin::OFF).spin(&word, 0));

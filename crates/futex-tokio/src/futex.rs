@@ -7,8 +7,8 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
-use tokio::task::coop::{consume_budget, poll_proceed};
+use std::task::{Context, Poll};
+use tokio::task::coop::{consume_budget, has_budget_remaining, poll_proceed};
 
 /// A futex word that tasks of any process wait on.
 ///
@@ -236,13 +236,13 @@ impl AsyncFutex {
         mask: NonZeroU32,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if !waiter.is_armed() {
-            // Two tasks that answer each other within the moment would never let go of their threads.
-            let budget = ready!(poll_proceed(cx));
-            if self.spinner.spin(&self.word, expected) {
+        // Two tasks that answer each other within the moment would never let go of their threads, so looking takes budget,
+        // and without budget the wait sleeps at once.
+        if !waiter.is_armed() && has_budget_remaining() && self.spinner.spin(&self.word, expected) {
+            if let Poll::Ready(budget) = poll_proceed(cx) {
                 budget.made_progress();
-                return Poll::Ready(Ok(()));
             }
+            return Poll::Ready(Ok(()));
         }
         // Woken, or the word differed: either way the caller looks at the word.
         waiter.poll_wait_masked(self.reactor.core(), &self.word, expected, mask, cx).map_ok(drop)

@@ -120,7 +120,7 @@ impl Builder {
     }
 
     /// How long waits look at their word, at most, before they sleep. They do where that has paid off lately on their futex;
-    /// see [`Spin`]. Without this, up to 50 microseconds.
+    /// see [`Spin`]. Without this they sleep at once.
     ///
     /// [`AsyncFutex::with_spin`](crate::AsyncFutex::with_spin) sets it for one futex.
     pub fn spin(mut self, spin: Spin) -> Self {

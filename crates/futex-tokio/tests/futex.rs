@@ -2,11 +2,13 @@
 
 mod support;
 
-use futex_tokio::{AsyncFutex, wait_any};
+use futex_tokio::{AsyncFutex, Reactor, Spin, Word, wait_any};
 use futures_util::{FutureExt, StreamExt, future::join_all, stream::FusedStream};
 use std::io;
 use std::num::NonZeroU32;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use support::{futex, poll, reactors, wake_one};
 
 const LEFT: NonZeroU32 = NonZeroU32::MIN;
@@ -161,6 +163,38 @@ async fn two_tasks_take_turns_without_missing_one() {
         }
         answer.await.unwrap().unwrap();
     }
+}
+
+#[test]
+fn waits_that_look_first_miss_nothing() {
+    // Two runtimes on two threads: whichever is faster, the other is seen or slept for.
+    let home = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let spin = Spin::up_to(Duration::from_micros(50));
+    let words = [(); 2].map(|()| Word::from(Arc::new(AtomicU32::new(0))));
+    let answer = std::thread::spawn({
+        let [ping, pong] = words.clone();
+        move || {
+            home().block_on(async {
+                let ping = AsyncFutex::new(ping).unwrap().with_spin(spin);
+                for round in 1..=10_000 {
+                    ping.wait_until(|value| value == round).await.unwrap();
+                    pong.store(round, Ordering::Release);
+                    pong.wake(1);
+                }
+            });
+        }
+    });
+    home().block_on(async {
+        let [ping, pong] = words;
+        let reactor = Reactor::builder().spin(spin).build().unwrap();
+        let pong = AsyncFutex::with_reactor(&reactor, pong);
+        for round in 1..=10_000 {
+            ping.store(round, Ordering::Release);
+            ping.wake(1);
+            pong.wait_until(|value| value == round).await.unwrap();
+        }
+    });
+    answer.join().unwrap();
 }
 
 #[tokio::test]
