@@ -95,7 +95,7 @@ const MUTANTS: &[Mutant] = &[
         name: "slot-free-at-cancel",
         breaks: "a slot is free before its wait has ended",
         file: "shard.rs",
-        from: "                // Most often the verdict is there already.\n                inner.reap(effects);\n",
+        from: "                // Most often the verdict is there already.\n                inner.reap(effects, None);\n",
         to: "                inner.slots.remove(key.id as usize);\n",
         test: "loom_models::dropping::a_slot_is_taken_again_only_when_its_wait_has_ended",
         under: Under::Loom,
