@@ -1,0 +1,41 @@
+//! The report for programs. Its shape is told in `docs/benchmarks.md`.
+
+use crate::answer::{Answer, Entry};
+use crate::series::Series;
+use serde_json::{Map, Value, json};
+
+/// Question → contestant → case → figures.
+pub(crate) fn of(answers: &[Answer]) -> String {
+    let questions: Map<_, _> =
+        answers.iter().map(|answer| (answer.question.name.to_owned(), question(answer))).collect();
+    format!("{:#}\n", Value::Object(questions))
+}
+
+fn question(answer: &Answer) -> Value {
+    answer.contestants.iter().map(|entry| (entry.name.clone(), contestant(answer, entry))).collect::<Map<_, _>>().into()
+}
+
+fn contestant(answer: &Answer, entry: &Entry) -> Value {
+    let mut cases: Map<_, _> =
+        entry.cases.iter().map(|(case, series)| (case.clone(), figures(answer, case, series))).collect();
+    if !entry.absent.is_empty() {
+        cases.insert("absent".into(), json!(entry.absent));
+    }
+    cases.into()
+}
+
+fn figures(answer: &Answer, case: &str, series: &Series) -> Value {
+    let reference = answer.reference(case);
+    let (low, high) = series.quartiles().unzip();
+    json!({
+        "unit": answer.question.unit.name(),
+        "p50": series.p50(),
+        "p99": series.quantile(0.99),
+        "least": series.quantile(0.0),
+        "most": series.quantile(1.0),
+        "quartiles": [low, high],
+        "ratio": reference.and_then(|reference| series.ratio(reference)),
+        "rounds": series.rounds(),
+        "figures": series.len(),
+    })
+}

@@ -1,0 +1,31 @@
+//! The library.
+
+use super::{End, words::Words};
+use crate::ours;
+use futex_tokio::{AsyncFutex, Backend};
+use std::io;
+
+pub(crate) struct Futex {
+    words: Words,
+    mine: AsyncFutex,
+}
+
+impl Futex {
+    pub(super) fn new(words: Words, backend: Backend, spin: bool) -> io::Result<Self> {
+        let mine = AsyncFutex::with_reactor(&ours::reactor(backend, spin)?, &words.mine);
+        Ok(Self { words, mine })
+    }
+}
+
+impl End for Futex {
+    async fn signal(&mut self) -> io::Result<()> {
+        self.words.signal();
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> io::Result<()> {
+        let seen = self.words.seen;
+        self.words.seen = self.mine.wait_until(|value| value != seen).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! Ways to send messages to another process.
+
+mod control;
+#[cfg(feature = "iceoryx2")]
+mod iceoryx2;
+#[cfg(feature = "ipc-channel")]
+mod ipc_channel;
+mod slots;
+mod socket;
+
+use crate::executor::{Executor, Kind};
+use crate::links::Hull;
+use crate::names;
+use control::Control;
+use futex_tokio::Backend;
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+/// Words of a message: its number, and 48 bytes more.
+const MESSAGE: usize = 13;
+
+/// A way to send messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pipe {
+    /// Slots in shared memory, as in the example `slot_pipe`.
+    Slots(Backend),
+    Socket,
+    IpcChannel,
+    Iceoryx2,
+}
+
+/// Takes as many messages.
+pub(crate) type Consume = Box<dyn FnMut(&Executor, usize) -> io::Result<()>>;
+
+/// The consumer's end.
+pub(crate) struct Opened {
+    pub(crate) control: Control,
+    /// What each producer is started with.
+    pub(crate) hulls: Vec<Hull>,
+    /// To be called when the producers were started.
+    pub(crate) consume: Box<dyn FnOnce() -> io::Result<Consume>>,
+}
+
+impl Pipe {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Slots(Backend::Uring),
+        Self::Slots(Backend::Waitv),
+        Self::Slots(Backend::Thread),
+        Self::Socket,
+        Self::IpcChannel,
+        Self::Iceoryx2,
+    ];
+
+    /// What its futures are polled by, on both sides.
+    pub(crate) fn executor(self) -> Kind {
+        match self {
+            Self::Slots(_) | Self::Socket => Kind::CurrentThread,
+            Self::IpcChannel | Self::Iceoryx2 => Kind::Blocking,
+        }
+    }
+
+    /// Opens the consumer's end. Where it needs a runtime, in one.
+    pub(crate) fn open(self, producers: usize) -> io::Result<Opened> {
+        match self {
+            Self::Slots(backend) => slots::open(backend, producers),
+            Self::Socket => socket::open(producers),
+            #[cfg(feature = "ipc-channel")]
+            Self::IpcChannel => ipc_channel::open(producers),
+            #[cfg(feature = "iceoryx2")]
+            Self::Iceoryx2 => iceoryx2::open(producers),
+            #[expect(clippy::allow_attributes, reason = "it depends on the features")]
+            #[allow(unreachable_patterns, reason = "it depends on the features")]
+            _ => Err(io::Error::other("this lab was built without that rival's feature")),
+        }
+    }
+
+    /// Sends messages, until killed.
+    pub(crate) fn produce(self, executor: &Executor, hull: Hull, producer: usize) -> io::Result<()> {
+        match self {
+            Self::Slots(backend) => executor.block_on(slots::produce(backend, hull, producer)),
+            Self::Socket => executor.block_on(socket::produce(hull)),
+            #[cfg(feature = "ipc-channel")]
+            Self::IpcChannel => ipc_channel::produce(hull),
+            #[cfg(feature = "iceoryx2")]
+            Self::Iceoryx2 => iceoryx2::produce(hull),
+            #[expect(clippy::allow_attributes, reason = "it depends on the features")]
+            #[allow(unreachable_patterns, reason = "it depends on the features")]
+            _ => Err(io::Error::other("this lab was built without that rival's feature")),
+        }
+    }
+}
+
+impl fmt::Display for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slots(backend) => write!(f, "ours, {backend}"),
+            Self::Socket => f.write_str("Unix socket pair"),
+            Self::IpcChannel => f.write_str("ipc-channel"),
+            Self::Iceoryx2 => f.write_str("iceoryx2 publish/subscribe"),
+        }
+    }
+}
+
+impl FromStr for Pipe {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        names::find(Self::ALL, name)
+    }
+}
+
+/// What is sent. Words, so that slots can hold it without a copy.
+fn message(number: u32) -> [u32; MESSAGE] {
+    std::array::from_fn(|index| number.wrapping_add(index as u32))
+}
+
+/// The bytes of a message.
+fn bytes(number: u32) -> [u8; MESSAGE * 4] {
+    let mut bytes = [0; MESSAGE * 4];
+    for (bytes, word) in bytes.chunks_exact_mut(4).zip(message(number)) {
+        bytes.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,117 @@
+//! Many armed waits, each on its own word.
+
+use futex_sys::futex::MATCH_ANY;
+use futex_sys::uring::FutexRing;
+use futex_tokio::{AsyncFutex, Reactor, SharedMemory, WaitAsync, Word};
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+/// Words of shared memory, side by side.
+pub(crate) fn words(count: usize) -> io::Result<Vec<Word>> {
+    let memory = SharedMemory::anonymous(4 * count)?;
+    (0..count).map(|index| memory.word(4 * index)).collect()
+}
+
+/// Futexes on words of their own.
+pub(crate) fn futexes(reactor: &Reactor, count: usize) -> io::Result<Vec<AsyncFutex>> {
+    Ok(words(count)?.into_iter().map(|word| AsyncFutex::with_reactor(reactor, word)).collect())
+}
+
+/// Futexes that are never freed, so that waits on them can be kept beside them for all rounds of a question.
+pub(crate) fn kept_futexes(reactor: &Reactor, count: usize) -> io::Result<&'static [AsyncFutex]> {
+    Ok(futexes(reactor, count)?.leak())
+}
+
+/// Waits that are armed and given up one by one. `id` is the number of a word.
+pub(crate) trait Population {
+    fn arm(&mut self, id: usize) -> io::Result<()>;
+
+    /// Gives up a wait that is armed.
+    fn cancel(&mut self, id: usize) -> io::Result<()>;
+}
+
+/// The library's.
+pub(crate) struct Ours<'a> {
+    pub(crate) futexes: &'a [AsyncFutex],
+    pub(crate) waits: Vec<Option<WaitAsync<'a>>>,
+}
+
+impl<'a> Ours<'a> {
+    /// None is armed.
+    pub(crate) fn new(futexes: &'a [AsyncFutex]) -> Self {
+        let mut waits = Vec::new();
+        waits.resize_with(futexes.len(), || None);
+        Self { futexes, waits }
+    }
+
+    /// Waits for the end of a wait whose word was woken.
+    pub(crate) async fn ended(&mut self, id: usize) -> io::Result<()> {
+        match self.waits[id].take() {
+            Some(wait) => wait.await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Population for Ours<'_> {
+    fn arm(&mut self, id: usize) -> io::Result<()> {
+        let wait = self.waits[id].insert(self.futexes[id].wait_async(0));
+        armed(Pin::new(wait).poll(&mut Context::from_waker(Waker::noop())))
+    }
+
+    fn cancel(&mut self, id: usize) -> io::Result<()> {
+        self.waits[id] = None;
+        Ok(())
+    }
+}
+
+/// An error where a first poll did not arm the wait.
+pub(crate) fn armed(polled: Poll<io::Result<()>>) -> io::Result<()> {
+    match polled {
+        Poll::Pending => Ok(()),
+        Poll::Ready(Err(error)) => Err(error),
+        Poll::Ready(Ok(())) => Err(io::Error::other("a wait was over before anybody woke it")),
+    }
+}
+
+/// One io_uring and nothing else: a submission for each wait.
+pub(crate) struct Bare {
+    pub(crate) ring: FutexRing,
+    pub(crate) words: Vec<Word>,
+}
+
+impl Bare {
+    pub(crate) fn new(count: usize) -> io::Result<Self> {
+        Ok(Self { ring: FutexRing::new()?, words: words(count)? })
+    }
+
+    /// Queues a wait, without a submission.
+    pub(crate) fn queue(&mut self, id: usize) -> io::Result<()> {
+        self.ring.arm(id as u32, self.words[id].clone(), 0, MATCH_ANY)
+    }
+
+    /// Takes as many completions.
+    pub(crate) fn reap(&mut self, count: usize) -> io::Result<()> {
+        for _ in 0..count {
+            while self.ring.next_completion().is_none() {
+                self.ring.wait()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Population for Bare {
+    fn arm(&mut self, id: usize) -> io::Result<()> {
+        self.queue(id)?;
+        self.ring.submit()
+    }
+
+    fn cancel(&mut self, id: usize) -> io::Result<()> {
+        self.ring.cancel(id as u32)?;
+        self.ring.submit()?;
+        self.reap(1)
+    }
+}

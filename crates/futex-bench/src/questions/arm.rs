@@ -1,0 +1,145 @@
+//! `arm`: the cost to arm a wait, alone and together with others.
+
+use super::{BARE_RING, NOTIFY};
+use crate::answer::Answer;
+use crate::contestant::{Contestant, Figures};
+use crate::executor::{Executor, Kind};
+use crate::ours;
+use crate::population::{self, Bare, Population as _, armed};
+use crate::question::{Chart, Effort, Question, Unit};
+use crate::verdict::Verdict;
+use futex_tokio::{AsyncFutex, Backend, WaitAsync};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Instant;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+
+pub(super) const QUESTION: Question = Question {
+    name: "arm",
+    asks: "What does it cost to arm a wait, alone and with 63 others in one tick of the scheduler? (for each wait)",
+    unit: Unit::Nanoseconds,
+    reference: Some(BARE_RING),
+    seconds: (20, 5),
+    contestants,
+    verdicts,
+    charts: &[Chart::Bars(ALONE), Chart::Bars(TOGETHER), Chart::Distribution(ALONE)],
+};
+
+const BATCHED: &str = "bare ring, one submission for all";
+const ALONE: &str = "alone";
+const TOGETHER: &str = "64 in one tick";
+const MANY: usize = 64;
+const CASES: [(&str, usize); 2] = [(ALONE, 1), (TOGETHER, MANY)];
+
+/// Figures of a turn in each case.
+const TURN: usize = 200;
+
+fn contestants(_: Effort) -> Vec<Contestant> {
+    // The other backends hand their waits to threads, and no count tells when those have armed them.
+    vec![
+        Contestant::new(BARE_RING, || bare(Bare::arm, |_| Ok(()))),
+        Contestant::new(BATCHED, || bare(Bare::queue, |bare| bare.ring.submit())),
+        Contestant::new(NOTIFY, notify),
+        Contestant::new(ours::name(Backend::Uring), || ours(Backend::Uring)),
+    ]
+}
+
+fn verdicts(answer: &Answer) -> Vec<Verdict> {
+    let ours = ours::name(Backend::Uring);
+    vec![
+        Verdict::at_most("alone: ours ÷ bare submission", answer.ratio(&ours, BARE_RING, ALONE), 1.3),
+        Verdict::at_most("64 in one tick: ours ÷ 64 bare submissions", answer.ratio(&ours, BARE_RING, TOGETHER), 0.5),
+    ]
+}
+
+fn bare(
+    arm: fn(&mut Bare, usize) -> io::Result<()>,
+    submit: fn(&mut Bare) -> io::Result<()>,
+) -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
+    let mut bare = Bare::new(MANY)?;
+    Ok(move |figures: &mut Figures| {
+        for (case, count) in CASES {
+            for _ in 0..TURN {
+                let start = Instant::now();
+                for id in 0..count {
+                    arm(&mut bare, id)?;
+                }
+                submit(&mut bare)?;
+                figures.add(case, start.elapsed().as_nanos() as f64 / count as f64);
+
+                all_armed(bare.words[..count].iter().map(|word| word.wake(1)).sum(), count)?;
+                bare.reap(count)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn notify() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
+    let executor = Executor::new(Kind::CurrentThread)?;
+    let all: Vec<Notify> = std::iter::repeat_with(Notify::new).take(MANY).collect();
+    Ok(move |figures: &mut Figures| {
+        executor.block_on(async {
+            for (case, count) in CASES {
+                for _ in 0..TURN {
+                    let mut waits: Vec<_> = all[..count].iter().map(|one| Box::pin(one.notified())).collect();
+                    let start = Instant::now();
+                    poll_all(&mut waits, |_| Ok(())).await?;
+                    figures.add(case, start.elapsed().as_nanos() as f64 / count as f64);
+                }
+            }
+            Ok(())
+        })
+    })
+}
+
+fn ours(backend: Backend) -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
+    let executor = Executor::new(Kind::CurrentThread)?;
+    let futexes = executor.enter(|| population::kept_futexes(&ours::reactor(backend, false)?, MANY))?;
+    // Where a first poll does not arm the wait itself, it is armed within the tick.
+    let at_once = |count| executor.block_on(tick(&futexes[..count], false)).is_ok();
+    let at_once = [at_once(1), at_once(MANY)];
+    Ok(move |figures: &mut Figures| {
+        for ((case, count), at_once) in CASES.into_iter().zip(at_once) {
+            for _ in 0..TURN {
+                let time = executor.block_on(tick(&futexes[..count], !at_once))?;
+                figures.add(case, time / count as f64);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Arms a wait on each futex, and ends them. Nanoseconds until all are armed, which the kernel's count of wakes proves.
+async fn tick(futexes: &'static [AsyncFutex], whole: bool) -> io::Result<f64> {
+    let mut waits: Vec<WaitAsync<'_>> = futexes.iter().map(|futex| futex.wait_async(0)).collect();
+    let start = Instant::now();
+    poll_all(&mut waits, armed).await?;
+    if whole {
+        yield_now().await;
+    }
+    let time = start.elapsed().as_nanos() as f64;
+    all_armed(futexes.iter().map(|futex| futex.wake(1)).sum(), futexes.len())?;
+    for wait in waits {
+        wait.await?;
+    }
+    Ok(time)
+}
+
+/// Polls each future once.
+async fn poll_all<F: Future + Unpin>(
+    futures: &mut [F],
+    check: fn(Poll<F::Output>) -> io::Result<()>,
+) -> io::Result<()> {
+    poll_fn(|cx| Poll::Ready(futures.iter_mut().try_for_each(|future| check(Pin::new(future).poll(cx))))).await
+}
+
+fn all_armed(woken: u32, count: usize) -> io::Result<()> {
+    if woken as usize == count {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("of {count} waits {woken} were armed")))
+}

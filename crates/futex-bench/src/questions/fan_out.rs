@@ -1,0 +1,161 @@
+//! `fan_out`: waking very many at once.
+
+use super::{BARE_RING, NOTIFY};
+use crate::answer::Answer;
+use crate::contestant::{Contestant, Figures};
+use crate::executor::{Executor, Kind};
+use crate::ours;
+use crate::population::{self, Bare};
+use crate::question::{Chart, Effort, Question, Unit};
+use crate::verdict::Verdict;
+use futex_sys::futex::MATCH_ANY;
+use futex_tokio::Backend;
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+use tokio::sync::Notify;
+use tokio::task::{LocalSet, spawn_local, yield_now};
+
+pub(super) const QUESTION: Question = Question {
+    name: "fan_out",
+    asks: "From the first wake until every waiter has run, how long does each one take of very many?",
+    unit: Unit::Nanoseconds,
+    reference: Some(BARE_RING),
+    seconds: (40, 8),
+    contestants,
+    verdicts,
+    charts: &[Chart::Bars(WORDS), Chart::Bars(ONE)],
+};
+
+const WORDS: &str = "100,000 on their own words";
+const ONE: &str = "10,000 on one word";
+const MANY: usize = 100_000;
+const FEW: usize = 10_000;
+
+fn contestants(_: Effort) -> Vec<Contestant> {
+    vec![
+        Contestant::new(BARE_RING, bare),
+        Contestant::new(NOTIFY, notify),
+        Contestant::new(ours::name(Backend::Uring), ours),
+    ]
+}
+
+fn verdicts(answer: &Answer) -> Vec<Verdict> {
+    let ratio = |case| answer.ratio(&ours::name(Backend::Uring), BARE_RING, case);
+    [WORDS, ONE].map(|case| Verdict::at_most(format!("ours ÷ bare ring, {case}"), ratio(case), 1.5)).into()
+}
+
+/// No tasks: the completions are taken.
+fn bare() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
+    let mut bare = Bare::new(MANY)?;
+    Ok(move |figures: &mut Figures| {
+        for (case, count, word) in [(WORDS, MANY, None), (ONE, FEW, Some(0))] {
+            for id in 0..count {
+                let word = bare.words[word.unwrap_or(id)].clone();
+                bare.ring.arm(id as u32, word, 0, MATCH_ANY)?;
+            }
+            bare.ring.submit()?;
+            let start = Instant::now();
+            match word {
+                Some(word) => all_woken(bare.words[word].wake(u32::MAX), count)?,
+                None => all_woken(bare.words.iter().map(|word| word.wake(1)).sum(), count)?,
+            }
+            bare.reap(count)?;
+            figures.add(case, start.elapsed().as_nanos() as f64 / count as f64);
+        }
+        Ok(())
+    })
+}
+
+fn notify() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
+    let executor = Executor::new(Kind::CurrentThread)?;
+    let all: Rc<[Notify]> = std::iter::repeat_with(Notify::new).take(MANY).collect();
+    Ok(move |figures: &mut Figures| {
+        let wait = |id: usize| {
+            let all = all.clone();
+            async move { all[id].notified().await }
+        };
+        let each = || all.iter().for_each(Notify::notify_one);
+        figures.add(
+            WORDS,
+            fan_out(&executor, MANY, wait, || {
+                each();
+                Ok(())
+            })?,
+        );
+        figures.add(
+            ONE,
+            fan_out(
+                &executor,
+                FEW,
+                |_| wait(0),
+                || {
+                    all[0].notify_waiters();
+                    Ok(())
+                },
+            )?,
+        );
+        Ok(())
+    })
+}
+
+fn ours() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
+    let executor = Executor::new(Kind::CurrentThread)?;
+    let futexes = executor.enter(|| population::kept_futexes(&ours::reactor(Backend::Uring, false)?, MANY))?;
+    let wait = move |id: usize| {
+        let futex = &futexes[id];
+        async move {
+            // A wait that fails never counts as done, so the turn is given up.
+            if futex.wait_async(0).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    Ok(move |figures: &mut Figures| {
+        let each = || all_woken(futexes.iter().map(|futex| futex.wake(1)).sum(), MANY);
+        figures.add(WORDS, fan_out(&executor, MANY, wait, each)?);
+        let one = || all_woken(futexes[0].wake_all(), FEW);
+        figures.add(ONE, fan_out(&executor, FEW, |_| wait(0), one)?);
+        Ok(())
+    })
+}
+
+/// Has a task wait for each number below `count`, and wakes them. Nanoseconds for each until all have run.
+fn fan_out<F: Future<Output = ()> + 'static>(
+    executor: &Executor,
+    count: usize,
+    wait: impl Fn(usize) -> F,
+    wake: impl Fn() -> io::Result<()>,
+) -> io::Result<f64> {
+    let (begun, done, all_done) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)), Rc::new(Notify::new()));
+    executor.block_on(LocalSet::new().run_until(async {
+        for id in 0..count {
+            let (begun, done, all_done, wait) = (begun.clone(), done.clone(), all_done.clone(), wait(id));
+            spawn_local(async move {
+                begun.set(begun.get() + 1); // it is armed when this poll returns
+                wait.await;
+                done.set(done.get() + 1);
+                if done.get() == count {
+                    all_done.notify_one();
+                }
+            });
+        }
+        while begun.get() < count {
+            yield_now().await;
+        }
+        yield_now().await; // what is armed at the end of the tick is armed
+        let start = Instant::now();
+        wake()?;
+        all_done.notified().await;
+        Ok(start.elapsed().as_nanos() as f64 / count as f64)
+    }))
+}
+
+fn all_woken(woken: u32, count: usize) -> io::Result<()> {
+    if woken as usize == count {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("of {count} waits {woken} were woken")))
+}

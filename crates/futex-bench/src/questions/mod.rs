@@ -1,0 +1,47 @@
+//! The questions, one file each.
+
+mod arm;
+mod cancel;
+mod fan_out;
+mod fast_path;
+mod growth;
+mod idle;
+mod in_process;
+mod memory;
+mod pipe;
+mod round_trip;
+mod round_trip_hot;
+mod trips;
+
+use crate::question::Question;
+
+/// All questions, in the order of the report.
+pub(crate) const ALL: [&Question; 11] = [
+    &round_trip::QUESTION,
+    &round_trip_hot::QUESTION,
+    &in_process::QUESTION,
+    &fast_path::QUESTION,
+    &arm::QUESTION,
+    &cancel::QUESTION,
+    &fan_out::QUESTION,
+    &memory::QUESTION,
+    &idle::QUESTION,
+    &pipe::QUESTION,
+    &growth::QUESTION,
+];
+
+/// Named by several.
+const BLOCKING: &str = "blocking futex";
+const BARE_RING: &str = "bare ring";
+const NOTIFY: &str = "tokio Notify";
+
+/// The name of a case with a number of waits.
+fn case(kind: &str, count: usize) -> String {
+    format!("{kind} of {count:>7}")
+}
+
+/// What [`case`] put together.
+pub(crate) fn split_case(case: &str) -> Option<(&str, f64)> {
+    let (kind, count) = case.rsplit_once(" of ")?;
+    Some((kind, count.trim_start().parse().ok()?))
+}

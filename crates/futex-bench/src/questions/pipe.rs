@@ -1,0 +1,74 @@
+//! `pipe`: messages a second between processes.
+
+use crate::answer::Answer;
+use crate::contestant::{Contestant, Figures};
+use crate::executor::Executor;
+use crate::peer::{Part, Peer, Role};
+use crate::pipes::{Opened, Pipe};
+use crate::question::{Chart, Effort, Question, Unit};
+use crate::verdict::Verdict;
+use futex_tokio::Backend;
+use std::io;
+use std::time::Instant;
+
+pub(super) const QUESTION: Question = Question {
+    name: "pipe",
+    asks: "How many messages of 52 bytes a second go from one producer, and from two, to a consumer?",
+    unit: Unit::PerSecond,
+    reference: Some("Unix socket pair"),
+    seconds: (50, 8),
+    contestants,
+    verdicts,
+    charts: &[Chart::Bars("1 producer"), Chart::Bars("2 producers")],
+};
+
+fn contestants(effort: Effort) -> Vec<Contestant> {
+    // Messages of a producer in a turn.
+    let messages = effort.pick(5_000, 20_000);
+    let both = |pipe: Pipe| {
+        [1, 2].map(|producers| Contestant::new(pipe.to_string(), move || start(pipe, producers, messages)))
+    };
+    Pipe::ALL.into_iter().flat_map(both).collect()
+}
+
+fn verdicts(answer: &Answer) -> Vec<Verdict> {
+    let ours = Pipe::Slots(Backend::Uring).to_string();
+    let verdict = |rival: Pipe, producers| {
+        let case = case(producers);
+        let ratio = answer.ratio(&ours, &rival.to_string(), &case);
+        Verdict::more_than(format!("ours on uring ÷ {rival} ({case})"), ratio, 1.0)
+    };
+    let rivals = [Pipe::Socket, Pipe::IpcChannel, Pipe::Iceoryx2];
+    rivals.into_iter().flat_map(|rival| [1, 2].map(|producers| verdict(rival, producers))).collect()
+}
+
+fn case(producers: usize) -> String {
+    format!("{producers} producer{}", if producers == 1 { "" } else { "s" })
+}
+
+fn start(pipe: Pipe, producers: usize, messages: u32) -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
+    let executor = Executor::new(pipe.executor())?;
+    let Opened { control, hulls, consume } = executor.enter(|| pipe.open(producers))?;
+    let mut peers = Vec::new();
+    for (producer, mut hull) in hulls.into_iter().enumerate() {
+        let name = std::mem::take(&mut hull.name);
+        let part = Part { role: Role::Produce(pipe, producer), executor: pipe.executor(), cpu: None, name };
+        peers.push(Peer::start(&part, hull)?);
+    }
+    let mut consume = consume()?;
+    let mut turn = move |messages: u32| {
+        let _alive = &peers;
+        let start = Instant::now();
+        control.want(messages);
+        let all = messages as usize * producers;
+        consume(&executor, all)?;
+        io::Result::Ok(all as f64 / start.elapsed().as_secs_f64())
+    };
+    // The producers are there, and connected (iceoryx2's lose what they send in haste before), and warm.
+    turn(1)?;
+    turn(messages / 10)?;
+    Ok(move |figures: &mut Figures| {
+        figures.add(&case(producers), turn(messages)?);
+        Ok(())
+    })
+}

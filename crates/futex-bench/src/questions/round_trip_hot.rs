@@ -1,0 +1,40 @@
+//! `round_trip_hot`: the same as `round_trip`, with adaptive spinning on.
+//!
+//! `ours.rs` has the one place that turns it on.
+
+use super::{BLOCKING, trips};
+use crate::answer::Answer;
+use crate::contestant::Contestant;
+use crate::links::Link;
+use crate::question::{Chart, Effort, Question, Unit};
+use crate::verdict::Verdict;
+use futex_tokio::Backend;
+
+pub(super) const QUESTION: Question = Question {
+    name: "round_trip_hot",
+    asks: "How long is a round trip where both sides are busy and spin before they sleep, and what does that cost?",
+    unit: Unit::Nanoseconds,
+    reference: Some(BLOCKING),
+    seconds: (60, 8),
+    contestants,
+    verdicts,
+    charts: &[Chart::Bars("multi-thread, unpinned"), Chart::Distribution("multi-thread, unpinned")],
+};
+
+const SPINNING: Link = Link::Ours { backend: Backend::Uring, spin: true };
+const SLEEPING: Link = Link::Ours { backend: Backend::Uring, spin: false };
+
+fn contestants(_: Effort) -> Vec<Contestant> {
+    let links = [Link::Blocking, SPINNING, Link::Ours { backend: Backend::Waitv, spin: true }, SLEEPING, Link::Socket];
+    links.into_iter().flat_map(|link| trips::contestants(link, trips::Kind::ProcessesAndCpu)).collect()
+}
+
+fn verdicts(answer: &Answer) -> Vec<Verdict> {
+    let spinning = |rival: Link, limit: f64| {
+        trips::cases().map(move |case| {
+            let ratio = answer.ratio(&SPINNING.to_string(), &rival.to_string(), &case);
+            Verdict::at_most(format!("{SPINNING} ÷ {rival} ({case})"), ratio, limit)
+        })
+    };
+    spinning(Link::Blocking, 0.05).chain(spinning(SLEEPING, 1.0)).collect()
+}

@@ -1,0 +1,150 @@
+//! What `--counts` counts: every operation as a function of its own, by whose name callgrind finds it.
+
+use crate::executor::{Executor, Kind};
+use crate::population::{armed, words};
+use crate::{allocator, names, ours};
+use futex_core::{BackendKind, Outcome, Reactor, Wait, Word};
+use futex_tokio::AsyncFutex;
+use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::task::{Context, Poll, Waker};
+
+/// Waits that are armed together.
+pub(crate) const BATCH: usize = 64;
+
+/// What is run under callgrind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scene {
+    /// The waiter state machine and the ring: a batch is armed, woken, turned for and looked at, then armed and cancelled.
+    Core,
+    /// A whole cycle on Tokio: a wait is armed and woken, and the runtime finds its completion.
+    Tokio,
+}
+
+impl Scene {
+    /// Runs it, and tells how often memory was allocated once all was warm.
+    pub(crate) fn play(self, times: u32) -> io::Result<()> {
+        let allocated = match self {
+            Self::Core => core(times),
+            Self::Tokio => tokio(times),
+        }?;
+        println!("{allocated}");
+        Ok(())
+    }
+}
+
+impl fmt::Display for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Core => "core",
+            Self::Tokio => "tokio",
+        })
+    }
+}
+
+impl FromStr for Scene {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        names::find([Self::Core, Self::Tokio], name)
+    }
+}
+
+fn core(times: u32) -> io::Result<u64> {
+    let reactor = Reactor::builder().backend(BackendKind::Uring).build()?;
+    let words = words(BATCH)?;
+    let mut waits = Vec::with_capacity(BATCH);
+    let mut cycle = || {
+        waits.extend(words.iter().map(|word| reactor.wait(word, 0)));
+        scene_arm(&mut waits)?;
+        scene_wake(&words)?;
+        scene_turn(&reactor);
+        scene_poll(&mut waits)?;
+        waits.clear();
+
+        waits.extend(words.iter().map(|word| reactor.wait(word, 0)));
+        poll_each(&mut waits, Poll::is_pending)?;
+        scene_cancel(&mut waits);
+        reactor.turn();
+
+        scene_mismatch(&reactor, &words)
+    };
+    cycle()?; // everything has its size
+    let (done, allocated) = allocator::count(|| (0..times).try_for_each(|_| cycle()));
+    done.map(|()| allocated.calls)
+}
+
+fn tokio(times: u32) -> io::Result<u64> {
+    let executor = Executor::new(Kind::CurrentThread)?;
+    executor.block_on(async {
+        let word = words(1)?.remove(0);
+        let futex = AsyncFutex::with_reactor(&ours::reactor(BackendKind::Uring, false)?, word);
+        cycle_on_tokio(&futex).await?;
+        let begin = allocator::begin();
+        for _ in 0..times {
+            cycle_on_tokio(&futex).await?;
+        }
+        Ok(begin.end().calls)
+    })
+}
+
+async fn cycle_on_tokio(futex: &AsyncFutex) -> io::Result<()> {
+    let mut wait = futex.wait_async(0);
+    poll_fn(|cx| Poll::Ready(armed(Pin::new(&mut wait).poll(cx)))).await?;
+    futex.wake(1);
+    wait.await
+}
+
+#[inline(never)]
+fn scene_arm(waits: &mut [Wait<'_>]) -> io::Result<()> {
+    poll_each(waits, Poll::is_pending)
+}
+
+#[inline(never)]
+fn scene_wake(words: &[Word]) -> io::Result<()> {
+    match words.iter().map(|word| word.wake(1) as usize).sum::<usize>() {
+        BATCH => Ok(()),
+        woken => Err(io::Error::other(format!("of {BATCH} waits {woken} were armed"))),
+    }
+}
+
+#[inline(never)]
+fn scene_turn(reactor: &Reactor) {
+    reactor.turn();
+}
+
+#[inline(never)]
+fn scene_poll(waits: &mut [Wait<'_>]) -> io::Result<()> {
+    poll_each(waits, |polled| matches!(polled, Poll::Ready(Ok(Outcome::Woken))))
+}
+
+#[inline(never)]
+fn scene_cancel(waits: &mut Vec<Wait<'_>>) {
+    waits.clear();
+}
+
+#[inline(never)]
+fn scene_mismatch(reactor: &Reactor, words: &[Word]) -> io::Result<()> {
+    let mut cx = Context::from_waker(Waker::noop());
+    for word in words {
+        if Pin::new(&mut reactor.wait(word, 1)).poll(&mut cx).is_pending() {
+            return Err(io::Error::other("a wait was armed though the word differs"));
+        }
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn poll_each(waits: &mut [Wait<'_>], right: fn(&Poll<io::Result<Outcome>>) -> bool) -> io::Result<()> {
+    let mut cx = Context::from_waker(Waker::noop());
+    for wait in waits {
+        let polled = Pin::new(wait).poll(&mut cx);
+        if !right(&polled) {
+            return Err(io::Error::other(format!("a wait is not where it should be: {polled:?}")));
+        }
+    }
+    Ok(())
+}
