@@ -5,6 +5,7 @@ mod control;
 mod iceoryx2;
 #[cfg(feature = "ipc-channel")]
 mod ipc_channel;
+mod slot;
 mod slots;
 mod socket;
 
@@ -17,14 +18,20 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+pub(crate) use slots::Order;
+
 /// Words of a message: its number, and 48 bytes more.
 const MESSAGE: usize = 13;
+
+/// How far a producer may be ahead of the consumer, where that can be chosen. About as far as Linux lets it with a Unix socket,
+/// which is what the others use: some 280 writes of this size.
+const AHEAD: usize = 256;
 
 /// A way to send messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pipe {
-    /// Slots in shared memory, as in the example `slot_pipe`.
-    Slots(Backend),
+    /// Slots in shared memory.
+    Slots(Backend, Order),
     Socket,
     IpcChannel,
     Iceoryx2,
@@ -43,10 +50,11 @@ pub(crate) struct Opened {
 }
 
 impl Pipe {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Slots(Backend::Uring),
-        Self::Slots(Backend::Waitv),
-        Self::Slots(Backend::Thread),
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Slots(Backend::Uring, Order::InOrder),
+        Self::Slots(Backend::Waitv, Order::InOrder),
+        Self::Slots(Backend::Thread, Order::InOrder),
+        Self::Slots(Backend::Uring, Order::TaskASlot),
         Self::Socket,
         Self::IpcChannel,
         Self::Iceoryx2,
@@ -55,7 +63,7 @@ impl Pipe {
     /// What its futures are polled by, on both sides.
     pub(crate) fn executor(self) -> Kind {
         match self {
-            Self::Slots(_) | Self::Socket => Kind::CurrentThread,
+            Self::Slots(..) | Self::Socket => Kind::CurrentThread,
             Self::IpcChannel | Self::Iceoryx2 => Kind::Blocking,
         }
     }
@@ -63,7 +71,7 @@ impl Pipe {
     /// Opens the consumer's end. Where it needs a runtime, in one.
     pub(crate) fn open(self, producers: usize) -> io::Result<Opened> {
         match self {
-            Self::Slots(backend) => slots::open(backend, producers),
+            Self::Slots(backend, order) => slots::open(backend, order, producers),
             Self::Socket => socket::open(producers),
             #[cfg(feature = "ipc-channel")]
             Self::IpcChannel => ipc_channel::open(producers),
@@ -78,7 +86,7 @@ impl Pipe {
     /// Sends messages, until killed.
     pub(crate) fn produce(self, executor: &Executor, hull: Hull, producer: usize) -> io::Result<()> {
         match self {
-            Self::Slots(backend) => executor.block_on(slots::produce(backend, hull, producer)),
+            Self::Slots(backend, order) => executor.block_on(slots::produce(backend, order, hull, producer)),
             Self::Socket => executor.block_on(socket::produce(hull)),
             #[cfg(feature = "ipc-channel")]
             Self::IpcChannel => ipc_channel::produce(hull),
@@ -94,7 +102,8 @@ impl Pipe {
 impl fmt::Display for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Slots(backend) => write!(f, "ours, {backend}"),
+            Self::Slots(backend, Order::InOrder) => write!(f, "ours, {backend}"),
+            Self::Slots(backend, Order::TaskASlot) => write!(f, "ours, {backend}, a task a slot"),
             Self::Socket => f.write_str("Unix socket pair"),
             Self::IpcChannel => f.write_str("ipc-channel"),
             Self::Iceoryx2 => f.write_str("iceoryx2 publish/subscribe"),

@@ -1,109 +1,71 @@
-//! The library: slots in shared memory, a task for each on either side.
+//! The library: slots in shared memory, which tasks on either side take in turn.
 
-use super::{Consume, Control, MESSAGE, Opened, message};
+use super::slot::{EMPTY, FULL, Slot};
+use super::{AHEAD, Consume, Control, Opened, message};
 use crate::links::Hull;
 use crate::ours;
 use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
 
-const SLOTS: usize = 64;
-/// Bytes of a slot, and of what is in front of them: a cache line.
-const LINE: usize = 64;
-
-const EMPTY: u32 = 0;
-const FULL: u32 = 1;
-
-struct Slot {
-    state: AsyncFutex,
-    memory: SharedMemory,
-    first: usize,
+/// Which task takes which slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// A producer's slots are a ring that one task on either side goes round, so messages stay in order.
+    InOrder,
+    /// Each slot has a task on either side, as in the example `slot_pipe`.
+    TaskASlot,
 }
 
-impl Slot {
-    fn new(reactor: &Reactor, memory: &SharedMemory, index: usize) -> io::Result<Self> {
-        let offset = LINE * (1 + index);
-        let state = AsyncFutex::with_reactor(reactor, memory.word(offset)?);
-        Ok(Self { state, memory: memory.clone(), first: offset / 4 + 1 })
-    }
-
-    fn words(&self) -> &[AtomicU32] {
-        &self.memory.as_words()[self.first..][..MESSAGE]
-    }
-
-    async fn becomes(&self, wanted: u32) -> io::Result<()> {
-        self.state.wait_until(|state| state == wanted).await.map(drop)
-    }
-
-    /// Changes the state, then wakes.
-    fn hand_over(&self, state: u32) {
-        self.state.word().store(state, Ordering::Release);
-        self.state.wake_one();
+impl Order {
+    /// How many slots in a row each task goes round.
+    fn slots_a_task(self) -> usize {
+        match self {
+            Self::InOrder => AHEAD,
+            Self::TaskASlot => 1,
+        }
     }
 }
 
-/// Who takes the messages, and how many are to come.
-#[derive(Default)]
-struct Tally {
-    left: Cell<usize>,
-    done: Notify,
-}
+/// Slots that a task on either side goes round.
+struct Ring(Vec<Slot>);
 
-pub(super) fn open(backend: Backend, producers: usize) -> io::Result<Opened> {
-    let control = Control::create(LINE * (1 + SLOTS))?;
-    let hull = || {
-        let name = producers.to_string(); // it has to know which slots are its own
-        Ok(Hull { stdin: control.fd()?, stdout: None, name })
-    };
-    let hulls = (0..producers).map(|_| hull()).collect::<io::Result<_>>()?;
-    let reactor = ours::reactor(backend, false)?;
-    let slots = (0..SLOTS).map(|index| Slot::new(&reactor, &control.memory, index)).collect::<io::Result<Vec<_>>>()?;
-    Ok(Opened { control, hulls, consume: Box::new(move || Ok(consume(slots))) })
-}
+impl Ring {
+    /// All rings of one producer.
+    fn all(reactor: &Reactor, memory: &SharedMemory, order: Order, producer: usize) -> io::Result<Vec<Self>> {
+        let first = producer * AHEAD;
+        let slots = (first..first + AHEAD).step_by(order.slots_a_task());
+        slots.map(|first| Self::new(reactor, memory, first..first + order.slots_a_task())).collect()
+    }
 
-fn consume(slots: Vec<Slot>) -> Consume {
-    let (tasks, tally) = (LocalSet::new(), Rc::<Tally>::default());
-    for slot in slots {
-        let tally = tally.clone();
-        tasks.spawn_local(async move {
-            while slot.becomes(FULL).await.is_ok() {
+    fn new(reactor: &Reactor, memory: &SharedMemory, slots: Range<usize>) -> io::Result<Self> {
+        slots.map(|index| Slot::new(reactor, memory, index)).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Takes messages, as long as waiting works.
+    async fn take(self, tally: Rc<Tally>) -> io::Result<()> {
+        loop {
+            for slot in &self.0 {
+                slot.becomes(FULL).await?;
                 for word in slot.words() {
                     black_box(word.load(Ordering::Relaxed));
                 }
                 slot.hand_over(EMPTY);
-                tally.left.set(tally.left.get().wrapping_sub(1));
-                if tally.left.get() == 0 {
-                    tally.done.notify_one();
-                }
+                tally.count();
             }
-        });
+        }
     }
-    Box::new(move |executor, count| {
-        tally.left.set(count);
-        executor.block_on(tasks.run_until(tally.done.notified()));
-        Ok(())
-    })
-}
 
-/// Sends through every slot that is this producer's, with one task a slot.
-pub(super) async fn produce(backend: Backend, hull: Hull, producer: usize) -> io::Result<()> {
-    let producers = hull.name.parse().map_err(io::Error::other)?;
-    let control = Control::from_fd(hull.stdin)?;
-    let reactor = ours::reactor(backend, false)?;
-    let wanted = AsyncFutex::with_reactor(&reactor, &control.wanted);
-    let next = Rc::new(Cell::new(0));
-    let mut tasks = JoinSet::new();
-    let local = LocalSet::new();
-    for index in (producer..SLOTS).step_by(producers) {
-        let slot = Slot::new(&reactor, &control.memory, index)?;
-        let (wanted, next) = (wanted.clone(), next.clone());
-        let send = async move {
-            loop {
+    /// Sends the messages whose numbers `next` tells, as soon as they are wanted.
+    async fn send(self, next: Rc<Cell<u32>>, wanted: AsyncFutex) -> io::Result<()> {
+        loop {
+            for slot in &self.0 {
                 slot.becomes(EMPTY).await?;
                 let number = next.replace(next.get() + 1);
                 wanted.wait_until(|wanted| wanted > number).await?;
@@ -112,9 +74,69 @@ pub(super) async fn produce(backend: Backend, hull: Hull, producer: usize) -> io
                 }
                 slot.hand_over(FULL);
             }
-        };
-        tasks.spawn_local_on(send, &local);
+        }
     }
-    let first = local.run_until(tasks.join_next()).await;
-    first.map_or(Ok(()), |ended| ended.map_err(io::Error::other)?)
+}
+
+/// How many messages are to come.
+#[derive(Default)]
+struct Tally {
+    left: Cell<usize>,
+    done: Notify,
+}
+
+impl Tally {
+    fn count(&self) {
+        self.left.set(self.left.get().wrapping_sub(1));
+        if self.left.get() == 0 {
+            self.done.notify_one();
+        }
+    }
+}
+
+pub(super) fn open(backend: Backend, order: Order, producers: usize) -> io::Result<Opened> {
+    let control = Control::create(Slot::memory(AHEAD * producers))?;
+    let hull = || Ok(Hull { stdin: control.fd()?, stdout: None, name: String::new() });
+    let hulls = (0..producers).map(|_| hull()).collect::<io::Result<_>>()?;
+    let reactor = ours::reactor(backend, false)?;
+    let mut rings = Vec::new();
+    for producer in 0..producers {
+        rings.extend(Ring::all(&reactor, &control.memory, order, producer)?);
+    }
+    Ok(Opened { control, hulls, consume: Box::new(move || Ok(consume(rings))) })
+}
+
+fn consume(rings: Vec<Ring>) -> Consume {
+    let (local, tally) = (LocalSet::new(), Rc::<Tally>::default());
+    let mut tasks = JoinSet::new();
+    for ring in rings {
+        tasks.spawn_local_on(ring.take(tally.clone()), &local);
+    }
+    Box::new(move |executor, count| {
+        tally.left.set(count);
+        executor.block_on(local.run_until(async {
+            tokio::select! {
+                () = tally.done.notified() => Ok(()),
+                failed = first_end(&mut tasks) => failed,
+            }
+        }))
+    })
+}
+
+/// Sends through every slot that is this producer's.
+pub(super) async fn produce(backend: Backend, order: Order, hull: Hull, producer: usize) -> io::Result<()> {
+    let control = Control::from_fd(hull.stdin)?;
+    let reactor = ours::reactor(backend, false)?;
+    let wanted = AsyncFutex::with_reactor(&reactor, &control.wanted);
+    let next = Rc::new(Cell::new(0));
+    let (local, mut tasks) = (LocalSet::new(), JoinSet::new());
+    for ring in Ring::all(&reactor, &control.memory, order, producer)? {
+        tasks.spawn_local_on(ring.send(next.clone(), wanted.clone()), &local);
+    }
+    local.run_until(first_end(&mut tasks)).await
+}
+
+/// How the first task ends, which none does unless waiting fails.
+async fn first_end(tasks: &mut JoinSet<io::Result<()>>) -> io::Result<()> {
+    tasks.join_next().await.map_or(Ok(()), |ended| ended.map_err(io::Error::other)?)
 }

@@ -2,7 +2,7 @@
 
 use crate::PRODUCERS;
 use crate::options::Options;
-use crate::slot::{self, CLOSED, EMPTY, Slot};
+use crate::slot::{self, Slot};
 use futex_tokio::SharedMemory;
 use std::cell::RefCell;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -80,7 +80,7 @@ pub(crate) async fn run(options: &Options) -> io::Result<()> {
 
 /// Takes what comes through one slot, until its producer closes it.
 async fn consume(slot: Slot, tally: Rc<RefCell<Tally>>) -> io::Result<()> {
-    while slot.state.wait_until(|state| state != EMPTY).await? != CLOSED {
+    while slot.filled().await? {
         let received = slot.take();
         let mut tally = tally.borrow_mut();
         let producer = tally.producers.get_mut(received.producer as usize).ok_or_else(|| {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The parent consumes, with one task a slot. Two children, the same program, produce; they get the memory by descriptor.
-//! The state word of each slot goes empty → full → empty, and both sides await it with an `AsyncFutex`.
+//! The state word of each slot goes empty → full → empty, and both sides await it with an `AsyncFutex`. Who waits sets a bit of
+//! the word first, as in a futex mutex, so that the other side makes no system call where nobody sleeps.
 
 mod consumer;
 mod options;

@@ -2,7 +2,7 @@
 
 use crate::PRODUCERS;
 use crate::options::Options;
-use crate::slot::{self, CLOSED, EMPTY, Slot};
+use crate::slot::{self, Slot};
 use futex_tokio::SharedMemory;
 use std::io;
 use std::os::fd::AsFd;
@@ -29,11 +29,11 @@ pub(crate) async fn run(options: &Options, producer: usize) -> io::Result<()> {
         let (memory, next) = (memory.clone(), next.clone());
         tasks.spawn(async move {
             loop {
-                slot.state.wait_until(|state| state == EMPTY).await?;
+                slot.emptied().await?;
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= share || slot::stop(&memory).load(Ordering::Relaxed) != 0 {
                     next.store(share, Ordering::Relaxed); // nothing is to be sent after a stop
-                    slot.hand_over(CLOSED);
+                    slot.close();
                     return io::Result::Ok(());
                 }
                 slot.publish(producer as u32, number);

@@ -3,6 +3,7 @@
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory};
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::task::coop::consume_budget;
 
 /// Bytes of the header and of each slot: a cache line, so that neighbours don't disturb each other.
 const LINE: usize = 64;
@@ -10,10 +11,12 @@ const LINE: usize = 64;
 const MESSAGE: usize = 13;
 
 /// The states of a slot.
-pub(crate) const EMPTY: u32 = 0;
-pub(crate) const FULL: u32 = 1;
+const EMPTY: u32 = 0;
+const FULL: u32 = 1;
 /// Its producer has no more messages.
-pub(crate) const CLOSED: u32 = 2;
+const CLOSED: u32 = 2;
+/// Set beside the state by who waits for the next one: the consumer while it is empty, the producer while it is full.
+const WAITING: u32 = 1 << 31;
 
 /// Bytes for a header and `slots` slots.
 pub(crate) fn len(slots: usize) -> usize {
@@ -59,7 +62,7 @@ const CONTENT: usize = MESSAGE - 4;
 
 /// One slot: its state word to wait on, and the message behind it.
 pub(crate) struct Slot {
-    pub(crate) state: AsyncFutex,
+    state: AsyncFutex,
     memory: SharedMemory,
     first: usize,
 }
@@ -111,10 +114,69 @@ impl Slot {
         received
     }
 
-    /// Changes the state, then wakes.
-    pub(crate) fn hand_over(&self, state: u32) {
-        // Ordering: Release, so that who sees the state sees the message. The partner is the acquire load of `wait_until`.
-        self.state.word().store(state, Ordering::Release);
-        self.state.wake_one();
+    /// Says that no more messages come. The slot is empty.
+    pub(crate) fn close(&self) {
+        self.hand_over(CLOSED);
     }
+
+    /// For the consumer: waits while the slot is empty. Tells whether there is a message; if not, the slot was closed.
+    pub(crate) async fn filled(&self) -> io::Result<bool> {
+        match self.changes_from(EMPTY).await? {
+            FULL => Ok(true),
+            CLOSED => Ok(false),
+            other => Err(unknown(other)),
+        }
+    }
+
+    /// For the producer: waits while the slot is full.
+    pub(crate) async fn emptied(&self) -> io::Result<()> {
+        match self.changes_from(FULL).await? {
+            EMPTY => Ok(()),
+            other => Err(unknown(other)),
+        }
+    }
+
+    /// Waits while the state is `old`, and returns the next one.
+    ///
+    /// No wake is lost, and hardly any is made for nobody. Say A waits in here, and B is in `hand_over`. Either
+    ///
+    /// 1. B's swap comes before A's exchange. The exchange fails, as the value is another, and A looks again. Or
+    /// 2. B's swap comes after it. Then B sees the bit, and wakes after the swap. The kernel compares the word again when it
+    ///    puts A to sleep, in one step: before the swap A sleeps, and the wake finds it; after the swap it does not sleep.
+    ///
+    /// A wait that returns for another reason finds its own bit, and waits again without setting it.
+    async fn changes_from(&self, old: u32) -> io::Result<u32> {
+        loop {
+            // Ordering: Acquire, the partner is the swap of `hand_over`. A's exchange in between does not hide it.
+            let state = self.state.word().load(Ordering::Acquire);
+            if state & !WAITING != old {
+                return Ok(state & !WAITING);
+            }
+            if self.mark(state) {
+                self.state.wait_async(state | WAITING).await?;
+            }
+            // A partner that changes it all the time must not keep the other tasks of this thread waiting.
+            consume_budget().await;
+        }
+    }
+
+    /// Says that somebody waits; false where the state is not `state` any more.
+    fn mark(&self, state: u32) -> bool {
+        // Ordering: Relaxed. Nothing but the bit is told, and who exchanges or swaps always sees the latest value.
+        let exchange = |to| self.state.word().compare_exchange(state, to, Ordering::Relaxed, Ordering::Relaxed);
+        state & WAITING != 0 || exchange(state | WAITING).is_ok()
+    }
+
+    /// Changes the state, and wakes the other side if it waits: see [`changes_from`](Slot::changes_from).
+    fn hand_over(&self, state: u32) {
+        // Ordering: Release, so that who sees the state sees the message. The partner is the load of `changes_from`.
+        if self.state.word().swap(state, Ordering::Release) & WAITING != 0 {
+            self.state.wake_one();
+        }
+    }
+}
+
+/// Shared memory may hold anything: a process that runs wild can write there.
+fn unknown(state: u32) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("a slot's state is {state:#x}, which neither side writes now"))
 }
