@@ -26,8 +26,20 @@ pub(crate) trait Backend<W>: Send {
     /// How well a further wait on `word` fits in here.
     fn fit(&self, word: &W) -> Fit;
 
-    /// Arms a wait on `word` while it is `expected`. `id` is not in use by a wait of this queue that has not ended.
-    fn arm(&mut self, id: u32, word: W, expected: u32, mask: NonZeroU32) -> Result<(), ArmError>;
+    /// Takes a wait on `word` while it is `expected`. The kernel may not have it before [`submit`](Backend::submit), but has
+    /// the waits in the order in which they were armed. `id` is not in use by a wait of this queue that has not ended.
+    ///
+    /// An error means that the wait is not taken.
+    fn arm(&mut self, id: u32, word: W, expected: u32, mask: NonZeroU32) -> io::Result<()>;
+
+    /// Whether several waits that are handed over together cost less.
+    fn batches(&self) -> bool;
+
+    /// Hands the waits that were taken to the kernel.
+    ///
+    /// An error means that some of them have to wait for the next call that succeeds. Whoever calls next, for whatever reason,
+    /// hands them over.
+    fn submit(&mut self) -> io::Result<()>;
 
     /// Asks for the end of a wait. Its completion tells whether a wake was faster.
     fn cancel(&mut self, id: u32);
@@ -51,15 +63,6 @@ pub(crate) enum Fit {
     Crowded,
     /// It can't be taken.
     Full,
-}
-
-/// A wait could not be armed.
-#[derive(Debug)]
-pub(crate) struct ArmError {
-    /// Why.
-    pub(crate) error: io::Error,
-    /// The wait is on its way to the kernel all the same, and will have a completion.
-    pub(crate) queued: bool,
 }
 
 /// The end of a wait.

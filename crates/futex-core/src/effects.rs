@@ -39,9 +39,16 @@ impl<W: FutexWord> Effects<W> {
         self.0.push(effect);
     }
 
+    /// [`push`](Effects::push) where there is one.
+    pub(crate) fn extend(&mut self, effect: Option<Effect<W>>) {
+        self.0.extend(effect);
+    }
+
     /// Performs all effects. No lock of this crate is held.
     pub(crate) fn perform(&mut self) {
-        perform(self.0.take());
+        if !self.0.is_empty() {
+            perform(self.0.drain(..));
+        }
     }
 }
 

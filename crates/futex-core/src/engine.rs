@@ -2,13 +2,12 @@
 
 use crate::backend::{Backend, Fit, FutexWord};
 use crate::effects::Effects;
-use crate::shard::{Arming, Key, Shard};
+use crate::shard::{Arming, Key, Request, Shard, When};
 use crate::state::Verdict;
 use crate::stats::Stats;
-use crate::sync::{Arc, AtomicUsize, Ordering, RwLock, read, write};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, RwLock, lock, read, write};
 use futex_sys::Origin;
 use std::io;
-use std::num::NonZeroU32;
 use std::task::{Poll, Waker};
 
 /// Opens one more queue in the kernel.
@@ -16,7 +15,7 @@ pub(crate) type Open<W> = Box<dyn Fn() -> io::Result<Box<dyn Backend<W>>> + Send
 
 /// The part of a reactor that the models check: everything but the kernel.
 ///
-/// Locks are taken in this order: `shards`, then the lock of one shard. Neither is held while a waker is called, cloned or
+/// Locks are taken in this order: `shards`, then the lock of one shard, or `deferred`. None is held while a waker is called, cloned or
 /// dropped, a word is dropped, or a wake is handed on.
 pub(crate) struct Engine<W: FutexWord> {
     open: Open<W>,
@@ -28,6 +27,11 @@ pub(crate) struct Engine<W: FutexWord> {
     /// A queue could not be opened when the reactor had this many waits; it is tried again when there are twice as many, or
     /// half. Ordering: Relaxed, it only keeps failing calls rare.
     full_at: AtomicUsize,
+    /// The shards with waits that the kernel has not been handed.
+    deferred: Mutex<Vec<Arc<Shard<W>>>>,
+    /// Whether there may be any. Ordering: Relaxed. A thread sees that it has deferred waits, which keeps its waits in order; and
+    /// whoever is to flush for another thread was told by it, which synchronizes.
+    has_deferred: AtomicBool,
     origin: Origin,
 }
 
@@ -45,7 +49,11 @@ pub(crate) struct Armed<W: FutexWord> {
 
 /// What became of a wait that was to be armed.
 pub(crate) enum Armament<W: FutexWord> {
-    Armed(Armed<W>),
+    /// `is_due`: so many are deferred that they are to be flushed now.
+    Armed {
+        armed: Armed<W>,
+        is_due: bool,
+    },
     Over(Verdict),
 }
 
@@ -59,21 +67,32 @@ impl<W: FutexWord> Engine<W> {
             shards: RwLock::new(Shards { list: vec![first], closed: false }),
             latest: AtomicUsize::new(0),
             full_at: AtomicUsize::new(0),
+            deferred: Mutex::new(Vec::new()),
+            has_deferred: AtomicBool::new(false),
             origin: Origin::here(),
         })
     }
 
-    /// Arms a wait.
-    pub(crate) fn arm(&self, word: &W, expected: u32, mask: NonZeroU32, waker: &Waker) -> io::Result<Armament<W>> {
+    /// Arms a wait. Who defers it calls [`flush`](Engine::flush) afterwards, some time.
+    pub(crate) fn arm(&self, request: &Request<'_, W>, waker: &Waker) -> io::Result<Armament<W>> {
         if !self.origin.is_here() {
             return Err(forked());
+        }
+        if request.when == When::Now {
+            // It must not overtake them, on the same word perhaps. An error is for those who wait for them, and is tried again.
+            let _ = self.flush();
         }
         let mut effects = Effects::new();
         let mut waker = waker.clone();
         let mut wanted = Fit::Good;
         loop {
-            match self.arm_somewhere(word, expected, mask, waker, wanted, &mut effects) {
-                Ok(armament) => return armament,
+            match self.arm_somewhere(request, waker, wanted, &mut effects) {
+                Ok(armament) => {
+                    if let Ok(Armament::Armed { is_due: true, .. }) = armament {
+                        let _ = self.flush(); // as above
+                    }
+                    return armament;
+                }
                 Err(unused) => waker = unused,
             }
             // No shard suits. One more does, unless it can't be had; then the others have to take more.
@@ -114,6 +133,36 @@ impl<W: FutexWord> Engine<W> {
         }
     }
 
+    /// Hands the deferred waits to the kernel.
+    #[inline]
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        if self.has_deferred.load(Ordering::Relaxed) { self.flush_shards() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn flush_shards(&self) -> io::Result<()> {
+        if !self.origin.is_here() {
+            return Ok(());
+        }
+        let mut effects = Effects::new();
+        loop {
+            let next = self.next_deferred();
+            let Some(shard) = next else { return Ok(()) };
+            loop {
+                let flushed = shard.flush(&mut effects);
+                effects.perform();
+                match flushed {
+                    Ok(true) => {} // the batch was full
+                    Ok(false) => break,
+                    Err(error) => {
+                        self.list(shard);
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
     /// Ends all waits, and lets go of everything in the kernel. Returns when no waiter of this engine is left there.
     pub(crate) fn close(&self) {
         if !self.origin.is_here() {
@@ -150,15 +199,14 @@ impl<W: FutexWord> Engine<W> {
     #[cfg(test)]
     pub(crate) fn take_locks(&self) {
         drop(write(&self.shards));
+        drop(lock(&self.deferred));
         let _ = self.stats();
     }
 
     /// Arms a wait in the first shard where it fits as well as `wanted`.
     fn arm_somewhere(
         &self,
-        word: &W,
-        expected: u32,
-        mask: NonZeroU32,
+        request: &Request<'_, W>,
         mut waker: Waker,
         wanted: Fit,
         effects: &mut Effects<W>,
@@ -168,7 +216,7 @@ impl<W: FutexWord> Engine<W> {
         for offset in 0..shards.list.len() {
             let index = (first + offset) % shards.list.len();
             let shard = &shards.list[index];
-            match shard.arm(word, expected, mask, waker, wanted, effects) {
+            match shard.arm(request, waker, wanted, effects) {
                 Err(unused) => waker = unused,
                 Ok(arming) => {
                     if offset != 0 {
@@ -176,12 +224,37 @@ impl<W: FutexWord> Engine<W> {
                     }
                     return Ok(arming.map(|arming| match arming {
                         Arming::Over(verdict) => Armament::Over(verdict),
-                        Arming::Armed(key) => Armament::Armed(Armed { shard: shard.clone(), key, origin: self.origin }),
+                        Arming::Armed(key) => self.armed(shard, key, false),
+                        Arming::Deferred { key, is_listed, is_due } => {
+                            if !is_listed {
+                                self.list(shard.clone());
+                            }
+                            self.armed(shard, key, is_due)
+                        }
                     }));
                 }
             }
         }
         Err(waker)
+    }
+
+    fn armed(&self, shard: &Arc<Shard<W>>, key: Key, is_due: bool) -> Armament<W> {
+        Armament::Armed { armed: Armed { shard: shard.clone(), key, origin: self.origin }, is_due }
+    }
+
+    /// Puts a shard on the list of those to flush.
+    fn list(&self, shard: Arc<Shard<W>>) {
+        let mut deferred = lock(&self.deferred);
+        deferred.push(shard);
+        self.has_deferred.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes a shard off the list of those to flush.
+    fn next_deferred(&self) -> Option<Arc<Shard<W>>> {
+        let mut deferred = lock(&self.deferred);
+        let shard = deferred.pop();
+        self.has_deferred.store(!deferred.is_empty(), Ordering::Relaxed);
+        shard
     }
 
     /// Whether one more shard is worth a try.

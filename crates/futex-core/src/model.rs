@@ -80,10 +80,10 @@ pub(crate) struct Counts {
 /// How the next arming fails.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refusal {
-    /// The kernel has nothing of it.
+    /// The queue does not take the wait.
     Refused,
-    /// The wait is there all the same.
-    Queued,
+    /// The kernel does not take what the queue has.
+    Unsubmitted,
 }
 
 impl Kernel {

@@ -2,6 +2,7 @@
 
 use crate::builder::{Builder, Passed};
 use crate::engine::Engine;
+use crate::shard::{Request, When};
 use crate::waiter::{Outcome, RawWaiter};
 use crate::{BackendKind, Stats};
 use futex_sys::futex::MATCH_ANY;
@@ -118,6 +119,18 @@ impl Reactor {
     /// call [`clear`](Reactor::clear) first.
     pub fn turn(&self) {
         self.inner.engine.turn();
+    }
+
+    /// Hands the waits that were [deferred](Waiter::poll_wait_deferred) to the kernel. Any thread may call it, at any time.
+    /// Tasks whose word has changed meanwhile are woken.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` or `ENOMEM` where the kernel has no memory for a wait. Nothing is lost: the next call of anything hands it
+    /// over, so call this again.
+    #[inline]
+    pub fn flush(&self) -> io::Result<()> {
+        self.inner.engine.flush()
     }
 
     /// Makes the descriptor unreadable until the next completion, for level-triggered pollers. Call it *before*
@@ -259,7 +272,29 @@ impl Waiter {
         mask: NonZeroU32,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Outcome>> {
-        self.0.poll_wait(&reactor.inner.engine, word, expected, mask, cx)
+        self.0.poll_wait(&reactor.inner.engine, &Request { word, expected, mask, when: When::Now }, cx)
+    }
+
+    /// [`poll_wait_masked`](Waiter::poll_wait_masked), but a wait that it begins may reach the kernel as late as with the next
+    /// [`Reactor::flush`], which the caller sees to. Several waits then cost one system call on `Uring`, and one that is
+    /// dropped or whose word changes before costs none.
+    ///
+    /// Until then no wake finds the wait. A change of the word is not missed: the flush looks. The backends that park threads
+    /// gain nothing, and arm at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wait`].
+    #[inline]
+    pub fn poll_wait_deferred(
+        &mut self,
+        reactor: &Reactor,
+        word: &Word,
+        expected: u32,
+        mask: NonZeroU32,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Outcome>> {
+        self.0.poll_wait(&reactor.inner.engine, &Request { word, expected, mask, when: When::Later }, cx)
     }
 
     /// Whether a wait is armed.

@@ -1,15 +1,37 @@
 //! A queue of waits with its waiters, behind one lock.
 
-use crate::backend::{ArmError, Backend, Completion, Ending, Fit, FutexWord};
+use crate::backend::{Backend, Completion, Ending, Fit, FutexWord};
 use crate::effects::{Effect, Effects, perform};
 use crate::engine::closed;
-use crate::state::{Abandoned, Action, Done, State, Transition, Verdict};
+use crate::state::{Abandoned, Action, Deferred, Done, State, Transition, Verdict};
 use crate::stats::Stats;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 use slab::Slab;
+use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroU32;
 use std::task::{Poll, Waker};
+
+/// With so many deferred waits a flush is due: a ring takes as many with one submission. Small in the models, so that it is
+/// reached.
+const MANY: usize = if cfg!(loom) { 2 } else { 64 };
+
+/// When the kernel is handed a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Before the call returns.
+    Now,
+    /// With the next flush, or before.
+    Later,
+}
+
+/// A wait that is to be armed.
+pub(crate) struct Request<'a, W> {
+    pub(crate) word: &'a W,
+    pub(crate) expected: u32,
+    pub(crate) mask: NonZeroU32,
+    pub(crate) when: When,
+}
 
 /// A queue of waits, and the slots of its waiters.
 pub(crate) struct Shard<W: FutexWord> {
@@ -25,6 +47,10 @@ struct Inner<W: FutexWord> {
     /// `None` once the reactor is closed.
     backend: Option<Box<dyn Backend<W>>>,
     slots: Slab<Slot<W>>,
+    /// The waits that the kernel does not have yet, in the order in which they were armed.
+    deferred: VecDeque<u32>,
+    /// The engine has this shard on its list of those to flush.
+    is_listed: bool,
     /// The generation of the latest slot taken.
     generation: u32,
     stats: Stats,
@@ -47,6 +73,9 @@ pub(crate) struct Key {
 pub(crate) enum Arming {
     /// It is armed.
     Armed(Key),
+    /// The next flush arms it. The shard is to be put on the engine's list of those to flush, unless it is there; and where
+    /// there are many by now, the flush is due.
+    Deferred { key: Key, is_listed: bool, is_due: bool },
     /// It is over already.
     Over(Verdict),
 }
@@ -57,6 +86,8 @@ impl<W: FutexWord> Shard<W> {
             inner: Mutex::new(Inner {
                 backend: Some(backend),
                 slots: Slab::new(),
+                deferred: VecDeque::new(),
+                is_listed: false,
                 generation: 0,
                 stats: Stats::default(),
             }),
@@ -74,24 +105,22 @@ impl<W: FutexWord> Shard<W> {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Arms a wait where `word` fits at least as well as `wanted`. `Err(waker)` gives the waker back where it does not.
+    /// Arms a wait where its word fits at least as well as `wanted`. `Err(waker)` gives the waker back where it does not.
     /// `effects` is empty.
     pub(crate) fn arm(
         &self,
-        word: &W,
-        expected: u32,
-        mask: NonZeroU32,
+        request: &Request<'_, W>,
         waker: Waker,
         wanted: Fit,
         effects: &mut Effects<W>,
     ) -> Result<io::Result<Arming>, Waker> {
         let mut inner = lock(&self.inner);
-        match (inner.backend.as_ref().map(|backend| backend.fit(word)), wanted) {
+        match (inner.backend.as_ref().map(|backend| backend.fit(request.word)), wanted) {
             // Where the reactor was closed, `Inner::arm` says so.
             (Some(Fit::Good), _) | (Some(Fit::Crowded), Fit::Crowded) | (None, _) => {}
             _ => return Err(waker),
         }
-        let arming = inner.arm(word, expected, mask, waker, &self.taken, effects);
+        let arming = inner.arm(request, waker, &self.taken, effects);
         self.unlock(inner);
         Ok(arming)
     }
@@ -105,16 +134,21 @@ impl<W: FutexWord> Shard<W> {
             let mut inner = lock(&self.inner);
             let Some(slot) = inner.slot(key) else { return Poll::Ready(Verdict::Closed) };
             match (&mut slot.state, fresh.take()) {
-                (State::Armed(current), _) if current.will_wake(waker) => return Poll::Pending,
-                (State::Armed(current), Some(fresh)) => {
-                    let stale = std::mem::replace(current, fresh);
+                (State::Armed(current) | State::Deferred(Deferred { waker: current, .. }), fresh_waker) => {
+                    if current.will_wake(waker) {
+                        drop(inner);
+                        drop(fresh_waker);
+                        return Poll::Pending;
+                    }
+                    let Some(fresh_waker) = fresh_waker else {
+                        drop(inner);
+                        fresh = Some(waker.clone());
+                        continue;
+                    };
+                    let stale = std::mem::replace(current, fresh_waker);
                     drop(inner);
                     drop(stale);
                     return Poll::Pending;
-                }
-                (State::Armed(_), None) => {
-                    drop(inner);
-                    fresh = Some(waker.clone());
                 }
                 (State::Cancelling | State::Done(_), unused) => {
                     let state = inner.slots.remove(key.id as usize).state;
@@ -123,7 +157,7 @@ impl<W: FutexWord> Shard<W> {
                     return Poll::Ready(match state {
                         State::Done(done) => done.verdict,
                         // Not reached: only a wait whose owner is gone is being cancelled.
-                        State::Armed(_) | State::Cancelling => Verdict::Closed,
+                        State::Armed(_) | State::Deferred(_) | State::Cancelling => Verdict::Closed,
                     });
                 }
             }
@@ -146,6 +180,13 @@ impl<W: FutexWord> Shard<W> {
                 }
                 // Most often the verdict is there already.
                 inner.reap(effects, None);
+            }
+            Abandoned::Withdrawn(Deferred { word, waker, .. }) => {
+                inner.slots.remove(key.id as usize);
+                inner.deferred.retain(|&id| id != key.id);
+                inner.stats.cancelled += 1;
+                effects.push(Effect::Release(word));
+                effects.push(Effect::Forget(waker));
             }
             Abandoned::Unseen(Done { word, mask, verdict }) => {
                 inner.slots.remove(key.id as usize);
@@ -171,10 +212,24 @@ impl<W: FutexWord> Shard<W> {
         effects.is_full()
     }
 
+    /// Hands the deferred waits to the kernel, until `effects` is full. Returns whether there may be more.
+    pub(crate) fn flush(&self, effects: &mut Effects<W>) -> io::Result<bool> {
+        let mut inner = lock(&self.inner);
+        let flushed = inner.flush(effects);
+        inner.is_listed = flushed.is_err() || !inner.deferred.is_empty();
+        inner.reap(effects, None);
+        let more = inner.is_listed;
+        self.unlock(inner);
+        flushed.map(|()| more)
+    }
+
     /// Ends all waits and lets go of the kernel's queue.
     pub(crate) fn close(&self) {
         let mut effects = Vec::new();
         let mut inner = lock(&self.inner);
+        while let Some((id, word, mask)) = inner.take_deferred() {
+            effects.extend(inner.complete(Completion { id, word, mask, ending: Ending::Cancelled }, true));
+        }
         let backend = inner.backend.take();
         let backend = backend.map(|mut backend| {
             backend.close(&mut |completion| effects.extend(inner.complete(completion, true)));
@@ -213,52 +268,111 @@ impl<W: FutexWord> Inner<W> {
 
     fn arm(
         &mut self,
-        word: &W,
-        expected: u32,
-        mask: NonZeroU32,
+        request: &Request<'_, W>,
         waker: Waker,
         taken: &AtomicUsize,
         effects: &mut Effects<W>,
     ) -> io::Result<Arming> {
+        let &Request { word, expected, mask, .. } = request;
         // A waker that is not needed is dropped with `effects`: the caller holds locks.
-        let Some(backend) = &mut self.backend else {
+        let Some(backend) = &self.backend else {
             effects.push(Effect::Forget(waker));
             return Err(closed());
         };
+        let when = if backend.batches() { request.when } else { When::Now };
         let Ok(id) = u32::try_from(self.slots.vacant_key()) else {
             effects.push(Effect::Forget(waker));
             return Err(io::Error::other("a reactor's queue can't hold more than 2^32 waits"));
         };
         self.generation = self.generation.wrapping_add(1);
-        let generation = self.generation;
-        let slot = self.slots.insert(Slot { generation, expected, state: State::Armed(waker) });
+        let key = Key { id, generation: self.generation };
+        let state = match when {
+            When::Now => State::Armed(waker),
+            When::Later => State::Deferred(Deferred { word: word.clone(), mask, waker }),
+        };
+        self.slots.insert(Slot { generation: key.generation, expected, state });
         // Before the kernel has the wait: a turn for its completion must not pass by.
         taken.store(self.slots.len(), Ordering::Relaxed);
-
-        if let Err(ArmError { error, queued }) = backend.arm(id, word.clone(), expected, mask) {
-            let state = if queued {
-                // It is as if the owner had left at once.
-                backend.cancel(id);
-                std::mem::replace(&mut self.slots[slot].state, State::Cancelling)
-            } else {
-                self.slots.remove(slot).state
-            };
-            if let State::Armed(waker) = state {
-                effects.push(Effect::Forget(waker));
-            }
-            return Err(error);
+        if when == When::Later {
+            self.deferred.push_back(id);
+            self.stats.armed += 1;
+            let is_listed = std::mem::replace(&mut self.is_listed, true);
+            return Ok(Arming::Deferred { key, is_listed, is_due: self.deferred.len() >= MANY });
         }
+        self.hand_over(id, word.clone(), expected, mask, effects)?;
         self.stats.armed += 1;
 
         // A wait whose word differed is over by now: its owner is told, and needs no waking. Completions of others that lie
         // in front of it are taken as well.
         self.reap(effects, Some(id));
-        match &self.slots[slot].state {
-            State::Done(_) => match self.slots.remove(slot).state {
+        match &self.slots[id as usize].state {
+            State::Done(_) => match self.slots.remove(id as usize).state {
                 State::Done(Done { verdict, .. }) => Ok(Arming::Over(verdict)),
-                State::Armed(_) | State::Cancelling => Err(closed()), // not reached, see the line above
+                _ => Err(closed()), // not reached, see the line above
             },
-            State::Armed(_) | State::Cancelling => Ok(Arming::Armed(Key { id, generation })),
+            _ => Ok(Arming::Armed(key)),
+        }
+    }
+
+    /// Hands a wait to the kernel at once.
+    fn hand_over(
+        &mut self,
+        id: u32,
+        word: W,
+        expected: u32,
+        mask: NonZeroU32,
+        effects: &mut Effects<W>,
+    ) -> io::Result<()> {
+        let Some(backend) = &mut self.backend else { return Err(closed()) };
+        let index = id as usize;
+        let (error, state) = if let Err(error) = backend.arm(id, word, expected, mask) {
+            (error, self.slots.remove(index).state)
+        } else if let Err(error) = backend.submit() {
+            // It is as if the owner had left at once.
+            backend.cancel(id);
+            (error, std::mem::replace(&mut self.slots[index].state, State::Cancelling))
+        } else {
+            return Ok(());
+        };
+        if let State::Armed(waker) = state {
+            effects.push(Effect::Forget(waker));
+        }
+        Err(error)
+    }
+
+    /// Hands the deferred waits to the kernel, until `effects` is full. Those whose word has changed are over.
+    fn flush(&mut self, effects: &mut Effects<W>) -> io::Result<()> {
+        while !effects.is_full() {
+            let Some((id, word, mask)) = self.take_deferred() else { break };
+            let expected = self.slots[id as usize].expected;
+            let ending = if word.value() == expected {
+                let Some(backend) = &mut self.backend else { break }; // not reached: closing takes them all
+                match backend.arm(id, word.clone(), expected, mask) {
+                    Ok(()) => continue,
+                    Err(error) => Ending::Failed(error),
+                }
+            } else {
+                Ending::Mismatch
+            };
+            effects.extend(self.complete(Completion { id, word, mask, ending }, false));
+        }
+        self.backend.as_mut().map_or(Ok(()), |backend| backend.submit())
+    }
+
+    /// The oldest of the deferred waits, which the kernel is to have now.
+    fn take_deferred(&mut self) -> Option<(u32, W, NonZeroU32)> {
+        let id = self.deferred.pop_front()?;
+        let state = &mut self.slots.get_mut(id as usize)?.state;
+        match std::mem::replace(state, State::Cancelling) {
+            State::Deferred(Deferred { word, mask, waker }) => {
+                *state = State::Armed(waker);
+                Some((id, word, mask))
+            }
+            other => {
+                debug_assert!(false, "the wait {id} is not deferred");
+                *state = other;
+                None
+            }
         }
     }
 
@@ -270,8 +384,7 @@ impl<W: FutexWord> Inner<W> {
             let id = completion.id;
             match self.complete(completion, false) {
                 Some(Effect::Wake(waker)) if told == Some(id) => effects.push(Effect::Forget(waker)),
-                Some(effect) => effects.push(effect),
-                None => {}
+                effect => effects.extend(effect),
             }
         }
     }
@@ -309,11 +422,11 @@ impl<W: FutexWord> Inner<W> {
     /// Arms a wait again that the kernel ended without being asked.
     fn rearm(&mut self, id: u32, word: W, expected: u32, mask: NonZeroU32) -> Option<Effect<W>> {
         let backend = self.backend.as_mut()?;
-        let ArmError { error, queued } = backend.arm(id, word.clone(), expected, mask).err()?;
-        if queued {
-            // The wait will reach the kernel with the next submission, and its owner is still there.
+        let Err(error) = backend.arm(id, word.clone(), expected, mask) else {
+            // After an error the wait reaches the kernel with the next call that succeeds, and its owner is still there.
+            let _ = backend.submit();
             return Some(Effect::Release(word));
-        }
+        };
         self.complete(Completion { id, word, mask, ending: Ending::Failed(error) }, false)
     }
 }

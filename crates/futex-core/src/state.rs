@@ -1,6 +1,8 @@
 //! The states of a waiter, and every legal transition. Nothing here locks, calls the kernel, or calls a waker.
 //!
 //! ```text
+//!  arm, deferred ──▶ Deferred ──flush──▶ Armed      Deferred ──drop──▶ free
+//!
 //!            ┌────────── poll: the latest waker ──────────┐
 //!            ▼                                            │
 //!  arm ──▶ Armed ──Woken / Mismatch / Failed──▶ Done ──poll──▶ free, the owner has the verdict
@@ -21,6 +23,8 @@ use std::task::Waker;
 /// The state of a waiter whose slot is taken.
 #[derive(Debug)]
 pub(crate) enum State<W> {
+    /// The kernel does not have the wait yet. It gets it with the next flush, if its owner is still there.
+    Deferred(Deferred<W>),
     /// The kernel has the wait. A wake is on its way to the owner of this waker, which is that of the latest poll.
     Armed(Waker),
     /// The kernel has the wait and the owner is gone. A wake that comes now is handed on.
@@ -28,6 +32,14 @@ pub(crate) enum State<W> {
     /// The kernel has ended the wait and the owner has not looked yet. A wake that was consumed is handed on if the owner
     /// never will.
     Done(Done<W>),
+}
+
+/// A wait that the kernel does not have yet.
+#[derive(Debug)]
+pub(crate) struct Deferred<W> {
+    pub(crate) word: W,
+    pub(crate) mask: NonZeroU32,
+    pub(crate) waker: Waker,
 }
 
 /// What the owner of a wait will see, with what it takes to hand a wake on.
@@ -91,9 +103,9 @@ impl<W> State<W> {
             (Self::Cancelling, Ending::Mismatch | Ending::Cancelled | Ending::Failed(_)) => {
                 Transition { state: None, action: Action::Release(word) }
             }
-            // A second completion for one wait, which no backend gives. The first one stands.
-            (state @ Self::Done(_), ending) => {
-                debug_assert!(false, "a wait that was over ended again: {ending:?}");
+            // A second completion for one wait, or one for a wait that the kernel does not have, which no backend gives.
+            (state @ (Self::Done(_) | Self::Deferred(_)), ending) => {
+                debug_assert!(false, "a wait that was over, or had not begun, ended: {ending:?}");
                 Transition { state: Some(state), action: Action::Release(word) }
             }
         }
@@ -102,6 +114,7 @@ impl<W> State<W> {
     /// The owner is gone.
     pub(crate) fn abandon(self) -> Abandoned<W> {
         match self {
+            Self::Deferred(deferred) => Abandoned::Withdrawn(deferred),
             Self::Armed(waker) => Abandoned::Cancel(waker),
             Self::Done(done) => Abandoned::Unseen(done),
             // Only an owner abandons, and once.
@@ -120,6 +133,8 @@ pub(crate) enum Abandoned<W> {
     /// The state is [`State::Cancelling`], the wait is to be cancelled in the kernel, and the waker to be dropped once the
     /// lock is released.
     Cancel(Waker),
+    /// The slot is free, and the kernel never had the wait.
+    Withdrawn(Deferred<W>),
     /// The slot is free, and nobody has looked at this.
     Unseen(Done<W>),
     /// The state stays [`State::Cancelling`].
@@ -187,8 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_leaves_cancels_an_armed_wait_and_takes_back_a_done_one() {
+    fn an_owner_that_leaves_cancels_an_armed_wait_and_takes_back_the_others() {
         assert!(matches!(armed().abandon(), Abandoned::Cancel(_)));
+
+        let deferred = State::Deferred(Deferred { word: "word", mask: MASK, waker: Waker::noop().clone() });
+        assert!(matches!(deferred.abandon(), Abandoned::Withdrawn(Deferred { word: "word", .. })));
 
         let done = State::Done(Done { word: "word", mask: MASK, verdict: Verdict::Woken });
         assert!(matches!(done.abandon(), Abandoned::Unseen(Done { verdict: Verdict::Woken, .. })));

@@ -2,9 +2,9 @@
 
 use crate::backend::FutexWord;
 use crate::engine::{Armament, Armed, Engine, closed};
+use crate::shard::Request;
 use crate::state::Verdict;
 use std::io;
-use std::num::NonZeroU32;
 use std::task::{Context, Poll, ready};
 
 /// How a wait ended.
@@ -34,24 +34,20 @@ impl<W: FutexWord> RawWaiter<W> {
     pub(crate) fn poll_wait(
         &mut self,
         engine: &Engine<W>,
-        word: &W,
-        expected: u32,
-        mask: NonZeroU32,
+        request: &Request<'_, W>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Outcome>> {
-        if self.armed.is_none() && word.value() != expected {
+        if self.armed.is_none() && request.word.value() != request.expected {
             return Poll::Ready(Ok(Outcome::Mismatch));
         }
-        self.poll_armed(engine, word, expected, mask, cx)
+        self.poll_armed(engine, request, cx)
     }
 
     #[cold]
     fn poll_armed(
         &mut self,
         engine: &Engine<W>,
-        word: &W,
-        expected: u32,
-        mask: NonZeroU32,
+        request: &Request<'_, W>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Outcome>> {
         let verdict = if let Some(armed) = &self.armed {
@@ -59,9 +55,9 @@ impl<W: FutexWord> RawWaiter<W> {
             self.armed = None;
             verdict?
         } else {
-            match engine.arm(word, expected, mask, cx.waker())? {
+            match engine.arm(request, cx.waker())? {
                 Armament::Over(verdict) => verdict,
-                Armament::Armed(armed) => {
+                Armament::Armed { armed, .. } => {
                     self.armed = Some(armed);
                     return Poll::Pending;
                 }

@@ -6,6 +6,7 @@ mod common;
 use common::{Flag, reactors, until, until_waiting, waiters, word};
 use futex_core::{BackendKind, Outcome, Reactor, SharedMemory, Waiter, Word};
 use std::io::ErrorKind;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -316,5 +317,43 @@ fn a_word_whose_page_is_gone_fails_its_own_wait_only() {
     for (word, waiter) in [(&healthy[0], &mut before), (&healthy[2], &mut after)] {
         word.wake(1);
         assert_eq!(end(&reactor, word, waiter).unwrap(), Outcome::Woken);
+    }
+}
+
+#[test]
+fn waits_that_are_deferred_are_armed_by_the_flush() {
+    for reactor in reactors() {
+        let words: Vec<Word> = (0..150).map(|_| word()).collect();
+        let waits = |reactor: &Reactor| {
+            let (flag, waker) = Flag::new();
+            let cx = &mut Context::from_waker(&waker);
+            let mut waits = Vec::new();
+            for word in &words {
+                let mut waiter = Waiter::new();
+                assert!(waiter.poll_wait_deferred(reactor, word, 0, NonZeroU32::MAX, cx).is_pending());
+                waits.push(waiter);
+            }
+            (flag, waits)
+        };
+        let (flag, deferred) = waits(&reactor);
+        if reactor.backend() == BackendKind::Uring {
+            // No more than the ring takes with one submission.
+            assert_eq!((waiters(&words[0]), waiters(&words[149])), (1, 0));
+        }
+        drop(deferred);
+        let stats = reactor.stats();
+        assert_eq!((stats.armed_now, stats.cancelled, flag.is_set()), (0, 150, false), "{stats:?}");
+
+        let (flag, mut deferred) = waits(&reactor);
+        words[149].store(1, Ordering::Release); // where it is not in the kernel yet, the flush looks
+        reactor.flush().unwrap();
+        words[..149].iter().for_each(|word| until_waiting(word, 1));
+        for (word, waiter) in words.iter().zip(&mut deferred).rev() {
+            word.store(1, Ordering::Release); // a thread that parks anew sees it
+            word.wake(1);
+            end(&reactor, word, waiter).unwrap();
+        }
+        assert!(flag.is_set());
+        assert_eq!(reactor.stats().armed_now, 0);
     }
 }

@@ -27,6 +27,7 @@ pub enum Scope {
 }
 
 impl Scope {
+    #[inline]
     fn flags(self) -> sys::Flags {
         match self {
             Self::Shared => sys::Flags::empty(),
@@ -84,6 +85,7 @@ pub fn wait(
 /// # Errors
 ///
 /// `EFAULT` where the word's page is gone (its file was truncated).
+#[inline]
 pub fn wake(word: &AtomicU32, scope: Scope, n: u32) -> io::Result<u32> {
     wake_masked(word, scope, n, MATCH_ANY)
 }
@@ -93,6 +95,7 @@ pub fn wake(word: &AtomicU32, scope: Scope, n: u32) -> io::Result<u32> {
 /// # Errors
 ///
 /// Those of [`wake`].
+#[inline]
 pub fn wake_masked(word: &AtomicU32, scope: Scope, n: u32, mask: NonZeroU32) -> io::Result<u32> {
     if n == 0 {
         return Ok(0);
@@ -138,11 +141,13 @@ pub fn requeue_if(
 }
 
 /// The kernel takes counts as `int`s.
+#[inline]
 fn clamp(n: u32) -> u32 {
     n.min(i32::MAX as u32)
 }
 
 /// The kernel returns counts as `int`s.
+#[inline]
 fn count(woken: usize) -> u32 {
     u32::try_from(woken).unwrap_or(u32::MAX)
 }

@@ -102,12 +102,14 @@ impl Word {
     /// Zero wakes nobody, and `u32::MAX` wakes all. Where the word's page is gone nobody can be woken, and the count is
     /// zero.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
+    #[inline]
     pub fn wake(&self, n: u32) -> u32 {
         self.wake_masked(n, MATCH_ANY)
     }
 
     /// [`wake`](Word::wake) for the waiters whose mask shares a bit with `mask`.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
+    #[inline]
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
         futex::wake_masked(self, Scope::Shared, n, mask).unwrap_or(0)
     }
@@ -122,6 +124,7 @@ impl Word {
 impl Deref for Word {
     type Target = AtomicU32;
 
+    #[inline]
     fn deref(&self) -> &AtomicU32 {
         // SAFETY: `ptr` is valid while its owner lives, or for ever where there is none: each constructor saw to it, and
         // its owner lives as long as `self`.

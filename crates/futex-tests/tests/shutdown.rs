@@ -31,10 +31,10 @@ fn homes() -> [(Runtime, AsyncFutex); 2] {
 fn none_is_left(futex: &AsyncFutex) {
     let word = futex.word();
     if futex.reactor().backend() == BackendKind::Thread {
-        word.wake(u32::MABackendKind::Thread);
+        word.wake(u32::MAX);
         until_waiters(word, 0);
     } else {
-        assert_eq!((waiters(word), word.wake(u32::MABackendKind::Thread)), (0, 0));
+        assert_eq!((waiters(word), word.wake(u32::MAX)), (0, 0));
     }
 }
 
@@ -134,7 +134,7 @@ fn a_reactor_ends_before_its_runtime() {
                 // A thread that an earlier turn left behind may hand its wake on to this wait at once.
                 assert!(arms(&mut wait) || is_thread);
                 drop(wait);
-                word.wake(u32::MABackendKind::Thread); // what `Thread` leaves behind
+                word.wake(u32::MAX); // what `Thread` leaves behind
             }
         });
         until_waiters(&word, 0);

@@ -6,9 +6,10 @@
 //!
 //! The waker is registered at all times. So the runtime's shutdown is seen too, which wakes all that is registered.
 
+use crate::batch::Batches;
 use crate::register::register;
 use crate::registry;
-use futex_core::{Reactor, Spin};
+use futex_core::{BackendKind, Reactor, Spin};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -24,6 +25,7 @@ use tokio::task::coop::unconstrained;
 pub(crate) struct Driver {
     pub(crate) reactor: Reactor,
     pub(crate) spin: Spin,
+    batches: Option<Batches>,
     /// There until this is dropped.
     eventfd: Option<AsyncFd<OwnedFd>>,
     waker: Waker,
@@ -32,7 +34,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Has the current runtime drive `reactor`.
-    pub(crate) fn start(reactor: Reactor, spin: Spin) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(reactor: Reactor, spin: Spin, batch: bool) -> io::Result<Arc<Self>> {
         let runtime = Handle::try_current().map_err(|_| outside())?.id();
         // An edge-triggered epoll needs no reading of the eventfd: each signal is an edge.
         let eventfd = reactor.as_fd().try_clone_to_owned().map_err(|error| {
@@ -41,8 +43,10 @@ impl Driver {
         })?;
         let eventfd = register(eventfd)?;
         let driver = Arc::new_cyclic(|driver| Self {
-            reactor,
             spin,
+            // The other backends gain nothing.
+            batches: (batch && reactor.backend() == BackendKind::Uring).then(Batches::default),
+            reactor,
             eventfd: Some(eventfd),
             waker: Waker::from(Arc::new(Turn(driver.clone()))),
             runtime,
@@ -51,6 +55,18 @@ impl Driver {
         // to end or to forget; the caller may hold the registry.)
         driver.turn()?;
         Ok(driver)
+    }
+
+    /// Whether a wait that begins now is to be deferred, and flushed with others.
+    pub(crate) fn defers(&self) -> bool {
+        self.batches.as_ref().is_some_and(|batches| batches.take(self.runtime))
+    }
+
+    /// Has the deferred waits flushed soon. Called where [`defers`](Driver::defers) said so.
+    pub(crate) fn flush_soon(self: &Arc<Self>) {
+        if let Some(batches) = &self.batches {
+            batches.flush_soon(self);
+        }
     }
 
     /// Turns the reactor for each edge that there was, and leaves the waker registered for the next. An error means that

@@ -74,9 +74,11 @@ impl AsyncFutex {
     /// a wake, so look at the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
     ///
     /// A wake without a change of the word reaches every wait that is armed at that moment. A change of the word is never
-    /// missed, but such a bare wake can be: on the `Waitv` and `Thread` backends while a thread parks, or parks anew, and on
-    /// `Uring` when the kernel has ended a wait because the thread that armed it exited (Linux 6.16 to 6.18.48), until it is
-    /// armed again. The waker sees that in its count.
+    /// missed, but such a bare wake can be: on the `Waitv` and `Thread` backends while a thread parks, or parks anew. On `Uring`
+    /// a wait is armed when its first poll returns, unless it began right after another one: then at the end of the
+    /// scheduler's tick ([`Builder::batch`](crate::Builder::batch) turns that off). And when the kernel has ended a wait because
+    /// the thread that armed it exited (Linux 6.16 to 6.18.48), it takes a moment until it is armed again. The waker sees all
+    /// that in its count.
     ///
     /// # Errors
     ///
@@ -193,23 +195,29 @@ impl AsyncFutex {
     ///
     /// A waiter that is just giving up, and a thread that the `Thread` backend has left behind, are counted, and hand their
     /// wake on: the count is of wakes that somebody will see, as long as somebody waits.
+    #[inline]
     pub fn wake(&self, n: u32) -> u32 {
+        self.reactor.arm_deferred();
         self.word.wake(n)
     }
 
     /// [`wake`](AsyncFutex::wake) for one waiter; tells whether there was one.
+    #[inline]
     pub fn wake_one(&self) -> bool {
         self.wake(1) != 0
     }
 
     /// Wakes all waiters, and returns how many there were.
+    #[inline]
     pub fn wake_all(&self) -> u32 {
         self.wake(u32::MAX)
     }
 
     /// [`wake`](AsyncFutex::wake) for the waiters whose mask shares a bit with `mask`. A wait without a mask matches every
     /// wake.
+    #[inline]
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
+        self.reactor.arm_deferred();
         self.word.wake_masked(n, mask)
     }
 
@@ -244,8 +252,16 @@ impl AsyncFutex {
             }
             return Poll::Ready(Ok(()));
         }
+        let (driver, core) = (self.reactor.driver(), self.reactor.core());
+        let outcome = if !waiter.is_armed() && driver.defers() {
+            let outcome = waiter.poll_wait_deferred(core, &self.word, expected, mask, cx);
+            driver.flush_soon();
+            outcome
+        } else {
+            waiter.poll_wait_masked(core, &self.word, expected, mask, cx)
+        };
         // Woken, or the word differed: either way the caller looks at the word.
-        waiter.poll_wait_masked(self.reactor.core(), &self.word, expected, mask, cx).map_ok(drop)
+        outcome.map_ok(drop)
     }
 }
 

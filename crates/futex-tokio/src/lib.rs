@@ -54,6 +54,8 @@
 compile_error!("futex-tokio supports Linux only: it waits on Linux's futexes");
 
 #[cfg(target_os = "linux")]
+mod batch;
+#[cfg(target_os = "linux")]
 mod changes;
 #[cfg(target_os = "linux")]
 mod driver;

@@ -54,7 +54,7 @@ impl Reactor {
 
     /// A builder, to choose the backend.
     pub fn builder() -> Builder {
-        Builder { core: futex_core::Reactor::builder(), spin: Spin::default() }
+        Builder { core: futex_core::Reactor::builder(), spin: Spin::default(), batch: true }
     }
 
     /// The backend in use.
@@ -90,6 +90,17 @@ impl Reactor {
         self.core().close();
     }
 
+    /// Waits that were left to the end of the tick are armed now, so that a wake finds them.
+    #[inline]
+    pub(crate) fn arm_deferred(&self) {
+        // Where the kernel has no memory, the end of the tick tries again.
+        let _ = self.core().flush();
+    }
+
+    pub(crate) fn driver(&self) -> &Arc<Driver> {
+        &self.driver
+    }
+
     pub(crate) fn core(&self) -> &futex_core::Reactor {
         &self.driver.reactor
     }
@@ -107,6 +118,7 @@ impl fmt::Debug for Reactor {
 pub struct Builder {
     core: futex_core::Builder,
     spin: Spin,
+    batch: bool,
 }
 
 impl Builder {
@@ -128,6 +140,19 @@ impl Builder {
         self
     }
 
+    /// Whether waits that begin right after another one, in the same tick of the scheduler, reach the kernel together, which costs
+    /// one system call. So they do without this; it matters on [`Backend::Uring`] only.
+    ///
+    /// The first wait of a tick, and so one that is alone, is armed when its first poll returns. The others are armed at the
+    /// end of the tick, or before the next wake by an [`AsyncFutex`](crate::AsyncFutex) of this reactor. A change of the
+    /// word in between is not missed, and a wait that is dropped before has cost no system call. But another process that
+    /// wakes in between, without a change of the word, finds nobody there: with `false` every wait is armed when its first poll
+    /// returns.
+    pub fn batch(mut self, batch: bool) -> Self {
+        self.batch = batch;
+        self
+    }
+
     /// Makes the reactor, which the current runtime drives from now on.
     ///
     /// # Errors
@@ -137,6 +162,6 @@ impl Builder {
     pub fn build(self) -> io::Result<Reactor> {
         // Asked first, so that nothing is opened in vain.
         tokio::runtime::Handle::try_current().map_err(|_| crate::driver::outside())?;
-        Driver::start(self.core.build()?, self.spin).map(|driver| Reactor { driver })
+        Driver::start(self.core.build()?, self.spin, self.batch).map(|driver| Reactor { driver })
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn current() -> io::Result<Arc<Driver>> {
             return Ok(driver.clone());
         }
     }
-    let driver = Driver::start(Reactor::new()?, Spin::default())?;
+    let driver = Driver::start(Reactor::new()?, Spin::default(), true)?;
     let replaced = drivers.insert(runtime, driver.clone());
     drop(drivers);
     drop(replaced);

@@ -1,6 +1,5 @@
 //! Reactors and the runtimes that drive them.
 
-#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory};

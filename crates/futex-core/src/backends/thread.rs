@@ -7,7 +7,7 @@
 
 use super::stray::{self, Parked};
 use super::{Turn, outside};
-use crate::backend::{ArmError, Backend, Completion, Ending, Fit, FutexWord as _, Usage};
+use crate::backend::{Backend, Completion, Ending, Fit, FutexWord as _, Usage};
 use futex_sys::futex::{self, Outcome, Scope};
 use futex_sys::{Origin, Word, explain};
 use slab::Slab;
@@ -78,7 +78,7 @@ impl Backend<Word> for Threads {
         Fit::Good
     }
 
-    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> Result<(), ArmError> {
+    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<()> {
         let mut state = self.shared.lock();
         let same = |seat: &Seat| seat.word.same_address(&word) && seat.expected == expected && seat.mask == mask;
         if let Some(position) = state.left.iter().position(|&seat| same(&state.seats[seat])) {
@@ -97,7 +97,7 @@ impl Backend<Word> for Threads {
         }
         // Each waiting job has an idle thread on its way to it.
         if state.idle <= state.jobs.len() {
-            self.shared.start().map_err(|error| ArmError { error, queued: false })?;
+            self.shared.start()?;
             state.threads += 1;
             state.idle += 1;
         }
@@ -106,6 +106,14 @@ impl Backend<Word> for Threads {
         state.jobs.push_back(seat);
         drop(state);
         self.shared.job.notify_one();
+        Ok(())
+    }
+
+    fn batches(&self) -> bool {
+        false
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
         Ok(())
     }
 

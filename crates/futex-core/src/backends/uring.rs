@@ -1,6 +1,6 @@
 //! `Uring`: the kernel waits, without a thread, and signals an eventfd.
 
-use crate::backend::{ArmError, Backend, Completion, Ending, Fit, Usage};
+use crate::backend::{Backend, Completion, Ending, Fit, Usage};
 use futex_sys::uring::{self, FutexRing};
 use futex_sys::{EventFd, Word};
 use std::io;
@@ -38,9 +38,16 @@ impl Backend<Word> for Uring {
         }
     }
 
-    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> Result<(), ArmError> {
-        self.ring.arm(id, word, expected, mask).map_err(|error| ArmError { error, queued: false })?;
-        self.ring.submit().map_err(|error| ArmError { error, queued: true })
+    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<()> {
+        self.ring.arm(id, word, expected, mask)
+    }
+
+    fn batches(&self) -> bool {
+        true
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        if self.ring.has_unsubmitted() { self.ring.submit() } else { Ok(()) }
     }
 
     fn cancel(&mut self, id: u32) {

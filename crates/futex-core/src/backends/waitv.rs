@@ -11,7 +11,7 @@
 use super::stray::{self, Parked};
 use super::thread::{LINGER, STACK, Threads};
 use super::{Turn, outside};
-use crate::backend::{ArmError, Backend, Completion, Ending, Fit, FutexWord as _, Usage};
+use crate::backend::{Backend, Completion, Ending, Fit, FutexWord as _, Usage};
 use arrayvec::ArrayVec;
 use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Outcome, Scope, WaitvEntry, WaitvOutcome};
 use futex_sys::{Deadline, Origin, Word, explain};
@@ -51,8 +51,12 @@ struct State {
     serial: u64,
     completions: VecDeque<Completion<Word>>,
     running: bool,
+    /// There are entries that the thread was not called back for.
+    is_news: bool,
     /// The thread is parked, or on its way to or from there.
     in_kernel: bool,
+    /// Somebody is calling the thread back from there, so nobody else has to.
+    is_called: bool,
     closed: bool,
     handed_on: u64,
 }
@@ -103,19 +107,31 @@ impl Backend<Word> for Waitv {
         }
     }
 
-    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> Result<(), ArmError> {
+    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<()> {
         if mask != MATCH_ANY {
             return self.masked.arm(id, word, expected, mask);
         }
         let mut state = self.shared.lock();
         if !state.running {
-            self.shared.start().map_err(|error| ArmError { error, queued: false })?;
+            self.shared.start()?;
             state.running = true;
         }
         state.serial += 1;
         let serial = state.serial;
         state.insert(Entry { serial, id, word, expected });
-        self.shared.call_back(state);
+        state.is_news = true;
+        Ok(())
+    }
+
+    fn batches(&self) -> bool {
+        false
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        if std::mem::take(&mut state.is_news) {
+            self.shared.call_back(state);
+        }
         Ok(())
     }
 
@@ -193,12 +209,12 @@ impl Shared {
     }
 
     /// Has the thread look at the state, which the caller has changed.
-    fn call_back(&self, state: MutexGuard<'_, State>) {
+    fn call_back(&self, mut state: MutexGuard<'_, State>) {
         // Ordering: Relaxed. The thread reads it under the lock that is held here, or the kernel compares it.
         self.control.fetch_add(1, Ordering::Relaxed);
-        let in_kernel = state.in_kernel;
+        let call = state.in_kernel && !std::mem::replace(&mut state.is_called, true);
         drop(state);
-        if in_kernel {
+        if call {
             // It fails only where the word's page is gone.
             let _ = futex::wake(&self.control, Scope::Private, 1);
         }
@@ -226,6 +242,7 @@ impl Shared {
             parked.clone_from(&state.entries);
             let control = self.control.load(Ordering::Relaxed);
             state.in_kernel = true;
+            state.is_called = false;
             drop(state);
 
             let outcome = self.park(&parked, control);

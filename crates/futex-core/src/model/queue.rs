@@ -1,7 +1,7 @@
 //! A queue of waits of the model kernel: what a ring is.
 
 use super::{Kernel, ModelWord, Queued, Refusal};
-use crate::backend::{ArmError, Backend, Completion, Ending, Fit, Usage};
+use crate::backend::{Backend, Completion, Ending, Fit, Usage};
 use crate::sync::{Ordering, lock};
 use std::io;
 use std::num::NonZeroU32;
@@ -11,13 +11,15 @@ use std::sync::Arc;
 pub(super) struct ModelQueue {
     kernel: Arc<Kernel>,
     index: usize,
+    /// Armed and not submitted, with the values that they expect.
+    unsubmitted: Vec<(u32, Queued)>,
     /// Armed and not reaped, as the owner of the queue counts them.
     waits: usize,
 }
 
 impl ModelQueue {
     pub(super) fn new(kernel: Arc<Kernel>, index: usize) -> Self {
-        Self { kernel, index, waits: 0 }
+        Self { kernel, index, unsubmitted: Vec::new(), waits: 0 }
     }
 }
 
@@ -26,37 +28,53 @@ impl Backend<ModelWord> for ModelQueue {
         if self.waits < self.kernel.options.room { Fit::Good } else { Fit::Crowded }
     }
 
-    fn arm(&mut self, id: u32, word: ModelWord, expected: u32, mask: NonZeroU32) -> Result<(), ArmError> {
+    fn arm(&mut self, id: u32, word: ModelWord, expected: u32, mask: NonZeroU32) -> io::Result<()> {
         let mut bucket = lock(&self.kernel.bucket);
-        let refusal = bucket.refusal.take();
-        if let Some(Refusal::Refused) = refusal {
-            return Err(ArmError { error: io::ErrorKind::OutOfMemory.into(), queued: false });
+        if let Some(Refusal::Refused) = bucket.refusal {
+            bucket.refusal = None;
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
         let queue = &mut bucket.queues[self.index];
         assert!(!queue.closed, "armed on a queue that is closed");
         assert!(queue.pending.insert(id), "{id} is armed twice");
         self.waits += 1;
-        // The comparison and the queueing are one step under the bucket's lock.
-        let same = word.value.load(Ordering::Acquire) == expected;
-        let queued = Queued { queue: self.index, id, word, mask };
-        if same {
-            bucket.queued.push_back(queued);
-        } else {
-            // Posted before the call that submits it returns, whoever runs task work.
-            let Queued { id, word, mask, .. } = queued;
-            bucket.queues[self.index].posted.push_back(Completion { id, word, mask, ending: Ending::Mismatch });
+        self.unsubmitted.push((expected, Queued { queue: self.index, id, word, mask }));
+        Ok(())
+    }
+
+    fn batches(&self) -> bool {
+        true
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        if self.unsubmitted.is_empty() {
+            return Ok(());
+        }
+        let mut bucket = lock(&self.kernel.bucket);
+        if bucket.refusal.take().is_some() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let mut posted = false;
+        for (expected, queued) in self.unsubmitted.drain(..) {
+            // The comparison and the queueing are one step under the bucket's lock.
+            if queued.word.value.load(Ordering::Acquire) == expected {
+                bucket.queued.push_back(queued);
+            } else {
+                // Posted before the call that submits it returns, whoever runs task work.
+                let Queued { id, word, mask, .. } = queued;
+                bucket.queues[self.index].posted.push_back(Completion { id, word, mask, ending: Ending::Mismatch });
+                posted = true;
+            }
         }
         drop(bucket);
-        if !same {
+        if posted {
             self.kernel.signal();
         }
-        match refusal {
-            None => Ok(()),
-            Some(_) => Err(ArmError { error: io::ErrorKind::OutOfMemory.into(), queued: true }),
-        }
+        Ok(())
     }
 
     fn cancel(&mut self, id: u32) {
+        assert!(self.submit().is_ok(), "the models refuse one call at a time");
         let mut bucket = lock(&self.kernel.bucket);
         assert!(bucket.queues[self.index].pending.contains(&id), "cancelled {id}, which is not armed");
         let index = self.index;
@@ -68,6 +86,7 @@ impl Backend<ModelWord> for ModelQueue {
     }
 
     fn reap(&mut self) -> Option<Completion<ModelWord>> {
+        let _ = self.submit();
         let mut bucket = lock(&self.kernel.bucket);
         let queue = &mut bucket.queues[self.index];
         let completion = queue.posted.pop_front()?;
@@ -77,6 +96,7 @@ impl Backend<ModelWord> for ModelQueue {
     }
 
     fn close(&mut self, each: &mut dyn FnMut(Completion<ModelWord>)) {
+        assert!(self.submit().is_ok(), "the models refuse one call at a time");
         let mut bucket = lock(&self.kernel.bucket);
         let index = self.index;
         bucket.cancel_where(&self.kernel.options, |queued| queued.queue == index);

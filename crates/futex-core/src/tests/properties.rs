@@ -3,6 +3,7 @@
 use super::sequence::{End, Naive, Op, Owner, sequences};
 use crate::engine::Engine;
 use crate::model::{Counts, Kernel, ModelWord, Options};
+use crate::shard::{Request, When};
 use crate::waiter::{Outcome, RawWaiter};
 use proptest::prelude::*;
 use std::io;
@@ -27,9 +28,11 @@ impl Subject {
         Self { kernel, engine, words, owners }
     }
 
-    fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
+    fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32, later: bool) -> Option<End> {
         let cx = &mut Context::from_waker(Waker::noop());
-        match self.owners[owner].poll_wait(&self.engine, &self.words[word], expected, mask, cx) {
+        let when = if later { When::Later } else { When::Now };
+        let request = Request { word: &self.words[word], expected, mask, when };
+        match self.owners[owner].poll_wait(&self.engine, &request, cx) {
             Poll::Pending => None,
             Poll::Ready(Ok(Outcome::Woken)) => Some(End::Woken),
             Poll::Ready(Ok(Outcome::Mismatch)) => Some(End::Mismatch),
@@ -45,9 +48,13 @@ fn compare(ops: &[Op], close: bool) {
     let (mut naive, mut subject) = (Naive::new(false), Subject::new());
     for &op in ops {
         match op {
-            Op::Poll { owner, word, expected, mask } => {
-                let expectation = naive.poll(owner, word, expected, mask);
-                assert_eq!(subject.poll(owner, word, expected, mask), expectation, "{op:?}");
+            Op::Poll { owner, word, expected, mask, later } => {
+                let expectation = naive.poll(owner, word, expected, mask, later);
+                assert_eq!(subject.poll(owner, word, expected, mask, later), expectation, "{op:?}");
+            }
+            Op::Flush => {
+                naive.flush();
+                assert!(subject.engine.flush().is_ok());
             }
             Op::Drop { owner } => {
                 naive.leave(owner);
@@ -89,8 +96,8 @@ fn compare(ops: &[Op], close: bool) {
     subject.engine.turn();
     for owner in 0..super::sequence::OWNERS {
         if naive.owners[owner] != Owner::Idle {
-            let expectation = naive.poll(owner, 0, 0, NonZeroU32::MIN);
-            assert_eq!(subject.poll(owner, 0, 0, NonZeroU32::MIN), expectation, "at the end, closed: {close}");
+            let expectation = naive.poll(owner, 0, 0, NonZeroU32::MIN, false);
+            assert_eq!(subject.poll(owner, 0, 0, NonZeroU32::MIN, false), expectation, "at the end, closed: {close}");
         }
         naive.leave(owner);
         subject.owners[owner].cancel();

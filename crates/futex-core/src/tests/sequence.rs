@@ -16,7 +16,11 @@ pub(crate) enum Op {
         word: usize,
         expected: u32,
         mask: NonZeroU32,
+        /// A wait that it begins is deferred. In sequences for the model kernel only.
+        later: bool,
     },
+    /// The deferred waits are handed to the kernel.
+    Flush,
     /// An owner leaves.
     Drop {
         owner: usize,
@@ -45,8 +49,9 @@ pub(crate) fn sequences(longest: usize) -> impl Strategy<Value = Vec<Op>> {
     // Most waits are for what the words are at first, so that most are armed.
     let value = || prop_oneof![4 => Just(0), 1 => Just(1)];
     let op = prop_oneof![
-        8 => (0..OWNERS, 0..WORDS, value(), mask())
-            .prop_map(|(owner, word, expected, mask)| Op::Poll { owner, word, expected, mask }),
+        8 => (0..OWNERS, 0..WORDS, value(), mask(), prop::bool::weighted(0.3))
+            .prop_map(|(owner, word, expected, mask, later)| Op::Poll { owner, word, expected, mask, later }),
+        2 => Just(Op::Flush),
         4 => (0..OWNERS).prop_map(|owner| Op::Drop { owner }),
         5 => (0..WORDS, n, mask()).prop_map(|(word, n, mask)| Op::Wake { word, n, mask }),
         1 => (0..WORDS, value()).prop_map(|(word, value)| Op::Set { word, value }),
@@ -81,6 +86,7 @@ pub(crate) struct Wait {
 pub(crate) enum Owner {
     Idle,
     Armed(Wait),
+    Deferred(Wait),
     /// The wait has ended, and the owner has not looked. `told`: somebody has reaped the completion.
     Ended {
         wait: Wait,
@@ -101,6 +107,10 @@ pub(crate) struct Naive {
     serial: u32,
     /// The waits in `queue` whose owner has left, in the order in which they are taken over.
     left: Vec<u32>,
+    /// The owners of waits that the kernel does not have yet, in order.
+    deferred: Vec<usize>,
+    /// Waits were deferred since the last flush.
+    flush_is_due: bool,
     /// Waits that the kernel has ended by itself, and that will be armed again.
     lost: Vec<usize>,
     /// Wakes that the kernel counted for users.
@@ -121,6 +131,8 @@ impl Naive {
             queue: Vec::new(),
             serial: 0,
             left: Vec::new(),
+            deferred: Vec::new(),
+            flush_is_due: false,
             lost: Vec::new(),
             counted: 0,
             seen: 0,
@@ -130,20 +142,51 @@ impl Naive {
     }
 
     /// What an owner sees that polls; `None` while it is to wait.
-    pub(crate) fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
+    pub(crate) fn poll(
+        &mut self,
+        owner: usize,
+        word: usize,
+        expected: u32,
+        mask: NonZeroU32,
+        later: bool,
+    ) -> Option<End> {
         match self.owners[owner] {
             Owner::Idle if self.values[word] != expected => Some(End::Mismatch),
+            Owner::Idle if later => {
+                self.owners[owner] = Owner::Deferred(Wait { serial: 0, owner: Some(owner), word, expected, mask });
+                self.deferred.push(owner);
+                self.flush_is_due = true;
+                None
+            }
             Owner::Idle => {
+                self.flush();
                 let wait = self.begin(Wait { serial: 0, owner: Some(owner), word, expected, mask });
                 self.owners[owner] = Owner::Armed(wait);
                 self.reap();
                 None
             }
-            Owner::Armed(_) | Owner::Ended { told: false, .. } => None,
+            Owner::Deferred(_) | Owner::Armed(_) | Owner::Ended { told: false, .. } => None,
             Owner::Ended { end, .. } => {
                 self.look(owner, end);
                 Some(end)
             }
+        }
+    }
+
+    /// The kernel gets the deferred waits whose word is as they expect. Where there were any since the last time, all
+    /// completions are taken.
+    pub(crate) fn flush(&mut self) {
+        let deferred = std::mem::take(&mut self.deferred);
+        for owner in deferred {
+            let Owner::Deferred(wait) = self.owners[owner] else { unreachable!("it is on the list") };
+            self.owners[owner] = if self.values[wait.word] == wait.expected {
+                Owner::Armed(self.begin(wait))
+            } else {
+                Owner::Ended { wait, end: End::Mismatch, told: true }
+            };
+        }
+        if std::mem::take(&mut self.flush_is_due) {
+            self.reap();
         }
     }
 
@@ -174,6 +217,7 @@ impl Naive {
     pub(crate) fn leave(&mut self, owner: usize) {
         match std::mem::replace(&mut self.owners[owner], Owner::Idle) {
             Owner::Idle => {}
+            Owner::Deferred(_) => self.deferred.retain(|&deferred| deferred != owner),
             Owner::Armed(wait) => {
                 if self.leaves_behind {
                     if let Some(queued) = self.queue.iter_mut().find(|queued| **queued == wait) {
@@ -229,11 +273,12 @@ impl Naive {
 
     pub(crate) fn close(&mut self) {
         self.lost.clear();
+        self.deferred.clear();
         self.queue.clear();
         for owner in &mut self.owners {
             *owner = match *owner {
                 Owner::Idle => Owner::Idle,
-                Owner::Armed(wait) => Owner::Ended { wait, end: End::Closed, told: true },
+                Owner::Armed(wait) | Owner::Deferred(wait) => Owner::Ended { wait, end: End::Closed, told: true },
                 Owner::Ended { wait, end, .. } => Owner::Ended { wait, end, told: true },
             };
         }

@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord, Options};
+use crate::shard::{Request, When};
 use crate::sync::thread;
 use crate::waiter::{Outcome, RawWaiter};
 use std::io;
@@ -101,6 +102,7 @@ impl World {
             word: word.clone(),
             expected: 0,
             mask,
+            when: When::Now,
             task: None,
             reentrant: false,
         }
@@ -109,6 +111,14 @@ impl World {
     /// An owner whose wait is armed.
     pub(crate) fn armed(&self, word: &ModelWord) -> Owner {
         let mut owner = self.owner(word);
+        assert!(owner.poll().is_none());
+        owner
+    }
+
+    /// An owner whose wait is deferred.
+    pub(crate) fn deferred(&self, word: &ModelWord) -> Owner {
+        let mut owner = self.owner(word);
+        owner.when = When::Later;
         assert!(owner.poll().is_none());
         owner
     }
@@ -170,6 +180,7 @@ pub(crate) struct Owner {
     word: ModelWord,
     pub(crate) expected: u32,
     mask: NonZeroU32,
+    pub(crate) when: When,
     /// The waker of the latest poll that was pending.
     task: Option<Arc<Task>>,
     /// Wakers call the engine when they are called, and when they are dropped.
@@ -196,7 +207,8 @@ impl Owner {
 
     fn look(&mut self, waker: &Waker) -> Seen {
         let cx = &mut Context::from_waker(waker);
-        match self.waiter.poll_wait(&self.engine, &self.word, self.expected, self.mask, cx) {
+        let request = Request { word: &self.word, expected: self.expected, mask: self.mask, when: self.when };
+        match self.waiter.poll_wait(&self.engine, &request, cx) {
             Poll::Pending => None,
             Poll::Ready(outcome) => {
                 self.task = None;

@@ -1,6 +1,7 @@
 //! What the tests share.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
-use futex_tokio::{AsyncFutex, Backend, Reactor};
+use futex_tokio::{AsyncFutex, Backend, Builder, Reactor};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,18 +15,22 @@ pub(crate) const BACKENDS: &[Backend] = if cfg!(feature = "uring") {
     &[Backend::Waitv, Backend::Thread]
 };
 
-/// A reactor of the current runtime on each backend that is available here. One that is not is printed, and a failure where
+/// A reactor of the current runtime, or `None` where it is not available here, which is printed; a panic where
 /// `FUTEX_TESTS_FORBID_SKIPS` is set.
-pub(crate) fn reactors() -> Vec<Reactor> {
-    let build = |&backend: &Backend| match Reactor::builder().backend(backend).build() {
+pub(crate) fn reactor(builder: Builder) -> Option<Reactor> {
+    match builder.build() {
         Ok(reactor) => Some(reactor),
         Err(error) => {
             assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "skips are forbidden: {error}");
             eprintln!("SKIPPED: {error}");
             None
         }
-    };
-    BACKENDS.iter().filter_map(build).collect()
+    }
+}
+
+/// Those of the backends that are available here.
+pub(crate) fn reactors() -> Vec<Reactor> {
+    BACKENDS.iter().filter_map(|&backend| reactor(Reactor::builder().backend(backend))).collect()
 }
 
 /// A futex on a new word of value 0.

@@ -66,7 +66,7 @@ fn wakers_are_called_without_a_lock_when_the_engine_is_closed() {
 
 #[test]
 fn the_waker_of_a_wait_that_cannot_be_armed_is_dropped_without_a_lock() {
-    for refusal in [Refusal::Refused, Refusal::Queued] {
+    for refusal in [Refusal::Refused, Refusal::Unsubmitted] {
         model("arm, which fails | turn, wakers that call the engine", move || {
             let world = World::new();
             let word = world.word();

@@ -2,6 +2,7 @@
 
 mod batches;
 mod closing;
+mod deferring;
 mod dropping;
 mod locks;
 mod shards;
