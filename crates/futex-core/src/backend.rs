@@ -35,11 +35,11 @@ pub(crate) trait Backend<W>: Send {
     /// Whether several waits that are handed over together cost less.
     fn batches(&self) -> bool;
 
-    /// Hands the waits that were taken to the kernel.
+    /// Hands the waits that were taken to the kernel. Returns whether there may be completions to reap.
     ///
     /// An error means that some of them have to wait for the next call that succeeds. Whoever calls next, for whatever reason,
     /// hands them over.
-    fn submit(&mut self) -> io::Result<()>;
+    fn submit(&mut self) -> io::Result<bool>;
 
     /// Asks for the end of a wait. Its completion tells whether a wake was faster.
     fn cancel(&mut self, id: u32);

@@ -212,14 +212,13 @@ impl<W: FutexWord> Engine<W> {
         effects: &mut Effects<W>,
     ) -> Result<io::Result<Armament<W>>, Waker> {
         let shards = read(&self.shards);
-        let first = self.latest.load(Ordering::Relaxed);
-        for offset in 0..shards.list.len() {
-            let index = (first + offset) % shards.list.len();
+        let latest = self.latest.load(Ordering::Relaxed);
+        for index in (latest..shards.list.len()).chain(0..latest) {
             let shard = &shards.list[index];
             match shard.arm(request, waker, wanted, effects) {
                 Err(unused) => waker = unused,
                 Ok(arming) => {
-                    if offset != 0 {
+                    if index != latest {
                         self.latest.store(index, Ordering::Relaxed);
                     }
                     return Ok(arming.map(|arming| match arming {

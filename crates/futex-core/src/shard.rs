@@ -299,8 +299,11 @@ impl<W: FutexWord> Inner<W> {
             let is_listed = std::mem::replace(&mut self.is_listed, true);
             return Ok(Arming::Deferred { key, is_listed, is_due: self.deferred.len() >= MANY });
         }
-        self.hand_over(id, word.clone(), expected, mask, effects)?;
+        let may_be_over = self.hand_over(id, word.clone(), expected, mask, effects)?;
         self.stats.armed += 1;
+        if !may_be_over {
+            return Ok(Arming::Armed(key));
+        }
 
         // A wait whose word differed is over by now: its owner is told, and needs no waking. Completions of others that lie
         // in front of it are taken as well.
@@ -314,7 +317,7 @@ impl<W: FutexWord> Inner<W> {
         }
     }
 
-    /// Hands a wait to the kernel at once.
+    /// Hands a wait to the kernel at once. Returns whether there may be completions.
     fn hand_over(
         &mut self,
         id: u32,
@@ -322,17 +325,17 @@ impl<W: FutexWord> Inner<W> {
         expected: u32,
         mask: NonZeroU32,
         effects: &mut Effects<W>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let Some(backend) = &mut self.backend else { return Err(closed()) };
         let index = id as usize;
-        let (error, state) = if let Err(error) = backend.arm(id, word, expected, mask) {
-            (error, self.slots.remove(index).state)
-        } else if let Err(error) = backend.submit() {
-            // It is as if the owner had left at once.
-            backend.cancel(id);
-            (error, std::mem::replace(&mut self.slots[index].state, State::Cancelling))
-        } else {
-            return Ok(());
+        let (error, state) = match backend.arm(id, word, expected, mask).map(|()| backend.submit()) {
+            Ok(Ok(may_be_over)) => return Ok(may_be_over),
+            Ok(Err(error)) => {
+                // It is as if the owner had left at once.
+                backend.cancel(id);
+                (error, std::mem::replace(&mut self.slots[index].state, State::Cancelling))
+            }
+            Err(error) => (error, self.slots.remove(index).state),
         };
         if let State::Armed(waker) = state {
             effects.push(Effect::Forget(waker));
@@ -356,7 +359,7 @@ impl<W: FutexWord> Inner<W> {
             };
             effects.extend(self.complete(Completion { id, word, mask, ending }, false));
         }
-        self.backend.as_mut().map_or(Ok(()), |backend| backend.submit())
+        self.backend.as_mut().map_or(Ok(()), |backend| backend.submit().map(drop))
     }
 
     /// The oldest of the deferred waits, which the kernel is to have now.

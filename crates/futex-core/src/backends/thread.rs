@@ -113,8 +113,8 @@ impl Backend<Word> for Threads {
         false
     }
 
-    fn submit(&mut self) -> io::Result<()> {
-        Ok(())
+    fn submit(&mut self) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn cancel(&mut self, id: u32) {

@@ -127,12 +127,12 @@ impl Backend<Word> for Waitv {
         false
     }
 
-    fn submit(&mut self) -> io::Result<()> {
+    fn submit(&mut self) -> io::Result<bool> {
         let mut state = self.shared.lock();
         if std::mem::take(&mut state.is_news) {
             self.shared.call_back(state);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn cancel(&mut self, id: u32) {

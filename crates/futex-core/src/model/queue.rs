@@ -46,9 +46,9 @@ impl Backend<ModelWord> for ModelQueue {
         true
     }
 
-    fn submit(&mut self) -> io::Result<()> {
+    fn submit(&mut self) -> io::Result<bool> {
         if self.unsubmitted.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut bucket = lock(&self.kernel.bucket);
         if bucket.refusal.take().is_some() {
@@ -70,7 +70,7 @@ impl Backend<ModelWord> for ModelQueue {
         if posted {
             self.kernel.signal();
         }
-        Ok(())
+        Ok(true)
     }
 
     fn cancel(&mut self, id: u32) {

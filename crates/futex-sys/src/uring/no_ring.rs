@@ -52,6 +52,11 @@ impl FutexRing {
     }
 
     #[must_use]
+    pub fn has_completions(&mut self) -> bool {
+        match self.never {}
+    }
+
+    #[must_use]
     pub fn pending(&self) -> usize {
         match self.never {}
     }
@@ -62,7 +67,7 @@ impl FutexRing {
     }
 
     #[must_use]
-    pub fn has_unsubmitted(&mut self) -> bool {
+    pub fn has_unsubmitted(&self) -> bool {
         match self.never {}
     }
 

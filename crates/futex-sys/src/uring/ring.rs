@@ -55,6 +55,8 @@ pub struct FutexRing {
     /// The waits that have no completion yet, by identifier.
     waits: Vec<Option<Armed>>,
     pending: usize,
+    /// Entries that the kernel has not been handed.
+    unsubmitted: usize,
     /// Completions were lost, so all waits were cancelled. Nothing is armed any more.
     lost: bool,
     origin: Origin,
@@ -90,7 +92,7 @@ impl FutexRing {
         if !supported || !ring.params().is_feature_nodrop() {
             return Err(no_futexes());
         }
-        Ok(Self { ring, waits: Vec::new(), pending: 0, lost: false, origin: Origin::here() })
+        Ok(Self { ring, waits: Vec::new(), pending: 0, unsubmitted: 0, lost: false, origin: Origin::here() })
     }
 
     /// Has `eventfd` signalled for every completion from now on. Several rings may share one.
@@ -113,9 +115,9 @@ impl FutexRing {
     ///
     /// `InvalidInput` where a wait with this `id` is pending. Those of [`submit`](FutexRing::submit) where the queue was
     /// full. The wait is not queued then.
+    #[inline]
     pub fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<()> {
-        self.check_origin()?;
-        self.check_lost()?;
+        self.check()?;
         let index = id as usize;
         if self.waits.len() <= index {
             self.waits.resize_with(index + 1, || None);
@@ -159,13 +161,14 @@ impl FutexRing {
     /// # Errors
     ///
     /// `EAGAIN` or `ENOMEM` where the kernel has no memory. What was not taken stays queued, for the next call.
+    #[inline]
     pub fn submit(&mut self) -> io::Result<()> {
-        self.check_origin()?;
-        self.check_lost()?; // what is queued may be a wait that was ended, with its word gone
+        self.check()?; // what is queued may be a wait that was ended, with its word gone
         loop {
             match self.ring.submit() {
                 Ok(submitted) => {
-                    if self.ring.submission().is_empty() {
+                    self.unsubmitted = self.unsubmitted.saturating_sub(submitted);
+                    if self.unsubmitted == 0 {
                         return Ok(());
                     }
                     if submitted == 0 {
@@ -188,8 +191,9 @@ impl FutexRing {
     pub fn wait(&mut self) -> io::Result<()> {
         self.check_origin()?;
         while self.pending > 0 && !self.has_lost() && self.ring.completion().is_empty() {
-            if let Err(error) = self.ring.submit_and_wait(1) {
-                self.absorb(error)?;
+            match self.ring.submit_and_wait(1) {
+                Ok(submitted) => self.unsubmitted = self.unsubmitted.saturating_sub(submitted),
+                Err(error) => self.absorb(error)?,
             }
         }
         Ok(())
@@ -202,12 +206,15 @@ impl FutexRing {
             return None;
         }
         loop {
-            let Some(entry) = self.ring.completion().next() else {
+            let mut queue = self.ring.completion();
+            let Some(entry) = queue.next() else {
+                let has_lost = self.lost || queue.overflow() > 0;
+                drop(queue);
                 // The kernel keeps what overflows until an enter asks for it.
                 if self.ring.submission().cq_overflow() && self.submit().is_ok() {
                     continue;
                 }
-                if !self.has_lost() {
+                if !has_lost {
                     return None;
                 }
                 if self.lost {
@@ -216,6 +223,7 @@ impl FutexRing {
                 self.give_up();
                 continue;
             };
+            drop(queue);
             // The result of a cancel request: the wait's own completion tells the same.
             let Ok(id) = u32::try_from(entry.user_data()) else { continue };
             let Some(armed) = self.waits.get_mut(id as usize).and_then(Option::take) else {
@@ -225,6 +233,14 @@ impl FutexRing {
             self.pending -= 1;
             return Some(Completion { id, word: armed.word, mask: armed.mask, ending: ending(entry.result()) });
         }
+    }
+
+    /// Whether completions wait for [`next_completion`](FutexRing::next_completion).
+    #[must_use]
+    #[inline]
+    pub fn has_completions(&mut self) -> bool {
+        let queue = self.ring.completion();
+        !queue.is_empty() || queue.overflow() > 0 || self.lost
     }
 
     /// How many waits have no completion yet.
@@ -241,8 +257,9 @@ impl FutexRing {
 
     /// Whether something is queued that the kernel has not been handed yet.
     #[must_use]
-    pub fn has_unsubmitted(&mut self) -> bool {
-        !self.ring.submission().is_empty()
+    #[inline]
+    pub fn has_unsubmitted(&self) -> bool {
+        self.unsubmitted > 0
     }
 
     /// Cancels all waits and gives each one's completion to `each`.
@@ -279,16 +296,12 @@ impl FutexRing {
     ///
     /// The addresses in `entry` are valid until its completion.
     unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        if self.ring.submission().is_full() {
-            self.submit()?;
-        }
         // SAFETY: The caller's promise.
-        unsafe { self.ring.submission().push(entry) }.map_err(|_| {
-            explain(
-                rustix::io::Errno::AGAIN,
-                "the submission queue of an io_uring is full and the kernel takes nothing",
-            )
-        })
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            self.submit()?; // it takes all, or fails
+        }
+        self.unsubmitted += 1;
+        Ok(())
     }
 
     /// Absorbs the errors of `io_uring_enter` that are none.
@@ -327,22 +340,30 @@ impl FutexRing {
         })
     }
 
-    fn check_lost(&self) -> io::Result<()> {
-        if self.lost {
-            return Err(io::Error::other("this io_uring lost completions and takes no more waits: open another one"));
-        }
-        Ok(())
+    /// Whether the ring takes calls.
+    #[inline]
+    fn check(&self) -> io::Result<()> {
+        self.check_origin()?;
+        if self.lost { Err(gave_up()) } else { Ok(()) }
     }
 
+    #[inline]
     fn check_origin(&self) -> io::Result<()> {
-        if self.origin.is_here() {
-            return Ok(());
-        }
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "this io_uring belongs to the process that this one was forked from: open another one here",
-        ))
+        if self.origin.is_here() { Ok(()) } else { Err(forked()) }
     }
+}
+
+#[cold]
+fn gave_up() -> io::Error {
+    io::Error::other("this io_uring lost completions and takes no more waits: open another one")
+}
+
+#[cold]
+fn forked() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this io_uring belongs to the process that this one was forked from: open another one here",
+    )
 }
 
 /// What the kernel's result for a futex wait means.
