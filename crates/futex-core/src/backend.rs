@@ -1,5 +1,6 @@
 //! What the state machine needs of a way to wait.
 
+use arrayvec::ArrayVec;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
@@ -23,8 +24,18 @@ pub(crate) trait FutexWord: Clone + Send + Sync + 'static {
 ///    been consumed. (A backend that ends a cancelled wait before the kernel let go of it hands such a wake on itself.)
 /// 3. A completion that waits makes somebody call [`Engine::turn`](crate::engine::Engine::turn), soon.
 pub(crate) trait Backend<W>: Send {
-    /// How well a further wait on `word` fits in here.
+    /// How well a further wait on `word` fits in here, if there is room.
     fn fit(&self, word: &W) -> Fit;
+
+    /// With so many waits the queue is crowded.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Has the engine's [`Ready`] tell of this queue's completions, under this number.
+    fn watch(&self, _index: usize) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Takes a wait on `word` while it is `expected`. The kernel may not have it before [`submit`](Backend::submit), but has
     /// the waits in the order in which they were armed. `id` is not in use by a wait of this queue that has not ended.
@@ -53,6 +64,16 @@ pub(crate) trait Backend<W>: Send {
     /// What this queue adds to the reactor's statistics.
     fn usage(&self) -> Usage;
 }
+
+/// Tells which queues have completions, where there are too many to look at each.
+pub(crate) trait Ready: Send + Sync {
+    /// Gives the numbers of queues that got completions since the last call, some of them. Where it gives none there are no
+    /// more.
+    fn take(&self) -> ArrayVec<usize, READY>;
+}
+
+/// So many queues are told of at a time.
+pub(crate) const READY: usize = 32;
 
 /// How well a wait fits in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,11 @@
 //! Choosing a backend and making a reactor.
 
 use crate::BackendKind;
+use crate::backend::Backend;
+#[cfg(feature = "uring")]
+use crate::backends::uring::{ReadyRings, Uring};
 use crate::backends::{Turn, thread::Threads, waitv::Waitv};
-use crate::engine::{Engine, Open};
+use crate::engine::{Engine, Queues};
 use crate::reactor::Reactor;
 use crate::trace;
 use futex_sys::{EventFd, Word, explain};
@@ -99,22 +102,23 @@ fn engine(kind: BackendKind, eventfd: &Arc<EventFd>) -> io::Result<Arc<Engine<Wo
             }
         })
     };
-    let (open, spread) = opener(kind, turn, eventfd.clone())?;
-    let engine = Arc::new(Engine::new(open, spread)?);
+    let engine = Arc::new(Engine::new(queues(kind, turn, eventfd.clone())?)?);
     // It was not set: this is the only place, and it runs once.
     let _ = handle.set(Arc::downgrade(&engine));
     Ok(engine)
 }
 
-/// How a backend opens its queues, and up to how many it opens just to keep waits apart.
-fn opener(kind: BackendKind, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<(Open<Word>, usize)> {
+/// The queues of a backend.
+fn queues(kind: BackendKind, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<Queues<Word>> {
     match kind {
         #[cfg(feature = "uring")]
         BackendKind::Uring => {
-            let open = move || {
-                Ok(Box::new(crate::backends::uring::Uring::open(&eventfd)?) as Box<dyn crate::backend::Backend<Word>>)
+            let ready = Arc::new(ReadyRings::new()?);
+            let open = {
+                let ready = ready.clone();
+                move || Ok(Box::new(Uring::open(&eventfd, ready.clone())?) as Box<dyn Backend<Word>>)
             };
-            Ok((Box::new(open), usize::MAX))
+            Ok(Queues { open: Box::new(open), spread: Uring::spread(), ready: Some(ready) })
         }
         #[cfg(not(feature = "uring"))]
         BackendKind::Uring => {
@@ -123,8 +127,12 @@ fn opener(kind: BackendKind, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<(O
         }
         BackendKind::Waitv => {
             Waitv::probe()?;
-            Ok((Box::new(move || Ok(Box::new(Waitv::new(turn.clone())))), WAITV_SPREAD))
+            let open = move || Ok(Box::new(Waitv::new(turn.clone())) as Box<dyn Backend<Word>>);
+            Ok(Queues { open: Box::new(open), spread: WAITV_SPREAD, ready: None })
         }
-        BackendKind::Thread => Ok((Box::new(move || Ok(Box::new(Threads::new(turn.clone())))), 1)),
+        BackendKind::Thread => {
+            let open = move || Ok(Box::new(Threads::new(turn.clone())) as Box<dyn Backend<Word>>);
+            Ok(Queues { open: Box::new(open), spread: 1, ready: None })
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A reactor's shards: which one takes a wait, and turning and closing all of them.
 
-use crate::backend::{Backend, Fit, FutexWord};
+use crate::backend::{Backend, Fit, FutexWord, Ready};
 use crate::effects::Effects;
 use crate::shard::{Arming, Key, Request, Shard, When};
 use crate::state::Verdict;
@@ -8,19 +8,32 @@ use crate::stats::Stats;
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, RwLock, lock, read, write};
 use futex_sys::Origin;
 use std::io;
+use std::ops::Range;
 use std::task::{Poll, Waker};
 
 /// Opens one more queue in the kernel.
 pub(crate) type Open<W> = Box<dyn Fn() -> io::Result<Box<dyn Backend<W>>> + Send + Sync>;
+
+/// So many queues are looked at in every turn. Whoever tells which are ready is asked about the others.
+const NEAR: usize = 8;
+
+/// How an engine gets its queues, and how it knows which of them to look at.
+pub(crate) struct Queues<W: FutexWord> {
+    pub(crate) open: Open<W>,
+    /// Up to this many are opened just to keep apart waits that disturb each other.
+    pub(crate) spread: usize,
+    /// `None`: all are looked at.
+    pub(crate) ready: Option<Arc<dyn Ready>>,
+}
 
 /// The part of a reactor that the models check: everything but the kernel.
 ///
 /// Locks are taken in this order: `shards`, then the lock of one shard, or `deferred`. None is held while a waker is called, cloned or
 /// dropped, a word is dropped, or a wake is handed on.
 pub(crate) struct Engine<W: FutexWord> {
-    open: Open<W>,
-    /// Up to this many shards are opened just to keep apart waits that disturb each other.
-    spread: usize,
+    queues: Queues<W>,
+    /// What is ready was asked, and a waker's panic kept a turn from looking. Ordering: Relaxed, whoever turns next looks at all.
+    was_cut_short: AtomicBool,
     shards: RwLock<Shards<W>>,
     /// The shard that took the latest wait. Ordering: Relaxed, it is only where the search begins.
     latest: AtomicUsize,
@@ -59,11 +72,11 @@ pub(crate) enum Armament<W: FutexWord> {
 
 impl<W: FutexWord> Engine<W> {
     /// An engine with a first queue, or the reason why there is none.
-    pub(crate) fn new(open: Open<W>, spread: usize) -> io::Result<Self> {
-        let first = Arc::new(Shard::new(open()?));
+    pub(crate) fn new(queues: Queues<W>) -> io::Result<Self> {
+        let first = Arc::new(Shard::new((queues.open)()?));
         Ok(Self {
-            open,
-            spread,
+            queues,
+            was_cut_short: AtomicBool::new(false),
             shards: RwLock::new(Shards { list: vec![first], closed: false }),
             latest: AtomicUsize::new(0),
             full_at: AtomicUsize::new(0),
@@ -113,22 +126,46 @@ impl<W: FutexWord> Engine<W> {
         if !self.origin.is_here() {
             return;
         }
-        let mut effects = Effects::new();
-        let mut next = 0;
+        let Some(ready) = &self.queues.ready else {
+            self.turn_each(0..usize::MAX);
+            return;
+        };
+        let near = if self.was_cut_short.swap(false, Ordering::Relaxed) { usize::MAX } else { NEAR };
+        if !self.turn_each(0..near) {
+            return;
+        }
         loop {
-            let done = {
+            let indices = ready.take();
+            if indices.is_empty() {
+                return;
+            }
+            let cut_short = CutShort(&self.was_cut_short);
+            for index in indices {
+                self.turn_each(index..index + 1);
+            }
+            std::mem::forget(cut_short);
+        }
+    }
+
+    /// Takes the completions of the shards in `range`. Returns whether there are shards behind them.
+    fn turn_each(&self, range: Range<usize>) -> bool {
+        let mut effects = Effects::new();
+        let mut next = range.start;
+        loop {
+            let (done, has_more) = {
                 let shards = read(&self.shards);
-                while let Some(shard) = shards.list.get(next) {
+                let list = &shards.list[..range.end.min(shards.list.len())];
+                while let Some(shard) = list.get(next) {
                     if !shard.is_empty() && shard.turn(&mut effects) {
                         break; // the batch is full; this shard may have more
                     }
                     next += 1;
                 }
-                next >= shards.list.len()
+                (next >= list.len(), shards.list.len() > range.end)
             };
             effects.perform();
             if done {
-                return;
+                return has_more;
             }
         }
     }
@@ -212,13 +249,15 @@ impl<W: FutexWord> Engine<W> {
         effects: &mut Effects<W>,
     ) -> Result<io::Result<Armament<W>>, Waker> {
         let shards = read(&self.shards);
-        let latest = self.latest.load(Ordering::Relaxed);
+        // Where all are crowded they take turns.
+        let latest = self.latest.load(Ordering::Relaxed) + usize::from(wanted == Fit::Crowded);
+        let latest = if latest < shards.list.len() { latest } else { 0 };
         for index in (latest..shards.list.len()).chain(0..latest) {
             let shard = &shards.list[index];
             match shard.arm(request, waker, wanted, effects) {
                 Err(unused) => waker = unused,
                 Ok(arming) => {
-                    if index != latest {
+                    if index != latest || wanted == Fit::Crowded {
                         self.latest.store(index, Ordering::Relaxed);
                     }
                     return Ok(arming.map(|arming| match arming {
@@ -261,20 +300,27 @@ impl<W: FutexWord> Engine<W> {
         let shards = read(&self.shards);
         let taken: usize = shards.list.iter().map(|shard| shard.taken()).sum();
         let full_at = self.full_at.load(Ordering::Relaxed);
-        needed || (shards.list.len() < self.spread && (taken >= 2 * full_at || taken <= full_at / 2))
+        needed || (shards.list.len() < self.queues.spread && (taken >= 2 * full_at || taken <= full_at / 2))
+    }
+
+    fn add_shard(&self, backend: Box<dyn Backend<W>>) -> io::Result<()> {
+        let mut shards = write(&self.shards);
+        if shards.closed {
+            return Err(closed());
+        }
+        let index = shards.list.len();
+        if index >= NEAR {
+            backend.watch(index)?;
+        }
+        self.latest.store(index, Ordering::Relaxed);
+        shards.list.push(Arc::new(Shard::new(backend)));
+        Ok(())
     }
 
     fn open_shard(&self) -> io::Result<()> {
-        match (self.open)() {
-            Ok(backend) => {
-                let mut shards = write(&self.shards);
-                if shards.closed {
-                    return Err(closed());
-                }
-                self.latest.store(shards.list.len(), Ordering::Relaxed);
-                shards.list.push(Arc::new(Shard::new(backend)));
-                Ok(())
-            }
+        match (self.queues.open)().and_then(|backend| self.add_shard(backend)) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(error),
             Err(error) => {
                 let taken: usize = read(&self.shards).list.iter().map(|shard| shard.taken()).sum();
                 self.full_at.store(taken, Ordering::Relaxed);
@@ -282,6 +328,15 @@ impl<W: FutexWord> Engine<W> {
                 Err(error)
             }
         }
+    }
+}
+
+/// Notes that a turn ended by a panic.
+struct CutShort<'a>(&'a AtomicBool);
+
+impl Drop for CutShort<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

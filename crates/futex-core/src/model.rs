@@ -8,7 +8,7 @@ mod queue;
 
 use self::queue::ModelQueue;
 use crate::backend::{Backend, Completion, Ending, FutexWord};
-use crate::engine::Engine;
+use crate::engine::{Engine, Queues};
 use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
@@ -99,7 +99,8 @@ impl Kernel {
     /// An engine on this kernel that nobody turns by himself.
     pub(crate) fn idle_engine(self: &Arc<Self>, spread: usize) -> Arc<Engine<ModelWord>> {
         let kernel = self.clone();
-        Arc::new(Engine::new(Box::new(move || Ok(kernel.open())), spread).expect("it opens"))
+        let queues = Queues { open: Box::new(move || Ok(kernel.open())), spread, ready: None };
+        Arc::new(Engine::new(queues).expect("it opens"))
     }
 
     /// An engine on this kernel, whose completions it is turned for.

@@ -41,6 +41,8 @@ pub(crate) struct Shard<W: FutexWord> {
     /// Ordering: Relaxed. A slot is taken before its wait is armed, and whoever turns for the wait's completion does so
     /// after the kernel signalled it, which is after the arming.
     taken: AtomicUsize,
+    /// With so many slots taken the queue is crowded.
+    room: usize,
 }
 
 struct Inner<W: FutexWord> {
@@ -82,10 +84,14 @@ pub(crate) enum Arming {
 
 impl<W: FutexWord> Shard<W> {
     pub(crate) fn new(backend: Box<dyn Backend<W>>) -> Self {
+        let room = backend.room();
+        // Exactly so many, where there is an end to it: many half-empty shards would be much memory.
+        let capacity = if room == usize::MAX { 0 } else { room };
         Self {
+            room,
             inner: Mutex::new(Inner {
                 backend: Some(backend),
-                slots: Slab::new(),
+                slots: Slab::with_capacity(capacity),
                 deferred: VecDeque::new(),
                 is_listed: false,
                 generation: 0,
@@ -114,10 +120,16 @@ impl<W: FutexWord> Shard<W> {
         wanted: Fit,
         effects: &mut Effects<W>,
     ) -> Result<io::Result<Arming>, Waker> {
+        if wanted == Fit::Good && self.taken() >= self.room {
+            return Err(waker); // most often, where there are many shards, and for the price of a load
+        }
         let mut inner = lock(&self.inner);
+        let is_crowded = inner.slots.len() >= self.room;
         match (inner.backend.as_ref().map(|backend| backend.fit(request.word)), wanted) {
             // Where the reactor was closed, `Inner::arm` says so.
-            (Some(Fit::Good), _) | (Some(Fit::Crowded), Fit::Crowded) | (None, _) => {}
+            (None, _) => {}
+            (Some(Fit::Good), Fit::Good) if is_crowded => return Err(waker),
+            (Some(Fit::Good), _) | (Some(Fit::Crowded), Fit::Crowded) => {}
             _ => return Err(waker),
         }
         let arming = inner.arm(request, waker, &self.taken, effects);

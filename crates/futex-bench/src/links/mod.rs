@@ -1,5 +1,6 @@
 //! Ways in which two sides wake each other.
 
+mod bare_ring;
 mod blocking;
 mod event_listener;
 mod eventfd;
@@ -34,6 +35,7 @@ pub(crate) trait End: Send + 'static {
 pub(crate) enum Link {
     Ours { backend: Backend, spin: bool },
     Blocking,
+    BareRing,
     Eventfd,
     Socket,
     SpawnBlocking,
@@ -55,6 +57,7 @@ pub(crate) struct Hull {
 pub(crate) enum AnyEnd {
     Ours(futex::Futex),
     Blocking(blocking::Blocking),
+    BareRing(Box<bare_ring::BareRing>),
     Eventfd(eventfd::Eventfd),
     Socket(socket::Socket),
     SpawnBlocking(spawn_blocking::SpawnBlocking),
@@ -65,7 +68,7 @@ pub(crate) enum AnyEnd {
 }
 
 impl Link {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Ours { backend: Backend::Uring, spin: false },
         Self::Ours { backend: Backend::Waitv, spin: false },
         Self::Ours { backend: Backend::Thread, spin: false },
@@ -73,6 +76,7 @@ impl Link {
         Self::Ours { backend: Backend::Waitv, spin: true },
         Self::Ours { backend: Backend::Thread, spin: true },
         Self::Blocking,
+        Self::BareRing,
         Self::Eventfd,
         Self::Socket,
         Self::SpawnBlocking,
@@ -85,7 +89,7 @@ impl Link {
     /// runtime, in one.
     pub(crate) fn to_process(self) -> io::Result<(AnyEnd, Hull)> {
         match self {
-            Self::Ours { .. } | Self::Blocking | Self::SpawnBlocking => words::to_process(self),
+            Self::Ours { .. } | Self::Blocking | Self::BareRing | Self::SpawnBlocking => words::to_process(self),
             Self::Eventfd => eventfd::to_process(),
             Self::Socket => socket::to_process(),
             #[cfg(feature = "iceoryx2")]
@@ -99,7 +103,7 @@ impl Link {
     /// The other process's end.
     pub(crate) fn other_end(self, hull: Hull) -> io::Result<AnyEnd> {
         match self {
-            Self::Ours { .. } | Self::Blocking | Self::SpawnBlocking => words::from_hull(self, hull),
+            Self::Ours { .. } | Self::Blocking | Self::BareRing | Self::SpawnBlocking => words::from_hull(self, hull),
             Self::Eventfd => eventfd::from_hull(hull),
             Self::Socket => socket::from_hull(hull),
             #[cfg(feature = "iceoryx2")]
@@ -124,6 +128,7 @@ impl fmt::Display for Link {
             Self::Ours { backend, spin: false } => write!(f, "ours, {backend}"),
             Self::Ours { backend, spin: true } => write!(f, "ours, {backend}, spinning"),
             Self::Blocking => f.write_str("blocking futex"),
+            Self::BareRing => f.write_str("bare ring and epoll"),
             Self::Eventfd => f.write_str("shared eventfds"),
             Self::Socket => f.write_str("Unix socket pair"),
             Self::SpawnBlocking => f.write_str("spawn_blocking"),
@@ -148,6 +153,7 @@ macro_rules! each_end {
         match $self {
             AnyEnd::Ours($end) => $call,
             AnyEnd::Blocking($end) => $call,
+            AnyEnd::BareRing($end) => $call,
             AnyEnd::Eventfd($end) => $call,
             AnyEnd::Socket($end) => $call,
             AnyEnd::SpawnBlocking($end) => $call,

@@ -1,6 +1,6 @@
 //! The links over two words of shared memory: one that wakes this side, one that wakes the other.
 
-use super::{AnyEnd, Hull, Link, blocking::Blocking, futex::Futex, spawn_blocking::SpawnBlocking};
+use super::{AnyEnd, Hull, Link, bare_ring::BareRing, blocking::Blocking, futex::Futex, spawn_blocking::SpawnBlocking};
 use crate::executor::Executor;
 use futex_tokio::{SharedMemory, Word};
 use std::io;
@@ -62,6 +62,7 @@ fn end(link: Link, memory: &SharedMemory, side: usize) -> io::Result<AnyEnd> {
     match link {
         Link::Ours { backend, spin } => Futex::new(words, backend, spin).map(AnyEnd::Ours),
         Link::Blocking => Ok(AnyEnd::Blocking(Blocking(words))),
+        Link::BareRing => Ok(AnyEnd::BareRing(Box::new(BareRing::new(words)?))),
         Link::SpawnBlocking => Ok(AnyEnd::SpawnBlocking(SpawnBlocking(words))),
         _ => Err(io::Error::other(format!("{link} has no words"))),
     }

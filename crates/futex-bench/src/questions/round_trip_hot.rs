@@ -36,5 +36,6 @@ fn verdicts(answer: &Answer) -> Vec<Verdict> {
             Verdict::at_most(format!("{SPINNING} ÷ {rival} ({case})"), ratio, limit)
         })
     };
-    spinning(Link::Blocking, 0.05).chain(spinning(SLEEPING, 1.0)).collect()
+    // "Never slower", with what two turns of one contestant differ by.
+    spinning(Link::Blocking, 0.05).chain(spinning(SLEEPING, 1.05)).collect()
 }

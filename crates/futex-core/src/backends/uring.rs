@@ -1,41 +1,82 @@
 //! `Uring`: the kernel waits, without a thread, and signals an eventfd.
 
-use crate::backend::{Backend, Completion, Ending, Fit, Usage};
+use crate::backend::{Backend, Completion, Ending, Fit, READY, Ready, Usage};
+use arrayvec::ArrayVec;
 use futex_sys::uring::{self, FutexRing};
-use futex_sys::{EventFd, Word};
+use futex_sys::{EventFd, Word, explain};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::process::{Resource, getrlimit};
+use rustix::time::Timespec;
 use std::io;
 use std::num::NonZeroU32;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 
 /// How many waits a ring takes before the next one is opened.
 ///
-/// Cancelling searches the ring's waits. Measured, one random cancel: 4 µs at 1,000 waits, 43 µs at 10,000, 1.3 ms at
-/// 100,000; opening a ring costs 19 µs.
-const ROOM: usize = 128;
+/// The kernel searches the ring's waits to cancel one, at 0.1 µs for each that is not in the processor's caches. Opening a
+/// ring costs 19 µs, and it takes 8 KiB. `docs/benchmarks.md` has the measurements.
+const ROOM: usize = 96;
 
 /// One ring.
 pub(crate) struct Uring {
     ring: FutexRing,
+    ready: Arc<ReadyRings>,
 }
 
 impl Uring {
-    /// Opens a ring that signals `eventfd`.
-    pub(crate) fn open(eventfd: &EventFd) -> io::Result<Self> {
+    /// Opens a ring that signals `eventfd`, and that `ready` may be asked about.
+    pub(crate) fn open(eventfd: &EventFd, ready: Arc<ReadyRings>) -> io::Result<Self> {
         let ring = FutexRing::new()?;
         ring.register_eventfd(eventfd.as_fd())?;
-        Ok(Self { ring })
+        Ok(Self { ring, ready })
+    }
+
+    /// How many rings may be opened to keep cancelling fast: a quarter of the descriptors that the process may have. After
+    /// that, rings get more waits.
+    pub(crate) fn spread() -> usize {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        usize::try_from(limit / 4).unwrap_or(usize::MAX)
+    }
+}
+
+/// Which rings have completions: an epoll of their descriptors. The kernel makes a ring readable before it signals the
+/// eventfd.
+pub(crate) struct ReadyRings {
+    epoll: OwnedFd,
+}
+
+impl ReadyRings {
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
+            .map_err(|errno| explain(errno, "cannot make an epoll for rings (see `ulimit -n`)"))?;
+        Ok(Self { epoll })
+    }
+}
+
+impl Ready for ReadyRings {
+    fn take(&self) -> ArrayVec<usize, READY> {
+        let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; READY];
+        // An interruption needs a blocking call, and this is none.
+        let count = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default())).unwrap_or(0);
+        // The fields of the kernel's struct are not aligned, so they are copied out.
+        events[..count].iter().filter_map(|event| usize::try_from({ event.data }.u64()).ok()).collect()
     }
 }
 
 impl Backend<Word> for Uring {
     fn fit(&self, _word: &Word) -> Fit {
-        if self.ring.is_lost() {
-            Fit::Full
-        } else if self.ring.pending() < ROOM {
-            Fit::Good
-        } else {
-            Fit::Crowded
-        }
+        if self.ring.is_lost() { Fit::Full } else { Fit::Good }
+    }
+
+    fn room(&self) -> usize {
+        ROOM
+    }
+
+    fn watch(&self, index: usize) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&self.ready.epoll, &self.ring, EventData::new_u64(index as u64), flags)
+            .map_err(|errno| explain(errno, "cannot add a ring to an epoll"))
     }
 
     fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<()> {

@@ -13,19 +13,21 @@ pub(super) struct ModelQueue {
     index: usize,
     /// Armed and not submitted, with the values that they expect.
     unsubmitted: Vec<(u32, Queued)>,
-    /// Armed and not reaped, as the owner of the queue counts them.
-    waits: usize,
 }
 
 impl ModelQueue {
     pub(super) fn new(kernel: Arc<Kernel>, index: usize) -> Self {
-        Self { kernel, index, unsubmitted: Vec::new(), waits: 0 }
+        Self { kernel, index, unsubmitted: Vec::new() }
     }
 }
 
 impl Backend<ModelWord> for ModelQueue {
     fn fit(&self, _word: &ModelWord) -> Fit {
-        if self.waits < self.kernel.options.room { Fit::Good } else { Fit::Crowded }
+        Fit::Good
+    }
+
+    fn room(&self) -> usize {
+        self.kernel.options.room
     }
 
     fn arm(&mut self, id: u32, word: ModelWord, expected: u32, mask: NonZeroU32) -> io::Result<()> {
@@ -37,7 +39,6 @@ impl Backend<ModelWord> for ModelQueue {
         let queue = &mut bucket.queues[self.index];
         assert!(!queue.closed, "armed on a queue that is closed");
         assert!(queue.pending.insert(id), "{id} is armed twice");
-        self.waits += 1;
         self.unsubmitted.push((expected, Queued { queue: self.index, id, word, mask }));
         Ok(())
     }
@@ -91,7 +92,6 @@ impl Backend<ModelWord> for ModelQueue {
         let queue = &mut bucket.queues[self.index];
         let completion = queue.posted.pop_front()?;
         assert!(queue.pending.remove(&completion.id), "a completion of no wait: {completion:?}");
-        self.waits -= 1;
         Some(completion)
     }
 
@@ -116,7 +116,6 @@ impl Backend<ModelWord> for ModelQueue {
         if others {
             self.kernel.signal();
         }
-        self.waits = 0;
         ended.into_iter().for_each(each);
     }
 
@@ -128,7 +127,8 @@ impl Backend<ModelWord> for ModelQueue {
 impl Drop for ModelQueue {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_eq!(self.waits, 0, "a queue was dropped with waits");
+            let bucket = lock(&self.kernel.bucket);
+            assert!(bucket.queues[self.index].pending.is_empty(), "a queue was dropped with waits");
         }
     }
 }

@@ -14,7 +14,9 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 /// Submission queue entries of a ring. The number of waits is not bound to it (measured: 100,000 waits on a ring of 128).
 const SQ_ENTRIES: u32 = 64;
 /// Completion queue entries. More completions than this are kept by the kernel (`IORING_FEAT_NODROP`).
-const CQ_ENTRIES: u32 = 256;
+const CQ_ENTRIES: u32 = 128;
+/// Up to so many waits a ring's memory grows by quarters of it, then by doubling.
+const FEW: usize = 96;
 /// `FUTEX2_SIZE_U32` of <linux/futex.h>: a 32-bit word, shared. No other flag is set: the private flag would hide the
 /// wait from other processes, and the NUMA flags from a plain `FUTEX_WAKE`.
 const FUTEX2_SIZE_U32: u32 = 2;
@@ -120,6 +122,9 @@ impl FutexRing {
         self.check()?;
         let index = id as usize;
         if self.waits.len() <= index {
+            if index < FEW && self.waits.capacity() <= index {
+                self.waits.reserve_exact(FEW / 4); // many rings with few waits each are the rule
+            }
             self.waits.resize_with(index + 1, || None);
         }
         if self.waits[index].is_some() {
