@@ -143,7 +143,7 @@ impl<W: FutexWord> Engine<W> {
             for index in indices {
                 self.turn_each(index..index + 1);
             }
-            std::mem::forget(cut_short);
+            drop(cut_short);
         }
     }
 
@@ -336,7 +336,9 @@ struct CutShort<'a>(&'a AtomicBool);
 
 impl Drop for CutShort<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 }
 

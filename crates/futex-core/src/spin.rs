@@ -3,16 +3,17 @@
 use futex_sys::Word;
 use std::hint::spin_loop;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a wait looks at its word before it sleeps, at most.
 ///
 /// A partner that answers within microseconds is faster than going to sleep and being woken. So a wait may look at the word
-/// for a bounded time first, where that has paid off lately on its futex. Where it has not, one wait in eight looks for a
-/// microsecond, and nine in four thousand for the whole limit. (The latter is how two sides that both sleep find out that they
-/// could be faster: the one that looks answers fast enough for the other to notice.) On a machine with one processor no
-/// wait ever looks.
+/// for a bounded time first. It does where the wait before on the same futex was over within four times this limit, and as
+/// long as it pays off: after eight looks without a fast answer the next waits sleep at once, sixteen of them at first, then
+/// twice as many each time, up to 4,096. (An answer is fast within a fifth of the limit. It takes some looks until two sides
+/// that both sleep find out that they could be faster.) On a machine with one processor no wait ever looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spin {
     limit: Duration,
@@ -52,59 +53,61 @@ pub struct Spinner {
     spin: Spin,
     /// What was learned: see [`Learned`].
     learned: AtomicU32,
+    made: Instant,
+    /// When the latest wait went to sleep. With several at a time, the advice is about the latest.
+    begun: AtomicU64,
 }
 
 /// What the latest waits have taught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Learned {
-    /// How many more looks in vain until waits sleep at once.
-    credit: u8,
-    /// Waits without credit, modulo [`CYCLE`].
-    waits: u16,
+    /// The last wait that slept was over soon.
+    brisk: bool,
+    /// How many more looks without a fast answer until waits sleep at once.
+    tries: u8,
+    /// How many more waits sleep at once.
+    pause: u16,
+    /// How many times in a row there was no fast answer in all tries.
+    vain: u8,
 }
 
-/// How much of the limit a wait with credit looks for, and within which an answer counts as fast.
+/// Within this part of the limit an answer is fast.
 const FAST: u32 = 5;
-/// The most looks in vain in a row that are paid for.
-const MOST_CREDIT: u8 = 4;
-/// Without credit: of so many waits...
-const CYCLE: u16 = 4096;
-/// ...the first few look for the whole limit, one after the other, enough for a partner that takes a short look at...
-const LONG: u16 = 9;
-/// ...one wait in so many.
-const SHORT_EVERY: u16 = 8;
-/// How long a short look is.
-const SHORT: Duration = Duration::from_micros(1);
+/// A wait that slept was over soon within so many limits.
+const SOON: u32 = 4;
+const TRIES: u8 = 8;
+/// The waits of the first pause, and how often it doubles.
+const PAUSE: u16 = 16;
+const DOUBLINGS: u8 = 8;
 
 impl Learned {
-    /// Of a new futex, which gets to its first long looks soon.
-    const NEW: Self = Self { credit: 0, waits: CYCLE - 3 * SHORT_EVERY };
+    const NEW: Self = Self { brisk: false, tries: TRIES, pause: 0, vain: 0 };
 
-    /// For how long this wait looks, and what is known from then on.
-    fn decide(self, limit: Duration) -> (Duration, Self) {
-        if self.credit > 0 {
-            return (limit / FAST, self);
+    /// Whether this wait looks, and what is known from then on.
+    fn decide(self) -> (bool, Self) {
+        match (self.brisk, self.pause) {
+            (false, _) => (false, self),
+            (true, 0) => (true, self),
+            (true, pause) => (false, Self { pause: pause - 1, ..self }),
         }
-        let look = match self.waits {
-            waits if waits < LONG => limit,
-            waits if waits % SHORT_EVERY == 0 => SHORT.min(limit),
-            _ => Duration::ZERO,
-        };
-        (look, Self { waits: (self.waits + 1) % CYCLE, ..self })
     }
 
     /// A wait looked, and saw a change fast or not.
-    fn learn(self, fast: bool) -> Self {
-        let credit = if fast { (self.credit + 2).min(MOST_CREDIT) } else { self.credit.saturating_sub(1) };
-        Self { credit, ..self }
+    fn looked(self, fast: bool) -> Self {
+        match self.tries {
+            _ if fast => Self { tries: TRIES, vain: 0, ..self },
+            0 | 1 => Self { tries: TRIES, pause: PAUSE << self.vain, vain: (self.vain + 1).min(DOUBLINGS), ..self },
+            tries => Self { tries: tries - 1, ..self },
+        }
     }
 
     fn pack(self) -> u32 {
-        u32::from(self.credit) << 16 | u32::from(self.waits)
+        u32::from(self.brisk) << 24 | u32::from(self.tries) << 20 | u32::from(self.vain) << 16 | u32::from(self.pause)
     }
 
     fn unpack(packed: u32) -> Self {
-        Self { credit: (packed >> 16) as u8, waits: packed as u16 }
+        let four = |shift: u32| (packed >> shift) as u8 & 15;
+        Self { brisk: packed >> 24 & 1 == 1, tries: four(20), vain: four(16), pause: packed as u16 }
     }
 }
 
@@ -113,10 +116,11 @@ impl Spinner {
     #[must_use]
     pub fn new(spin: Spin) -> Self {
         static ALONE: LazyLock<bool> =
-            LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1));
+            LazyLock::new(|| thread::available_parallelism().is_ok_and(|processors| processors.get() == 1));
         // With one processor the partner runs when this thread sleeps, and not before.
         let spin = if *ALONE { Spin::OFF } else { spin };
-        Self { spin, learned: AtomicU32::new(Learned::NEW.pack()) }
+        let learned = AtomicU32::new(Learned::NEW.pack());
+        Self { spin, learned, made: Instant::now(), begun: AtomicU64::new(0) }
     }
 
     /// The setting; [`Spin::OFF`] on a machine with one processor.
@@ -125,29 +129,55 @@ impl Spinner {
         self.spin
     }
 
-    /// Looks at `word` for a moment, if that has paid off lately, and tells whether it has stopped being `expected`.
+    /// Looks at `word` for a moment, if that is likely to pay off, and tells whether it has stopped being `expected`. Where it
+    /// has not the wait sleeps, and [`slept`](Spinner::slept) is to be told when it is over.
     #[inline]
     pub fn spin(&self, word: &Word, expected: u32) -> bool {
-        if self.spin == Spin::OFF {
-            return false;
-        }
-        // Ordering: Relaxed. It is advice; two threads that learn at once may forget what one of them learned.
-        let learned = Learned::unpack(self.learned.load(Ordering::Relaxed));
-        let (time, mut learned) = learned.decide(self.spin.limit);
+        self.spin != Spin::OFF && self.spin_on(word, expected)
+    }
+
+    #[cold]
+    fn spin_on(&self, word: &Word, expected: u32) -> bool {
+        // Ordering: Relaxed, here and below. It is advice; two threads that learn at once may forget what one of them learned.
+        let (looks, mut learned) = self.learned().decide();
         let mut changed = false;
-        if !time.is_zero() {
-            let seen = look(word, expected, time);
-            learned = learned.learn(seen.is_some_and(|after| after <= self.spin.limit / FAST));
+        if looks {
+            let seen = look(word, expected, self.spin.limit);
+            learned = learned.looked(seen.is_some_and(|after| after <= self.spin.limit / FAST));
             changed = seen.is_some();
         }
         self.learned.store(learned.pack(), Ordering::Relaxed);
+        if !changed {
+            self.begun.store(self.now(), Ordering::Relaxed);
+        }
         changed
+    }
+
+    /// A wait that slept is over.
+    #[inline]
+    pub fn slept(&self) {
+        if self.spin != Spin::OFF {
+            let time = self.now().saturating_sub(self.begun.load(Ordering::Relaxed));
+            let brisk = Duration::from_nanos(time) <= self.spin.limit * SOON;
+            self.learned.store(Learned { brisk, ..self.learned() }.pack(), Ordering::Relaxed);
+        }
+    }
+
+    fn learned(&self) -> Learned {
+        Learned::unpack(self.learned.load(Ordering::Relaxed))
+    }
+
+    /// Nanoseconds since this was made.
+    fn now(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
 impl Clone for Spinner {
     fn clone(&self) -> Self {
-        Self { spin: self.spin, learned: AtomicU32::new(self.learned.load(Ordering::Relaxed)) }
+        let learned = AtomicU32::new(self.learned.load(Ordering::Relaxed));
+        let begun = AtomicU64::new(self.begun.load(Ordering::Relaxed));
+        Self { spin: self.spin, learned, made: self.made, begun }
     }
 }
 
@@ -157,6 +187,7 @@ fn look(word: &Word, expected: u32, limit: Duration) -> Option<Duration> {
     /// Looks between two looks at the clock.
     const LOOKS: u32 = 16;
     let start = Instant::now();
+    let mut patience = limit / FAST;
     loop {
         for _ in 0..LOOKS {
             // Ordering: Acquire, the partner is the release store of whoever changed it.
@@ -165,8 +196,14 @@ fn look(word: &Word, expected: u32, limit: Duration) -> Option<Duration> {
             }
             spin_loop();
         }
-        if start.elapsed() >= limit {
+        let time = start.elapsed();
+        if time >= limit {
             return None;
+        }
+        if time >= patience {
+            // The partner may be waiting for this very processor.
+            thread::yield_now();
+            patience += limit / FAST;
         }
     }
 }
@@ -178,59 +215,68 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_micros(50);
 
-    /// For how long `waits` look together, where none of them sees a change.
-    fn look_in_vain(learned: &mut Learned, waits: u32) -> Duration {
-        let mut sum = Duration::ZERO;
+    const BRISK: Learned = Learned { brisk: true, ..Learned::NEW };
+
+    /// How many of `waits` look, where none of them sees a change.
+    fn look_in_vain(learned: &mut Learned, waits: u32) -> u32 {
+        let mut looks = 0;
         for _ in 0..waits {
-            let (time, next) = learned.decide(LIMIT);
-            *learned = if time.is_zero() { next } else { next.learn(false) };
-            sum += time;
+            let (look, next) = learned.decide();
+            *learned = if look { next.looked(false) } else { next };
+            looks += u32::from(look);
         }
-        sum
+        looks
+    }
+
+    #[test]
+    fn a_wait_looks_only_after_one_that_was_over_soon() {
+        assert_eq!(Learned::NEW.decide(), (false, Learned::NEW));
+        assert_eq!(BRISK.decide(), (true, BRISK));
+
+        let word = Word::from(Arc::new(AtomicU32::new(0)));
+        let spinner = Spinner::new(Spin::up_to(Duration::from_millis(1)));
+        if spinner.setting() == Spin::OFF {
+            return eprintln!("SKIPPED: there is one processor");
+        }
+        assert!(!spinner.spin(&word, 0) && !spinner.learned().brisk);
+        spinner.begun.store(spinner.now(), Ordering::Relaxed);
+        spinner.slept();
+        assert!(spinner.learned().brisk);
+        let long_ago = Spinner { made: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(), ..spinner.clone() };
+        long_ago.begun.store(0, Ordering::Relaxed);
+        long_ago.slept();
+        assert!(!long_ago.learned().brisk);
     }
 
     #[test]
     fn looking_in_vain_costs_little() {
-        let mut learned = Learned::NEW;
-        let waits = u32::from(CYCLE);
-        assert!(look_in_vain(&mut learned, waits) < Duration::from_nanos(300) * waits);
+        let mut learned = BRISK;
+        look_in_vain(&mut learned, 20_000);
+        // In the long run: eight looks in four thousand waits.
+        assert!(look_in_vain(&mut learned, 41_040) <= 8 * 10 + 8);
     }
 
     #[test]
     fn an_answer_that_is_fast_is_waited_for_again_and_again() {
-        let mut learned = Learned::NEW.learn(true);
-        assert_eq!(learned.decide(LIMIT), (LIMIT / FAST, learned));
-        for _ in 0..100 {
-            learned = learned.learn(true);
-        }
-        // And given up after a few disappointments.
-        for _ in 0..MOST_CREDIT {
-            assert_eq!(learned.decide(LIMIT).0, LIMIT / FAST);
-            learned = learned.learn(false);
-        }
-        assert_eq!(learned.credit, 0);
-    }
-
-    #[test]
-    fn two_sides_that_sleep_find_each_other() {
-        // Wherever the long looks of one side fall, the other side takes a short look meanwhile.
-        for start in 0..CYCLE {
-            let mut other = Learned { credit: 0, waits: start };
-            let looks = (0..LONG).filter(|_| {
-                let (time, next) = other.decide(LIMIT);
-                other = next;
-                !time.is_zero()
-            });
-            assert!(looks.count() >= 1, "{start}");
-        }
+        let mut learned = BRISK;
+        look_in_vain(&mut learned, 20_000);
+        learned.pause = 0;
+        learned = learned.looked(true);
+        assert_eq!(learned, BRISK);
+        // And given up after a few disappointments, for a short time at first.
+        assert_eq!(look_in_vain(&mut learned, u32::from(TRIES)), u32::from(TRIES));
+        assert_eq!(look_in_vain(&mut learned, u32::from(PAUSE)), 0);
+        assert!(learned.decide().0);
     }
 
     #[test]
     fn what_was_learned_fits_in_a_word() {
-        for credit in 0..=MOST_CREDIT {
-            for waits in 0..CYCLE {
-                let learned = Learned { credit, waits };
-                assert_eq!(Learned::unpack(learned.pack()), learned);
+        for brisk in [false, true] {
+            for (tries, vain) in (0..=TRIES).flat_map(|tries| (0..=DOUBLINGS).map(move |vain| (tries, vain))) {
+                for pause in [0, 1, PAUSE, PAUSE << DOUBLINGS] {
+                    let learned = Learned { brisk, tries, pause, vain };
+                    assert_eq!(Learned::unpack(learned.pack()), learned);
+                }
             }
         }
     }
@@ -238,7 +284,8 @@ mod tests {
     #[test]
     fn a_change_is_seen_and_off_is_off() {
         let word = Word::from(Arc::new(AtomicU32::new(1)));
-        let spinner = Spinner { spin: Spin::up_to(LIMIT), learned: AtomicU32::new(Learned::NEW.learn(true).pack()) };
+        let learned = AtomicU32::new(BRISK.pack());
+        let spinner = Spinner { spin: Spin::up_to(LIMIT), learned, ..Spinner::new(Spin::OFF) };
         assert!(spinner.spin(&word, 0));
         assert!(!spinner.spin(&word, 1));
         assert!(!Spinner::new(Spin::OFF).spin(&word, 0));

@@ -260,6 +260,9 @@ impl AsyncFutex {
         } else {
             waiter.poll_wait_masked(core, &self.word, expected, mask, cx)
         };
+        if outcome.is_ready() {
+            self.spinner.slept();
+        }
         // Woken, or the word differed: either way the caller looks at the word.
         outcome.map_ok(drop)
     }
