@@ -6,7 +6,7 @@ use std::ffi::OsString;
 pub(crate) const USAGE: &str = "\
 cargo xtask bench [--light] [--quick] [--only NAME]... | --list | --counts [--bless]
     Measures the library beside what one would use instead; docs/benchmarks.md tells how to read it.
-    --light: without the rivals whose builds are heavy; iceoryx2 needs libclang.
+    --light: without the rivals whose builds are heavy.
 ";
 
 /// The features with the rivals whose builds are heavy.

@@ -70,6 +70,9 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
                 .append("RUSTFLAGS", "--cfg loom"),
         ),
         row("examples", "the examples build, and those that do something run").steps(examples()),
+        row("bench", "the performance lab, without the rivals whose builds are heavy")
+            .step(cargo("clippy -p futex-bench --all-targets -- -D warnings"))
+            .tests(cargo("test -p futex-bench")),
         row("package", "the published crates are ready for cargo publish, and build from what is packaged")
             .step(cargo("publish --dry-run --workspace --allow-dirty --no-verify"))
             .step(xtask("packaged")),

@@ -17,6 +17,9 @@ pub(crate) type Open<W> = Box<dyn Fn() -> io::Result<Box<dyn Backend<W>>> + Send
 /// So many queues are looked at in every turn. Whoever tells which are ready is asked about the others.
 const NEAR: usize = 8;
 
+/// A queue with room is looked for among so many before a further one is opened.
+const PROBES: usize = 64;
+
 /// How an engine gets its queues, and how it knows which of them to look at.
 pub(crate) struct Queues<W: FutexWord> {
     pub(crate) open: Open<W>,
@@ -35,8 +38,10 @@ pub(crate) struct Engine<W: FutexWord> {
     /// What is ready was asked, and a waker's panic kept a turn from looking. Ordering: Relaxed, whoever turns next looks at all.
     was_cut_short: AtomicBool,
     shards: RwLock<Shards<W>>,
-    /// The shard that took the latest wait. Ordering: Relaxed, it is only where the search begins.
+    /// The shard that took the latest wait, and the one that is looked at next where that has no room. Ordering: Relaxed, they are
+    /// only where the search begins.
     latest: AtomicUsize,
+    next: AtomicUsize,
     /// A queue could not be opened when the reactor had this many waits; it is tried again when there are twice as many, or
     /// half. Ordering: Relaxed, it only keeps failing calls rare.
     full_at: AtomicUsize,
@@ -79,6 +84,7 @@ impl<W: FutexWord> Engine<W> {
             was_cut_short: AtomicBool::new(false),
             shards: RwLock::new(Shards { list: vec![first], closed: false }),
             latest: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
             full_at: AtomicUsize::new(0),
             deferred: Mutex::new(Vec::new()),
             has_deferred: AtomicBool::new(false),
@@ -249,16 +255,25 @@ impl<W: FutexWord> Engine<W> {
         effects: &mut Effects<W>,
     ) -> Result<io::Result<Armament<W>>, Waker> {
         let shards = read(&self.shards);
-        // Where all are crowded they take turns.
-        let latest = self.latest.load(Ordering::Relaxed) + usize::from(wanted == Fit::Crowded);
-        let latest = if latest < shards.list.len() { latest } else { 0 };
-        for index in (latest..shards.list.len()).chain(0..latest) {
+        let len = shards.list.len();
+        let latest = self.latest.load(Ordering::Relaxed);
+        let next = self.next.load(Ordering::Relaxed) % len;
+        // A shard with room is looked for in a few only, and a crowded one is as good as another, in turn.
+        let probes = match wanted {
+            Fit::Good if len < self.queues.spread => PROBES,
+            Fit::Good => 2, // there is likely none
+            _ => len,
+        };
+        let others = (next..len).chain(0..next).take(probes);
+        for index in std::iter::once(latest).filter(|_| wanted == Fit::Good).chain(others) {
             let shard = &shards.list[index];
             match shard.arm(request, waker, wanted, effects) {
                 Err(unused) => waker = unused,
                 Ok(arming) => {
-                    if index != latest || wanted == Fit::Crowded {
-                        self.latest.store(index, Ordering::Relaxed);
+                    match wanted {
+                        Fit::Good if index == latest => {}
+                        Fit::Good => self.latest.store(index, Ordering::Relaxed),
+                        _ => self.next.store(index + 1, Ordering::Relaxed),
                     }
                     return Ok(arming.map(|arming| match arming {
                         Arming::Over(verdict) => Armament::Over(verdict),
@@ -272,6 +287,9 @@ impl<W: FutexWord> Engine<W> {
                     }));
                 }
             }
+        }
+        if wanted == Fit::Good && len > PROBES {
+            self.next.store(next + probes, Ordering::Relaxed);
         }
         Err(waker)
     }
@@ -298,9 +316,9 @@ impl<W: FutexWord> Engine<W> {
     /// Whether one more shard is worth a try.
     fn may_open(&self, needed: bool) -> bool {
         let shards = read(&self.shards);
-        let taken: usize = shards.list.iter().map(|shard| shard.taken()).sum();
-        let full_at = self.full_at.load(Ordering::Relaxed);
-        needed || (shards.list.len() < self.queues.spread && (taken >= 2 * full_at || taken <= full_at / 2))
+        let taken = || -> usize { shards.list.iter().map(|shard| shard.taken()).sum() };
+        let may_fail = |full_at| full_at > 0 && (full_at / 2 + 1..2 * full_at).contains(&taken());
+        needed || (shards.list.len() < self.queues.spread && !may_fail(self.full_at.load(Ordering::Relaxed)))
     }
 
     fn add_shard(&self, backend: Box<dyn Backend<W>>) -> io::Result<()> {

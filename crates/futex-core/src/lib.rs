@@ -78,4 +78,4 @@ pub use self::{
 #[cfg(target_os = "linux")]
 pub use self::{kind::BackendKind, stats::Stats, waiter::Outcome};
 #[cfg(target_os = "linux")]
-pub use futex_sys::{SharedMemory, Word};
+pub use futex_sys::{SharedMemory, Word, explain, futex::MATCH_ANY};

@@ -187,7 +187,7 @@ fn look(word: &Word, expected: u32, limit: Duration) -> Option<Duration> {
     /// Looks between two looks at the clock.
     const LOOKS: u32 = 16;
     let start = Instant::now();
-    let mut patience = limit / FAST;
+    let mut patience = limit / (FAST * FAST);
     loop {
         for _ in 0..LOOKS {
             // Ordering: Acquire, the partner is the release store of whoever changed it.

@@ -1,8 +1,7 @@
 //! The values of a word as a stream.
 
 use crate::AsyncFutex;
-use crate::wait::MATCH_ANY;
-use futex_core::Waiter;
+use futex_core::{MATCH_ANY, Waiter};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use std::io;

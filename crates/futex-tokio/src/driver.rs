@@ -9,7 +9,7 @@
 use crate::batch::Batches;
 use crate::register::register;
 use crate::registry;
-use futex_core::{BackendKind, Reactor, Spin};
+use futex_core::{BackendKind, Reactor, Spin, explain};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -38,8 +38,7 @@ impl Driver {
         let runtime = Handle::try_current().map_err(|_| outside())?.id();
         // An edge-triggered epoll needs no reading of the eventfd: each signal is an edge.
         let eventfd = reactor.as_fd().try_clone_to_owned().map_err(|error| {
-            let sentence = "cannot duplicate a futex reactor's eventfd (see `ulimit -n` where descriptors ran out)";
-            io::Error::new(error.kind(), format!("{sentence}: {error}"))
+            explain(error, "cannot duplicate a futex reactor's eventfd (see `ulimit -n` where descriptors ran out)")
         })?;
         let eventfd = register(eventfd)?;
         let driver = Arc::new_cyclic(|driver| Self {

@@ -1,8 +1,7 @@
 //! The face of the library: a word that tasks wait on.
 
-use crate::wait::MATCH_ANY;
 use crate::{Changes, Reactor, Spin, WaitAsync, Word};
-use futex_core::{Spinner, Waiter};
+use futex_core::{MATCH_ANY, Spinner, Waiter};
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;

@@ -9,9 +9,6 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// The mask of a wait without one: it matches every wake.
-pub(crate) const MATCH_ANY: NonZeroU32 = NonZeroU32::MAX;
-
 /// The future of [`AsyncFutex::wait_async`](crate::AsyncFutex::wait_async).
 ///
 /// # Errors
