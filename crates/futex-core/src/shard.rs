@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 
 /// With so many deferred waits a flush is due: a ring takes as many with one submission. Small in the models, so that it is
 /// reached.
-const MANY: usize = if cfg!(loom) { 2 } else { 64 };
+const MANY: usize = if cfg!(loom) { 3 } else { 64 };
 
 /// When the kernel is handed a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,9 +228,11 @@ impl<W: FutexWord> Shard<W> {
     pub(crate) fn flush(&self, effects: &mut Effects<W>) -> io::Result<bool> {
         let mut inner = lock(&self.inner);
         let flushed = inner.flush(effects);
-        inner.is_listed = flushed.is_err() || !inner.deferred.is_empty();
-        inner.reap(effects, None);
-        let more = inner.is_listed;
+        let more = !inner.deferred.is_empty();
+        inner.is_listed = flushed.is_err() || more;
+        if flushed.is_ok() {
+            inner.reap(effects, None);
+        }
         self.unlock(inner);
         flushed.map(|()| more)
     }

@@ -128,6 +128,24 @@ impl World {
         Arc::new(ReenterOnDrop(Arc::downgrade(&self.engine)))
     }
 
+    /// A thread that closes the engine.
+    pub(crate) fn closing(&self) -> thread::JoinHandle<()> {
+        let engine = self.engine.clone();
+        spawn(move || engine.close())
+    }
+
+    /// A thread that turns the engine.
+    pub(crate) fn turning(&self) -> thread::JoinHandle<()> {
+        let engine = self.engine.clone();
+        spawn(move || engine.turn())
+    }
+
+    /// A thread that flushes the deferred waits.
+    pub(crate) fn flushing(&self) -> thread::JoinHandle<()> {
+        let engine = self.engine.clone();
+        spawn(move || assert!(engine.flush().is_ok(), "the kernel has memory"))
+    }
+
     /// What the kernel was still to do, it does; and who polls the eventfd, turns.
     pub(crate) fn settle(&self) {
         self.kernel.task_work();

@@ -11,8 +11,7 @@ fn turns_of_two_threads_take_each_completion_once() {
         let owners = [world.armed(&word), world.armed(&word)];
         assert_eq!(word.wake(2), 2);
         world.kernel.task_work();
-        let engine = world.engine.clone();
-        let turning = spawn(move || engine.turn());
+        let turning = world.turning();
         world.engine.turn();
         join(turning);
         for owner in owners {
@@ -28,8 +27,7 @@ fn a_turn_takes_more_completions_than_a_batch_holds() {
         let world = World::new();
         let word = world.word();
         let owners = [(); 5].map(|()| world.armed(&word));
-        let engine = world.engine.clone();
-        let turning = spawn(move || engine.turn());
+        let turning = world.turning();
         assert_eq!(word.wake(5), 5);
         join(turning);
         for owner in owners {

@@ -66,8 +66,7 @@ fn a_wake_that_is_counted_while_the_engine_is_closed_is_seen() {
         let world = World::new();
         let word = world.word();
         let owners = [world.armed(&word), world.armed(&word)];
-        let engine = world.engine.clone();
-        let closing = spawn(move || engine.close());
+        let closing = world.closing();
         let woken = word.wake(2);
         join(closing);
         let seen = owners.map(|owner| owner.finish());
@@ -83,8 +82,7 @@ fn a_wake_that_is_posted_late_is_seen_though_the_engine_is_closed() {
         let world = World::delayed();
         let word = world.word();
         let owner = world.armed(&word);
-        let engine = world.engine.clone();
-        let closing = spawn(move || engine.close());
+        let closing = world.closing();
         let kernel = world.kernel.clone();
         let work = spawn(move || {
             kernel.task_work();
@@ -104,8 +102,7 @@ fn a_drop_while_the_engine_is_closed_hands_its_wake_on() {
         let world = World::new();
         let word = world.word();
         let first = world.armed(&word);
-        let engine = world.engine.clone();
-        let closing = spawn(move || engine.close());
+        let closing = world.closing();
         let dropping = spawn(move || first.abandon());
         word.wake(1);
         join(closing);
@@ -122,8 +119,7 @@ fn closing_ends_each_wait_once_whoever_turns() {
         let word = world.word();
         let (first, second) = (world.armed(&word), world.armed(&word));
         assert_eq!(word.wake(1), 1);
-        let engine = world.engine.clone();
-        let closing = spawn(move || engine.close());
+        let closing = world.closing();
         let dropping = spawn(move || first.abandon());
         world.settle();
         join(closing);
@@ -141,8 +137,7 @@ fn the_engine_may_be_closed_twice_at_once() {
         let world = World::new();
         let word = world.word();
         let mut owner = world.armed(&word);
-        let engine = world.engine.clone();
-        let closing = spawn(move || engine.close());
+        let closing = world.closing();
         let polling = spawn(move || {
             let seen = owner.poll();
             (owner, seen)

@@ -12,8 +12,7 @@ fn a_change_before_the_flush_is_seen() {
         let word = world.word();
         let owner = world.deferred(&word);
         assert_eq!(world.kernel.waiters(&word), 0);
-        let engine = world.engine.clone();
-        let flushing = spawn(move || assert!(engine.flush().is_ok()));
+        let flushing = world.flushing();
         word.set(1);
         let woken = word.wake(1);
         join(flushing);
@@ -29,8 +28,7 @@ fn a_flush_arms_each_wait_once_whoever_flushes() {
         let world = World::new();
         let word = world.word();
         let owners = [world.deferred(&word), world.deferred(&word)];
-        let engine = world.engine.clone();
-        let flushing = spawn(move || assert!(engine.flush().is_ok()));
+        let flushing = world.flushing();
         // It does not overtake them, so it flushes too.
         let third = world.armed(&word);
         join(flushing);
@@ -49,8 +47,7 @@ fn a_drop_that_meets_the_flush_loses_no_wake() {
         let world = World::new();
         let word = world.word();
         let (first, second) = (world.deferred(&word), world.deferred(&word));
-        let engine = world.engine.clone();
-        let flushing = spawn(move || assert!(engine.flush().is_ok()));
+        let flushing = world.flushing();
         let dropping = spawn(move || first.abandon());
         let woken = word.wake(1);
         join(flushing);
@@ -68,8 +65,7 @@ fn a_wait_that_is_deferred_while_another_thread_flushes_is_not_forgotten() {
         let world = World::new();
         let word = world.word();
         let first = world.deferred(&word);
-        let engine = world.engine.clone();
-        let flushing = spawn(move || assert!(engine.flush().is_ok()));
+        let flushing = world.flushing();
         let second = world.deferred(&word);
         assert!(world.engine.flush().is_ok());
         join(flushing);
@@ -88,8 +84,7 @@ fn closing_ends_the_waits_that_the_kernel_never_had() {
         let world = World::new();
         let word = world.word();
         let owner = world.deferred(&word);
-        let engine = world.engine.clone();
-        let flushing = spawn(move || assert!(engine.flush().is_ok()));
+        let flushing = world.flushing();
         world.engine.close();
         join(flushing);
         world.kernel.assert_empty();
@@ -106,8 +101,7 @@ fn waits_that_the_kernel_has_no_memory_for_are_flushed_again() {
         let owner = world.deferred(&word);
         world.kernel.refuse_next(Refusal::Unsubmitted);
         assert!(world.engine.flush().is_err());
-        let engine = world.engine.clone();
-        let flushing = spawn(move || assert!(engine.flush().is_ok()));
+        let flushing = world.flushing();
         word.set(1);
         word.wake(1);
         join(flushing);
@@ -119,15 +113,15 @@ fn waits_that_the_kernel_has_no_memory_for_are_flushed_again() {
 
 #[test]
 fn many_deferred_waits_are_flushed_at_once() {
-    model("defer, defer", || {
+    model("defer, defer, defer", || {
         let world = World::new();
         let word = world.word();
-        let owners = [world.deferred(&word), world.deferred(&word)];
-        // Under loom two are many.
+        let owners = [(); 3].map(|()| world.deferred(&word));
+        // Under loom three are many.
         if !cfg!(loom) {
             assert!(world.engine.flush().is_ok());
         }
-        assert_eq!(word.wake(2), 2);
+        assert_eq!(word.wake(3), 3);
         for owner in owners {
             assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
         }

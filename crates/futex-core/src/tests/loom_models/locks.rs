@@ -53,8 +53,7 @@ fn wakers_are_called_without_a_lock_when_the_engine_is_closed() {
             owner.reentrant = true;
             assert!(owner.poll().is_none());
         }
-        let engine = world.engine.clone();
-        let turning = spawn(move || engine.turn());
+        let turning = world.turning();
         world.engine.close();
         join(turning);
         for owner in owners {

@@ -63,8 +63,7 @@ fn turns_and_drops_meet_in_two_queues() {
         let (first, second) = (world.armed(&word), world.armed(&word));
         assert_eq!(world.engine.stats().units, 2);
         let dropping = spawn(move || first.abandon());
-        let engine = world.engine.clone();
-        let turning = spawn(move || engine.turn());
+        let turning = world.turning();
         assert_eq!(word.wake(1), 1);
         join(dropping);
         join(turning);

@@ -145,8 +145,7 @@ fn the_waker_of_the_latest_poll_is_called_where_another_thread_turns() {
             let seen = owner.poll().or_else(|| owner.poll());
             (owner, seen)
         });
-        let engine = world.engine.clone();
-        let turning = spawn(move || engine.turn());
+        let turning = world.turning();
         world.settle();
         let (owner, seen) = join(polling);
         join(turning);
