@@ -7,6 +7,7 @@ use crate::state::Verdict;
 use crate::stats::Stats;
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, RwLock, lock, read, write};
 use futex_sys::Origin;
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::task::{Poll, Waker};
@@ -20,6 +21,17 @@ const NEAR: usize = 8;
 /// A queue with room is looked for among so many before a further one is opened.
 const PROBES: usize = 64;
 
+/// Which shards are asked to take a wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Search {
+    /// A few, if they have room.
+    Few,
+    /// All, if they have room.
+    All,
+    /// All, whether or not they have.
+    Crowded,
+}
+
 /// How an engine gets its queues, and how it knows which of them to look at.
 pub(crate) struct Queues<W: FutexWord> {
     pub(crate) open: Open<W>,
@@ -31,7 +43,7 @@ pub(crate) struct Queues<W: FutexWord> {
 
 /// The part of a reactor that the models check: everything but the kernel.
 ///
-/// Locks are taken in this order: `shards`, then the lock of one shard, or `deferred`. None is held while a waker is called, cloned or
+/// Locks are taken in this order: `flushing` or `shards`, then the lock of one shard, then `deferred`. None is held while a waker is called, cloned or
 /// dropped, a word is dropped, or a wake is handed on.
 pub(crate) struct Engine<W: FutexWord> {
     queues: Queues<W>,
@@ -46,7 +58,9 @@ pub(crate) struct Engine<W: FutexWord> {
     /// half. Ordering: Relaxed, it only keeps failing calls rare.
     full_at: AtomicUsize,
     /// The shards with waits that the kernel has not been handed.
-    deferred: Mutex<Vec<Arc<Shard<W>>>>,
+    deferred: Mutex<VecDeque<Arc<Shard<W>>>>,
+    /// Held by who flushes.
+    flushing: Mutex<()>,
     /// Whether there may be any. Ordering: Relaxed. A thread sees that it has deferred waits, which keeps its waits in order; and
     /// whoever is to flush for another thread was told by it, which synchronizes.
     has_deferred: AtomicBool,
@@ -86,7 +100,8 @@ impl<W: FutexWord> Engine<W> {
             latest: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
             full_at: AtomicUsize::new(0),
-            deferred: Mutex::new(Vec::new()),
+            deferred: Mutex::new(VecDeque::new()),
+            flushing: Mutex::new(()),
             has_deferred: AtomicBool::new(false),
             origin: Origin::here(),
         })
@@ -103,9 +118,9 @@ impl<W: FutexWord> Engine<W> {
         }
         let mut effects = Effects::new();
         let mut waker = waker.clone();
-        let mut wanted = Fit::Good;
+        let mut search = Search::Few;
         loop {
-            match self.arm_somewhere(request, waker, wanted, &mut effects) {
+            match self.arm_somewhere(request, waker, search, &mut effects) {
                 Ok(armament) => {
                     if let Ok(Armament::Armed { is_due: true, .. }) = armament {
                         let _ = self.flush(); // as above
@@ -114,16 +129,20 @@ impl<W: FutexWord> Engine<W> {
                 }
                 Err(unused) => waker = unused,
             }
+            if search == Search::Few && self.is_roomy() {
+                search = Search::All;
+                continue;
+            }
             // No shard suits. One more does, unless it can't be had; then the others have to take more.
-            let crowded = wanted == Fit::Crowded;
+            let crowded = search == Search::Crowded;
+            search = Search::Crowded;
             if self.may_open(crowded) {
                 match self.open_shard() {
-                    Ok(()) => continue,
+                    Ok(()) => search = Search::Few,
                     Err(error) if crowded || error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
                     Err(_) => {}
                 }
             }
-            wanted = Fit::Crowded;
         }
     }
 
@@ -137,19 +156,20 @@ impl<W: FutexWord> Engine<W> {
             return;
         };
         let near = if self.was_cut_short.swap(false, Ordering::Relaxed) { usize::MAX } else { NEAR };
+        let _cut_short = CutShort(&self.was_cut_short);
         if !self.turn_each(0..near) {
             return;
         }
         loop {
             let indices = ready.take();
-            if indices.is_empty() {
-                return;
-            }
-            let cut_short = CutShort(&self.was_cut_short);
+            // A ring that gets a completion from now on brings a turn of its own.
+            let is_all = !indices.is_full();
             for index in indices {
                 self.turn_each(index..index + 1);
             }
-            drop(cut_short);
+            if is_all {
+                return;
+            }
         }
     }
 
@@ -188,22 +208,30 @@ impl<W: FutexWord> Engine<W> {
             return Ok(());
         }
         let mut effects = Effects::new();
-        loop {
-            let next = self.next_deferred();
-            let Some(shard) = next else { return Ok(()) };
-            loop {
-                let flushed = shard.flush(&mut effects);
-                effects.perform();
-                match flushed {
-                    Ok(true) => {} // the batch was full
-                    Ok(false) => break,
-                    Err(error) => {
-                        self.list(shard);
-                        return Err(error);
-                    }
+        let mut result = Ok(());
+        // A shard that fails goes to the end of the list, and the others have their turn.
+        let mut left = lock(&self.deferred).len();
+        while left > 0 {
+            // Whoever else flushes meanwhile waits, so that what was deferred before its call is in the kernel after it.
+            let flushing = lock(&self.flushing);
+            let next = lock(&self.deferred).pop_front();
+            let Some(shard) = next else { break };
+            match shard.flush(&mut effects) {
+                Ok(false) => left -= 1,
+                Ok(true) => self.list(&shard), // the batch is full
+                Err(error) => {
+                    self.list(&shard);
+                    left -= 1;
+                    result = Err(error);
                 }
             }
+            let deferred = lock(&self.deferred);
+            self.has_deferred.store(!deferred.is_empty(), Ordering::Relaxed);
+            drop(deferred);
+            drop(flushing);
+            effects.perform();
         }
+        result
     }
 
     /// Ends all waits, and lets go of everything in the kernel. Returns when no waiter of this engine is left there.
@@ -242,75 +270,70 @@ impl<W: FutexWord> Engine<W> {
     #[cfg(test)]
     pub(crate) fn take_locks(&self) {
         drop(write(&self.shards));
+        drop(lock(&self.flushing));
         drop(lock(&self.deferred));
         let _ = self.stats();
     }
 
-    /// Arms a wait in the first shard where it fits as well as `wanted`.
+    /// Arms a wait in the first shard where it fits.
     fn arm_somewhere(
         &self,
         request: &Request<'_, W>,
         mut waker: Waker,
-        wanted: Fit,
+        search: Search,
         effects: &mut Effects<W>,
     ) -> Result<io::Result<Armament<W>>, Waker> {
         let shards = read(&self.shards);
         let len = shards.list.len();
         let latest = self.latest.load(Ordering::Relaxed);
         let next = self.next.load(Ordering::Relaxed) % len;
-        // A shard with room is looked for in a few only, and a crowded one is as good as another, in turn.
-        let probes = match wanted {
-            Fit::Good if len < self.queues.spread => PROBES,
-            Fit::Good => 2, // there is likely none
-            _ => len,
+        // A crowded shard is as good as another, in turn.
+        let (wanted, probes) = match search {
+            Search::Few if len < self.queues.spread || len <= PROBES => (Fit::Good, PROBES),
+            Search::Few => (Fit::Good, 2), // there is likely none
+            Search::All => (Fit::Good, len),
+            Search::Crowded => (Fit::Crowded, len),
         };
         let others = (next..len).chain(0..next).take(probes);
         for index in std::iter::once(latest).filter(|_| wanted == Fit::Good).chain(others) {
             let shard = &shards.list[index];
-            match shard.arm(request, waker, wanted, effects) {
+            match shard.arm(request, waker, wanted, effects, || self.list(shard)) {
                 Err(unused) => waker = unused,
                 Ok(arming) => {
-                    match wanted {
-                        Fit::Good if index == latest => {}
-                        Fit::Good => self.latest.store(index, Ordering::Relaxed),
-                        _ => self.next.store(index + 1, Ordering::Relaxed),
+                    match search {
+                        Search::Crowded => self.next.store(index + 1, Ordering::Relaxed),
+                        _ if index == latest => {}
+                        _ => self.latest.store(index, Ordering::Relaxed),
                     }
                     return Ok(arming.map(|arming| match arming {
                         Arming::Over(verdict) => Armament::Over(verdict),
-                        Arming::Armed(key) => self.armed(shard, key, false),
-                        Arming::Deferred { key, is_listed, is_due } => {
-                            if !is_listed {
-                                self.list(shard.clone());
-                            }
-                            self.armed(shard, key, is_due)
+                        Arming::Armed { key, is_due } => {
+                            let armed = Armed { shard: shard.clone(), key, origin: self.origin };
+                            Armament::Armed { armed, is_due }
                         }
                     }));
                 }
             }
         }
-        if wanted == Fit::Good && len > PROBES {
+        if search == Search::Few && len > PROBES {
             self.next.store(next + probes, Ordering::Relaxed);
         }
         Err(waker)
     }
 
-    fn armed(&self, shard: &Arc<Shard<W>>, key: Key, is_due: bool) -> Armament<W> {
-        Armament::Armed { armed: Armed { shard: shard.clone(), key, origin: self.origin }, is_due }
-    }
-
     /// Puts a shard on the list of those to flush.
-    fn list(&self, shard: Arc<Shard<W>>) {
+    fn list(&self, shard: &Arc<Shard<W>>) {
         let mut deferred = lock(&self.deferred);
-        deferred.push(shard);
+        deferred.push_back(shard.clone());
         self.has_deferred.store(true, Ordering::Relaxed);
     }
 
-    /// Takes a shard off the list of those to flush.
-    fn next_deferred(&self) -> Option<Arc<Shard<W>>> {
-        let mut deferred = lock(&self.deferred);
-        let shard = deferred.pop();
-        self.has_deferred.store(!deferred.is_empty(), Ordering::Relaxed);
-        shard
+    /// Whether there is much room in the shards, though a few had none.
+    fn is_roomy(&self) -> bool {
+        let shards = read(&self.shards);
+        let len = shards.list.len();
+        let taken = || -> usize { shards.list.iter().map(|shard| shard.taken()).sum() };
+        PROBES < len && len < self.queues.spread && taken() < shards.list[0].room().saturating_mul(len) / 4 * 3
     }
 
     /// Whether one more shard is worth a try.

@@ -51,6 +51,8 @@ struct Inner<W: FutexWord> {
     slots: Slab<Slot<W>>,
     /// The waits that the kernel does not have yet, in the order in which they were armed.
     deferred: VecDeque<u32>,
+    /// The waits of flushes that the kernel has not confirmed to have.
+    unsubmitted: Vec<u32>,
     /// The engine has this shard on its list of those to flush.
     is_listed: bool,
     /// The generation of the latest slot taken.
@@ -73,11 +75,8 @@ pub(crate) struct Key {
 
 /// What became of a wait that was to be armed.
 pub(crate) enum Arming {
-    /// It is armed.
-    Armed(Key),
-    /// The next flush arms it. The shard is to be put on the engine's list of those to flush, unless it is there; and where
-    /// there are many by now, the flush is due.
-    Deferred { key: Key, is_listed: bool, is_due: bool },
+    /// It is armed, or the next flush arms it. `is_due`: so many are deferred by now that they are to be flushed.
+    Armed { key: Key, is_due: bool },
     /// It is over already.
     Over(Verdict),
 }
@@ -93,12 +92,18 @@ impl<W: FutexWord> Shard<W> {
                 backend: Some(backend),
                 slots: Slab::with_capacity(capacity),
                 deferred: VecDeque::new(),
+                unsubmitted: Vec::new(),
                 is_listed: false,
                 generation: 0,
                 stats: Stats::default(),
             }),
             taken: AtomicUsize::new(0),
         }
+    }
+
+    /// With so many slots taken it is crowded.
+    pub(crate) fn room(&self) -> usize {
+        self.room
     }
 
     /// Whether no slot is taken, so that no completion can be due.
@@ -111,7 +116,8 @@ impl<W: FutexWord> Shard<W> {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Arms a wait where its word fits at least as well as `wanted`. `Err(waker)` gives the waker back where it does not.
+    /// Arms a wait where its word fits at least as well as `wanted`, and calls `list` where the shard is to be put on the engine's
+    /// list of those to flush. `Err(waker)` gives the waker back where it does not.
     /// `effects` is empty.
     pub(crate) fn arm(
         &self,
@@ -119,6 +125,7 @@ impl<W: FutexWord> Shard<W> {
         waker: Waker,
         wanted: Fit,
         effects: &mut Effects<W>,
+        list: impl FnOnce(),
     ) -> Result<io::Result<Arming>, Waker> {
         if wanted == Fit::Good && self.taken() >= self.room {
             return Err(waker); // most often, where there are many shards, and for the price of a load
@@ -133,6 +140,9 @@ impl<W: FutexWord> Shard<W> {
             _ => return Err(waker),
         }
         let arming = inner.arm(request, waker, &self.taken, effects);
+        if !inner.deferred.is_empty() && !std::mem::replace(&mut inner.is_listed, true) {
+            list(); // under the lock: who flushes finds what is deferred
+        }
         self.unlock(inner);
         Ok(arming)
     }
@@ -162,6 +172,13 @@ impl<W: FutexWord> Shard<W> {
                     drop(stale);
                     return Poll::Pending;
                 }
+                (State::Refused(error), unused) => {
+                    let error = std::mem::replace(error, io::ErrorKind::Other.into());
+                    slot.state = State::Cancelling;
+                    drop(inner);
+                    drop(unused);
+                    return Poll::Ready(Verdict::Failed(error));
+                }
                 (State::Cancelling | State::Done(_), unused) => {
                     let state = inner.slots.remove(key.id as usize).state;
                     self.unlock(inner);
@@ -169,7 +186,7 @@ impl<W: FutexWord> Shard<W> {
                     return Poll::Ready(match state {
                         State::Done(done) => done.verdict,
                         // Not reached: only a wait whose owner is gone is being cancelled.
-                        State::Armed(_) | State::Deferred(_) | State::Cancelling => Verdict::Closed,
+                        State::Armed(_) | State::Deferred(_) | State::Refused(_) | State::Cancelling => Verdict::Closed,
                     });
                 }
             }
@@ -211,7 +228,7 @@ impl<W: FutexWord> Shard<W> {
                     Verdict::Mismatch | Verdict::Failed(_) | Verdict::Closed => Effect::Release(word),
                 });
             }
-            Abandoned::Again => {}
+            Abandoned::Nothing => {}
         }
         self.unlock(inner);
     }
@@ -228,7 +245,7 @@ impl<W: FutexWord> Shard<W> {
     pub(crate) fn flush(&self, effects: &mut Effects<W>) -> io::Result<bool> {
         let mut inner = lock(&self.inner);
         let flushed = inner.flush(effects);
-        let more = !inner.deferred.is_empty();
+        let more = !inner.deferred.is_empty() || flushed.is_ok() && !inner.unsubmitted.is_empty();
         inner.is_listed = flushed.is_err() || more;
         if flushed.is_ok() {
             inner.reap(effects, None);
@@ -272,6 +289,11 @@ impl<W: FutexWord> Shard<W> {
     }
 }
 
+/// Whether an error of a submission is for want of memory, so that the same call may succeed later.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory | io::ErrorKind::ResourceBusy)
+}
+
 impl<W: FutexWord> Inner<W> {
     /// The slot of a wait; `None` where it is not its any more, which no owner of a key finds.
     fn slot(&mut self, key: Key) -> Option<&mut Slot<W>> {
@@ -310,13 +332,12 @@ impl<W: FutexWord> Inner<W> {
         if when == When::Later {
             self.deferred.push_back(id);
             self.stats.armed += 1;
-            let is_listed = std::mem::replace(&mut self.is_listed, true);
-            return Ok(Arming::Deferred { key, is_listed, is_due: self.deferred.len() >= MANY });
+            return Ok(Arming::Armed { key, is_due: self.deferred.len() >= MANY });
         }
         let may_be_over = self.hand_over(id, word.clone(), expected, mask, effects)?;
         self.stats.armed += 1;
         if !may_be_over {
-            return Ok(Arming::Armed(key));
+            return Ok(Arming::Armed { key, is_due: false });
         }
 
         // A wait whose word differed is over by now: its owner is told, and needs no waking. Completions of others that lie
@@ -327,7 +348,7 @@ impl<W: FutexWord> Inner<W> {
                 State::Done(Done { verdict, .. }) => Ok(Arming::Over(verdict)),
                 _ => Err(closed()), // not reached, see the line above
             },
-            _ => Ok(Arming::Armed(key)),
+            _ => Ok(Arming::Armed { key, is_due: false }),
         }
     }
 
@@ -343,7 +364,10 @@ impl<W: FutexWord> Inner<W> {
         let Some(backend) = &mut self.backend else { return Err(closed()) };
         let index = id as usize;
         let (error, state) = match backend.arm(id, word, expected, mask).map(|()| backend.submit()) {
-            Ok(Ok(may_be_over)) => return Ok(may_be_over),
+            Ok(Ok(may_be_over)) => {
+                self.unsubmitted.clear();
+                return Ok(may_be_over);
+            }
             Ok(Err(error)) => {
                 // It is as if the owner had left at once.
                 backend.cancel(id);
@@ -365,7 +389,10 @@ impl<W: FutexWord> Inner<W> {
             let ending = if word.value() == expected {
                 let Some(backend) = &mut self.backend else { break }; // not reached: closing takes them all
                 match backend.arm(id, word.clone(), expected, mask) {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        self.unsubmitted.push(id);
+                        continue;
+                    }
                     Err(error) => Ending::Failed(error),
                 }
             } else {
@@ -373,7 +400,33 @@ impl<W: FutexWord> Inner<W> {
             };
             effects.extend(self.complete(Completion { id, word, mask, ending }, false));
         }
-        self.backend.as_mut().map_or(Ok(()), |backend| backend.submit().map(drop))
+        match self.backend.as_mut().map_or(Ok(false), |backend| backend.submit()) {
+            Ok(_) => {
+                self.unsubmitted.clear();
+                Ok(())
+            }
+            Err(error) if is_passing(&error) => Err(error),
+            Err(error) => {
+                self.refuse_unsubmitted(&error, effects);
+                Ok(())
+            }
+        }
+    }
+
+    /// The kernel takes no calls for the queue any more, so the owners of waits that it does not have are told, as far as
+    /// `effects` has room.
+    fn refuse_unsubmitted(&mut self, error: &io::Error, effects: &mut Effects<W>) {
+        while !effects.is_full() {
+            let Some(id) = self.unsubmitted.pop() else { return };
+            let Some(slot) = self.slots.get_mut(id as usize) else { continue };
+            match std::mem::replace(&mut slot.state, State::Cancelling) {
+                State::Armed(waker) => {
+                    slot.state = State::Refused(io::Error::new(error.kind(), error.to_string()));
+                    effects.push(Effect::Wake(waker));
+                }
+                other => slot.state = other,
+            }
+        }
     }
 
     /// The oldest of the deferred waits, which the kernel is to have now.

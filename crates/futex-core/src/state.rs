@@ -29,6 +29,9 @@ pub(crate) enum State<W> {
     Armed(Waker),
     /// The kernel has the wait and the owner is gone. A wake that comes now is handed on.
     Cancelling,
+    /// The kernel did not take the wait, and may yet; the owner has not looked. The slot stays taken until it has, and until the
+    /// wait's completion: that is until the reactor is closed, if the kernel takes no calls any more.
+    Refused(io::Error),
     /// The kernel has ended the wait and the owner has not looked yet. A wake that was consumed is handed on if the owner
     /// never will.
     Done(Done<W>),
@@ -84,7 +87,7 @@ pub(crate) enum Action<W> {
     Rearm(W, NonZeroU32),
 }
 
-impl<W> State<W> {
+impl<W: Clone> State<W> {
     /// The kernel ended the wait.
     ///
     /// `closing` tells an end that the reactor asked for from one that nobody did: the kernel cancels the waits of a
@@ -103,6 +106,13 @@ impl<W> State<W> {
             (Self::Cancelling, Ending::Mismatch | Ending::Cancelled | Ending::Failed(_)) => {
                 Transition { state: None, action: Action::Release(word) }
             }
+            (Self::Refused(error), ending) => {
+                let action = match ending {
+                    Ending::Woken => Action::HandOn(word.clone(), mask),
+                    _ => Action::Release(word.clone()),
+                };
+                Transition { state: Some(Self::Done(Done { word, mask, verdict: Verdict::Failed(error) })), action }
+            }
             // A second completion for one wait, or one for a wait that the kernel does not have, which no backend gives.
             (state @ (Self::Done(_) | Self::Deferred(_)), ending) => {
                 debug_assert!(false, "a wait that was over, or had not begun, ended: {ending:?}");
@@ -117,10 +127,11 @@ impl<W> State<W> {
             Self::Deferred(deferred) => Abandoned::Withdrawn(deferred),
             Self::Armed(waker) => Abandoned::Cancel(waker),
             Self::Done(done) => Abandoned::Unseen(done),
+            Self::Refused(_) => Abandoned::Nothing,
             // Only an owner abandons, and once.
             Self::Cancelling => {
                 debug_assert!(false, "a wait was abandoned twice");
-                Abandoned::Again
+                Abandoned::Nothing
             }
         }
     }
@@ -137,8 +148,8 @@ pub(crate) enum Abandoned<W> {
     Withdrawn(Deferred<W>),
     /// The slot is free, and nobody has looked at this.
     Unseen(Done<W>),
-    /// The state stays [`State::Cancelling`].
-    Again,
+    /// The state is [`State::Cancelling`], and there is nothing to do.
+    Nothing,
 }
 
 fn done<W>(waker: Waker, word: W, mask: NonZeroU32, verdict: Verdict) -> Transition<W> {
@@ -199,6 +210,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_refused_wait_keeps_its_error_and_hands_on_a_wake_that_comes_all_the_same() {
+        for ending in endings() {
+            let refused = State::Refused(io::Error::other("no calls any more"));
+            let Transition { state, action } = refused.complete(completion(ending()), false);
+            assert!(matches!(state, Some(State::Done(Done { verdict: Verdict::Failed(_), .. }))));
+            match ending() {
+                Ending::Woken => assert!(matches!(action, Action::HandOn("word", MASK))),
+                _ => assert!(matches!(action, Action::Release("word"))),
+            }
+        }
+        assert!(matches!(State::<()>::Refused(io::ErrorKind::Other.into()).abandon(), Abandoned::Nothing));
     }
 
     #[test]

@@ -138,6 +138,10 @@ async fn a_sandbox_that_closes_behind_a_ring_stops_new_waits_and_nothing_else() 
         peer.report().await,
         "late error PermissionDenied: cannot hand futex waits to an io_uring: Operation not permitted (os error 1)"
     );
+    // Those that begin together, and reach the kernel together, are told as well.
+    peer.tell("arm-many together 40");
+    let report = peer.report().await;
+    assert!(report.starts_with("together 0 ok, 40 not: Some(\"error PermissionDenied: cannot hand"), "{report}");
     // What was armed before is woken,
     assert!(first.wake_one());
     assert_eq!(peer.report().await, "before ok");

@@ -108,6 +108,7 @@ impl Drop for Driver {
         // A fork shares the epoll of its parent's runtime, and must not take the parent's registration out of it.
         if !self.reactor.is_here() {
             std::mem::forget(self.eventfd.take());
+            std::mem::forget(self.batches.take());
         }
     }
 }

@@ -254,7 +254,9 @@ impl AsyncFutex {
         let (driver, core) = (self.reactor.driver(), self.reactor.core());
         let outcome = if !waiter.is_armed() && driver.defers() {
             let outcome = waiter.poll_wait_deferred(core, &self.word, expected, mask, cx);
-            driver.flush_soon();
+            if outcome.is_pending() {
+                driver.flush_soon();
+            }
             outcome
         } else {
             waiter.poll_wait_masked(core, &self.word, expected, mask, cx)

@@ -21,6 +21,8 @@ const ROOM: usize = 96;
 /// One ring.
 pub(crate) struct Uring {
     ring: FutexRing,
+    /// The waits that are to be cancelled, where there was no room for the request.
+    uncancelled: Vec<u32>,
     ready: Arc<ReadyRings>,
 }
 
@@ -29,7 +31,7 @@ impl Uring {
     pub(crate) fn open(eventfd: &EventFd, ready: Arc<ReadyRings>) -> io::Result<Self> {
         let ring = FutexRing::new()?;
         ring.register_eventfd(eventfd.as_fd())?;
-        Ok(Self { ring, ready })
+        Ok(Self { ring, uncancelled: Vec::new(), ready })
     }
 
     /// How many rings may be opened to keep cancelling fast: a quarter of the descriptors that the process may have. After
@@ -64,6 +66,19 @@ impl Ready for ReadyRings {
     }
 }
 
+impl Uring {
+    /// Queues the cancels that were not queued yet. (Where the identifier of one is that of a later wait by then, that one is
+    /// cancelled and armed again, as one that the kernel ended unasked.)
+    fn cancel_all(&mut self) {
+        while let Some(&id) = self.uncancelled.last() {
+            if self.ring.cancel(id).is_err() && !self.ring.is_lost() {
+                return; // the queue is full, and the kernel has no memory
+            }
+            self.uncancelled.pop();
+        }
+    }
+}
+
 impl Backend<Word> for Uring {
     fn fit(&self, _word: &Word) -> Fit {
         if self.ring.is_lost() { Fit::Full } else { Fit::Good }
@@ -95,13 +110,16 @@ impl Backend<Word> for Uring {
     }
 
     fn cancel(&mut self, id: u32) {
-        // Both fail for want of memory only. The request, or the wait that it is for, is tried again with the next turn.
-        let _ = self.ring.cancel(id);
-        let _ = self.ring.submit();
+        self.uncancelled.push(id);
+        self.cancel_all();
+        let _ = self.ring.submit(); // where it fails for want of memory, the next call submits
     }
 
     fn reap(&mut self) -> Option<Completion<Word>> {
         let completion = self.ring.next_completion();
+        if !self.uncancelled.is_empty() {
+            self.cancel_all();
+        }
         if completion.is_none() && self.ring.has_unsubmitted() && self.ring.submit().is_ok() {
             return self.ring.next_completion().map(translate);
         }

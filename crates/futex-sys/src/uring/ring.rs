@@ -264,7 +264,7 @@ impl FutexRing {
     #[must_use]
     #[inline]
     pub fn has_unsubmitted(&self) -> bool {
-        self.unsubmitted > 0
+        self.unsubmitted > 0 && !self.lost
     }
 
     /// Cancels all waits and gives each one's completion to `each`.
