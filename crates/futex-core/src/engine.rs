@@ -72,6 +72,13 @@ struct Shards<W: FutexWord> {
     closed: bool,
 }
 
+impl<W: FutexWord> Shards<W> {
+    /// How many slots are taken in all.
+    fn taken(&self) -> usize {
+        self.list.iter().map(|shard| shard.taken()).sum()
+    }
+}
+
 /// An armed wait: where it is.
 pub(crate) struct Armed<W: FutexWord> {
     shard: Arc<Shard<W>>,
@@ -209,10 +216,12 @@ impl<W: FutexWord> Engine<W> {
         }
         let mut effects = Effects::new();
         let mut result = Ok(());
+        // Whoever else flushes meanwhile waits, so that what was deferred before its call is in the kernel after it.
+        let flushing = lock(&self.flushing);
         // A shard that fails goes to the end of the list, and the others have their turn.
         let mut left = lock(&self.deferred).len();
+        drop(flushing);
         while left > 0 {
-            // Whoever else flushes meanwhile waits, so that what was deferred before its call is in the kernel after it.
             let flushing = lock(&self.flushing);
             let next = lock(&self.deferred).pop_front();
             let Some(shard) = next else { break };
@@ -332,15 +341,13 @@ impl<W: FutexWord> Engine<W> {
     fn is_roomy(&self) -> bool {
         let shards = read(&self.shards);
         let len = shards.list.len();
-        let taken = || -> usize { shards.list.iter().map(|shard| shard.taken()).sum() };
-        PROBES < len && len < self.queues.spread && taken() < shards.list[0].room().saturating_mul(len) / 4 * 3
+        PROBES < len && len < self.queues.spread && shards.taken() < shards.list[0].room().saturating_mul(len) / 4 * 3
     }
 
     /// Whether one more shard is worth a try.
     fn may_open(&self, needed: bool) -> bool {
         let shards = read(&self.shards);
-        let taken = || -> usize { shards.list.iter().map(|shard| shard.taken()).sum() };
-        let may_fail = |full_at| full_at > 0 && (full_at / 2 + 1..2 * full_at).contains(&taken());
+        let may_fail = |full_at| full_at > 0 && (full_at / 2 + 1..2 * full_at).contains(&shards.taken());
         needed || (shards.list.len() < self.queues.spread && !may_fail(self.full_at.load(Ordering::Relaxed)))
     }
 
@@ -363,8 +370,7 @@ impl<W: FutexWord> Engine<W> {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(error),
             Err(error) => {
-                let taken: usize = read(&self.shards).list.iter().map(|shard| shard.taken()).sum();
-                self.full_at.store(taken, Ordering::Relaxed);
+                self.full_at.store(read(&self.shards).taken(), Ordering::Relaxed);
                 crate::trace::no_more_queues(&error);
                 Err(error)
             }
