@@ -1,5 +1,7 @@
 //! A queue of waits with its waiters, behind one lock.
 
+mod deferring;
+
 use crate::backend::{Backend, Completion, Ending, Fit, FutexWord};
 use crate::effects::{Effect, Effects, perform};
 use crate::engine::closed;
@@ -11,10 +13,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroU32;
 use std::task::{Poll, Waker};
-
-/// With so many deferred waits a flush is due: a ring takes as many with one submission. Small in the models, so that it is
-/// reached.
-const MANY: usize = if cfg!(loom) { 3 } else { 64 };
 
 /// When the kernel is handed a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,11 +287,6 @@ impl<W: FutexWord> Shard<W> {
     }
 }
 
-/// Whether an error of a submission is for want of memory, so that the same call may succeed later.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory | io::ErrorKind::ResourceBusy)
-}
-
 impl<W: FutexWord> Inner<W> {
     /// The slot of a wait; `None` where it is not its any more, which no owner of a key finds.
     fn slot(&mut self, key: Key) -> Option<&mut Slot<W>> {
@@ -332,7 +325,7 @@ impl<W: FutexWord> Inner<W> {
         if when == When::Later {
             self.deferred.push_back(id);
             self.stats.armed += 1;
-            return Ok(Arming::Armed { key, is_due: self.deferred.len() >= MANY });
+            return Ok(Arming::Armed { key, is_due: self.deferred.len() >= deferring::MANY });
         }
         let may_be_over = self.hand_over(id, word.clone(), expected, mask, effects)?;
         self.stats.armed += 1;
@@ -379,71 +372,6 @@ impl<W: FutexWord> Inner<W> {
             effects.push(Effect::Forget(waker));
         }
         Err(error)
-    }
-
-    /// Hands the deferred waits to the kernel, until `effects` is full. Those whose word has changed are over.
-    fn flush(&mut self, effects: &mut Effects<W>) -> io::Result<()> {
-        while !effects.is_full() {
-            let Some((id, word, mask)) = self.take_deferred() else { break };
-            let expected = self.slots[id as usize].expected;
-            let ending = if word.value() == expected {
-                let Some(backend) = &mut self.backend else { break }; // not reached: closing takes them all
-                match backend.arm(id, word.clone(), expected, mask) {
-                    Ok(()) => {
-                        self.unsubmitted.push(id);
-                        continue;
-                    }
-                    Err(error) => Ending::Failed(error),
-                }
-            } else {
-                Ending::Mismatch
-            };
-            effects.extend(self.complete(Completion { id, word, mask, ending }, false));
-        }
-        match self.backend.as_mut().map_or(Ok(false), |backend| backend.submit()) {
-            Ok(_) => {
-                self.unsubmitted.clear();
-                Ok(())
-            }
-            Err(error) if is_passing(&error) => Err(error),
-            Err(error) => {
-                self.refuse_unsubmitted(&error, effects);
-                Ok(())
-            }
-        }
-    }
-
-    /// The kernel takes no calls for the queue any more, so the owners of waits that it does not have are told, as far as
-    /// `effects` has room.
-    fn refuse_unsubmitted(&mut self, error: &io::Error, effects: &mut Effects<W>) {
-        while !effects.is_full() {
-            let Some(id) = self.unsubmitted.pop() else { return };
-            let Some(slot) = self.slots.get_mut(id as usize) else { continue };
-            match std::mem::replace(&mut slot.state, State::Cancelling) {
-                State::Armed(waker) => {
-                    slot.state = State::Refused(io::Error::new(error.kind(), error.to_string()));
-                    effects.push(Effect::Wake(waker));
-                }
-                other => slot.state = other,
-            }
-        }
-    }
-
-    /// The oldest of the deferred waits, which the kernel is to have now.
-    fn take_deferred(&mut self) -> Option<(u32, W, NonZeroU32)> {
-        let id = self.deferred.pop_front()?;
-        let state = &mut self.slots.get_mut(id as usize)?.state;
-        match std::mem::replace(state, State::Cancelling) {
-            State::Deferred(Deferred { word, mask, waker }) => {
-                *state = State::Armed(waker);
-                Some((id, word, mask))
-            }
-            other => {
-                debug_assert!(false, "the wait {id} is not deferred");
-                *state = other;
-                None
-            }
-        }
     }
 
     /// Takes completions until none waits or `effects` is full. The owner of the wait `told` is not woken.

@@ -260,8 +260,10 @@ impl Shared {
                 state.running = false;
                 return;
             }
+            if state.closed {
+                self.out.notify_all();
+            }
             drop(state);
-            self.out.notify_all();
             outside(|| {
                 if delivered {
                     (self.turn)();
