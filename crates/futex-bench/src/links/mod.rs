@@ -33,8 +33,13 @@ pub(crate) trait End: Send + 'static {
 /// A way to wake each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
-    Ours { backend: Backend, spin: bool },
+    Ours {
+        backend: Backend,
+        spin: bool,
+    },
     Blocking,
+    /// Blocking, but each wait begins with [`blocking::LATE`] of work.
+    LateBlocking,
     BareRing,
     Eventfd,
     Socket,
@@ -68,7 +73,7 @@ pub(crate) enum AnyEnd {
 }
 
 impl Link {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Ours { backend: Backend::Uring, spin: false },
         Self::Ours { backend: Backend::Waitv, spin: false },
         Self::Ours { backend: Backend::Thread, spin: false },
@@ -76,6 +81,7 @@ impl Link {
         Self::Ours { backend: Backend::Waitv, spin: true },
         Self::Ours { backend: Backend::Thread, spin: true },
         Self::Blocking,
+        Self::LateBlocking,
         Self::BareRing,
         Self::Eventfd,
         Self::Socket,
@@ -89,7 +95,9 @@ impl Link {
     /// runtime, in one.
     pub(crate) fn to_process(self) -> io::Result<(AnyEnd, Hull)> {
         match self {
-            Self::Ours { .. } | Self::Blocking | Self::BareRing | Self::SpawnBlocking => words::to_process(self),
+            Self::Ours { .. } | Self::Blocking | Self::LateBlocking | Self::BareRing | Self::SpawnBlocking => {
+                words::to_process(self)
+            }
             Self::Eventfd => eventfd::to_process(),
             Self::Socket => socket::to_process(),
             #[cfg(feature = "iceoryx2")]
@@ -103,7 +111,9 @@ impl Link {
     /// The other process's end.
     pub(crate) fn other_end(self, hull: Hull) -> io::Result<AnyEnd> {
         match self {
-            Self::Ours { .. } | Self::Blocking | Self::BareRing | Self::SpawnBlocking => words::from_hull(self, hull),
+            Self::Ours { .. } | Self::Blocking | Self::LateBlocking | Self::BareRing | Self::SpawnBlocking => {
+                words::from_hull(self, hull)
+            }
             Self::Eventfd => eventfd::from_hull(hull),
             Self::Socket => socket::from_hull(hull),
             #[cfg(feature = "iceoryx2")]
@@ -128,6 +138,7 @@ impl fmt::Display for Link {
             Self::Ours { backend, spin: false } => write!(f, "ours, {backend}"),
             Self::Ours { backend, spin: true } => write!(f, "ours, {backend}, spinning"),
             Self::Blocking => f.write_str("blocking futex"),
+            Self::LateBlocking => write!(f, "blocking futex, {:?} late", blocking::LATE),
             Self::BareRing => f.write_str("bare ring and epoll"),
             Self::Eventfd => f.write_str("shared eventfds"),
             Self::Socket => f.write_str("Unix socket pair"),

@@ -1,11 +1,13 @@
 //! The links over two words of shared memory: one that wakes this side, one that wakes the other.
 
-use super::{AnyEnd, Hull, Link, bare_ring::BareRing, blocking::Blocking, futex::Futex, spawn_blocking::SpawnBlocking};
+use super::blocking::{Blocking, LATE};
+use super::{AnyEnd, Hull, Link, bare_ring::BareRing, futex::Futex, spawn_blocking::SpawnBlocking};
 use crate::executor::Executor;
 use futex_tokio::{SharedMemory, Word};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Bytes between the words: they don't share a cache line, nor the one that the processor fetches with it.
 const APART: usize = 128;
@@ -61,7 +63,8 @@ fn end(link: Link, memory: &SharedMemory, side: usize) -> io::Result<AnyEnd> {
     let words = Words::new(memory, side)?;
     match link {
         Link::Ours { backend, spin } => Futex::new(words, backend, spin).map(AnyEnd::Ours),
-        Link::Blocking => Ok(AnyEnd::Blocking(Blocking(words))),
+        Link::Blocking => Ok(AnyEnd::Blocking(Blocking::new(words, Duration::ZERO))),
+        Link::LateBlocking => Ok(AnyEnd::Blocking(Blocking::new(words, LATE))),
         Link::BareRing => Ok(AnyEnd::BareRing(Box::new(BareRing::new(words)?))),
         Link::SpawnBlocking => Ok(AnyEnd::SpawnBlocking(SpawnBlocking(words))),
         _ => Err(io::Error::other(format!("{link} has no words"))),

@@ -27,7 +27,7 @@ pub(super) const QUESTION: Question = Question {
 fn contestants(_: Effort) -> Vec<Contestant> {
     let ours = ours::BACKENDS.map(|backend| Link::Ours { backend, spin: false });
     let rivals = [Link::Eventfd, Link::Socket, Link::SpawnBlocking, Link::Iceoryx2];
-    let links = [Link::Blocking, Link::BareRing].into_iter().chain(ours).chain(rivals);
+    let links = [Link::Blocking, Link::LateBlocking, Link::BareRing].into_iter().chain(ours).chain(rivals);
     links.flat_map(|link| trips::contestants(link, trips::Kind::Processes)).collect()
 }
 

@@ -38,7 +38,7 @@ pub(super) enum Kind {
 /// A contestant for each runtime that the link may run on, and each place.
 pub(super) fn contestants(link: Link, kind: Kind) -> impl Iterator<Item = Contestant> {
     let executors: &[Executors] = match (link, kind) {
-        (Link::Blocking | Link::BareRing, _) => &[Executors::Blocking],
+        (Link::Blocking | Link::LateBlocking | Link::BareRing, _) => &[Executors::Blocking],
         // Two tasks of one runtime would share a thread.
         (_, Kind::Threads) => &[Executors::CurrentThread],
         _ => &Executors::RUNTIMES,
