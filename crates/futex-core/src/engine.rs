@@ -296,23 +296,25 @@ impl<W: FutexWord> Engine<W> {
         let len = shards.list.len();
         let latest = self.latest.load(Ordering::Relaxed);
         let next = self.next.load(Ordering::Relaxed) % len;
-        // A crowded shard is as good as another, in turn.
         let (wanted, probes) = match search {
             Search::Few if len < self.queues.spread || len <= PROBES => (Fit::Good, PROBES),
             Search::Few => (Fit::Good, 2), // there is likely none
             Search::All => (Fit::Good, len),
             Search::Crowded => (Fit::Crowded, len),
         };
-        let others = (next..len).chain(0..next).take(probes);
+        // A crowded shard is as good as another, in turn; but the latest, which is in the caches, takes some more.
+        let first = if search == Search::Crowded && shards.list[latest].takes_more() { latest } else { next };
+        let others = (first..len).chain(0..first).take(probes);
         for index in std::iter::once(latest).filter(|_| wanted == Fit::Good).chain(others) {
             let shard = &shards.list[index];
             match shard.arm(request, waker, wanted, effects, || self.list(shard)) {
                 Err(unused) => waker = unused,
                 Ok(arming) => {
-                    match search {
-                        Search::Crowded => self.next.store(index + 1, Ordering::Relaxed),
-                        _ if index == latest => {}
-                        _ => self.latest.store(index, Ordering::Relaxed),
+                    if index != latest {
+                        self.latest.store(index, Ordering::Relaxed);
+                    }
+                    if search == Search::Crowded {
+                        self.next.store(index + 1, Ordering::Relaxed);
                     }
                     return Ok(arming.map(|arming| match arming {
                         Arming::Over(verdict) => Armament::Over(verdict),

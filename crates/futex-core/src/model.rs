@@ -110,6 +110,12 @@ impl Kernel {
         engine
     }
 
+    /// How many waits each queue has.
+    #[cfg(not(loom))]
+    pub(crate) fn waits(&self) -> Vec<usize> {
+        lock(&self.bucket).queues.iter().map(|queue| queue.pending.len()).collect()
+    }
+
     /// A word of value 0.
     pub(crate) fn word(self: &Arc<Self>) -> ModelWord {
         self.word_of(None)

@@ -114,6 +114,11 @@ impl<W: FutexWord> Shard<W> {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// Whether a crowded shard is to take further waits before others do: up to the next multiple of its room.
+    pub(crate) fn takes_more(&self) -> bool {
+        self.room != usize::MAX && self.taken() % self.room != 0
+    }
+
     /// Arms a wait where its word fits at least as well as `wanted`, and calls `list` where the shard is to be put on the engine's
     /// list of those to flush. `Err(waker)` gives the waker back where it does not.
     /// `effects` is empty.

@@ -355,4 +355,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "left_behind::a_wait_that_takes_a_thread_over_sees_that_the_word_has_changed",
         under: Under::Std,
     },
+    Mutant {
+        name: "crowded-in-turn",
+        breaks: "where all queues are crowded, each wait goes to another one, which is in no cache",
+        file: "engine.rs",
+        from: "let first = if search == Search::Crowded && shards.list[latest].takes_more() { latest } else { next };",
+        to: "let first = next;",
+        test: "crowding::a_crowded_queue_takes_as_many_more_as_it_has_room_for_before_another_one_does",
+        under: Under::Std,
+    },
 ];

@@ -1,0 +1,66 @@
+//! Which queue takes a wait where all have as many as they have room for, and no further one is to be opened.
+
+use crate::engine::Engine;
+use crate::model::{Kernel, ModelWord, Options};
+use crate::shard::{Request, When};
+use crate::waiter::RawWaiter;
+use futex_sys::futex::MATCH_ANY;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+const ROOM: usize = 4;
+const QUEUES: usize = 3;
+
+/// Waits, and the engine that has them.
+struct Crowd {
+    kernel: Arc<Kernel>,
+    engine: Arc<Engine<ModelWord>>,
+    word: ModelWord,
+    waits: Vec<RawWaiter<ModelWord>>,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let kernel = Kernel::new(Options { room: ROOM, ..Options::default() });
+        let (engine, word) = (kernel.idle_engine(QUEUES), kernel.word());
+        Self { kernel, engine, word, waits: Vec::new() }
+    }
+
+    /// Arms further waits. Returns how many each queue has then.
+    fn grow(&mut self, count: usize) -> Vec<usize> {
+        let request = Request { word: &self.word, expected: 0, mask: MATCH_ANY, when: When::Now };
+        for _ in 0..count {
+            let mut wait = RawWaiter::new();
+            let polled = wait.poll_wait(&self.engine, &request, &mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending(), "{polled:?}");
+            self.waits.push(wait);
+        }
+        self.kernel.waits()
+    }
+}
+
+#[test]
+fn a_crowded_queue_takes_as_many_more_as_it_has_room_for_before_another_one_does() {
+    let mut crowd = Crowd::new();
+    assert_eq!(crowd.grow(QUEUES * ROOM), [ROOM; QUEUES]);
+    for times in 2..5 {
+        for crowded in 1..=QUEUES {
+            let grown = crowd.grow(1);
+            assert_eq!(crowd.grow(ROOM - 2).iter().zip(&grown).filter(|(now, before)| now != before).count(), 1);
+            let mut counts = crowd.grow(1);
+            counts.sort_unstable();
+            let expected = |queue| if queue < QUEUES - crowded { (times - 1) * ROOM } else { times * ROOM };
+            assert_eq!(counts, (0..QUEUES).map(expected).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn room_that_came_free_is_taken_before_crowded_queues_grow() {
+    let mut crowd = Crowd::new();
+    crowd.grow(QUEUES * ROOM + 1);
+    crowd.waits.drain(..2);
+    crowd.engine.turn();
+    let counts = crowd.grow(2);
+    assert_eq!((counts.iter().sum::<usize>(), counts.iter().max()), (QUEUES * ROOM + 1, Some(&(ROOM + 1))));
+}
