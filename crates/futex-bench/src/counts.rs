@@ -18,8 +18,9 @@ const TOLERANCE: f64 = 0.03;
 const TIMES: [u32; 2] = [10, 60];
 
 /// An operation: its name, the scene that it is in, its function there, and how many of it the scene has.
-const OPERATIONS: [(&str, Scene, Option<&str>, usize); 7] = [
+const OPERATIONS: [(&str, Scene, Option<&str>, usize); 8] = [
     ("arm", Scene::Core, Some("scene_arm"), BATCH),
+    ("arm, for each of 64 with one call", Scene::Core, Some("scene_defer"), BATCH),
     ("wake", Scene::Core, Some("scene_wake"), BATCH),
     ("turn, for each of 64 completions", Scene::Core, Some("scene_turn"), BATCH),
     ("poll of a wait that was woken", Scene::Core, Some("scene_poll"), BATCH),

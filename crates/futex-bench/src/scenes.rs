@@ -3,7 +3,7 @@
 use crate::executor::{Executor, Kind};
 use crate::population::{armed, words};
 use crate::{allocator, names, ours};
-use futex_core::{BackendKind, Outcome, Reactor, Wait, Word};
+use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Wait, Waiter, Word};
 use futex_tokio::AsyncFutex;
 use std::fmt;
 use std::future::{Future as _, poll_fn};
@@ -15,10 +15,13 @@ use std::task::{Context, Poll, Waker};
 /// Waits that are armed together.
 pub(crate) const BATCH: usize = 64;
 
+type Polled = Poll<io::Result<Outcome>>;
+
 /// What is run under callgrind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scene {
-    /// The waiter state machine and the ring: a batch is armed, woken, turned for and looked at, then armed and cancelled.
+    /// The waiter state machine and the ring: a batch is armed, woken, turned for and looked at, then armed and cancelled, at
+    /// once and deferred.
     Core,
     /// A whole cycle on Tokio: a wait is armed and woken, and the runtime finds its completion.
     Tokio,
@@ -57,6 +60,7 @@ fn core(times: u32) -> io::Result<u64> {
     let reactor = Reactor::builder().backend(BackendKind::Uring).build()?;
     let words = words(BATCH)?;
     let mut waits = Vec::with_capacity(BATCH);
+    let mut waiters: Vec<Waiter> = std::iter::repeat_with(Waiter::new).take(BATCH).collect();
     let mut cycle = || {
         waits.extend(words.iter().map(|word| reactor.wait(word, 0)));
         scene_arm(&mut waits)?;
@@ -68,6 +72,10 @@ fn core(times: u32) -> io::Result<u64> {
         waits.extend(words.iter().map(|word| reactor.wait(word, 0)));
         poll_each(&mut waits, Poll::is_pending)?;
         scene_cancel(&mut waits);
+        reactor.turn();
+
+        scene_defer(&reactor, &words, &mut waiters)?;
+        waiters.iter_mut().for_each(Waiter::cancel);
         reactor.turn();
 
         scene_mismatch(&reactor, &words)
@@ -127,6 +135,16 @@ fn scene_cancel(waits: &mut Vec<Wait<'_>>) {
 }
 
 #[inline(never)]
+fn scene_defer(reactor: &Reactor, words: &[Word], waiters: &mut [Waiter]) -> io::Result<()> {
+    let mut cx = Context::from_waker(Waker::noop());
+    for (waiter, word) in waiters.iter_mut().zip(words) {
+        let polled = waiter.poll_wait_deferred(reactor, word, 0, MATCH_ANY, &mut cx);
+        right(&polled, Poll::is_pending)?;
+    }
+    reactor.flush()
+}
+
+#[inline(never)]
 fn scene_mismatch(reactor: &Reactor, words: &[Word]) -> io::Result<()> {
     let mut cx = Context::from_waker(Waker::noop());
     for word in words {
@@ -138,13 +156,18 @@ fn scene_mismatch(reactor: &Reactor, words: &[Word]) -> io::Result<()> {
 }
 
 #[inline(always)]
-fn poll_each(waits: &mut [Wait<'_>], right: fn(&Poll<io::Result<Outcome>>) -> bool) -> io::Result<()> {
+fn poll_each(waits: &mut [Wait<'_>], wanted: fn(&Polled) -> bool) -> io::Result<()> {
     let mut cx = Context::from_waker(Waker::noop());
     for wait in waits {
-        let polled = Pin::new(wait).poll(&mut cx);
-        if !right(&polled) {
-            return Err(io::Error::other(format!("a wait is not where it should be: {polled:?}")));
-        }
+        right(&Pin::new(wait).poll(&mut cx), wanted)?;
     }
     Ok(())
+}
+
+#[inline(always)]
+fn right(polled: &Polled, wanted: fn(&Polled) -> bool) -> io::Result<()> {
+    if wanted(polled) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("a wait is not where it should be: {polled:?}")))
 }

@@ -124,33 +124,14 @@ impl<W: FutexWord> Engine<W> {
             let _ = self.flush();
         }
         let mut effects = Effects::new();
-        let mut waker = waker.clone();
-        let mut search = Search::Few;
-        loop {
-            match self.arm_somewhere(request, waker, search, &mut effects) {
-                Ok(armament) => {
-                    if let Ok(Armament::Armed { is_due: true, .. }) = armament {
-                        let _ = self.flush(); // as above
-                    }
-                    return armament;
-                }
-                Err(unused) => waker = unused,
-            }
-            if search == Search::Few && self.is_roomy() {
-                search = Search::All;
-                continue;
-            }
-            // No shard suits. One more does, unless it can't be had; then the others have to take more.
-            let crowded = search == Search::Crowded;
-            search = Search::Crowded;
-            if self.may_open(crowded) {
-                match self.open_shard() {
-                    Ok(()) => search = Search::Few,
-                    Err(error) if crowded || error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
-                    Err(_) => {}
-                }
-            }
+        let armament = match self.arm_in_latest(request, waker.clone(), &mut effects) {
+            Ok(armament) => armament,
+            Err(waker) => self.arm_elsewhere(request, waker, &mut effects),
+        };
+        if let Ok(Armament::Armed { is_due: true, .. }) = armament {
+            let _ = self.flush(); // as above
         }
+        armament
     }
 
     /// Takes all completions that wait, and wakes their tasks.
@@ -284,6 +265,50 @@ impl<W: FutexWord> Engine<W> {
         let _ = self.stats();
     }
 
+    /// Arms a wait in the shard that took the latest, which most often takes it.
+    #[inline]
+    fn arm_in_latest(
+        &self,
+        request: &Request<'_, W>,
+        waker: Waker,
+        effects: &mut Effects<W>,
+    ) -> Result<io::Result<Armament<W>>, Waker> {
+        let shards = read(&self.shards);
+        let latest = self.latest.load(Ordering::Relaxed);
+        self.arm_in(&shards.list[latest], request, waker, Fit::Good, effects)
+    }
+
+    /// Arms a wait in another shard: one that has room, a new one, or a crowded one.
+    #[cold]
+    fn arm_elsewhere(
+        &self,
+        request: &Request<'_, W>,
+        mut waker: Waker,
+        effects: &mut Effects<W>,
+    ) -> io::Result<Armament<W>> {
+        let mut search = Search::Few;
+        loop {
+            match self.arm_somewhere(request, waker, search, effects) {
+                Ok(armament) => return armament,
+                Err(unused) => waker = unused,
+            }
+            if search == Search::Few && self.is_roomy() {
+                search = Search::All;
+                continue;
+            }
+            // No shard suits. One more does, unless it can't be had; then the others have to take more.
+            let crowded = search == Search::Crowded;
+            search = Search::Crowded;
+            if self.may_open(crowded) {
+                match self.open_shard() {
+                    Ok(()) => search = Search::Few,
+                    Err(error) if crowded || error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+
     /// Arms a wait in the first shard where it fits.
     fn arm_somewhere(
         &self,
@@ -302,27 +327,21 @@ impl<W: FutexWord> Engine<W> {
             Search::All => (Fit::Good, len),
             Search::Crowded => (Fit::Crowded, len),
         };
-        // A crowded shard is as good as another, in turn; but the latest, which is in the caches, takes some more.
-        let first = if search == Search::Crowded && shards.list[latest].takes_more() { latest } else { next };
-        let others = (first..len).chain(0..first).take(probes);
-        for index in std::iter::once(latest).filter(|_| wanted == Fit::Good).chain(others) {
-            let shard = &shards.list[index];
-            match shard.arm(request, waker, wanted, effects, || self.list(shard)) {
+        // A new shard is the latest. A crowded one is as good as another, in turn; but the latest, which is in the caches, takes
+        // some more.
+        let latest_first = search != Search::Crowded || shards.list[latest].takes_more();
+        let others = (next..len).chain(0..next).take(probes);
+        for index in latest_first.then_some(latest).into_iter().chain(others) {
+            match self.arm_in(&shards.list[index], request, waker, wanted, effects) {
                 Err(unused) => waker = unused,
-                Ok(arming) => {
+                Ok(armament) => {
                     if index != latest {
                         self.latest.store(index, Ordering::Relaxed);
                     }
                     if search == Search::Crowded {
                         self.next.store(index + 1, Ordering::Relaxed);
                     }
-                    return Ok(arming.map(|arming| match arming {
-                        Arming::Over(verdict) => Armament::Over(verdict),
-                        Arming::Armed { key, is_due } => {
-                            let armed = Armed { shard: shard.clone(), key, origin: self.origin };
-                            Armament::Armed { armed, is_due }
-                        }
-                    }));
+                    return Ok(armament);
                 }
             }
         }
@@ -330,6 +349,25 @@ impl<W: FutexWord> Engine<W> {
             self.next.store(next + probes, Ordering::Relaxed);
         }
         Err(waker)
+    }
+
+    /// Arms a wait in a shard, where it fits.
+    #[inline]
+    fn arm_in(
+        &self,
+        shard: &Arc<Shard<W>>,
+        request: &Request<'_, W>,
+        waker: Waker,
+        wanted: Fit,
+        effects: &mut Effects<W>,
+    ) -> Result<io::Result<Armament<W>>, Waker> {
+        let arming = shard.arm(request, waker, wanted, effects, || self.list(shard))?;
+        Ok(arming.map(|arming| match arming {
+            Arming::Over(verdict) => Armament::Over(verdict),
+            Arming::Armed { key, is_due } => {
+                Armament::Armed { armed: Armed { shard: shard.clone(), key, origin: self.origin }, is_due }
+            }
+        }))
     }
 
     /// Puts a shard on the list of those to flush.

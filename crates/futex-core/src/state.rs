@@ -94,19 +94,36 @@ impl<W: Clone> State<W> {
     /// thread that exits (Linux 6.16 to 6.18.48).
     pub(crate) fn complete(self, completion: Completion<W>, closing: bool) -> Transition<W> {
         let Completion { word, mask, ending, .. } = completion;
-        match (self, ending) {
-            (Self::Armed(waker), Ending::Woken) => done(waker, word, mask, Verdict::Woken),
-            (Self::Armed(waker), Ending::Mismatch) => done(waker, word, mask, Verdict::Mismatch),
-            (Self::Armed(waker), Ending::Failed(error)) => done(waker, word, mask, Verdict::Failed(error)),
-            (Self::Armed(waker), Ending::Cancelled) if closing => done(waker, word, mask, Verdict::Closed),
-            (Self::Armed(waker), Ending::Cancelled) => {
-                Transition { state: Some(Self::Armed(waker)), action: Action::Rearm(word, mask) }
+        match self {
+            Self::Armed(waker) => {
+                let verdict = match ending {
+                    Ending::Woken => Verdict::Woken,
+                    Ending::Mismatch => Verdict::Mismatch,
+                    Ending::Failed(error) => Verdict::Failed(error),
+                    Ending::Cancelled if closing => Verdict::Closed,
+                    Ending::Cancelled => {
+                        return Transition { state: Some(Self::Armed(waker)), action: Action::Rearm(word, mask) };
+                    }
+                };
+                let done = Done { word, mask, verdict };
+                Transition { state: Some(Self::Done(done)), action: Action::Wake(waker) }
             }
-            (Self::Cancelling, Ending::Woken) => Transition { state: None, action: Action::HandOn(word, mask) },
-            (Self::Cancelling, Ending::Mismatch | Ending::Cancelled | Ending::Failed(_)) => {
-                Transition { state: None, action: Action::Release(word) }
-            }
-            (Self::Refused(error), ending) => {
+            Self::Cancelling => Transition {
+                state: None,
+                action: match ending {
+                    Ending::Woken => Action::HandOn(word, mask),
+                    Ending::Mismatch | Ending::Cancelled | Ending::Failed(_) => Action::Release(word),
+                },
+            },
+            other => other.complete_unexpected(word, mask, ending),
+        }
+    }
+
+    /// The kernel ended a wait that it had not taken, as far as it told.
+    #[cold]
+    fn complete_unexpected(self, word: W, mask: NonZeroU32, ending: Ending) -> Transition<W> {
+        match self {
+            Self::Refused(error) => {
                 let action = match ending {
                     Ending::Woken => Action::HandOn(word.clone(), mask),
                     _ => Action::Release(word.clone()),
@@ -114,7 +131,7 @@ impl<W: Clone> State<W> {
                 Transition { state: Some(Self::Done(Done { word, mask, verdict: Verdict::Failed(error) })), action }
             }
             // A second completion for one wait, or one for a wait that the kernel does not have, which no backend gives.
-            (state @ (Self::Done(_) | Self::Deferred(_)), ending) => {
+            state => {
                 debug_assert!(false, "a wait that was over, or had not begun, ended: {ending:?}");
                 Transition { state: Some(state), action: Action::Release(word) }
             }
@@ -150,10 +167,6 @@ pub(crate) enum Abandoned<W> {
     Unseen(Done<W>),
     /// The state is [`State::Cancelling`], and there is nothing to do.
     Nothing,
-}
-
-fn done<W>(waker: Waker, word: W, mask: NonZeroU32, verdict: Verdict) -> Transition<W> {
-    Transition { state: Some(State::Done(Done { word, mask, verdict })), action: Action::Wake(waker) }
 }
 
 #[cfg(all(test, not(loom)))]
