@@ -94,12 +94,7 @@ impl Bare {
 
     /// Takes as many completions.
     pub(crate) fn reap(&mut self, count: usize) -> io::Result<()> {
-        for _ in 0..count {
-            while self.ring.next_completion().is_none() {
-                self.ring.wait()?;
-            }
-        }
-        Ok(())
+        reap(&mut self.ring, count)
     }
 }
 
@@ -110,8 +105,49 @@ impl Population for Bare {
     }
 
     fn cancel(&mut self, id: usize) -> io::Result<()> {
-        self.ring.cancel(id as u32)?;
-        self.ring.submit()?;
-        self.reap(1)
+        cancel(&mut self.ring, id)
     }
+}
+
+/// Bare rings that have as many waits each as the library's have.
+pub(crate) struct BareRings {
+    rings: Vec<FutexRing>,
+    words: Vec<Word>,
+}
+
+impl BareRings {
+    /// Waits of a ring.
+    const ROOM: usize = 96;
+
+    pub(crate) fn new(count: usize) -> io::Result<Self> {
+        let rings = (0..count.div_ceil(Self::ROOM)).map(|_| FutexRing::new());
+        Ok(Self { rings: rings.collect::<io::Result<_>>()?, words: words(count)? })
+    }
+}
+
+impl Population for BareRings {
+    fn arm(&mut self, id: usize) -> io::Result<()> {
+        let ring = &mut self.rings[id / Self::ROOM];
+        ring.arm((id % Self::ROOM) as u32, self.words[id].clone(), 0, MATCH_ANY)?;
+        ring.submit()
+    }
+
+    fn cancel(&mut self, id: usize) -> io::Result<()> {
+        cancel(&mut self.rings[id / Self::ROOM], id % Self::ROOM)
+    }
+}
+
+fn cancel(ring: &mut FutexRing, id: usize) -> io::Result<()> {
+    ring.cancel(id as u32)?;
+    ring.submit()?;
+    reap(ring, 1)
+}
+
+fn reap(ring: &mut FutexRing, count: usize) -> io::Result<()> {
+    for _ in 0..count {
+        while ring.next_completion().is_none() {
+            ring.wait()?;
+        }
+    }
+    Ok(())
 }

@@ -5,11 +5,10 @@ use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{Executor, Kind};
 use crate::ours;
-use crate::population::{Bare, Ours, Population, kept_futexes};
+use crate::population::{Bare, BareRings, Ours, Population, kept_futexes};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
 use futex_tokio::Backend;
-use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,7 @@ pub(super) const QUESTION: Question = Question {
     charts: &[Chart::Population],
 };
 
+const BARE_RINGS: &str = "bare rings of 96 waits";
 const POPULATIONS: [usize; 4] = [100, 1_000, 10_000, 100_000];
 /// The most figures of a turn in each order, and the most time for them.
 const TURN: usize = 200;
@@ -43,12 +43,8 @@ impl Order {
 }
 
 fn contestants(_: Effort) -> Vec<Contestant> {
-    let bare = |count| {
-        Contestant::new(BARE_RING, move || {
-            let mut line = Line::new(Bare::new(count)?, count)?;
-            Ok(move |figures: &mut Figures| line.turn(figures))
-        })
-    };
+    let bare = |count| Contestant::new(BARE_RING, move || line_of(Bare::new(count)?, count));
+    let bare_rings = |count| Contestant::new(BARE_RINGS, move || line_of(BareRings::new(count)?, count));
     let ours = |count| {
         Contestant::new(ours::name(Backend::Uring), move || {
             let executor = Executor::new(Kind::CurrentThread)?;
@@ -58,7 +54,12 @@ fn contestants(_: Effort) -> Vec<Contestant> {
             Ok(move |figures: &mut Figures| executor.block_on(async { line.turn(figures) }))
         })
     };
-    POPULATIONS.into_iter().flat_map(|count| [bare(count), ours(count)]).collect()
+    POPULATIONS.into_iter().flat_map(|count| [bare(count), bare_rings(count), ours(count)]).collect()
+}
+
+fn line_of<P: Population>(population: P, count: usize) -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
+    let mut line = Line::new(population, count)?;
+    Ok(move |figures: &mut Figures| line.turn(figures))
 }
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
@@ -69,31 +70,31 @@ fn verdicts(answer: &Answer) -> Vec<Verdict> {
     Order::ALL.into_iter().map(|(_, order)| verdict(order)).collect()
 }
 
-/// A population in the order in which it was armed.
+/// A population, and in which order it was armed.
 struct Line<P> {
     population: P,
-    /// The oldest first.
-    ids: VecDeque<u32>,
+    ages: Ages,
+    count: usize,
     random: u64,
 }
 
 impl<P: Population> Line<P> {
     fn new(mut population: P, count: usize) -> io::Result<Self> {
         (0..count).try_for_each(|id| population.arm(id))?;
-        Ok(Self { population, ids: (0..count as u32).collect(), random: 1 })
+        Ok(Self { population, ages: Ages::new(count), count, random: 1 })
     }
 
     fn turn(&mut self, figures: &mut Figures) -> io::Result<()> {
         for (order, name) in Order::ALL {
-            let case = case(name, self.ids.len());
+            let case = case(name, self.count);
             let begin = Instant::now();
             for _ in 0..TURN {
-                let Some(id) = self.take(order) else { break };
+                let id = self.pick(order);
                 let start = Instant::now();
-                self.population.cancel(id as usize)?;
+                self.population.cancel(id)?;
                 figures.add(&case, start.elapsed().as_nanos() as f64);
-                self.population.arm(id as usize)?;
-                self.ids.push_back(id);
+                self.population.arm(id)?;
+                self.ages.renew(id);
                 if begin.elapsed() > TIME {
                     break;
                 }
@@ -102,16 +103,78 @@ impl<P: Population> Line<P> {
         Ok(())
     }
 
-    fn take(&mut self, order: Order) -> Option<u32> {
+    fn pick(&mut self, order: Order) -> usize {
         match order {
-            Order::Newest => self.ids.pop_back(),
-            Order::Oldest => self.ids.pop_front(),
+            Order::Newest => self.ages.newest(),
+            Order::Oldest => self.ages.oldest(),
             Order::Random => {
                 // Knuth's generator; the upper bits are the random ones.
                 self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let position = (self.random >> 33) as usize % self.ids.len();
-                self.ids.remove(position)
+                (self.random >> 33) as usize % self.count
             }
         }
+    }
+}
+
+/// Numbers by age: a ring of links, so that renewing one of many touches a few of them and leaves the caches to what is measured.
+struct Ages {
+    /// For each number, the next younger one. Behind them all stands the end, which is between the youngest and the oldest.
+    younger: Vec<usize>,
+    older: Vec<usize>,
+}
+
+impl Ages {
+    /// As many numbers from 0, which is the oldest.
+    fn new(count: usize) -> Self {
+        let numbers = count + 1;
+        Self {
+            younger: (0..numbers).map(|number| (number + 1) % numbers).collect(),
+            older: (0..numbers).map(|number| (number + count) % numbers).collect(),
+        }
+    }
+
+    fn end(&self) -> usize {
+        self.younger.len() - 1
+    }
+
+    fn oldest(&self) -> usize {
+        self.younger[self.end()]
+    }
+
+    fn newest(&self) -> usize {
+        self.older[self.end()]
+    }
+
+    /// Makes a number the youngest.
+    fn renew(&mut self, number: usize) {
+        self.link(self.older[number], self.younger[number]);
+        self.link(self.newest(), number);
+        self.link(number, self.end());
+    }
+
+    fn link(&mut self, older: usize, younger: usize) {
+        self.younger[older] = younger;
+        self.older[younger] = older;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renewed_numbers_are_the_youngest() {
+        let mut ages = Ages::new(4);
+        assert_eq!((ages.oldest(), ages.newest()), (0, 3));
+        for number in [2, 0, 3, 3] {
+            ages.renew(number);
+            assert_eq!(ages.newest(), number);
+        }
+        let mut by_age = Vec::new();
+        for _ in 0..4 {
+            by_age.push(ages.oldest());
+            ages.renew(ages.oldest());
+        }
+        assert_eq!(by_age, [1, 2, 0, 3]);
     }
 }
