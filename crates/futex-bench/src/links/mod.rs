@@ -138,7 +138,7 @@ impl fmt::Display for Link {
             Self::Ours { backend, spin: false } => write!(f, "ours, {backend}"),
             Self::Ours { backend, spin: true } => write!(f, "ours, {backend}, spinning"),
             Self::Blocking => f.write_str("blocking futex"),
-            Self::LateBlocking => write!(f, "blocking futex, {:?} late", blocking::LATE),
+            Self::LateBlocking => write!(f, "blocking futex, {} µs late", blocking::LATE.as_micros()),
             Self::BareRing => f.write_str("bare ring and epoll"),
             Self::Eventfd => f.write_str("shared eventfds"),
             Self::Socket => f.write_str("Unix socket pair"),
