@@ -50,10 +50,11 @@ pub(crate) struct Engine<W: FutexWord> {
     /// What is ready was asked, and a waker's panic kept a turn from looking. Ordering: Relaxed, whoever turns next looks at all.
     was_cut_short: AtomicBool,
     shards: RwLock<Shards<W>>,
-    /// The shard that took the latest wait, and the one that is looked at next where that has no room. Ordering: Relaxed, they are
-    /// only where the search begins.
+    /// The shard that took the latest wait it had room for, the one that is looked at next where that is full, and the one that
+    /// took the latest wait beyond its room. Ordering: Relaxed, they are only where the searches begin.
     latest: AtomicUsize,
     next: AtomicUsize,
+    crowded: AtomicUsize,
     /// A queue could not be opened when the reactor had this many waits; it is tried again when there are twice as many, or
     /// half. Ordering: Relaxed, it only keeps failing calls rare.
     full_at: AtomicUsize,
@@ -106,6 +107,7 @@ impl<W: FutexWord> Engine<W> {
             shards: RwLock::new(Shards { list: vec![first], closed: false }),
             latest: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
+            crowded: AtomicUsize::new(0),
             full_at: AtomicUsize::new(0),
             deferred: Mutex::new(VecDeque::new()),
             flushing: Mutex::new(()),
@@ -265,8 +267,8 @@ impl<W: FutexWord> Engine<W> {
         let _ = self.stats();
     }
 
-    /// Arms a wait in the shard that took the latest, which most often takes it.
-    #[inline]
+    /// Arms a wait in the shard that took the latest, which most often has room for it.
+    #[inline(always)] // in the path that matters
     fn arm_in_latest(
         &self,
         request: &Request<'_, W>,
@@ -301,7 +303,10 @@ impl<W: FutexWord> Engine<W> {
             search = Search::Crowded;
             if self.may_open(crowded) {
                 match self.open_shard() {
-                    Ok(()) => search = Search::Few,
+                    Ok(()) => match self.arm_in_latest(request, waker, effects) {
+                        Ok(armament) => return armament,
+                        Err(unused) => (waker, search) = (unused, Search::Few), // others were faster
+                    },
                     Err(error) if crowded || error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
                     Err(_) => {}
                 }
@@ -319,28 +324,24 @@ impl<W: FutexWord> Engine<W> {
     ) -> Result<io::Result<Armament<W>>, Waker> {
         let shards = read(&self.shards);
         let len = shards.list.len();
-        let latest = self.latest.load(Ordering::Relaxed);
         let next = self.next.load(Ordering::Relaxed) % len;
-        let (wanted, probes) = match search {
-            Search::Few if len < self.queues.spread || len <= PROBES => (Fit::Good, PROBES),
-            Search::Few => (Fit::Good, 2), // there is likely none
-            Search::All => (Fit::Good, len),
-            Search::Crowded => (Fit::Crowded, len),
+        let (wanted, first, probes) = match search {
+            Search::Few if len < self.queues.spread || len <= PROBES => (Fit::Good, next, PROBES),
+            Search::Few => (Fit::Good, next, 2), // there is likely none
+            Search::All => (Fit::Good, next, len),
+            Search::Crowded => {
+                // A crowded shard is as good as another, in turn; but one that is in the caches takes some more.
+                let crowded = self.crowded.load(Ordering::Relaxed);
+                let first = if shards.list[crowded].takes_more() { crowded } else { (crowded + 1) % len };
+                (Fit::Crowded, first, len)
+            }
         };
-        // A new shard is the latest. A crowded one is as good as another, in turn; but the latest, which is in the caches, takes
-        // some more.
-        let latest_first = search != Search::Crowded || shards.list[latest].takes_more();
-        let others = (next..len).chain(0..next).take(probes);
-        for index in latest_first.then_some(latest).into_iter().chain(others) {
+        for index in (first..len).chain(0..first).take(probes) {
             match self.arm_in(&shards.list[index], request, waker, wanted, effects) {
                 Err(unused) => waker = unused,
                 Ok(armament) => {
-                    if index != latest {
-                        self.latest.store(index, Ordering::Relaxed);
-                    }
-                    if search == Search::Crowded {
-                        self.next.store(index + 1, Ordering::Relaxed);
-                    }
+                    let cursor = if search == Search::Crowded { &self.crowded } else { &self.latest };
+                    cursor.store(index, Ordering::Relaxed);
                     return Ok(armament);
                 }
             }

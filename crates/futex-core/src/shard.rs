@@ -114,7 +114,7 @@ impl<W: FutexWord> Shard<W> {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Whether a crowded shard is to take further waits before others do: up to the next multiple of its room.
+    /// Whether a crowded shard is to take further waits before others do, which is up to about the next multiple of its room.
     pub(crate) fn takes_more(&self) -> bool {
         self.room != usize::MAX && self.taken() % self.room != 0
     }

@@ -119,7 +119,7 @@ impl<W: Clone> State<W> {
         }
     }
 
-    /// The kernel ended a wait that it had not taken, as far as it told.
+    /// The kernel ended a wait that was refused, or one that it can't have.
     #[cold]
     fn complete_unexpected(self, word: W, mask: NonZeroU32, ending: Ending) -> Transition<W> {
         match self {
@@ -131,7 +131,7 @@ impl<W: Clone> State<W> {
                 Transition { state: Some(Self::Done(Done { word, mask, verdict: Verdict::Failed(error) })), action }
             }
             // A second completion for one wait, or one for a wait that the kernel does not have, which no backend gives.
-            state => {
+            state @ (Self::Done(_) | Self::Deferred(_) | Self::Armed(_) | Self::Cancelling) => {
                 debug_assert!(false, "a wait that was over, or had not begun, ended: {ending:?}");
                 Transition { state: Some(state), action: Action::Release(word) }
             }

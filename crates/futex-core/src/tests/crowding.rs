@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 const ROOM: usize = 4;
-const QUEUES: usize = 3;
 
 /// Waits, and the engine that has them.
 struct Crowd {
@@ -20,9 +19,9 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new() -> Self {
+    fn new(queues: usize) -> Self {
         let kernel = Kernel::new(Options { room: ROOM, ..Options::default() });
-        let (engine, word) = (kernel.idle_engine(QUEUES), kernel.word());
+        let (engine, word) = (kernel.idle_engine(queues), kernel.word());
         Self { kernel, engine, word, waits: Vec::new() }
     }
 
@@ -41,7 +40,8 @@ impl Crowd {
 
 #[test]
 fn a_crowded_queue_takes_as_many_more_as_it_has_room_for_before_another_one_does() {
-    let mut crowd = Crowd::new();
+    const QUEUES: usize = 3;
+    let mut crowd = Crowd::new(QUEUES);
     assert_eq!(crowd.grow(QUEUES * ROOM), [ROOM; QUEUES]);
     for times in 2..5 {
         for crowded in 1..=QUEUES {
@@ -56,11 +56,29 @@ fn a_crowded_queue_takes_as_many_more_as_it_has_room_for_before_another_one_does
 }
 
 #[test]
-fn room_that_came_free_is_taken_before_crowded_queues_grow() {
-    let mut crowd = Crowd::new();
-    crowd.grow(QUEUES * ROOM + 1);
-    crowd.waits.drain(..2);
-    crowd.engine.turn();
-    let counts = crowd.grow(2);
-    assert_eq!((counts.iter().sum::<usize>(), counts.iter().max()), (QUEUES * ROOM + 1, Some(&(ROOM + 1))));
+fn every_crowded_queue_gets_its_turn() {
+    for queues in [1, 2, 3, 64, 65, 66, 130, 195] {
+        let mut crowd = Crowd::new(queues);
+        for times in 1..4 {
+            assert_eq!(crowd.grow(queues * ROOM), vec![times * ROOM; queues]);
+        }
+    }
+}
+
+#[test]
+fn room_that_came_free_is_soon_found() {
+    for queues in [8, 66, 130, 195] {
+        let mut crowd = Crowd::new(queues);
+        crowd.grow(queues * ROOM);
+        // The first half is crowded, and one wait more, when all waits of the last queues leave.
+        crowd.grow(queues / 2 * ROOM + 1);
+        let emptied = queues / 4;
+        crowd.waits.drain((queues - emptied) * ROOM..queues * ROOM);
+        crowd.engine.turn();
+        let is_empty = |&&waits: &&usize| waits == 0;
+        assert_eq!(crowd.kernel.waits().iter().filter(is_empty).count(), emptied);
+        // With each wait two queues are looked at.
+        crowd.grow(queues.div_ceil(2) + emptied * ROOM);
+        assert!(crowd.kernel.waits().iter().all(|&waits| waits >= ROOM), "{:?}", crowd.kernel.waits());
+    }
 }
