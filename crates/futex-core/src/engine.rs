@@ -43,8 +43,8 @@ pub(crate) struct Queues<W: FutexWord> {
 
 /// The part of a reactor that the models check: everything but the kernel.
 ///
-/// Locks are taken in this order: `flushing` or `shards`, then the lock of one shard, then `deferred`. None is held while a waker is called, cloned or
-/// dropped, a word is dropped, or a wake is handed on.
+/// Locks are taken in this order: `flushing` or `shards`, then the lock of one shard, then `deferred`. None is held while a
+/// waker is called, cloned or dropped, a word is dropped, or a wake is handed on.
 pub(crate) struct Engine<W: FutexWord> {
     queues: Queues<W>,
     /// What is ready was asked, and a waker's panic kept a turn from looking. Ordering: Relaxed, whoever turns next looks at all.

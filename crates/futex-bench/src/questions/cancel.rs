@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{Executor, Kind};
 use crate::ours;
-use crate::population::{Bare, BareRings, Ours, Population, kept_futexes};
+use crate::population::{Bare, BareRings, Ours, Population, Random, kept_futexes};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
 use futex_tokio::Backend;
@@ -23,7 +23,6 @@ pub(super) const QUESTION: Question = Question {
     charts: &[Chart::Population],
 };
 
-const BARE_RINGS: &str = "bare rings of 96 waits";
 const POPULATIONS: [usize; 4] = [100, 1_000, 10_000, 100_000];
 /// The most figures of a turn in each order, and the most time for them.
 const TURN: usize = 200;
@@ -44,7 +43,8 @@ impl Order {
 
 fn contestants(_: Effort) -> Vec<Contestant> {
     let bare = |count| Contestant::new(BARE_RING, move || line_of(Bare::new(count)?, count));
-    let bare_rings = |count| Contestant::new(BARE_RINGS, move || line_of(BareRings::new(count)?, count));
+    let rings = format!("bare rings of {} waits", BareRings::ROOM);
+    let bare_rings = |count| Contestant::new(rings.clone(), move || line_of(BareRings::new(count)?, count));
     let ours = |count| {
         Contestant::new(ours::name(Backend::Uring), move || {
             let executor = Executor::new(Kind::CurrentThread)?;
@@ -75,13 +75,13 @@ struct Line<P> {
     population: P,
     ages: Ages,
     count: usize,
-    random: u64,
+    random: Random,
 }
 
 impl<P: Population> Line<P> {
     fn new(mut population: P, count: usize) -> io::Result<Self> {
         (0..count).try_for_each(|id| population.arm(id))?;
-        Ok(Self { population, ages: Ages::new(count), count, random: 1 })
+        Ok(Self { population, ages: Ages::new(count), count, random: Random::new() })
     }
 
     fn turn(&mut self, figures: &mut Figures) -> io::Result<()> {
@@ -107,11 +107,7 @@ impl<P: Population> Line<P> {
         match order {
             Order::Newest => self.ages.newest(),
             Order::Oldest => self.ages.oldest(),
-            Order::Random => {
-                // Knuth's generator; the upper bits are the random ones.
-                self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (self.random >> 33) as usize % self.count
-            }
+            Order::Random => self.random.below(self.count),
         }
     }
 }

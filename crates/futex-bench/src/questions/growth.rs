@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{Executor, Kind};
 use crate::ours;
-use crate::population::{self, Ours, Population as _};
+use crate::population::{self, Ours, Population as _, Random};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
 use futex_tokio::{AsyncFutex, Backend, Word};
@@ -58,16 +58,13 @@ fn grow(populations: &[usize], words: &[Word], figures: &mut Figures) -> io::Res
     let reactor = executor.enter(|| ours::reactor(Backend::Uring, false))?;
     let futexes: Vec<_> = words.iter().map(|word| AsyncFutex::with_reactor(&reactor, word)).collect();
     let mut ours = Ours::new(&futexes);
-    let (mut random, mut armed) = (1_u64, 0);
+    let (mut random, mut armed) = (Random::new(), 0);
     for &count in populations {
         executor.block_on(async { (armed..count).try_for_each(|id| ours.arm(id)) })?;
         armed = count;
         let begin = Instant::now();
         for _ in 0..TURN {
-            // Knuth's generator; the upper bits are the random ones.
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let id = (random >> 33) as usize % count;
-            executor.block_on(one_of_each(&mut ours, count, id, figures))?;
+            executor.block_on(one_of_each(&mut ours, count, random.below(count), figures))?;
             if begin.elapsed() > TIME {
                 break;
             }

@@ -40,6 +40,17 @@ impl Uring {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         usize::try_from(limit / 4).unwrap_or(usize::MAX)
     }
+
+    /// Queues the cancels that were not queued yet. (Where the identifier of one is that of a later wait by then, that one is
+    /// cancelled and armed again, as one that the kernel ended unasked.)
+    fn cancel_all(&mut self) {
+        while let Some(&id) = self.uncancelled.last() {
+            if self.ring.cancel(id).is_err() && !self.ring.is_lost() {
+                return; // the queue is full, and the kernel has no memory
+            }
+            self.uncancelled.pop();
+        }
+    }
 }
 
 /// Which rings have completions: an epoll of their descriptors. The kernel makes a ring readable before it signals the
@@ -63,19 +74,6 @@ impl Ready for ReadyRings {
         let count = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default())).unwrap_or(0);
         // The fields of the kernel's struct are not aligned, so they are copied out.
         events[..count].iter().filter_map(|event| usize::try_from({ event.data }.u64()).ok()).collect()
-    }
-}
-
-impl Uring {
-    /// Queues the cancels that were not queued yet. (Where the identifier of one is that of a later wait by then, that one is
-    /// cancelled and armed again, as one that the kernel ended unasked.)
-    fn cancel_all(&mut self) {
-        while let Some(&id) = self.uncancelled.last() {
-            if self.ring.cancel(id).is_err() && !self.ring.is_lost() {
-                return; // the queue is full, and the kernel has no memory
-            }
-            self.uncancelled.pop();
-        }
     }
 }
 
