@@ -37,6 +37,7 @@ mod pipes;
 mod population;
 mod question;
 mod questions;
+mod random;
 mod register;
 mod rounds;
 mod scenes;

@@ -196,7 +196,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "close-lets-queues-open",
         breaks: "a queue is opened after closing has looked at all of them",
-        file: "engine.rs",
+        file: "engine/search.rs",
         from: "        if shards.closed {\n            return Err(closed());\n        }\n",
         to: "",
         test: "loom_models::closing::a_wait_that_opens_a_queue_while_the_engine_is_closed_ends",
@@ -358,7 +358,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "crowded-in-turn",
         breaks: "where all queues are crowded, each wait goes to another one, which is in no cache",
-        file: "engine.rs",
+        file: "engine/search.rs",
         from: "if shards.list[crowded].takes_more() { crowded } else { (crowded + 1) % len };",
         to: "(crowded + 1) % len;",
         test: "crowding::a_crowded_queue_takes_as_many_more_as_it_has_room_for_before_another_one_does",
