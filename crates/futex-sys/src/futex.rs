@@ -2,11 +2,13 @@
 //!
 //! Every function takes the word by reference, so it can't be called on memory that is gone. Interruptions by signals
 //! (`EINTR`) are absorbed; "woken" and "the word differs" are outcomes, not errors.
+//!
+//! Errors of the kernel are returned as they are: [`io::Error::raw_os_error`] gives the number, and nothing is allocated.
+//! So a signal handler may call the functions here that don't wait, as [`Word::wake`](crate::Word::wake) describes.
 
 pub use crate::waitv::{MAX_WAITV, WaitvEntry, WaitvOutcome, waitv};
 
 use crate::Deadline;
-use crate::error::explain;
 use rustix::io::Errno;
 use rustix::thread::futex as sys;
 use std::io;
@@ -72,7 +74,7 @@ pub fn wait(
             Err(Errno::AGAIN) => return Ok(Outcome::Mismatch),
             Err(Errno::TIMEDOUT) => return Ok(Outcome::TimedOut),
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(explain(errno, "cannot wait on a futex word")),
+            Err(errno) => return Err(errno.into()),
         }
     }
 }
@@ -105,7 +107,7 @@ pub fn wake_masked(word: &AtomicU32, scope: Scope, n: u32, mask: NonZeroU32) -> 
     } else {
         sys::wake_bitset(word, scope.flags(), clamp(n), mask)
     };
-    woken.map(count).map_err(|errno| explain(errno, "cannot wake the waiters of a futex word"))
+    Ok(count(woken?))
 }
 
 /// `futex(FUTEX_REQUEUE)`: wakes up to `n` waiters of `from` and makes up to `moved` of the others waiters of `to`, in
@@ -115,9 +117,7 @@ pub fn wake_masked(word: &AtomicU32, scope: Scope, n: u32, mask: NonZeroU32) -> 
 ///
 /// Those of [`wake`], for either word.
 pub fn requeue(from: &AtomicU32, to: &AtomicU32, scope: Scope, n: u32, moved: u32) -> io::Result<u32> {
-    sys::requeue(from, scope.flags(), clamp(n), clamp(moved), to)
-        .map(count)
-        .map_err(|errno| explain(errno, "cannot requeue the waiters of a futex word"))
+    Ok(count(sys::requeue(from, scope.flags(), clamp(n), clamp(moved), to)?))
 }
 
 /// `futex(FUTEX_CMP_REQUEUE)`: [`requeue`] where `from` is `expected`; `None` where it is not.
@@ -136,7 +136,7 @@ pub fn requeue_if(
     match sys::cmp_requeue(from, scope.flags(), clamp(n), clamp(moved), to, expected) {
         Ok(woken) => Ok(Some(count(woken))),
         Err(Errno::AGAIN) => Ok(None),
-        Err(errno) => Err(explain(errno, "cannot requeue the waiters of a futex word")),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "a slice of a transparent wrapper is handed over as a slice of what it wraps")]
 
 use crate::Deadline;
-use crate::error::{explain, refuse};
+use crate::error::refuse;
 use crate::futex::Scope;
 use rustix::io::Errno;
 use rustix::thread::futex as sys;
@@ -87,7 +87,7 @@ pub fn waitv(entries: &[WaitvEntry<'_>], deadline: Option<Deadline>) -> io::Resu
             Err(Errno::AGAIN) => return Ok(WaitvOutcome::Mismatch),
             Err(Errno::TIMEDOUT) => return Ok(WaitvOutcome::TimedOut),
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(explain(errno, format!("cannot wait on {} futex words", entries.len()))),
+            Err(errno) => return Err(errno.into()),
         }
     }
 }

@@ -93,21 +93,29 @@ impl Word {
             return Ok(Outcome::Mismatch);
         }
         futex::wait(self, Scope::Shared, expected, MATCH_ANY, timeout.map(Deadline::after))
-            .map_err(|error| explain(error, format!("waiting while {self:?} is {expected} failed")))
+            .map_err(|error| explain(error, format!("cannot wait while {self:?} is {expected}")))
     }
 
     /// Wakes up to `n` waiters, in whatever process and of whatever kind, the longest waiting first. Returns how many the
     /// kernel woke.
     ///
-    /// Zero wakes nobody, and `u32::MAX` wakes all. Where the word's page is gone nobody can be woken, and the count is
-    /// zero.
+    /// Zero wakes nobody, and `u32::MAX` wakes all. If the word's page is gone, nobody can be woken, and the count is zero.
+    ///
+    /// # Signal safety
+    ///
+    /// A signal handler may call this: it takes no lock and allocates nothing, whatever the kernel answers. (Dropping the
+    /// last clone of a `Word` does free memory, so the handler uses one that stays alive.)
+    ///
+    /// `errno` keeps its value on x86, 32- and 64-bit ARM and 64-bit RISC-V, where rustix makes system calls without the C
+    /// library. On other processors, and in a program that sets `use-libc` of rustix, a call that fails sets `errno`, so
+    /// there the handler saves and restores it, as signal-safety(7) asks of every handler.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     #[inline]
     pub fn wake(&self, n: u32) -> u32 {
         self.wake_masked(n, MATCH_ANY)
     }
 
-    /// [`wake`](Word::wake) for the waiters whose mask shares a bit with `mask`.
+    /// [`wake`](Word::wake) for the waiters whose mask shares a bit with `mask`. A signal handler may call this too.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     #[inline]
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {

@@ -46,7 +46,7 @@ const REASONS: [(&str, &str); 2] =
     [("EPERM", "Operation not permitted (os error 1)"), ("ENOSYS", "Function not implemented (os error 38)")];
 
 fn why_no_waitv(reason: &str) -> String {
-    format!("waitv: futex_waitv is not available: cannot wait on 1 futex words: {reason}")
+    format!("waitv: futex_waitv is not available: {reason}")
 }
 
 fn why_no_uring(reason: &str) -> String {

@@ -239,7 +239,7 @@ impl Shared {
             let ending = match outcome {
                 Ok(Outcome::Woken) => Ending::Woken,
                 Ok(Outcome::Mismatch | Outcome::TimedOut) => Ending::Mismatch,
-                Err(error) => Ending::Failed(error),
+                Err(error) => Ending::Failed(explain(error, "cannot wait on a futex word")),
             };
             if let Some(id) = owner {
                 state.owned.remove(&id);

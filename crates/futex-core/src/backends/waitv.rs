@@ -332,14 +332,15 @@ impl State {
                             self.end(entry, Ending::Mismatch);
                         }
                         Err(error) => {
-                            self.end(entry, Ending::Failed(error));
+                            self.end(entry, Ending::Failed(explain(error, "cannot wait on a futex word")));
                         }
                     }
                 }
                 if self.completions.len() == before {
                     // It was about none of them, but about memory perhaps. Parking again would go on like that.
                     for entry in parked {
-                        self.end(entry, Ending::Failed(io::Error::new(error.kind(), error.to_string())));
+                        let copy = io::Error::new(error.kind(), error.to_string());
+                        self.end(entry, Ending::Failed(explain(copy, "cannot wait on futex words")));
                     }
                 }
             }
