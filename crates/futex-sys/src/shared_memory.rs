@@ -6,6 +6,7 @@ use crate::mapping::Mapping;
 use crate::posix_name::PosixName;
 use rustix::fs::{CWD, FileType, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -64,7 +65,8 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for no bytes, or more than the address space has. Else where descriptors or memory ran out.
+    /// `InvalidInput` for no bytes, or more than the address space has. `FileTooLarge` for more than `ulimit -f` allows
+    /// (`RLIMIT_FSIZE`). Others if descriptors or memory ran out.
     pub fn anonymous(len: usize) -> io::Result<Self> {
         check_len(len)?;
         let memory = Self::make(memfd()?, len, &"a new memfd")?;
@@ -81,7 +83,8 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` where the name is taken. `InvalidInput` for no bytes, too many, or an unusable name.
+    /// `AlreadyExists` if the name is taken. `InvalidInput` for no bytes, too many, or an unusable name. `FileTooLarge` for
+    /// more than `ulimit -f` allows (`RLIMIT_FSIZE`).
     pub fn create(name: &str, len: usize) -> io::Result<Self> {
         let name = PosixName::new(name)?;
         check_len(len)?;
@@ -205,8 +208,15 @@ impl SharedMemory {
 
     /// Gives an empty file its length and maps it; `what` is its name in messages.
     fn make(fd: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<Self> {
-        rustix::fs::ftruncate(&fd, len as u64)
-            .map_err(|errno| explain(errno, format!("cannot make {what} {len} bytes long")))?;
+        let cannot = |errno, hint: &str| explain(errno, format!("cannot make {what} {len} bytes long{hint}"));
+        // Beyond the limit the kernel sends SIGXFSZ, which ends the process, and memfds count as files.
+        if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < len as u64) {
+            return Err(cannot(
+                Errno::FBIG,
+                &format!(": files of this process may have {limit} bytes (see `ulimit -f`)"),
+            ));
+        }
+        rustix::fs::ftruncate(&fd, len as u64).map_err(|errno| cannot(errno, ""))?;
         Self::map(fd, what)
     }
 

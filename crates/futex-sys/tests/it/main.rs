@@ -7,6 +7,7 @@
 mod fork;
 mod futex;
 mod interrupted;
+mod limits;
 mod posix_names;
 mod processes;
 mod refusals;

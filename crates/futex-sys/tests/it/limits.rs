@@ -1,0 +1,53 @@
+//! What the limits of a process do to the memory that it makes. They hold for the whole process, so each test has a child.
+
+use crate::support::assert_refused;
+use crate::support::child::Process;
+use futex_sys::SharedMemory;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{self, ErrorKind};
+
+/// A name of a child process, unlinked when dropped.
+struct Name(String);
+
+impl Name {
+    fn new(what: &str) -> Self {
+        Self(format!("/futex-sys-test-{what}-{}", std::process::id()))
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = SharedMemory::unlink(&self.0);
+    }
+}
+
+/// `ulimit -f 2`, and memory of more than 2 KiB.
+pub(crate) fn make_memory_under_a_file_limit() {
+    let name = Name::new("file-limit");
+    let limit = Rlimit { current: Some(2048), ..getrlimit(Resource::Fsize) };
+    setrlimit(Resource::Fsize, limit).expect("a lower limit");
+
+    type Make<'a> = &'a dyn Fn(usize) -> io::Result<SharedMemory>;
+    let make: [(&str, Make<'_>); 3] = [
+        ("a new memfd", &SharedMemory::anonymous),
+        (&format!("shared memory {:?}", name.0), &|len| SharedMemory::create(&name.0, len)),
+        (&format!("shared memory {:?}", name.0), &|len| SharedMemory::open_or_create(&name.0, len)),
+    ];
+    for (what, make) in make {
+        let text = format!(
+            "cannot make {what} 2049 bytes long: files of this process may have 2048 bytes (see `ulimit -f`): "
+        );
+        assert_refused(make(2049), ErrorKind::FileTooLarge, &text);
+        assert_refused(SharedMemory::open(&name.0), ErrorKind::NotFound, "cannot open");
+        assert_eq!(make(2048).expect("as much as the limit allows").len(), 2048);
+        let _ = SharedMemory::unlink(&name.0);
+    }
+}
+
+#[test]
+fn memory_beyond_the_limit_for_files_is_an_error_and_not_the_end_of_the_process() {
+    // The kernel sent SIGXFSZ, for memfds too.
+    let memory = SharedMemory::anonymous(4096).unwrap();
+    let status = Process::start("make-memory-under-a-file-limit", &memory).end();
+    assert!(status.success(), "{status}");
+}
