@@ -85,6 +85,8 @@ impl<'a> PosixName<'a> {
                 (file, Some(hidden))
             }
         };
+        // The umask took bits off, perhaps the owner's. It is put right before anybody finds the object by its name.
+        rustix::fs::fchmod(&file, MODE).map_err(|errno| explain(errno, format!("cannot set the mode of {self}")))?;
         let object = make(file)?;
         let (source, flags) = match &hidden {
             // The way that open(2) shows for an O_TMPFILE without privileges.

@@ -75,7 +75,8 @@ impl SharedMemory {
         Ok(memory)
     }
 
-    /// New memory of `len` bytes, all zero, under a POSIX name, for this user alone (mode 0600).
+    /// New memory of `len` bytes, all zero, under a POSIX name, for this user alone (mode 0600, whatever the
+    /// umask).
     ///
     /// A name is at most 255 bytes without a slash; one leading slash is left out, as `shm_open(3)` does. The object gets
     /// its name once it has its length, so no other process sees it half made. It takes its memory page by page as they are

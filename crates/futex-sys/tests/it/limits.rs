@@ -1,9 +1,12 @@
-//! What the limits of a process do to the memory that it makes. They hold for the whole process, so each test has a child.
+//! What the limits and the umask of a process do to the memory that it makes. They are the whole process's, so each test
+//! has a child.
 
-use crate::support::assert_refused;
+use crate::posix_names::forbid_tmpfile;
 use crate::support::child::Process;
+use crate::support::{assert_refused, sandbox, skip};
 use futex_sys::SharedMemory;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use std::io::{self, ErrorKind};
 
 /// A name of a child process, unlinked when dropped.
@@ -49,5 +52,33 @@ fn memory_beyond_the_limit_for_files_is_an_error_and_not_the_end_of_the_process(
     // The kernel sent SIGXFSZ, for memfds too.
     let memory = SharedMemory::anonymous(4096).unwrap();
     let status = Process::start("make-memory-under-a-file-limit", &memory).end();
+    assert!(status.success(), "{status}");
+}
+
+/// A umask that takes everything from the group and from others, and the right to write from the owner.
+pub(crate) fn make_memory_under_a_umask() {
+    umask(Mode::from_raw_mode(0o277));
+    let has_the_documented_mode = |what: &str| {
+        for make in [SharedMemory::create, SharedMemory::open_or_create] {
+            let name = Name::new(what);
+            let memory = make(&name.0, 64).expect("memory under a name");
+            let mode = rustix::fs::fstat(&memory).expect("fstat").st_mode & 0o777;
+            assert_eq!(mode, 0o600, "{mode:o}");
+            assert_eq!(SharedMemory::open(&name.0).expect("its owner opens it").len(), 64);
+        }
+    };
+    has_the_documented_mode("umask");
+    if !sandbox::is_supported() {
+        return skip("no seccomp filters for this processor, so memory is made one way only");
+    }
+    forbid_tmpfile();
+    has_the_documented_mode("umask-hidden");
+}
+
+#[test]
+fn memory_under_a_name_has_the_documented_mode_whatever_the_umask() {
+    // A umask of 0277 left 0400, and only root could open what it had made.
+    let memory = SharedMemory::anonymous(4096).unwrap();
+    let status = Process::start("make-memory-under-a-umask", &memory).end();
     assert!(status.success(), "{status}");
 }

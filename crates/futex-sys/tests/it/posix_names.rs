@@ -132,7 +132,7 @@ fn a_racing_open_or_create_of_many_processes_yields_one_whole_object_for_all() {
 }
 
 /// A kernel or file system without `O_TMPFILE`.
-fn forbid_tmpfile() {
+pub(crate) fn forbid_tmpfile() {
     sandbox::forbid_where(libc::SYS_openat, 2, OFlags::TMPFILE.bits(), libc::EOPNOTSUPP);
     let refused = openat(CWD, "/dev/shm", OFlags::TMPFILE | OFlags::RDWR, Mode::RWXU);
     assert_eq!(refused.err(), Some(rustix::io::Errno::OPNOTSUPP));
