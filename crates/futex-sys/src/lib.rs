@@ -67,7 +67,11 @@ mod layout;
 #[cfg(target_os = "linux")]
 mod mapping;
 #[cfg(target_os = "linux")]
+mod object;
+#[cfg(target_os = "linux")]
 mod origin;
+#[cfg(target_os = "linux")]
+mod owner;
 #[cfg(target_os = "linux")]
 mod posix_name;
 #[cfg(target_os = "linux")]

@@ -2,11 +2,11 @@
 
 use crate::Word;
 use crate::error::{explain, refuse};
-use crate::mapping::Mapping;
+use crate::object::{Object, memfd};
+use crate::owner::Owner;
 use crate::posix_name::PosixName;
-use rustix::fs::{CWD, FileType, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{CWD, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -50,13 +50,6 @@ use std::sync::atomic::AtomicU32;
 #[derive(Clone)]
 pub struct SharedMemory {
     object: Arc<Object>,
-}
-
-/// An object and its mapping.
-struct Object {
-    mapping: Mapping,
-    fd: OwnedFd,
-    len: usize,
 }
 
 impl SharedMemory {
@@ -204,48 +197,19 @@ impl SharedMemory {
     /// Whether no process can shrink the object, so that no access to it can raise `SIGBUS` for that.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        rustix::fs::fcntl_get_seals(&self.object.fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
+        rustix::fs::fcntl_get_seals(self).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
     }
 
-    /// Gives an empty file its length and maps it; `what` is its name in messages.
     fn make(fd: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<Self> {
-        let cannot = |errno, hint: &str| explain(errno, format!("cannot make {what} {len} bytes long{hint}"));
-        // Beyond the limit the kernel sends SIGXFSZ, which ends the process, and memfds count as files.
-        if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < len as u64) {
-            return Err(cannot(
-                Errno::FBIG,
-                &format!(": files of this process may have {limit} bytes (see `ulimit -f`)"),
-            ));
-        }
-        rustix::fs::ftruncate(&fd, len as u64).map_err(|errno| cannot(errno, ""))?;
-        Self::map(fd, what)
+        Object::make(fd, len, what).map(Self::of)
     }
 
-    /// Maps all of `fd`; `what` is its name in messages.
     fn map(fd: OwnedFd, what: &dyn fmt::Display) -> io::Result<Self> {
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| explain(errno, format!("cannot look at {what}")))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(refuse(format!("{what} can't be shared memory: it is neither a memfd nor a regular file")));
-        }
-        let len = usize::try_from(stat.st_size)
-            .ok()
-            .filter(|&len| isize::try_from(len).is_ok())
-            .ok_or_else(|| refuse(format!("{what} has {} bytes, more than can be mapped", stat.st_size)))?;
-        if len == 0 {
-            return Err(refuse(format!(
-                "{what} is empty: whoever made it has to set its length before it can be shared memory"
-            )));
-        }
-        let mapping = Mapping::new(fd.as_fd(), len).map_err(|errno| {
-            let hint = match errno {
-                Errno::ACCESS | Errno::PERM => {
-                    ", which has to be open for reading and writing, and not sealed for either"
-                }
-                _ => "",
-            };
-            explain(errno, format!("cannot map {len} bytes of {what}{hint}"))
-        })?;
-        Ok(Self { object: Arc::new(Object { mapping, fd, len }) })
+        Object::map(fd, what).map(Self::of)
+    }
+
+    fn of(object: Object) -> Self {
+        Self { object: Arc::new(object) }
     }
 
     fn of_len(self, len: usize, name: &PosixName<'_>) -> io::Result<Self> {
@@ -256,14 +220,14 @@ impl SharedMemory {
     }
 
     /// What a [`Word`] keeps alive.
-    pub(crate) fn owner(&self) -> Arc<dyn Send + Sync> {
+    pub(crate) fn owner(&self) -> Arc<dyn Owner> {
         self.object.clone()
     }
 }
 
 impl AsFd for SharedMemory {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.object.fd.as_fd()
+        self.object.as_fd()
     }
 }
 
@@ -272,7 +236,7 @@ impl fmt::Debug for SharedMemory {
         f.debug_struct("SharedMemory")
             .field("address", &self.as_ptr())
             .field("len", &self.len())
-            .field("fd", &self.object.fd)
+            .field("fd", &self.as_fd())
             .finish()
     }
 }
@@ -285,16 +249,4 @@ fn check_len(len: usize) -> io::Result<()> {
         return Err(refuse(format!("shared memory of {len} bytes is more than can be mapped")));
     }
     Ok(())
-}
-
-/// A new empty memfd that takes seals and is not executable.
-fn memfd() -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Systems with vm.memfd_noexec=2 insist on NOEXEC_SEAL, and Linux before 6.3 does not know it.
-    rustix::fs::memfd_create("futex-words", flags | MemfdFlags::NOEXEC_SEAL)
-        .or_else(|errno| match errno {
-            Errno::INVAL => rustix::fs::memfd_create("futex-words", flags),
-            _ => Err(errno),
-        })
-        .map_err(|errno| explain(errno, "cannot create a memfd for shared memory"))
 }

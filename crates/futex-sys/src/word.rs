@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "a handle is a pointer and the owner that keeps it valid")]
 
 use crate::futex::{self, MATCH_ANY, Outcome, Scope};
+use crate::owner::{Owner, Place, Supplied};
 use crate::{Deadline, SharedMemory, explain};
 use std::fmt;
 use std::io;
@@ -38,8 +39,8 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Word {
     ptr: NonNull<AtomicU32>,
-    /// Keeps `ptr` valid; `None` where the memory is never freed.
-    _owner: Option<Arc<dyn Send + Sync>>,
+    /// Keeps `ptr` valid; `None` if the memory is never freed, or kept by the caller.
+    owner: Option<Arc<dyn Owner>>,
 }
 
 // SAFETY: A `Word` is a shared reference to an atomic (which is `Sync`) and an owner that is `Send + Sync`.
@@ -59,7 +60,7 @@ impl Word {
     pub unsafe fn from_ptr(ptr: *mut u32) -> Self {
         debug_assert!(!ptr.is_null() && ptr.cast::<AtomicU32>().is_aligned(), "{ptr:p} is not a futex word's address");
         // SAFETY: The caller promises a valid pointer, and one that is valid is not null.
-        Self { ptr: unsafe { NonNull::new_unchecked(ptr.cast()) }, _owner: None }
+        Self { ptr: unsafe { NonNull::new_unchecked(ptr.cast()) }, owner: None }
     }
 
     /// A handle to a word of memory that `owner` keeps mapped.
@@ -71,13 +72,13 @@ impl Word {
     pub unsafe fn from_ptr_with_owner(ptr: *mut u32, owner: Arc<dyn Send + Sync>) -> Self {
         // SAFETY: The caller's promise; its owner lives as long as the handle and its clones.
         let word = unsafe { Self::from_ptr(ptr) };
-        Self { _owner: Some(owner), ..word }
+        Self { owner: Some(Arc::new(Supplied::new(owner))), ..word }
     }
 
     /// A handle to the word of `memory` with this index; `None` where there is none.
     pub(crate) fn in_memory(memory: &SharedMemory, index: usize) -> Option<Self> {
         let word = memory.as_words().get(index)?;
-        Some(Self { ptr: NonNull::from(word), _owner: Some(memory.owner()) })
+        Some(Self { ptr: NonNull::from(word), owner: Some(memory.owner()) })
     }
 
     /// Blocks the thread while the word is `expected`, until a wake or until `timeout` has passed.
@@ -127,6 +128,25 @@ impl Word {
     pub fn same_address(&self, other: &Self) -> bool {
         self.ptr == other.ptr
     }
+
+    /// Whether both handles name the same futex word, so that a wake on one finds the waiters on the other.
+    ///
+    /// Words in [`SharedMemory`] are compared by their offset and by the device and inode of their object, which were read
+    /// when the memory was mapped: a word is known again in another mapping. All other words are compared by address. That
+    /// includes the words of [`from_ptr`](Word::from_ptr) and [`from_ptr_with_owner`](Word::from_ptr_with_owner), also when
+    /// their memory is shared.
+    ///
+    /// The answer serves to keep the waits on one word in order and to pass wakes on. For nothing else is it good enough,
+    /// since two objects can have the same number: inode numbers of memfds, and of some memory file systems, have 32 bits and
+    /// wrap around. A wake that is passed on for such a match has no cause, which every waiter allows for.
+    #[must_use]
+    pub fn same_word(&self, other: &Self) -> bool {
+        self.same_address(other) || self.place().is_some_and(|place| other.place() == Some(place))
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.owner.as_ref()?.place(self.ptr)
+    }
 }
 
 impl Deref for Word {
@@ -148,7 +168,7 @@ impl AsRef<AtomicU32> for Word {
 
 impl From<&'static AtomicU32> for Word {
     fn from(word: &'static AtomicU32) -> Self {
-        Self { ptr: NonNull::from(word), _owner: None }
+        Self { ptr: NonNull::from(word), owner: None }
     }
 }
 
@@ -161,7 +181,7 @@ impl From<&'static mut AtomicU32> for Word {
 
 impl From<Arc<AtomicU32>> for Word {
     fn from(word: Arc<AtomicU32>) -> Self {
-        Self { ptr: NonNull::from(&*word), _owner: Some(word) }
+        Self { ptr: NonNull::from(&*word), owner: Some(word) }
     }
 }
 

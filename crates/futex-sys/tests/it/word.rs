@@ -1,8 +1,10 @@
 //! `Word`.
+#![expect(unsafe_code, reason = "handles of raw pointers")]
 
 use crate::support::{until, until_waiters};
 use futex_sys::futex::{Outcome, Scope};
 use futex_sys::{SharedMemory, Word};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -31,7 +33,7 @@ fn a_word_can_be_made_of_every_memory_that_lives_long_enough() {
 #[test]
 fn words_of_one_address_are_known_as_such() {
     let memory = SharedMemory::anonymous(4096).unwrap();
-    let again = SharedMemory::from_fd(std::os::fd::AsFd::as_fd(&memory).try_clone_to_owned().unwrap()).unwrap();
+    let again = passed(&memory);
     let word = memory.word(8).unwrap();
     assert!(word.same_address(&memory.word(8).unwrap()));
     assert!(word.same_address(&Word::from(&word)));
@@ -39,10 +41,106 @@ fn words_of_one_address_are_known_as_such() {
     assert!(!word.same_address(&again.word(8).unwrap()), "another mapping has another address");
 }
 
+/// The memory that a process gets to which the descriptor of `memory` was passed.
+fn passed(memory: &SharedMemory) -> SharedMemory {
+    SharedMemory::from_fd(memory.as_fd().try_clone_to_owned().expect("dup")).expect("memory")
+}
+
+/// `same_word` of both, each way.
+fn same(one: &Word, other: &Word) -> bool {
+    let same = one.same_word(other);
+    assert_eq!(same, other.same_word(one), "{one:?} and {other:?}");
+    same
+}
+
+#[test]
+fn a_word_of_an_object_is_known_again_in_every_mapping_of_it() {
+    // By their addresses, two mappings of one word were two words: a wake that was handed on from one to the other reached
+    // nobody on backends whose waits are not always in the kernel.
+    let name = format!("/futex-sys-test-identity-{}", std::process::id());
+    let named = SharedMemory::create(&name, 8192).unwrap();
+    let again = [SharedMemory::open(&name).unwrap(), SharedMemory::open_or_create(&name, 8192).unwrap()];
+    SharedMemory::unlink(&name).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(8192).unwrap();
+    let opened = [(); 3].map(|()| SharedMemory::open_path(&file).unwrap());
+    let anonymous = SharedMemory::anonymous(8192).unwrap();
+
+    for mappings in [
+        [&named, &again[0], &again[1], &passed(&named)],
+        [&opened[0], &opened[1], &opened[2], &passed(&opened[0])],
+        [&anonymous, &passed(&anonymous), &passed(&passed(&anonymous)), &anonymous.clone()],
+    ] {
+        for (one, other) in mappings.iter().flat_map(|&one| mappings.map(|other| (one, other))) {
+            for offset in [0, 4, 4096, 8188] {
+                let word = one.word(offset).unwrap();
+                assert!(same(&word, &other.word(offset).unwrap()), "{one:?} and {other:?} at {offset}");
+                assert!(!same(&word, &other.word(offset ^ 4).unwrap()), "{one:?} and {other:?} beside {offset}");
+            }
+        }
+    }
+}
+
+#[test]
+fn words_of_different_objects_are_never_the_same() {
+    let name = |which| format!("/futex-sys-test-identity-{which}-{}", std::process::id());
+    let files = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+    for file in &files {
+        file.as_file().set_len(64).unwrap();
+    }
+    let memories = [
+        SharedMemory::anonymous(64).unwrap(),
+        SharedMemory::anonymous(64).unwrap(),
+        SharedMemory::create(&name(1), 64).unwrap(),
+        SharedMemory::create(&name(2), 64).unwrap(),
+        SharedMemory::open_path(&files[0]).unwrap(),
+        SharedMemory::open_path(&files[1]).unwrap(),
+    ];
+    for which in [1, 2] {
+        SharedMemory::unlink(&name(which)).unwrap();
+    }
+    let private = Word::from(Arc::new(AtomicU32::new(0)));
+    for (index, memory) in memories.iter().enumerate() {
+        for other in &memories[..index] {
+            assert!(!same(&memory.word(8).unwrap(), &other.word(8).unwrap()), "{memory:?} and {other:?}");
+        }
+        assert!(!same(&memory.word(0).unwrap(), &private));
+    }
+}
+
+#[test]
+fn words_without_an_object_are_compared_by_their_addresses() {
+    static STATIC: AtomicU32 = AtomicU32::new(0);
+    let arcs = [(); 2].map(|()| Arc::new(AtomicU32::new(0)));
+    let words = [Word::from(&STATIC), Word::from(arcs[0].clone()), Word::from(arcs[1].clone())];
+    let again = [Word::from(&STATIC), Word::from(arcs[0].clone()), words[2].clone()];
+    for (index, word) in words.iter().enumerate() {
+        for (other, again) in again.iter().enumerate() {
+            assert_eq!(same(word, again), index == other);
+        }
+    }
+}
+
+#[test]
+fn words_of_raw_pointers_into_an_object_are_compared_by_their_addresses() {
+    let memory = SharedMemory::anonymous(64).unwrap();
+    let pointer = memory.as_ptr().cast::<u32>();
+    // SAFETY: The memory is mapped until the end of the test, and its second word is accessed as an atomic only.
+    let raw = unsafe { Word::from_ptr(pointer.add(1)) };
+    // SAFETY: As above.
+    let owned = unsafe { Word::from_ptr_with_owner(pointer.add(1), Arc::new(memory.clone())) };
+    for word in [&raw, &owned] {
+        assert!(same(word, &memory.word(4).unwrap()));
+        assert!(!same(word, &memory.word(8).unwrap()));
+        assert!(!same(word, &passed(&memory).word(4).unwrap()), "a pointer does not say which object it leads to");
+    }
+    assert!(same(&raw, &owned));
+}
+
 #[test]
 fn two_mappings_of_one_word_meet() {
     let memory = SharedMemory::anonymous(4096).unwrap();
-    let again = SharedMemory::from_fd(std::os::fd::AsFd::as_fd(&memory).try_clone_to_owned().unwrap()).unwrap();
+    let again = passed(&memory);
     let waiter = thread::spawn({
         let word = again.word(2048).unwrap();
         move || word.wait(0, None).unwrap()

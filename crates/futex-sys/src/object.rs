@@ -1,0 +1,89 @@
+//! A shared object and its mapping.
+
+use crate::error::{explain, refuse};
+use crate::mapping::Mapping;
+use crate::owner::{Owner, Place};
+use rustix::fs::{FileType, MemfdFlags};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+
+/// A memfd or a regular file, all of which is mapped.
+pub(crate) struct Object {
+    pub(crate) mapping: Mapping,
+    /// Bytes.
+    pub(crate) len: usize,
+    fd: OwnedFd,
+    /// Device and inode, as they were when the object was mapped. [`Word::same_word`](crate::Word::same_word) says how far
+    /// they can be trusted.
+    identity: (u64, u64),
+}
+
+impl Object {
+    /// Gives an empty file its length and maps it; `what` is its name in messages.
+    pub(crate) fn make(fd: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<Self> {
+        let cannot = |errno, hint: &str| explain(errno, format!("cannot make {what} {len} bytes long{hint}"));
+        // Beyond the limit the kernel sends SIGXFSZ, which ends the process, and memfds count as files.
+        if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < len as u64) {
+            let hint = format!(": files of this process may have {limit} bytes (see `ulimit -f`)");
+            return Err(cannot(Errno::FBIG, &hint));
+        }
+        rustix::fs::ftruncate(&fd, len as u64).map_err(|errno| cannot(errno, ""))?;
+        Self::map(fd, what)
+    }
+
+    /// Maps all of `fd`; `what` is its name in messages.
+    pub(crate) fn map(fd: OwnedFd, what: &dyn fmt::Display) -> io::Result<Self> {
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| explain(errno, format!("cannot look at {what}")))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(refuse(format!("{what} can't be shared memory: it is neither a memfd nor a regular file")));
+        }
+        let len = usize::try_from(stat.st_size)
+            .ok()
+            .filter(|&len| isize::try_from(len).is_ok())
+            .ok_or_else(|| refuse(format!("{what} has {} bytes, more than can be mapped", stat.st_size)))?;
+        if len == 0 {
+            return Err(refuse(format!(
+                "{what} is empty: whoever made it has to set its length before it can be shared memory"
+            )));
+        }
+        let mapping = Mapping::new(fd.as_fd(), len).map_err(|errno| {
+            let hint = match errno {
+                Errno::ACCESS | Errno::PERM => {
+                    ", which has to be open for reading and writing, and not sealed for either"
+                }
+                _ => "",
+            };
+            explain(errno, format!("cannot map {len} bytes of {what}{hint}"))
+        })?;
+        Ok(Self { mapping, len, fd, identity: (stat.st_dev, stat.st_ino) })
+    }
+}
+
+impl AsFd for Object {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Owner for Object {
+    fn place(&self, word: NonNull<AtomicU32>) -> Option<Place> {
+        Some(Place { object: self.identity, offset: word.addr().get() - self.mapping.as_ptr().addr() })
+    }
+}
+
+/// A new empty memfd that takes seals and is not executable.
+pub(crate) fn memfd() -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Systems with vm.memfd_noexec=2 insist on NOEXEC_SEAL, and Linux before 6.3 does not know it.
+    rustix::fs::memfd_create("futex-words", flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|errno| match errno {
+            Errno::INVAL => rustix::fs::memfd_create("futex-words", flags),
+            _ => Err(errno),
+        })
+        .map_err(|errno| explain(errno, "cannot create a memfd for shared memory"))
+}
