@@ -1,7 +1,7 @@
 //! Facts about types that other code relies on, checked by the compiler.
 
 use crate::futex::{Outcome, WaitvEntry};
-use crate::{Deadline, EventFd, Origin, SharedMemory, Word};
+use crate::{Deadline, EventFd, Origin, PerProcess, SharedMemory, Word};
 use static_assertions::{assert_eq_align, assert_eq_size, assert_impl_all, const_assert_eq};
 use std::fmt::Debug;
 use std::sync::atomic::AtomicU32;
@@ -23,6 +23,7 @@ assert_impl_all!(SharedMemory: Clone, Send, Sync, Unpin, Debug, std::os::fd::AsF
 assert_impl_all!(WaitvEntry<'static>: Copy, Send, Sync, Debug);
 assert_impl_all!(EventFd: Send, Sync, Debug, std::os::fd::AsFd);
 assert_impl_all!(Origin: Copy, Send, Sync);
+assert_impl_all!(PerProcess<std::sync::Mutex<Vec<u8>>>: Send, Sync, Debug);
 assert_impl_all!(Deadline: Copy, Ord, Send, Sync);
 assert_impl_all!(Outcome: Copy, Eq, Send, Sync);
 #[cfg(feature = "uring")]

@@ -12,6 +12,7 @@
 //! | [`EventFd`] | `eventfd(2)` |
 #![cfg_attr(feature = "uring", doc = "| [`uring`] | the futex operations of io_uring (feature `uring`) |")]
 //! | [`Origin`] | tells whether this process is the one that made an object, or a `fork` of it |
+//! | [`PerProcess`] | a static that a child of `fork` has anew, so that no lock in it is left locked |
 //!
 //! # The contract of a futex
 //!
@@ -49,7 +50,7 @@
 //!
 //! `unsafe_code` is denied in this crate and allowed in these files only: `word.rs` (a pointer and the owner of what it
 //! points to), `mapping.rs` (`mmap`), `waitv.rs` (a slice of a transparent wrapper), `uring/ring.rs` (submission entries),
-//! `origin.rs` (`mmap` and `madvise`).
+//! `origin.rs` (`mmap` and `madvise`), `per_process.rs` (a pointer to what is never freed).
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("futex-sys supports Linux only: it wraps Linux's futexes, eventfds and io_uring");
@@ -73,6 +74,8 @@ mod origin;
 #[cfg(target_os = "linux")]
 mod owner;
 #[cfg(target_os = "linux")]
+mod per_process;
+#[cfg(target_os = "linux")]
 mod posix_name;
 #[cfg(target_os = "linux")]
 mod shared_memory;
@@ -85,5 +88,6 @@ mod word;
 
 #[cfg(target_os = "linux")]
 pub use self::{
-    deadline::Deadline, error::explain, eventfd::EventFd, origin::Origin, shared_memory::SharedMemory, word::Word,
+    deadline::Deadline, error::explain, eventfd::EventFd, origin::Origin, per_process::PerProcess,
+    shared_memory::SharedMemory, word::Word,
 };

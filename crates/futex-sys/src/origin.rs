@@ -1,10 +1,11 @@
 //! Telling a process from a `fork` of it.
 #![expect(unsafe_code, reason = "mmap and madvise")]
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::param::page_size;
 use rustix::process::{Pid, getpid};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// Remembers the process that it was made in.
 ///
@@ -70,22 +71,64 @@ fn generation(word: &AtomicU32) -> u32 {
     }
 }
 
-/// The word on the page that a fork finds empty; `None` where the kernel has no such pages.
+/// The word on the page that a fork finds empty; `None` if the kernel has no such pages.
+///
+/// It is made by the first caller, or by several who race, and never behind a lock: a fork while another thread held it would
+/// leave it locked in the child.
 fn mark() -> Option<&'static AtomicU32> {
-    static MARK: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
-    *MARK.get_or_init(|| {
-        if cfg!(miri) {
-            return None; // it knows no such advice
+    /// Null before the first call.
+    static MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+    /// What `MARK` points to if there is no page.
+    static NO_PAGE: AtomicU32 = AtomicU32::new(0);
+
+    // Ordering: Acquire pairs with the Release of the exchange below.
+    let mut mark = MARK.load(Ordering::Acquire);
+    if mark.is_null() {
+        let page = page();
+        let made = page.unwrap_or((&raw const NO_PAGE).cast_mut());
+        match MARK.compare_exchange(ptr::null_mut(), made, Ordering::Release, Ordering::Acquire) {
+            Ok(_) => mark = made,
+            Err(theirs) => {
+                // Another thread was first.
+                if let Some(page) = page {
+                    // SAFETY: `page` gave it to this call alone, and the exchange that failed showed it to nobody.
+                    unsafe { unmap(page) };
+                }
+                mark = theirs;
+            }
         }
-        let len = rustix::param::page_size();
-        // SAFETY: With no address given, the kernel picks one that nothing is mapped at.
-        let page =
-            unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) }
-                .ok()?;
-        // SAFETY: The page is private, anonymous and ours, as the advice asks for. Its content is zero, and stays zero in
-        // a fork; both are a valid `AtomicU32`.
-        unsafe { madvise(page, len, Advice::LinuxWipeOnFork) }.ok()?;
-        // SAFETY: The page is aligned, zeroed, and never unmapped.
-        Some(unsafe { &*page.cast::<AtomicU32>() })
-    })
+    }
+    // SAFETY: The word is a static, or at the start of a page that was published: aligned, zero as the kernel left it, and
+    // never unmapped, neither here nor in a fork.
+    let mark = unsafe { &*mark };
+    (!ptr::eq(mark, &raw const NO_PAGE)).then_some(mark)
+}
+
+/// A new page that the kernel empties in a fork.
+fn page() -> Option<*mut AtomicU32> {
+    if cfg!(miri) {
+        return None; // it knows no such advice
+    }
+    // SAFETY: With no address given, the kernel picks one that nothing is mapped at.
+    let page = unsafe {
+        mmap_anonymous(ptr::null_mut(), page_size(), ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE).ok()?
+    };
+    // SAFETY: The page is private, anonymous and ours, as the advice asks for. Its content is zero, and stays zero in a fork.
+    if unsafe { madvise(page, page_size(), Advice::LinuxWipeOnFork) }.is_err() {
+        // SAFETY: It was mapped above, and nobody knows of it.
+        unsafe { unmap(page.cast()) };
+        return None;
+    }
+    Some(page.cast())
+}
+
+/// Unmaps what [`page`] mapped.
+///
+/// # Safety
+///
+/// Nothing refers to the page.
+unsafe fn unmap(page: *mut AtomicU32) {
+    // SAFETY: It is a page of ours, by the caller's promise without references to it.
+    let unmapped = unsafe { munmap(page.cast(), page_size()) };
+    debug_assert_eq!(unmapped, Ok(()));
 }

@@ -1,7 +1,13 @@
 //! What a child of `fork` may do with what its parent made.
 #![expect(unsafe_code, reason = "fork")]
 
-use futex_sys::Origin;
+use crate::support::child::Process;
+use crate::support::{sandbox, skip, until};
+use futex_sys::{Origin, PerProcess, SharedMemory};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex, mpsc};
+use std::thread;
 
 /// Runs `child` in a fork of this process and returns its bits, of which there are at most seven.
 ///
@@ -11,6 +17,8 @@ fn forked(child: impl FnOnce() -> u8) -> u8 {
     match unsafe { libc::fork() } {
         -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
         0 => {
+            // SAFETY: It has no obligation. SIGALRM ends a child that hangs, and then the test fails.
+            unsafe { libc::alarm(20) };
             let bits = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(0x80);
             // SAFETY: It has no obligation.
             unsafe { libc::_exit(bits.into()) }
@@ -56,6 +64,118 @@ fn a_grandchild_is_told_from_its_parent_and_its_grandparent() {
         bits(&[of_grandchild == 0b111, second.is_here()])
     });
     assert_eq!(seen, 0b11);
+}
+
+/// Forks while another thread is within the first `Origin::here` of this process.
+pub(crate) fn fork_within_the_first_origin() {
+    static IS_INSIDE: AtomicBool = AtomicBool::new(false);
+
+    extern "C" fn stay(_signal: libc::c_int) {
+        IS_INSIDE.store(true, Ordering::Release);
+        loop {
+            // SAFETY: It has no obligation, and signal-safety(7) allows it.
+            unsafe { libc::pause() };
+        }
+    }
+
+    // SAFETY: All zeroes is a valid `sigaction` with an empty mask and no flags.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = stay as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: The action is valid, and the handler stores to an atomic and sleeps.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGSYS, &raw const action, ptr::null_mut()) }, 0);
+    thread::spawn(|| {
+        let wipe_on_fork = u32::try_from(libc::MADV_WIPEONFORK).expect("advice is positive");
+        sandbox::trap_where(libc::SYS_madvise, 2, wipe_on_fork);
+        Origin::here()
+    });
+    until("the thread is inside", || IS_INSIDE.load(Ordering::Acquire));
+
+    let seen = forked(|| bits(&[Origin::here().is_here()]));
+    assert_eq!(seen, 1);
+    assert!(Origin::here().is_here());
+}
+
+#[test]
+fn a_fork_while_another_thread_asks_for_the_first_origin_can_ask_too() {
+    // The first caller used to make the page behind a lock, which the child found locked by a thread that it didn't have.
+    if !sandbox::is_supported() {
+        return skip("no seccomp filters for this processor");
+    }
+    let memory = SharedMemory::anonymous(4096).unwrap();
+    let status = Process::start("fork-within-the-first-origin", &memory).end();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn a_fork_has_a_fresh_value_of_what_another_thread_had_locked() {
+    // With a plain static the child waits for ever for a thread that it doesn't have.
+    static NUMBER: PerProcess<Mutex<u32>> = PerProcess::new();
+
+    let parents = NUMBER.get();
+    let (locked, is_locked) = mpsc::channel();
+    let (release, is_released) = mpsc::channel::<()>();
+    let holder = thread::spawn(move || {
+        let mut number = NUMBER.get().lock().unwrap();
+        *number = 7;
+        locked.send(()).unwrap();
+        let _ = is_released.recv();
+    });
+    is_locked.recv().unwrap();
+
+    let seen = forked(|| {
+        let childs = NUMBER.get();
+        let is_fresh = |number: &Mutex<u32>| number.try_lock().is_ok_and(|number| *number == 0);
+        let of_child = [parents.try_lock().is_err(), is_fresh(childs), !ptr::eq(childs, parents)];
+        *childs.lock().unwrap() = 8;
+        let of_grandchild = forked(|| bits(&[is_fresh(NUMBER.get()), !ptr::eq(NUMBER.get(), childs)]));
+        bits(&[of_child == [true; 3], of_grandchild == 0b11, *NUMBER.get().lock().unwrap() == 8])
+    });
+    assert_eq!(seen, 0b111);
+
+    drop(release);
+    holder.join().unwrap();
+    assert!(ptr::eq(NUMBER.get(), parents));
+    assert_eq!(*NUMBER.get().lock().unwrap(), 7);
+}
+
+#[test]
+fn threads_that_race_for_the_value_of_their_process_get_the_same() {
+    const ROUNDS: usize = 200;
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+    struct Counted;
+
+    impl Default for Counted {
+        fn default() -> Self {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            thread::yield_now(); // so that others come in between
+            Self
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    for _ in 0..ROUNDS {
+        let cell: &'static PerProcess<Counted> = Box::leak(Box::default());
+        let barrier = Barrier::new(4);
+        let gotten = thread::scope(|scope| {
+            let threads = [(); 4].map(|()| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    ptr::from_ref(cell.get()).addr()
+                })
+            });
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(gotten, [gotten[0]; 4]);
+    }
+    let (made, dropped) = (MADE.load(Ordering::Relaxed), DROPPED.load(Ordering::Relaxed));
+    assert_eq!(made - dropped, ROUNDS, "{made} were made and {dropped} dropped");
 }
 
 #[cfg(feature = "uring")]

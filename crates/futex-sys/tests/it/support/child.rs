@@ -58,6 +58,7 @@ fn a_child_process() {
         "wait" => crate::processes::wait(&memory),
         "make-memory-under-a-file-limit" => crate::limits::make_memory_under_a_file_limit(),
         "make-memory-under-a-umask" => crate::limits::make_memory_under_a_umask(),
+        "fork-within-the-first-origin" => crate::fork::fork_within_the_first_origin(),
         "look-for-memfds" => crate::processes::look_for_memfds(&memory),
         #[cfg(feature = "uring")]
         "hold-a-wait" => crate::processes::hold_a_wait(&memory),

@@ -1,4 +1,4 @@
-//! Sandboxes: system calls that a filter answers with an error, for the calling thread and for good.
+//! Sandboxes: system calls that a filter answers with an error or a signal, for the calling thread and for good.
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
@@ -13,19 +13,31 @@ pub(crate) fn is_supported() -> bool {
 /// Forbids `calls` altogether.
 #[cfg(feature = "uring")]
 pub(crate) fn forbid(calls: [impl Into<i64>; 2], errno: libc::c_int) {
-    apply(calls, &[], errno);
+    apply(calls, &[], error(errno));
 }
 
 /// Forbids `call` where its argument with this number has all of `bits`.
 pub(crate) fn forbid_where(call: impl Into<i64>, argument: u8, bits: u32, errno: libc::c_int) {
-    let op = SeccompCmpOp::MaskedEq(bits.into());
-    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, bits.into()).expect("a condition");
-    apply([call], &[SeccompRule::new(vec![condition]).expect("a rule")], errno);
+    apply([call], &[all_of(argument, bits)], error(errno));
 }
 
-fn apply<const N: usize>(calls: [impl Into<i64>; N], rules: &[SeccompRule], errno: libc::c_int) {
+/// Has `call` send SIGSYS to its thread where its argument with this number has all of `bits`.
+pub(crate) fn trap_where(call: impl Into<i64>, argument: u8, bits: u32) {
+    apply([call], &[all_of(argument, bits)], SeccompAction::Trap);
+}
+
+fn all_of(argument: u8, bits: u32) -> SeccompRule {
+    let op = SeccompCmpOp::MaskedEq(bits.into());
+    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, bits.into()).expect("a condition");
+    SeccompRule::new(vec![condition]).expect("a rule")
+}
+
+fn error(errno: libc::c_int) -> SeccompAction {
+    SeccompAction::Errno(u32::try_from(errno).expect("errno is positive"))
+}
+
+fn apply<const N: usize>(calls: [impl Into<i64>; N], rules: &[SeccompRule], action: SeccompAction) {
     let rules = calls.map(|call| (call.into(), rules.to_vec())).into_iter().collect();
-    let action = SeccompAction::Errno(u32::try_from(errno).expect("errno is positive"));
     let arch = TargetArch::try_from(ARCH).expect("the test asked `is_supported`");
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch).expect("a filter");
     let program: BpfProgram = filter.try_into().expect("a program");
