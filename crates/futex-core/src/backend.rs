@@ -7,7 +7,11 @@ use std::num::NonZeroU32;
 
 /// A word that waits are armed on. The real one is [`futex_sys::Word`]; the models have another.
 pub(crate) trait FutexWord: Clone + Send + Sync + 'static {
-    /// The word's value. Ordering: Acquire, the partner is the release store of whoever changed it.
+    /// Panics of wakers and of the owners of words are raised again once all else is done. In the models they are failed
+    /// assertions.
+    const RAISES_PANICS: bool = false;
+
+    /// The word's value. Ordering: Acquire, the partner is the release store of the thread that changed it.
     fn value(&self) -> u32;
 
     /// Passes a consumed wake to the next waiter whose mask shares a bit with `mask`.
@@ -27,38 +31,44 @@ pub(crate) trait Backend<W>: Send {
     /// How well a further wait on `word` fits in here, if there is room.
     fn fit(&self, word: &W) -> Fit;
 
-    /// With so many waits the queue is crowded.
+    /// With this number of waits the queue is crowded.
     fn room(&self) -> usize {
         usize::MAX
     }
 
-    /// Has the engine's [`Ready`] tell of this queue's completions, under this number.
+    /// Has the engine's [`Ready`] report this queue's completions, under this number.
     fn watch(&self, _index: usize) -> io::Result<()> {
         Ok(())
     }
 
-    /// Takes a wait on `word` while it is `expected`. The kernel may not have it before [`submit`](Backend::submit), but has
-    /// the waits in the order in which they were armed. `id` is not in use by a wait of this queue that has not ended.
+    /// Takes a wait on `word` while it is `expected`, and returns the handle to cancel it by. The kernel may not have it
+    /// before [`submit`](Backend::submit), but gets the waits in the order in which they were armed.
+    ///
+    /// `slot` is where the wait's owner finds it. No wait of this queue that has not ended has the same one.
     ///
     /// An error means that the wait is not taken.
-    fn arm(&mut self, id: u32, word: W, expected: u32, mask: NonZeroU32) -> io::Result<()>;
+    fn arm(&mut self, slot: u32, word: W, expected: u32, mask: NonZeroU32) -> io::Result<u32>;
 
-    /// Whether several waits that are handed over together cost less.
-    fn batches(&self) -> bool;
-
-    /// Hands the waits that were taken to the kernel. Returns whether there may be completions to reap.
+    /// Hands the waits that were taken to the kernel. Returns false if there are surely no completions to reap.
     ///
-    /// An error means that some of them have to wait for the next call that succeeds. Whoever calls next, for whatever reason,
-    /// hands them over.
+    /// An error means that the kernel may not have some of the waits that were taken since the last call. The caller cancels
+    /// those.
     fn submit(&mut self) -> io::Result<bool>;
 
-    /// Asks for the end of a wait. Its completion tells whether a wake was faster.
-    fn cancel(&mut self, id: u32);
+    /// Ends a wait at once. Its completion tells whether a wake was faster, and [`reap`](Backend::reap) gives no other. `None`
+    /// if there is no such wait, which no owner of a handle finds.
+    fn cancel(&mut self, handle: u32) -> Option<Completion<W>>;
 
     /// The next completion that waits, without blocking.
     fn reap(&mut self) -> Option<Completion<W>>;
 
-    /// Cancels all waits and gives each one's completion to `each`. Blocks until the kernel has let go of them.
+    /// Number of waits that were cancelled and for which the kernel has a completion still to post, which
+    /// [`reap`](Backend::reap) takes.
+    fn unreaped(&self) -> usize {
+        0
+    }
+
+    /// Cancels all waits and gives each one's completion to `each`.
     fn close(&mut self, each: &mut dyn FnMut(Completion<W>));
 
     /// What this queue adds to the reactor's statistics.
@@ -67,13 +77,12 @@ pub(crate) trait Backend<W>: Send {
 
 /// Tells which queues have completions, where there are too many to look at each.
 pub(crate) trait Ready: Send + Sync {
-    /// Gives the numbers of queues that got completions since the last call, some of them. Where it gives none there are no
-    /// more.
+    /// Gives the numbers of some of the queues that got completions since the last call. If it gives none, there are no more.
     fn take(&self) -> ArrayVec<usize, READY>;
 }
 
-/// So many queues are told of at a time.
-pub(crate) const READY: usize = 32;
+/// Maximum number of queues reported per call. Small in the models, so that there are more.
+pub(crate) const READY: usize = if cfg!(test) { 2 } else { 32 };
 
 /// How well a wait fits in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +97,8 @@ pub(crate) enum Fit {
 
 /// The end of a wait.
 pub(crate) struct Completion<W> {
-    pub(crate) id: u32,
+    /// Where the wait's owner finds it. `None` if a wake found a wait that had ended for its owner before.
+    pub(crate) slot: Option<u32>,
     pub(crate) word: W,
     pub(crate) mask: NonZeroU32,
     pub(crate) ending: Ending,
@@ -96,7 +106,7 @@ pub(crate) struct Completion<W> {
 
 impl<W> fmt::Debug for Completion<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completion").field("id", &self.id).field("ending", &self.ending).finish_non_exhaustive()
+        f.debug_struct("Completion").field("slot", &self.slot).field("ending", &self.ending).finish_non_exhaustive()
     }
 }
 

@@ -24,6 +24,7 @@ const WAITV_SPREAD: usize = 16;
 #[must_use = "a builder makes nothing until `build`"]
 pub struct Builder {
     backend: Option<BackendKind>,
+    interrupting: bool,
 }
 
 impl Builder {
@@ -33,6 +34,18 @@ impl Builder {
     /// one that works here is taken.
     pub fn backend(mut self, backend: BackendKind) -> Self {
         self.backend = Some(backend);
+        self
+    }
+
+    /// Opens rings whose completions interrupt the thread that armed the wait, also while it computes. It matters on
+    /// [`BackendKind::Uring`] only. The default is `false`.
+    ///
+    /// A completion is posted by the thread that armed the wait: at once if that thread sleeps in the kernel, and otherwise
+    /// when it next enters the kernel, at the latest at the next tick of the clock (1 to 4 ms). Interrupting rings post it
+    /// within 0.1 ms, for the price of an inter-processor interrupt per completion. (Measured on Linux 6.18 and two
+    /// processors: a pipe under load carries 118,000 messages per second with them, and 308,000 without.)
+    pub fn interrupting(mut self, interrupting: bool) -> Self {
+        self.interrupting = interrupting;
         self
     }
 
@@ -54,7 +67,7 @@ impl Builder {
         let eventfd = Arc::new(EventFd::new()?);
         let (kind, engine, passed) = match chosen {
             Some(kind) => {
-                let engine = engine(kind, &eventfd).map_err(|error| {
+                let engine = engine(kind, self.interrupting, &eventfd).map_err(|error| {
                     explain(
                         error,
                         format!(
@@ -64,7 +77,7 @@ impl Builder {
                 })?;
                 (kind, engine, Vec::new())
             }
-            None => step_down(&eventfd)?,
+            None => step_down(self.interrupting, &eventfd)?,
         };
         trace::chose(kind.name());
         Ok(Reactor::assemble(kind, engine, eventfd, passed))
@@ -75,10 +88,10 @@ impl Builder {
 pub(crate) type Passed = (BackendKind, io::Error);
 
 /// The first backend that works here.
-fn step_down(eventfd: &Arc<EventFd>) -> io::Result<(BackendKind, Arc<Engine<Word>>, Vec<Passed>)> {
+fn step_down(interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<(BackendKind, Arc<Engine<Word>>, Vec<Passed>)> {
     let mut passed = Vec::new();
     for kind in BackendKind::LADDER {
-        match engine(kind, eventfd) {
+        match engine(kind, interrupting, eventfd) {
             Ok(engine) => return Ok((kind, engine, passed)),
             Err(error) => {
                 trace::stepped_down(kind.name(), &error);
@@ -91,7 +104,7 @@ fn step_down(eventfd: &Arc<EventFd>) -> io::Result<(BackendKind, Arc<Engine<Word
 }
 
 /// An engine on one backend, with its first queue open.
-fn engine(kind: BackendKind, eventfd: &Arc<EventFd>) -> io::Result<Arc<Engine<Word>>> {
+fn engine(kind: BackendKind, interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<Arc<Engine<Word>>> {
     // Threads of the backend turn the engine, which they must not keep alive. None of them runs before the first wait.
     let handle = Arc::new(OnceLock::<Weak<Engine<Word>>>::new());
     let turn: Turn = {
@@ -102,27 +115,27 @@ fn engine(kind: BackendKind, eventfd: &Arc<EventFd>) -> io::Result<Arc<Engine<Wo
             }
         })
     };
-    let engine = Arc::new(Engine::new(queues(kind, turn, eventfd.clone())?)?);
+    let engine = Arc::new(Engine::new(queues(kind, interrupting, turn, eventfd.clone())?)?);
     // It was not set: this is the only place, and it runs once.
     let _ = handle.set(Arc::downgrade(&engine));
     Ok(engine)
 }
 
 /// The queues of a backend.
-fn queues(kind: BackendKind, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<Queues<Word>> {
+fn queues(kind: BackendKind, interrupting: bool, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<Queues<Word>> {
     match kind {
         #[cfg(feature = "uring")]
         BackendKind::Uring => {
             let ready = Arc::new(ReadyRings::new()?);
             let open = {
                 let ready = ready.clone();
-                move || Ok(Box::new(Uring::open(&eventfd, ready.clone())?) as Box<dyn Backend<Word>>)
+                move || Ok(Box::new(Uring::open(interrupting, &eventfd, ready.clone())?) as Box<dyn Backend<Word>>)
             };
-            Ok(Queues { open: Box::new(open), spread: Uring::spread(), ready: Some(ready) })
+            Ok(Queues { open: Box::new(open), spread: Uring::spread(), ready: Some(Box::new(ready)) })
         }
         #[cfg(not(feature = "uring"))]
         BackendKind::Uring => {
-            drop((turn, eventfd));
+            drop((interrupting, turn, eventfd));
             Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without the feature `uring`"))
         }
         BackendKind::Waitv => {

@@ -3,13 +3,14 @@
 use crate::backend::FutexWord;
 use arrayvec::ArrayVec;
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
-/// How many effects are gathered before the lock is released for them. Small in the models, so that more than one batch is
-/// explored.
+/// Maximum number of effects that are gathered before the lock is released for them. Small in the models, so that more than
+/// one batch is explored.
 const BATCH: usize = if cfg!(loom) { 2 } else { 32 };
 
-/// Something that must not be done under a lock, because it is slow or runs somebody else's code.
+/// Something that must not be done under a lock, because it is slow or runs code of others.
 pub(crate) enum Effect<W> {
     /// Wake a task.
     Wake(Waker),
@@ -21,8 +22,7 @@ pub(crate) enum Effect<W> {
     Release(W),
 }
 
-/// A batch of effects, in the order of their causes. They are performed when it is dropped, so none is lost where one of
-/// them panics.
+/// A batch of effects, in the order of their causes. They are performed when it is dropped.
 pub(crate) struct Effects<W: FutexWord>(ArrayVec<Effect<W>, BATCH>);
 
 impl<W: FutexWord> Effects<W> {
@@ -34,12 +34,7 @@ impl<W: FutexWord> Effects<W> {
         self.0.is_full()
     }
 
-    /// Adds an effect. The batch is not full.
-    pub(crate) fn push(&mut self, effect: Effect<W>) {
-        self.0.push(effect);
-    }
-
-    /// [`push`](Effects::push) where there is one.
+    /// Adds an effect, if there is one. The batch is not full.
     pub(crate) fn extend(&mut self, effect: Option<Effect<W>>) {
         self.0.extend(effect);
     }
@@ -58,63 +53,67 @@ impl<W: FutexWord> Drop for Effects<W> {
     }
 }
 
-/// Performs effects, all of them even where one panics. No lock of this crate is held.
+/// Performs effects. No lock of this crate is held.
+///
+/// A waker, or the code of a word's owner, that panics keeps none of the others from being performed. The panic ends here:
+/// it is not the caller's, and the panic hook has reported it.
 pub(crate) fn perform<W: FutexWord>(effects: impl IntoIterator<Item = Effect<W>>) {
-    struct Rest<W: FutexWord, I: Iterator<Item = Effect<W>>>(I);
-
-    impl<W: FutexWord, I: Iterator<Item = Effect<W>>> Rest<W, I> {
-        fn perform(&mut self) {
-            for effect in self.0.by_ref() {
-                match effect {
-                    Effect::Wake(waker) => waker.wake(),
-                    Effect::HandOn(word, mask) => word.hand_on(mask),
-                    Effect::Forget(waker) => drop(waker),
-                    Effect::Release(word) => drop(word),
-                }
-            }
+    let mut effects = effects.into_iter();
+    let mut panicked = None;
+    // Each pass ends with the last effect, or with one that panics.
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| effects.by_ref().for_each(Effect::perform))) {
+        if let Some(another) = panicked.replace(payload) {
+            std::mem::forget(another); // its `Drop` may panic as well
         }
     }
+    if let Some(payload) = panicked {
+        if W::RAISES_PANICS {
+            resume_unwind(payload);
+        }
+        std::mem::forget(payload);
+    }
+}
 
-    impl<W: FutexWord, I: Iterator<Item = Effect<W>>> Drop for Rest<W, I> {
-        fn drop(&mut self) {
-            self.perform();
+impl<W: FutexWord> Effect<W> {
+    fn perform(self) {
+        match self {
+            Self::Wake(waker) => waker.wake(),
+            Self::HandOn(word, mask) => word.hand_on(mask),
+            Self::Forget(waker) => drop(waker),
+            Self::Release(word) => drop(word),
         }
     }
-
-    Rest(effects.into_iter()).perform();
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use futex_sys::Word;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::Wake;
 
-    struct Counts(AtomicU32);
+    #[derive(Default)]
+    struct Panics(AtomicU32);
 
-    impl Wake for Counts {
+    impl Wake for Panics {
         fn wake(self: Arc<Self>) {
-            if self.0.fetch_add(1, Ordering::Relaxed) == 1 {
-                panic!("the second waker panics");
-            }
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic!("a waker panics");
         }
     }
 
     #[test]
-    fn a_waker_that_panics_keeps_no_wake_from_the_others() {
-        let counts = Arc::new(Counts(AtomicU32::new(0)));
-        let panicked = std::panic::catch_unwind({
-            let counts = counts.clone();
-            move || {
-                let mut effects = Effects::<futex_sys::Word>::new();
-                for _ in 0..5 {
-                    effects.push(Effect::Wake(Waker::from(counts.clone())));
-                }
-                effects.perform();
-            }
-        });
-        assert!(panicked.is_err());
-        assert_eq!(counts.0.load(Ordering::Relaxed), 5);
+    fn wakers_that_panic_keep_nothing_from_the_others_or_from_the_caller() {
+        let counts = Arc::new(Panics::default());
+        let mut effects = Effects::<Word>::new();
+        for _ in 0..BATCH {
+            effects.extend(Some(Effect::Wake(Waker::from(counts.clone()))));
+        }
+        effects.perform();
+        assert_eq!(counts.0.load(Ordering::Relaxed), BATCH as u32);
+        effects.extend(Some(Effect::Wake(Waker::from(counts.clone()))));
+        drop(effects);
+        assert_eq!(counts.0.load(Ordering::Relaxed), BATCH as u32 + 1);
     }
 }

@@ -47,6 +47,8 @@ mod effects;
 #[cfg(target_os = "linux")]
 mod engine;
 #[cfg(target_os = "linux")]
+mod errors;
+#[cfg(target_os = "linux")]
 mod kind;
 #[cfg(all(target_os = "linux", test))]
 mod model;
@@ -66,6 +68,8 @@ mod sync;
 mod tests;
 #[cfg(target_os = "linux")]
 mod trace;
+#[cfg(all(target_os = "linux", not(loom)))]
+mod wait_any;
 #[cfg(target_os = "linux")]
 mod waiter;
 
@@ -74,6 +78,7 @@ pub use self::{
     builder::Builder,
     reactor::{Reactor, Wait, Waiter},
     spin::{Spin, Spinner},
+    wait_any::{Target, WaitAny},
 };
 #[cfg(target_os = "linux")]
 pub use self::{kind::BackendKind, stats::Stats, waiter::Outcome};

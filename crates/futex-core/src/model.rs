@@ -7,9 +7,10 @@
 mod queue;
 
 use self::queue::ModelQueue;
-use crate::backend::{Backend, Completion, Ending, FutexWord};
+use crate::backend::{Backend, Completion, Ending, FutexWord, READY, Ready};
 use crate::engine::{Engine, Queues};
 use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
+use arrayvec::ArrayVec;
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 // What loom need not know of: it orders nothing.
@@ -22,11 +23,13 @@ pub(crate) struct Options {
     pub(crate) delayed: bool,
     /// A queue with this many waits is crowded.
     pub(crate) room: usize,
+    /// The engine is told which queues have completions, by edges.
+    pub(crate) epoll: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delayed: false, room: usize::MAX }
+        Self { delayed: false, room: usize::MAX, epoll: false }
     }
 }
 
@@ -45,24 +48,38 @@ struct Bucket {
     /// The waits that wakes find, the longest waiting first.
     queued: VecDeque<Queued>,
     /// The ends that are decided and not posted.
-    task_work: VecDeque<(usize, Completion<ModelWord>)>,
+    task_work: VecDeque<Ended>,
     queues: Vec<Queue>,
+    /// The queues that got completions since the engine asked.
+    ready: VecDeque<usize>,
     counts: Counts,
     refusal: Option<Refusal>,
 }
 
+/// A wait that wakes find.
 struct Queued {
     queue: usize,
-    id: u32,
+    handle: u32,
+    slot: u32,
     word: ModelWord,
     mask: NonZeroU32,
 }
 
+/// A wait whose end is decided.
+struct Ended {
+    queue: usize,
+    handle: u32,
+    /// `None` if the wait was cancelled since: it only frees the handle.
+    completion: Option<Completion<ModelWord>>,
+}
+
 #[derive(Default)]
 struct Queue {
-    posted: VecDeque<Completion<ModelWord>>,
+    posted: VecDeque<Ended>,
     /// The waits whose completion was not reaped.
     pending: BTreeSet<u32>,
+    /// Those of them that were cancelled: their completion only frees the handle.
+    settled: BTreeSet<u32>,
     closed: bool,
 }
 
@@ -75,6 +92,8 @@ pub(crate) struct Counts {
     pub(crate) handed_on: u32,
     /// Wakes that were handed on and found nobody.
     pub(crate) evaporated: u32,
+    /// Waits that were cancelled and taken for woken, because the kernel had ended them and not posted how.
+    pub(crate) spurious: u32,
 }
 
 /// How the next arming fails.
@@ -99,7 +118,8 @@ impl Kernel {
     /// An engine on this kernel that nobody turns by himself.
     pub(crate) fn idle_engine(self: &Arc<Self>, spread: usize) -> Arc<Engine<ModelWord>> {
         let kernel = self.clone();
-        let queues = Queues { open: Box::new(move || Ok(kernel.open())), spread, ready: None };
+        let ready = self.options.epoll.then(|| Box::new(ReadyQueues(self.clone())) as Box<dyn Ready>);
+        let queues = Queues { open: Box::new(move || Ok(kernel.open())), spread, ready };
         Arc::new(Engine::new(queues).expect("it opens"))
     }
 
@@ -131,8 +151,8 @@ impl Kernel {
         let mut bucket = lock(&self.bucket);
         let work = std::mem::take(&mut bucket.task_work);
         let any = !work.is_empty();
-        for (queue, completion) in work {
-            bucket.queues[queue].posted.push_back(completion);
+        for ended in work {
+            bucket.post(ended);
         }
         drop(bucket);
         if any {
@@ -237,13 +257,27 @@ impl Kernel {
 impl Bucket {
     /// Decides the end of a wait.
     fn end(&mut self, options: &Options, queued: Queued, ending: Ending) {
-        let Queued { queue, id, word, mask } = queued;
-        let completion = Completion { id, word, mask, ending };
+        let Queued { queue, handle, slot, word, mask } = queued;
+        let ended = Ended { queue, handle, completion: Some(Completion { slot: Some(slot), word, mask, ending }) };
         if options.delayed {
-            self.task_work.push_back((queue, completion));
+            self.task_work.push_back(ended);
         } else {
-            self.queues[queue].posted.push_back(completion);
+            self.post(ended);
         }
+    }
+
+    fn post(&mut self, ended: Ended) {
+        let queue = ended.queue;
+        self.queues[queue].posted.push_back(ended);
+        if !self.ready.contains(&queue) {
+            self.ready.push_back(queue);
+        }
+    }
+
+    /// Takes what is known of a wait whose end was decided and not reaped.
+    fn take_ended(&mut self, queue: usize, handle: u32) -> Option<Completion<ModelWord>> {
+        let mut all = self.task_work.iter_mut().chain(&mut self.queues[queue].posted);
+        all.find(|ended| ended.queue == queue && ended.handle == handle)?.completion.take()
     }
 
     /// Cancels those of the queued waits that are `chosen`. Returns whether a completion was posted.
@@ -292,7 +326,20 @@ impl ModelWord {
     }
 }
 
+/// What an epoll of the queues is.
+struct ReadyQueues(Arc<Kernel>);
+
+impl Ready for ReadyQueues {
+    fn take(&self) -> ArrayVec<usize, READY> {
+        let mut bucket = lock(&self.0.bucket);
+        let count = bucket.ready.len().min(READY);
+        bucket.ready.drain(..count).collect()
+    }
+}
+
 impl FutexWord for ModelWord {
+    const RAISES_PANICS: bool = true;
+
     fn value(&self) -> u32 {
         self.value.load(Ordering::Acquire)
     }

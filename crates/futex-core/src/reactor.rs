@@ -2,7 +2,7 @@
 
 use crate::builder::{Builder, Passed};
 use crate::engine::Engine;
-use crate::shard::{Request, When};
+use crate::shard::Request;
 use crate::waiter::{Outcome, RawWaiter};
 use crate::{BackendKind, Stats};
 use futex_sys::futex::MATCH_ANY;
@@ -18,9 +18,9 @@ use std::task::{Context, Poll};
 
 /// Owns waiters and a way to wait for them, on any executor.
 ///
-/// Whoever drives it needs a poller: [`AsFd`] gives a descriptor that is readable when completions wait, and
+/// A driver needs a poller: [`AsFd`] gives a descriptor that is readable when completions wait, and
 /// [`turn`](Reactor::turn) takes them and wakes their tasks. The backends that park threads turn by themselves, and their
-/// descriptor is never readable; it is there all the same, so that a driver needs not know.
+/// descriptor is never readable; it is there all the same, so that a driver need not distinguish them.
 ///
 /// Clones are handles to the same reactor. The last one that is dropped [closes](Reactor::close) it.
 ///
@@ -95,7 +95,8 @@ impl Reactor {
         self.inner.passed.iter().map(|(kind, reason)| (*kind, reason))
     }
 
-    /// What the reactor has done, and does now. It takes the locks of all queues, so it is for tests and for monitoring.
+    /// What the reactor has done, and does now. It takes the locks of all queues, so it is for tests and for monitoring. All
+    /// zero in a [fork](#after-fork).
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.engine.stats()
@@ -103,7 +104,7 @@ impl Reactor {
 
     /// Waits while `word` is `expected`, until a wake.
     ///
-    /// The contract is that of every futex: whoever ends the wait *changes the word, then wakes*.
+    /// The contract is that of every futex: to end the wait, *change the word, then wake*.
     pub fn wait<'a>(&'a self, word: &'a Word, expected: u32) -> Wait<'a> {
         self.wait_masked(word, expected, MATCH_ANY)
     }
@@ -115,22 +116,13 @@ impl Reactor {
 
     /// Takes all completions that wait, and wakes their tasks. Any thread may call it, at any time.
     ///
+    /// A waker that panics keeps nothing else from happening, and its panic ends here: the panic hook has reported it. (With
+    /// `panic=abort` it ends the process.)
+    ///
     /// With an edge-triggered poller the descriptor needs no reading: each completion is an edge. With a level-triggered one
     /// call [`clear`](Reactor::clear) first.
     pub fn turn(&self) {
         self.inner.engine.turn();
-    }
-
-    /// Hands the waits that were [deferred](Waiter::poll_wait_deferred) to the kernel. Any thread may call it, at any time.
-    /// Tasks whose word has changed meanwhile are woken.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` or `ENOMEM` where the kernel has no memory for a wait. Nothing is lost: the next call of anything hands it
-    /// over, so call this again.
-    #[inline]
-    pub fn flush(&self) -> io::Result<()> {
-        self.inner.engine.flush()
     }
 
     /// Makes the descriptor unreadable until the next completion, for level-triggered pollers. Call it *before*
@@ -145,23 +137,29 @@ impl Reactor {
 
     /// Ends all waits, which return an error, and closes everything in the kernel.
     ///
-    /// When it returns no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen by its
-    /// owner or handed on. (`Thread` leaves its threads parked, and they hand on.) It blocks until the threads that submitted
-    /// the waits have entered or left the kernel, which they do within microseconds unless they are stopped.
+    /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen by its
+    /// owner or handed on. (`Thread` leaves its threads parked, and they hand on.) It does not depend on what the threads
+    /// that armed the waits do.
     pub fn close(&self) {
         self.inner.engine.close();
     }
 
-    /// Whether the reactor was closed.
+    /// Returns true if the reactor was closed, and in a [fork](#after-fork), which can't wait with it.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inner.engine.is_closed()
     }
 
-    /// Whether the calling process is the one that made the reactor, and not a [fork](#after-fork) of it.
+    /// Returns true if the calling process is the one that made the reactor, and not a [fork](#after-fork) of it.
     #[must_use]
     pub fn is_here(&self) -> bool {
         self.inner.engine.is_here()
+    }
+}
+
+impl Reactor {
+    pub(crate) fn engine(&self) -> &Engine<Word> {
+        &self.inner.engine
     }
 }
 
@@ -186,16 +184,17 @@ impl fmt::Debug for Reactor {
 ///
 /// # Errors
 ///
-/// `BrokenPipe` where the reactor was closed. `Unsupported` in a fork of the reactor's process. Where the kernel can't
-/// wait, for want of memory, descriptors or threads.
+/// `BrokenPipe` if the reactor was closed, `Unsupported` in a fork of the reactor's process, `OutOfMemory` if the kernel has
+/// no memory (or no thread) for the wait, and other kinds if it can't wait for want of descriptors, or because a sandbox
+/// forbids it. Never `WouldBlock` or `Interrupted`.
 ///
-/// A word whose file is truncated is gone: looking at it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
+/// A word whose file is truncated is gone: loading it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
 /// Memory of [`SharedMemory::anonymous`](futex_sys::SharedMemory::anonymous) is sealed against that.
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves no trace: a wake that it has consumed is handed on to the next waiter of the word. One that the
-/// kernel has counted but not yet reported is handed on by the [`turn`](Reactor::turn) that learns of it.
+/// Dropping it leaves no trace: a wake that it has consumed is handed on to the next waiter of the word, before the drop
+/// returns. (On `Waitv` and `Thread` a wake that arrives at that moment is handed on by the backend's thread.)
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait<'a> {
     reactor: &'a Reactor,
@@ -228,7 +227,7 @@ impl fmt::Debug for Wait<'_> {
 
 /// A registered interest in a word: what futures and streams that wait are built of.
 ///
-/// Unlike [`Wait`] it borrows nothing, so it can live in a struct beside its reactor and its word. Dropping it is as
+/// Unlike [`Wait`] it borrows nothing, so it can live in a struct beside its reactor and its word. Dropping it behaves like
 /// dropping a [`Wait`].
 pub struct Waiter(RawWaiter<Word>);
 
@@ -241,8 +240,8 @@ impl Waiter {
 
     /// Polls for the end of a wait on `word` while it is `expected`, and begins one if none is armed.
     ///
-    /// While a wait is armed the arguments but `cx` are not looked at: pass the same ones until it is ready. After that the
-    /// next call begins a new wait.
+    /// While a wait is armed, only `cx` is used of the arguments: pass the same ones until it is ready. After that the next
+    /// call begins a new wait.
     ///
     /// # Errors
     ///
@@ -272,32 +271,10 @@ impl Waiter {
         mask: NonZeroU32,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Outcome>> {
-        self.0.poll_wait(&reactor.inner.engine, &Request { word, expected, mask, when: When::Now }, cx)
+        self.0.poll_wait(&reactor.inner.engine, &Request { word, expected, mask }, cx)
     }
 
-    /// [`poll_wait_masked`](Waiter::poll_wait_masked), but a wait that it begins may reach the kernel as late as with the next
-    /// [`Reactor::flush`], which the caller sees to. Several waits then cost one system call on `Uring`, and one that is
-    /// dropped or whose word changes before costs none.
-    ///
-    /// Until then no wake finds the wait. A change of the word is not missed: the flush looks. The backends that park threads
-    /// gain nothing, and arm at once.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Wait`].
-    #[inline]
-    pub fn poll_wait_deferred(
-        &mut self,
-        reactor: &Reactor,
-        word: &Word,
-        expected: u32,
-        mask: NonZeroU32,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Outcome>> {
-        self.0.poll_wait(&reactor.inner.engine, &Request { word, expected, mask, when: When::Later }, cx)
-    }
-
-    /// Whether a wait is armed.
+    /// Returns true if a wait is armed.
     #[must_use]
     pub fn is_armed(&self) -> bool {
         self.0.is_armed()

@@ -1,14 +1,15 @@
-//! One wait at a time, to build futures and streams of.
+//! Waits, generic over the kernel, to build futures and streams of.
 
 use crate::backend::FutexWord;
-use crate::engine::{Armament, Armed, Engine, closed};
+use crate::engine::{Armed, Engine};
+use crate::errors::closed;
 use crate::shard::Request;
 use crate::state::Verdict;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 /// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A wake was consumed, or, rarely, may have been.
     Woken,
@@ -16,7 +17,7 @@ pub enum Outcome {
     Mismatch,
 }
 
-/// A waiter, generic over the kernel. See [`crate::Waiter`].
+/// One wait at a time. See [`crate::Waiter`].
 pub(crate) struct RawWaiter<W: FutexWord> {
     armed: Option<Armed<W>>,
 }
@@ -50,36 +51,105 @@ impl<W: FutexWord> RawWaiter<W> {
         request: &Request<'_, W>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Outcome>> {
-        let verdict = if let Some(armed) = &self.armed {
-            let verdict = ready!(armed.poll(cx.waker()));
-            self.armed = None;
-            verdict?
-        } else {
-            match engine.arm(request, cx.waker())? {
-                Armament::Over(verdict) => verdict,
-                Armament::Armed { armed, .. } => {
-                    self.armed = Some(armed);
-                    return Poll::Pending;
-                }
+        if self.armed.is_none() {
+            let mut over = false;
+            engine.arm(std::slice::from_ref(request), std::iter::once(cx.waker().clone()), |armed, is_over| {
+                self.armed = Some(armed);
+                over = is_over;
+            })?;
+            if !over {
+                return Poll::Pending;
             }
-        };
-        Poll::Ready(match verdict {
-            Verdict::Woken => Ok(Outcome::Woken),
-            Verdict::Mismatch => Ok(Outcome::Mismatch),
-            Verdict::Failed(error) => Err(error),
-            Verdict::Closed => Err(closed()),
-        })
+        }
+        let Some(armed) = &mut self.armed else { return Poll::Pending }; // not reached: it was armed, or is over
+        let verdict = ready!(armed.poll(cx.waker()));
+        self.armed = None;
+        Poll::Ready(outcome(verdict?))
     }
 
     pub(crate) fn cancel(&mut self) {
-        if let Some(armed) = self.armed.take() {
-            armed.abandon();
-        }
+        self.armed = None;
     }
 }
 
-impl<W: FutexWord> Drop for RawWaiter<W> {
-    fn drop(&mut self) {
-        self.cancel();
+/// Several waits, of which the first that is over ends all. See [`crate::WaitAny`].
+pub(crate) struct RawWaitAny<W: FutexWord> {
+    /// In the order of the targets. Empty while nothing is armed.
+    armed: Vec<Option<Armed<W>>>,
+}
+
+impl<W: FutexWord> RawWaitAny<W> {
+    pub(crate) const fn new() -> Self {
+        Self { armed: Vec::new() }
+    }
+
+    pub(crate) fn is_armed(&self) -> bool {
+        !self.armed.is_empty()
+    }
+
+    /// `targets` are used only while nothing is armed.
+    pub(crate) fn poll_wait<'a>(
+        &mut self,
+        targets: impl ExactSizeIterator<Item = (&'a Engine<W>, Request<'a, W>)> + Clone,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(usize, Outcome)>> {
+        if !self.is_armed() {
+            let differs = |(_, request): (_, Request<'_, W>)| request.word.value() != request.expected;
+            if let Some(index) = targets.clone().position(differs) {
+                return Poll::Ready(Ok((index, Outcome::Mismatch)));
+            }
+            match self.arm(targets, cx.waker()) {
+                Ok(false) => return Poll::Pending,
+                Ok(true) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        for (index, armed) in self.armed.iter_mut().enumerate() {
+            let Some(armed) = armed else { continue };
+            let Poll::Ready(verdict) = armed.poll(cx.waker()) else { continue };
+            self.cancel(); // each of the others hands on a wake that it has consumed
+            return Poll::Ready(verdict.and_then(outcome).map(|outcome| (index, outcome)));
+        }
+        Poll::Pending
+    }
+
+    /// Arms all waits. Returns true if one is over already.
+    fn arm<'a>(
+        &mut self,
+        targets: impl ExactSizeIterator<Item = (&'a Engine<W>, Request<'a, W>)>,
+        waker: &Waker,
+    ) -> io::Result<bool> {
+        let mut over = false;
+        let mut left: Vec<_> = targets.enumerate().collect();
+        let mut armed: Vec<_> = left.iter().map(|_| None).collect();
+        while let Some(&(_, (engine, _))) = left.first() {
+            let (group, others): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|(_, (other, _))| std::ptr::eq(*other, engine));
+            let requests: Vec<_> = group.iter().map(|(_, (_, request))| *request).collect();
+            let wakers = vec![waker.clone(); requests.len()];
+            let mut indices = group.iter().map(|(index, _)| *index);
+            engine.arm(&requests, wakers.into_iter(), |wait, is_over| {
+                if let Some(index) = indices.next() {
+                    armed[index] = Some(wait);
+                    over |= is_over;
+                }
+            })?;
+            left = others;
+        }
+        self.armed = armed;
+        Ok(over)
+    }
+
+    pub(crate) fn cancel(&mut self) {
+        self.armed.clear();
+    }
+}
+
+fn outcome(verdict: Verdict) -> io::Result<Outcome> {
+    match verdict {
+        Verdict::Woken => Ok(Outcome::Woken),
+        Verdict::Mismatch => Ok(Outcome::Mismatch),
+        Verdict::Failed(error) => Err(error),
+        Verdict::Closed => Err(closed()),
     }
 }

@@ -46,13 +46,12 @@ impl Subject {
         })
     }
 
-    fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32, later: bool) -> Option<End> {
+    fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
         if !self.owners[owner].is_armed() {
             self.tasks[owner] = Flag::new();
         }
         let cx = &mut Context::from_waker(&self.tasks[owner].1);
-        let poll = if later { Waiter::poll_wait_deferred } else { Waiter::poll_wait_masked };
-        match poll(&mut self.owners[owner], &self.reactor, &self.words[word], expected, mask, cx) {
+        match self.owners[owner].poll_wait_masked(&self.reactor, &self.words[word], expected, mask, cx) {
             Poll::Pending => None,
             Poll::Ready(Ok(Outcome::Woken)) => Some(End::Woken),
             Poll::Ready(Ok(Outcome::Mismatch)) => Some(End::Mismatch),
@@ -91,9 +90,9 @@ fn compare(kind: BackendKind, ops: &[Op], close: bool) {
     let mut naive = Naive::new(parks);
     for &op in ops {
         match op {
-            Op::Poll { owner, word, expected, mask, later } => {
+            Op::Poll { owner, word, expected, mask } => {
                 let away = parks.then(|| Away::take(&subject.words[word]));
-                poll(&mut naive, &mut subject, parks, (owner, word, expected, mask, later && !parks));
+                poll(&mut naive, &mut subject, parks, (owner, word, expected, mask));
                 if let Some(away) = away {
                     away.bring_back(naive.waiters(word));
                 }
@@ -124,10 +123,6 @@ fn compare(kind: BackendKind, ops: &[Op], close: bool) {
                 naive.reap();
                 subject.reactor.turn();
             }
-            Op::Flush => {
-                naive.flush();
-                subject.reactor.flush().expect("the kernel has memory");
-            }
             // Nothing makes the kernel do it here.
             Op::Lose { .. } => {}
         }
@@ -153,7 +148,7 @@ fn compare(kind: BackendKind, ops: &[Op], close: bool) {
     }
     for owner in 0..OWNERS {
         if naive.owners[owner] != Owner::Idle {
-            poll(&mut naive, &mut subject, parks, (owner, 0, 0, NonZeroU32::MIN, false));
+            poll(&mut naive, &mut subject, parks, (owner, 0, 0, NonZeroU32::MIN));
         }
     }
     if !close {
@@ -174,7 +169,7 @@ fn close_threads(naive: &mut Naive, subject: &mut Subject) {
     let mut on_their_way = 0;
     for (owner, before) in before.into_iter().enumerate() {
         if let Owner::Ended { wait, end: End::Woken, .. } = before {
-            let seen = subject.poll(owner, wait.word, wait.expected, wait.mask, false);
+            let seen = subject.poll(owner, wait.word, wait.expected, wait.mask);
             assert!(matches!(seen, Some(End::Woken | End::Closed)), "{seen:?}");
             on_their_way += u32::from(seen == Some(End::Closed));
             naive.look(owner, End::Woken);
@@ -188,23 +183,23 @@ fn close_threads(naive: &mut Naive, subject: &mut Subject) {
     );
 }
 
-fn poll(naive: &mut Naive, subject: &mut Subject, parks: bool, wait: (usize, usize, u32, NonZeroU32, bool)) {
-    let (owner, word, expected, mask, later) = wait;
+fn poll(naive: &mut Naive, subject: &mut Subject, parks: bool, wait: (usize, usize, u32, NonZeroU32)) {
+    let (owner, word, expected, mask) = wait;
     if parks {
         // Its thread tells of it by itself.
         if let Owner::Ended { wait, end, .. } = naive.owners[owner] {
             naive.owners[owner] = Owner::Ended { wait, end, told: true };
             let mut seen = None;
             until("a wait that was woken ends", || {
-                seen = subject.poll(owner, word, expected, mask, later);
+                seen = subject.poll(owner, word, expected, mask);
                 seen.is_some()
             });
-            assert_eq!(seen, naive.poll(owner, word, expected, mask, later), "{wait:?}");
+            assert_eq!(seen, naive.poll(owner, word, expected, mask), "{wait:?}");
             return;
         }
     }
-    let expectation = naive.poll(owner, word, expected, mask, later);
-    assert_eq!(subject.poll(owner, word, expected, mask, later), expectation, "{wait:?}");
+    let expectation = naive.poll(owner, word, expected, mask);
+    assert_eq!(subject.poll(owner, word, expected, mask), expectation, "{wait:?}");
 }
 
 /// Waits until the owners know that their waits were woken. (A wake that is handed on could go to a wait whose thread is on
@@ -233,7 +228,7 @@ fn count(ops: &[Op], words: usize) {
         match op {
             Op::Poll { owner, word, expected, .. } if counts.armed[owner].is_none() => {
                 let word = word % words;
-                let seen = subject.poll(owner, word, expected, NonZeroU32::MAX, false);
+                let seen = subject.poll(owner, word, expected, NonZeroU32::MAX);
                 match seen {
                     None => counts.armed[owner] = Some((word, expected)),
                     Some(End::Woken) if counts.raced => counts.see(word, words),
@@ -259,7 +254,7 @@ fn count(ops: &[Op], words: usize) {
                 subject.set(word % words, value);
             }
             Op::Turn => subject.reactor.turn(),
-            Op::Poll { .. } | Op::Flush | Op::Lose { .. } => {}
+            Op::Poll { .. } | Op::Lose { .. } => {}
         }
         // Owners that leave at once after a wake meet it on its way.
         if !matches!(ops.get(position + 1), Some(Op::Drop { .. })) {
@@ -298,7 +293,7 @@ impl Counts {
         until("each wake that the kernel counted is seen while somebody waits, and the others are parked", || {
             for owner in 0..OWNERS {
                 let Some((word, expected)) = self.armed[owner] else { continue };
-                let Some(end) = subject.poll(owner, word, expected, NonZeroU32::MAX, false) else { continue };
+                let Some(end) = subject.poll(owner, word, expected, NonZeroU32::MAX) else { continue };
                 self.armed[owner] = None;
                 match end {
                     End::Woken => self.see(word, words),

@@ -28,6 +28,23 @@ use crate::Word;
 use std::io;
 use std::num::NonZeroU32;
 
+/// Which wait of a ring. The ring chooses it, and uses it again once the wait's completion was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WaitId(u32);
+
+impl From<WaitId> for u32 {
+    fn from(id: WaitId) -> Self {
+        id.0
+    }
+}
+
+/// For callers that keep identifiers as plain numbers. A number that is no pending wait's is refused where it is used.
+impl From<u32> for WaitId {
+    fn from(id: u32) -> Self {
+        Self(id)
+    }
+}
+
 /// How an armed wait ended.
 #[derive(Debug)]
 pub enum Ending {
@@ -35,21 +52,26 @@ pub enum Ending {
     Woken,
     /// The word did not have the expected value.
     Mismatch,
-    /// The wait was cancelled: by [`FutexRing::cancel`], or by the kernel because the thread that submitted the wait
-    /// exited (Linux 6.16 to 6.18.48). No wake was consumed.
+    /// The wait was cancelled: by [`FutexRing::cancel`] or [`FutexRing::close`], or by the kernel because the thread that
+    /// submitted the wait exited (Linux 6.16 to 6.18.48). No wake was consumed.
     Cancelled,
-    /// The kernel refused the wait: `EFAULT` where the word's page is gone, `ENOMEM`.
+    /// The kernel refused the wait: `EFAULT` if the word's page is gone, `ENOMEM`.
     Failed(io::Error),
     /// The kernel lost completions for want of memory, or does not take calls for the ring any more. A wake may have been
     /// consumed.
     Lost,
 }
 
-/// The end of one wait. Each armed wait ends exactly once.
+/// The end of one wait. Each armed wait ends exactly once for the caller.
 #[derive(Debug)]
 pub struct Completion {
+    /// The wait. It may be the identifier of another wait from now on.
+    pub id: WaitId,
     /// What the wait was armed with.
-    pub id: u32,
+    ///
+    /// `None` if this is a wake for a wait that had ended before: it was cancelled while the kernel took no calls, or before
+    /// it was submitted, and a wake found it all the same. The caller passes the wake on.
+    pub tag: Option<u32>,
     /// What the wait was armed with.
     pub word: Word,
     /// What the wait was armed with.

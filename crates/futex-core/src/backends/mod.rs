@@ -9,19 +9,11 @@ pub(crate) mod waitv;
 use crate::backend::FutexWord;
 use futex_sys::Word;
 use std::num::NonZeroU32;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What a backend's own threads call when completions wait: a turn of the reactor.
 pub(crate) type Turn = Arc<dyn Fn() + Send + Sync>;
-
-/// Runs what may be anybody's code (a waker, the owner of a word's memory) on a thread of a backend, without its lock.
-///
-/// Where it panics, the message has been printed, and the thread goes on: others wait for it.
-pub(crate) fn outside(body: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(body));
-}
 
 impl FutexWord for Word {
     #[inline]

@@ -5,9 +5,10 @@
 //! on. A later wait for the same value of the same word takes a thread that was left behind over, so a loop of waits with
 //! a timeout keeps one thread, not one a turn.
 
+use super::Turn;
 use super::stray::{self, Parked};
-use super::{Turn, outside};
 use crate::backend::{Backend, Completion, Ending, Fit, FutexWord as _, Usage};
+use crate::effects::{Effect, perform};
 use futex_sys::futex::{self, Outcome, Scope};
 use futex_sys::{Origin, Word, explain};
 use slab::Slab;
@@ -20,8 +21,6 @@ use std::time::Duration;
 
 /// How long a thread without a wait stays for the next one.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
-/// Bytes of stack of a thread that parks, and now and then wakes a task.
-pub(super) const STACK: usize = 128 * 1024;
 
 /// Threads that park for one wait each.
 pub(crate) struct Threads {
@@ -78,7 +77,7 @@ impl Backend<Word> for Threads {
         Fit::Good
     }
 
-    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<()> {
+    fn arm(&mut self, slot: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
         let mut state = self.shared.lock();
         let same = |seat: &Seat| seat.word.same_address(&word) && seat.expected == expected && seat.mask == mask;
         if let Some(position) = state.left.iter().position(|&seat| same(&state.seats[seat])) {
@@ -87,13 +86,13 @@ impl Backend<Word> for Threads {
             // (While the word is what it was, the thread is parked and is found by the wake of the next change, or is on
             // its way out with a wake that the wait then has.)
             if word.value() != expected {
-                state.completions.push_back(Completion { id, word, mask, ending: Ending::Mismatch });
-                return Ok(());
+                state.completions.push_back(Completion { slot: Some(slot), word, mask, ending: Ending::Mismatch });
+                return Ok(slot);
             }
             let seat = state.left.swap_remove(position);
-            state.seats[seat].owner = Some(id);
-            state.owned.insert(id, seat);
-            return Ok(());
+            state.seats[seat].owner = Some(slot);
+            state.owned.insert(slot, seat);
+            return Ok(slot);
         }
         // Each waiting job has an idle thread on its way to it.
         if state.idle <= state.jobs.len() {
@@ -101,24 +100,22 @@ impl Backend<Word> for Threads {
             state.threads += 1;
             state.idle += 1;
         }
-        let seat = state.seats.insert(Seat { word, expected, mask, owner: Some(id) });
-        state.owned.insert(id, seat);
+        let seat = state.seats.insert(Seat { word, expected, mask, owner: Some(slot) });
+        state.owned.insert(slot, seat);
         state.jobs.push_back(seat);
         drop(state);
         self.shared.job.notify_one();
-        Ok(())
-    }
-
-    fn batches(&self) -> bool {
-        false
+        Ok(slot)
     }
 
     fn submit(&mut self) -> io::Result<bool> {
         Ok(true)
     }
 
-    fn cancel(&mut self, id: u32) {
-        self.shared.lock().leave(id, Ending::Cancelled);
+    fn cancel(&mut self, handle: u32) -> Option<Completion<Word>> {
+        let mut state = self.shared.lock();
+        state.leave(handle, Ending::Cancelled);
+        state.take(handle)
     }
 
     fn reap(&mut self) -> Option<Completion<Word>> {
@@ -148,18 +145,18 @@ impl Drop for Threads {
     fn drop(&mut self) {
         // A fork has no such threads, and has the lock as it was, perhaps locked.
         if self.shared.origin.is_here() {
-            self.close(&mut drop);
+            self.close(&mut |completion| perform([Effect::Release(completion.word)]));
         }
     }
 }
 
 impl State {
-    /// Ends a wait for its owner. Its thread stays behind, unless none sat down yet.
-    fn leave(&mut self, id: u32, ending: Ending) {
-        let Some(index) = self.owned.remove(&id) else { return };
+    /// Ends a wait for its owner, if it has not ended. Its thread stays behind, unless none sat down yet.
+    fn leave(&mut self, slot: u32, ending: Ending) {
+        let Some(index) = self.owned.remove(&slot) else { return };
         let seat = &mut self.seats[index];
         seat.owner = None;
-        let completion = Completion { id, word: seat.word.clone(), mask: seat.mask, ending };
+        let completion = Completion { slot: Some(slot), word: seat.word.clone(), mask: seat.mask, ending };
         self.completions.push_back(completion);
         if let Some(position) = self.jobs.iter().position(|&job| job == index) {
             self.jobs.remove(position);
@@ -167,6 +164,12 @@ impl State {
         } else {
             self.left.push(index);
         }
+    }
+
+    /// Takes the completion of a wait out of those that wait.
+    fn take(&mut self, slot: u32) -> Option<Completion<Word>> {
+        let position = self.completions.iter().position(|completion| completion.slot == Some(slot))?;
+        self.completions.remove(position)
     }
 }
 
@@ -201,7 +204,6 @@ impl Shared {
         let shared = self.clone();
         thread::Builder::new()
             .name("futex-wait".into())
-            .stack_size(STACK)
             .spawn(move || shared.run())
             .map(drop)
             .map_err(|error| explain(error, "cannot start a thread to wait on a futex word (see `ulimit -u`)"))
@@ -243,25 +245,23 @@ impl Shared {
             };
             if let Some(id) = owner {
                 state.owned.remove(&id);
-                state.completions.push_back(Completion { id, word: word.clone(), mask, ending });
+                state.completions.push_back(Completion { slot: Some(id), word: word.clone(), mask, ending });
             } else {
                 state.left.retain(|&left| left != index);
             }
             drop(state);
-            outside(|| {
-                if owner.is_some() {
-                    (self.turn)();
+            if owner.is_some() {
+                (self.turn)();
+            }
+            if is_stray {
+                let queue = stray::hand_on(&word, mask);
+                self.lock().handed_on += 1;
+                if let Some(queue) = queue {
+                    queue.turn();
                 }
-                if is_stray {
-                    let queue = stray::hand_on(&word, mask);
-                    self.lock().handed_on += 1;
-                    if let Some(queue) = queue {
-                        queue.turn();
-                    }
-                }
-                // They may be the last handles to the word's memory, and the memory's owner anybody's code.
-                drop((seat, word));
-            });
+            }
+            // They may be the last handles to the word's memory, and the code of the memory's owner anybody's.
+            perform([seat.word, word].map(Effect::Release));
             state = self.lock();
             state.idle += 1;
         }

@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Completion, Ending, Fit, READY, Ready, Usage};
 use arrayvec::ArrayVec;
-use futex_sys::uring::{self, FutexRing};
+use futex_sys::uring::{self, FutexRing, WaitId};
 use futex_sys::{EventFd, Word, explain};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Resource, getrlimit};
@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
-/// How many waits a ring takes before the next one is opened.
+/// Number of waits that a ring takes before the next one is opened.
 ///
 /// The kernel searches the ring's waits to cancel one, at 0.1 µs for each that is not in the processor's caches. Opening a
 /// ring costs 19 µs, and it takes 8 KiB. `docs/benchmarks.md` has the measurements.
@@ -21,17 +21,15 @@ const ROOM: usize = 96;
 /// One ring.
 pub(crate) struct Uring {
     ring: FutexRing,
-    /// The waits that are to be cancelled, where there was no room for the request.
-    uncancelled: Vec<u32>,
     ready: Arc<ReadyRings>,
 }
 
 impl Uring {
     /// Opens a ring that signals `eventfd`, and that `ready` may be asked about.
-    pub(crate) fn open(eventfd: &EventFd, ready: Arc<ReadyRings>) -> io::Result<Self> {
-        let ring = FutexRing::new()?;
+    pub(crate) fn open(interrupting: bool, eventfd: &EventFd, ready: Arc<ReadyRings>) -> io::Result<Self> {
+        let ring = if interrupting { FutexRing::new_interrupting()? } else { FutexRing::new()? };
         ring.register_eventfd(eventfd.as_fd())?;
-        Ok(Self { ring, uncancelled: Vec::new(), ready })
+        Ok(Self { ring, ready })
     }
 
     /// How many rings may be opened to keep cancelling fast: a quarter of the descriptors that the process may have. After
@@ -39,17 +37,6 @@ impl Uring {
     pub(crate) fn spread() -> usize {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         usize::try_from(limit / 4).unwrap_or(usize::MAX)
-    }
-
-    /// Queues the cancels that were not queued yet. (Where the identifier of one is that of a later wait by then, that one is
-    /// cancelled and armed again, as one that the kernel ended unasked.)
-    fn cancel_all(&mut self) {
-        while let Some(&id) = self.uncancelled.last() {
-            if self.ring.cancel(id).is_err() && !self.ring.is_lost() {
-                return; // the queue is full, and the kernel has no memory
-            }
-            self.uncancelled.pop();
-        }
     }
 }
 
@@ -67,7 +54,7 @@ impl ReadyRings {
     }
 }
 
-impl Ready for ReadyRings {
+impl Ready for Arc<ReadyRings> {
     fn take(&self) -> ArrayVec<usize, READY> {
         let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; READY];
         // An interruption needs a blocking call, and this is none.
@@ -92,36 +79,25 @@ impl Backend<Word> for Uring {
             .map_err(|errno| explain(errno, "cannot add a ring to an epoll"))
     }
 
-    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<()> {
-        self.ring.arm(id, word, expected, mask)
-    }
-
-    fn batches(&self) -> bool {
-        true
+    fn arm(&mut self, slot: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
+        self.ring.arm(slot, word, expected, mask).map(u32::from)
     }
 
     fn submit(&mut self) -> io::Result<bool> {
-        if self.ring.has_unsubmitted() {
-            self.ring.submit()?;
-        }
+        self.ring.submit()?;
         Ok(self.ring.has_completions())
     }
 
-    fn cancel(&mut self, id: u32) {
-        self.uncancelled.push(id);
-        self.cancel_all();
-        let _ = self.ring.submit(); // where it fails for want of memory, the next call submits
+    fn cancel(&mut self, handle: u32) -> Option<Completion<Word>> {
+        self.ring.cancel(WaitId::from(handle)).ok().map(translate)
     }
 
     fn reap(&mut self) -> Option<Completion<Word>> {
-        let completion = self.ring.next_completion();
-        if !self.uncancelled.is_empty() {
-            self.cancel_all();
-        }
-        if completion.is_none() && self.ring.has_unsubmitted() && self.ring.submit().is_ok() {
-            return self.ring.next_completion().map(translate);
-        }
-        completion.map(translate)
+        self.ring.next_completion().map(translate)
+    }
+
+    fn unreaped(&self) -> usize {
+        self.ring.unreaped()
     }
 
     fn close(&mut self, each: &mut dyn FnMut(Completion<Word>)) {
@@ -134,13 +110,13 @@ impl Backend<Word> for Uring {
 }
 
 fn translate(completion: uring::Completion) -> Completion<Word> {
-    let uring::Completion { id, word, mask, ending } = completion;
+    let uring::Completion { tag, word, mask, ending, .. } = completion;
     let ending = match ending {
-        // Where completions were lost, each of them may have been a wake: a return without a cause is allowed.
+        // It may have been woken: a return without a cause is allowed, a lost wake is not.
         uring::Ending::Woken | uring::Ending::Lost => Ending::Woken,
         uring::Ending::Mismatch => Ending::Mismatch,
         uring::Ending::Cancelled => Ending::Cancelled,
         uring::Ending::Failed(error) => Ending::Failed(error),
     };
-    Completion { id, word, mask, ending }
+    Completion { slot: tag, word, mask, ending }
 }

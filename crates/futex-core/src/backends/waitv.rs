@@ -8,10 +8,11 @@
 //! order), and any other in front of it may have been, so its wait ends too. The control word is the first entry, so that
 //! being called back hides no wake.
 
+use super::Turn;
 use super::stray::{self, Parked};
-use super::thread::{LINGER, STACK, Threads};
-use super::{Turn, outside};
+use super::thread::{LINGER, Threads};
 use crate::backend::{Backend, Completion, Ending, Fit, FutexWord as _, Usage};
+use crate::effects::{Effect, perform};
 use arrayvec::ArrayVec;
 use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Outcome, Scope, WaitvEntry, WaitvOutcome};
 use futex_sys::{Deadline, Origin, Word, explain};
@@ -63,9 +64,9 @@ struct State {
 
 #[derive(Clone)]
 struct Entry {
-    /// Tells this wait from a later one with the same `id`.
+    /// Tells this wait from a later one with the same `slot`.
     serial: u64,
-    id: u32,
+    slot: u32,
     word: Word,
     expected: u32,
 }
@@ -107,9 +108,9 @@ impl Backend<Word> for Waitv {
         }
     }
 
-    fn arm(&mut self, id: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<()> {
+    fn arm(&mut self, slot: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
         if mask != MATCH_ANY {
-            return self.masked.arm(id, word, expected, mask);
+            return self.masked.arm(slot, word, expected, mask);
         }
         let mut state = self.shared.lock();
         if !state.running {
@@ -118,13 +119,9 @@ impl Backend<Word> for Waitv {
         }
         state.serial += 1;
         let serial = state.serial;
-        state.insert(Entry { serial, id, word, expected });
+        state.insert(Entry { serial, slot, word, expected });
         state.is_news = true;
-        Ok(())
-    }
-
-    fn batches(&self) -> bool {
-        false
+        Ok(slot)
     }
 
     fn submit(&mut self) -> io::Result<bool> {
@@ -135,14 +132,19 @@ impl Backend<Word> for Waitv {
         Ok(true)
     }
 
-    fn cancel(&mut self, id: u32) {
-        self.masked.cancel(id);
+    fn cancel(&mut self, handle: u32) -> Option<Completion<Word>> {
+        if let Some(masked) = self.masked.cancel(handle) {
+            return Some(masked);
+        }
         let mut state = self.shared.lock();
-        let Some(position) = state.entries.iter().position(|entry| entry.id == id) else { return };
+        if let Some(position) = state.completions.iter().position(|completion| completion.slot == Some(handle)) {
+            return state.completions.remove(position);
+        }
+        let position = state.entries.iter().position(|entry| entry.slot == handle)?;
         // It is over for its owner. If the thread finds that it had been woken, it hands the wake on.
-        let Entry { word, .. } = state.entries.remove(position);
-        state.completions.push_back(Completion { id, word, mask: MATCH_ANY, ending: Ending::Cancelled });
+        let entry = state.entries.remove(position);
         self.shared.call_back(state);
+        Some(entry.completion(Ending::Cancelled))
     }
 
     fn reap(&mut self) -> Option<Completion<Word>> {
@@ -163,9 +165,7 @@ impl Backend<Word> for Waitv {
         let entries = std::mem::take(&mut state.entries);
         drop(state);
         completions.into_iter().for_each(&mut *each);
-        for Entry { id, word, .. } in entries {
-            each(Completion { id, word, mask: MATCH_ANY, ending: Ending::Cancelled });
-        }
+        entries.into_iter().map(|entry| entry.completion(Ending::Cancelled)).for_each(each);
     }
 
     fn usage(&self) -> Usage {
@@ -179,7 +179,7 @@ impl Drop for Waitv {
     fn drop(&mut self) {
         // A fork has no such thread, and would wait for it.
         if self.shared.origin.is_here() {
-            self.close(&mut drop);
+            self.close(&mut |completion| perform([Effect::Release(completion.word)]));
         }
     }
 }
@@ -224,7 +224,6 @@ impl Shared {
         let shared = self.clone();
         thread::Builder::new()
             .name("futex-waitv".into())
-            .stack_size(STACK)
             .spawn(move || shared.run())
             .map(drop)
             .map_err(|error| explain(error, "cannot start a thread to wait on futex words (see `ulimit -u`)"))
@@ -264,15 +263,12 @@ impl Shared {
                 self.out.notify_all();
             }
             drop(state);
-            outside(|| {
-                if delivered {
-                    (self.turn)();
-                }
-                queues.iter().for_each(|queue| queue.turn());
-                // They may be the last handles to the words' memory, and the memory's owner anybody's code.
-                drop(strays);
-                parked.clear();
-            });
+            if delivered {
+                (self.turn)();
+            }
+            queues.iter().for_each(|queue| queue.turn());
+            // They may be the last handles to the words' memory, and the code of the memory's owner anybody's.
+            perform(strays.into_iter().chain(parked.drain(..).map(|entry| entry.word)).map(Effect::Release));
             state = self.lock();
         }
     }
@@ -351,9 +347,15 @@ impl State {
     /// Ends a wait, if its owner is there.
     fn end(&mut self, entry: &Entry, ending: Ending) -> bool {
         let Some(position) = self.entries.iter().position(|other| other.serial == entry.serial) else { return false };
-        let Entry { id, word, .. } = self.entries.remove(position);
-        self.completions.push_back(Completion { id, word, mask: MATCH_ANY, ending });
+        let entry = self.entries.remove(position);
+        self.completions.push_back(entry.completion(ending));
         true
+    }
+}
+
+impl Entry {
+    fn completion(self, ending: Ending) -> Completion<Word> {
+        Completion { slot: Some(self.slot), word: self.word, mask: MATCH_ANY, ending }
     }
 }
 

@@ -1,14 +1,15 @@
 //! Which shard takes a wait.
 
-use super::{Armament, Armed, Engine, NEAR, closed};
+use super::{Armed, Batch, Engine, NEAR};
 use crate::backend::{Backend, Fit, FutexWord};
 use crate::effects::Effects;
-use crate::shard::{Arming, Request, Shard};
+use crate::errors::closed;
+use crate::shard::Shard;
 use crate::sync::{Arc, Ordering, read, write};
 use std::io;
 use std::task::Waker;
 
-/// A queue with room is looked for among so many before a further one is opened.
+/// Number of queues that are searched for room before a further one is opened.
 const PROBES: usize = 64;
 
 /// Which shards are asked to take a wait.
@@ -23,32 +24,29 @@ enum Search {
 }
 
 impl<W: FutexWord> Engine<W> {
-    /// Arms a wait in the shard that took the latest, which most often has room for it.
+    /// Arms waits in the shard that took the latest, which most often has room. Returns false if it takes none.
     #[inline(always)] // in the path that matters
-    pub(super) fn arm_in_latest(
+    pub(super) fn arm_in_latest<I: Iterator<Item = Waker>, F: FnMut(Armed<W>, bool)>(
         &self,
-        request: &Request<'_, W>,
-        waker: Waker,
+        batch: &mut Batch<'_, '_, W, I, F>,
         effects: &mut Effects<W>,
-    ) -> Result<io::Result<Armament<W>>, Waker> {
+    ) -> io::Result<bool> {
         let shards = read(&self.shards);
         let latest = self.latest.load(Ordering::Relaxed);
-        self.arm_in(&shards.list[latest], request, waker, Fit::Good, effects)
+        self.arm_in(&shards.list[latest], batch, Fit::Good, effects)
     }
 
-    /// Arms a wait in another shard: one that has room, a new one, or a crowded one.
+    /// Arms at least one wait in another shard: one that has room, a new one, or a crowded one.
     #[cold]
-    pub(super) fn arm_elsewhere(
+    pub(super) fn arm_elsewhere<I: Iterator<Item = Waker>, F: FnMut(Armed<W>, bool)>(
         &self,
-        request: &Request<'_, W>,
-        mut waker: Waker,
+        batch: &mut Batch<'_, '_, W, I, F>,
         effects: &mut Effects<W>,
-    ) -> io::Result<Armament<W>> {
+    ) -> io::Result<()> {
         let mut search = Search::Few;
         loop {
-            match self.arm_somewhere(request, waker, search, effects) {
-                Ok(armament) => return armament,
-                Err(unused) => waker = unused,
+            if self.arm_somewhere(batch, search, effects)? {
+                return Ok(());
             }
             if search == Search::Few && self.is_roomy() {
                 search = Search::All;
@@ -59,10 +57,12 @@ impl<W: FutexWord> Engine<W> {
             search = Search::Crowded;
             if self.may_open(crowded) {
                 match self.open_shard() {
-                    Ok(()) => match self.arm_in_latest(request, waker, effects) {
-                        Ok(armament) => return armament,
-                        Err(unused) => (waker, search) = (unused, Search::Few), // others were faster
-                    },
+                    Ok(()) => {
+                        if self.arm_in_latest(batch, effects)? {
+                            return Ok(());
+                        }
+                        search = Search::Few; // others were faster
+                    }
                     Err(error) if crowded || error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
                     Err(_) => {}
                 }
@@ -70,14 +70,13 @@ impl<W: FutexWord> Engine<W> {
         }
     }
 
-    /// Arms a wait in the first shard where it fits.
-    fn arm_somewhere(
+    /// Arms waits in the first shard that takes some. Returns false if there is none.
+    fn arm_somewhere<I: Iterator<Item = Waker>, F: FnMut(Armed<W>, bool)>(
         &self,
-        request: &Request<'_, W>,
-        mut waker: Waker,
+        batch: &mut Batch<'_, '_, W, I, F>,
         search: Search,
         effects: &mut Effects<W>,
-    ) -> Result<io::Result<Armament<W>>, Waker> {
+    ) -> io::Result<bool> {
         let shards = read(&self.shards);
         let len = shards.list.len();
         let next = self.next.load(Ordering::Relaxed) % len;
@@ -93,48 +92,43 @@ impl<W: FutexWord> Engine<W> {
             }
         };
         for index in (first..len).chain(0..first).take(probes) {
-            match self.arm_in(&shards.list[index], request, waker, wanted, effects) {
-                Err(unused) => waker = unused,
-                Ok(armament) => {
-                    let cursor = if search == Search::Crowded { &self.crowded } else { &self.latest };
-                    cursor.store(index, Ordering::Relaxed);
-                    return Ok(armament);
-                }
+            if self.arm_in(&shards.list[index], batch, wanted, effects)? {
+                let cursor = if search == Search::Crowded { &self.crowded } else { &self.latest };
+                cursor.store(index, Ordering::Relaxed);
+                return Ok(true);
             }
         }
         if search == Search::Few && len > PROBES {
             self.next.store(next + probes, Ordering::Relaxed);
         }
-        Err(waker)
+        Ok(false)
     }
 
-    /// Arms a wait in a shard, where it fits.
+    /// Arms waits in a shard, if they fit. Returns false if it takes none.
     #[inline]
-    fn arm_in(
+    fn arm_in<I: Iterator<Item = Waker>, F: FnMut(Armed<W>, bool)>(
         &self,
         shard: &Arc<Shard<W>>,
-        request: &Request<'_, W>,
-        waker: Waker,
+        batch: &mut Batch<'_, '_, W, I, F>,
         wanted: Fit,
         effects: &mut Effects<W>,
-    ) -> Result<io::Result<Armament<W>>, Waker> {
-        let arming = shard.arm(request, waker, wanted, effects, || self.list(shard))?;
-        Ok(arming.map(|arming| match arming {
-            Arming::Over(verdict) => Armament::Over(verdict),
-            Arming::Armed { key, is_due } => {
-                Armament::Armed { armed: Armed { shard: shard.clone(), key, origin: self.origin }, is_due }
-            }
-        }))
+    ) -> io::Result<bool> {
+        let Batch { left, wakers, each } = batch;
+        let count = shard.arm(left, wakers, wanted, effects, |slot, is_over| {
+            each(Armed { place: Some((shard.clone(), slot)), origin: self.origin }, is_over);
+        })?;
+        *left = &left[count..];
+        Ok(count > 0)
     }
 
-    /// Whether there is much room in the shards, though a few had none.
+    /// Returns true if there is much room in the shards, though a few had none.
     fn is_roomy(&self) -> bool {
         let shards = read(&self.shards);
         let len = shards.list.len();
         PROBES < len && len < self.queues.spread && shards.taken() < shards.list[0].room().saturating_mul(len) / 4 * 3
     }
 
-    /// Whether one more shard is worth a try.
+    /// Returns true if one more shard is worth a try.
     fn may_open(&self, needed: bool) -> bool {
         let shards = read(&self.shards);
         let may_fail = |full_at| full_at > 0 && (full_at / 2 + 1..2 * full_at).contains(&shards.taken());

@@ -1,6 +1,6 @@
 //! A queue of waits of the model kernel: what a ring is.
 
-use super::{Kernel, ModelWord, Queued, Refusal};
+use super::{Ended, Kernel, ModelWord, Queued, Refusal};
 use crate::backend::{Backend, Completion, Ending, Fit, Usage};
 use crate::sync::{Ordering, lock};
 use std::io;
@@ -30,7 +30,7 @@ impl Backend<ModelWord> for ModelQueue {
         self.kernel.options.room
     }
 
-    fn arm(&mut self, id: u32, word: ModelWord, expected: u32, mask: NonZeroU32) -> io::Result<()> {
+    fn arm(&mut self, slot: u32, word: ModelWord, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
         let mut bucket = lock(&self.kernel.bucket);
         if let Some(Refusal::Refused) = bucket.refusal {
             bucket.refusal = None;
@@ -38,13 +38,11 @@ impl Backend<ModelWord> for ModelQueue {
         }
         let queue = &mut bucket.queues[self.index];
         assert!(!queue.closed, "armed on a queue that is closed");
-        assert!(queue.pending.insert(id), "{id} is armed twice");
-        self.unsubmitted.push((expected, Queued { queue: self.index, id, word, mask }));
-        Ok(())
-    }
-
-    fn batches(&self) -> bool {
-        true
+        // The smallest that is free, so that it is soon used again; and not equal to the slot.
+        let handle = (100..).find(|handle| !queue.pending.contains(handle)).expect("a free one");
+        queue.pending.insert(handle);
+        self.unsubmitted.push((expected, Queued { queue: self.index, handle, slot, word, mask }));
+        Ok(handle)
     }
 
     fn submit(&mut self) -> io::Result<bool> {
@@ -61,9 +59,10 @@ impl Backend<ModelWord> for ModelQueue {
             if queued.word.value.load(Ordering::Acquire) == expected {
                 bucket.queued.push_back(queued);
             } else {
-                // Posted before the call that submits it returns, whoever runs task work.
-                let Queued { id, word, mask, .. } = queued;
-                bucket.queues[self.index].posted.push_back(Completion { id, word, mask, ending: Ending::Mismatch });
+                // Posted before the call that submits it returns, whichever thread runs task work.
+                let Queued { queue, handle, slot, word, mask } = queued;
+                let completion = Completion { slot: Some(slot), word, mask, ending: Ending::Mismatch };
+                bucket.post(Ended { queue, handle, completion: Some(completion) });
                 posted = true;
             }
         }
@@ -74,49 +73,68 @@ impl Backend<ModelWord> for ModelQueue {
         Ok(true)
     }
 
-    fn cancel(&mut self, id: u32) {
-        assert!(self.submit().is_ok(), "the models refuse one call at a time");
+    fn cancel(&mut self, handle: u32) -> Option<Completion<ModelWord>> {
         let mut bucket = lock(&self.kernel.bucket);
-        assert!(bucket.queues[self.index].pending.contains(&id), "cancelled {id}, which is not armed");
         let index = self.index;
-        let posted = bucket.cancel_where(&self.kernel.options, |queued| queued.queue == index && queued.id == id);
+        let queue = &mut bucket.queues[index];
+        assert!(queue.pending.contains(&handle) && !queue.settled.contains(&handle), "cancelled {handle} too late");
+        if let Some(position) = self.unsubmitted.iter().position(|(_, queued)| queued.handle == handle) {
+            queue.pending.remove(&handle);
+            let (_, Queued { slot, word, mask, .. }) = self.unsubmitted.remove(position);
+            return Some(Completion { slot: Some(slot), word, mask, ending: Ending::Cancelled });
+        }
+        queue.settled.insert(handle);
+        let is_it = |queued: &Queued| queued.queue == index && queued.handle == handle;
+        let ending = if bucket.queued.iter().any(is_it) { Ending::Cancelled } else { Ending::Woken };
+        let posted = bucket.cancel_where(&self.kernel.options, is_it);
+        let decided = bucket.take_ended(index, handle).expect("it has ended");
+        // If there is nothing to cancel, the kernel's answer is that after a wake.
+        let spurious = matches!((&ending, &decided.ending), (Ending::Woken, Ending::Cancelled));
+        bucket.counts.spurious += u32::from(spurious);
         drop(bucket);
         if posted {
             self.kernel.signal();
         }
+        Some(Completion { ending, ..decided })
     }
 
     fn reap(&mut self) -> Option<Completion<ModelWord>> {
-        let _ = self.submit();
         let mut bucket = lock(&self.kernel.bucket);
         let queue = &mut bucket.queues[self.index];
-        let completion = queue.posted.pop_front()?;
-        assert!(queue.pending.remove(&completion.id), "a completion of no wait: {completion:?}");
-        Some(completion)
+        loop {
+            let Ended { handle, completion, .. } = queue.posted.pop_front()?;
+            assert!(queue.pending.remove(&handle), "a completion of no wait: {completion:?}");
+            if !queue.settled.remove(&handle) {
+                return completion;
+            }
+        }
     }
 
+    fn unreaped(&self) -> usize {
+        lock(&self.kernel.bucket).queues[self.index].settled.len()
+    }
+
+    /// It does not wait for task work: that of a queue that is gone does nothing.
     fn close(&mut self, each: &mut dyn FnMut(Completion<ModelWord>)) {
-        assert!(self.submit().is_ok(), "the models refuse one call at a time");
+        while let Some(completion) = self.reap() {
+            each(completion);
+        }
+        let pending: Vec<u32> = {
+            let mut bucket = lock(&self.kernel.bucket);
+            let queue = &mut bucket.queues[self.index];
+            queue.closed = true;
+            queue.pending.difference(&queue.settled).copied().collect()
+        };
+        for handle in pending {
+            self.cancel(handle).into_iter().for_each(&mut *each);
+        }
         let mut bucket = lock(&self.kernel.bucket);
-        let index = self.index;
-        bucket.cancel_where(&self.kernel.options, |queued| queued.queue == index);
-        for (queue, completion) in std::mem::take(&mut bucket.task_work) {
-            bucket.queues[queue].posted.push_back(completion);
-        }
-        let queue = &mut bucket.queues[index];
-        queue.closed = true;
-        let ended = std::mem::take(&mut queue.posted);
-        for completion in &ended {
-            assert!(queue.pending.remove(&completion.id), "a completion of no wait: {completion:?}");
-        }
-        assert!(queue.pending.is_empty(), "a wait without an end");
-        // The task work of the other queues was run as well.
-        let others = bucket.queues.iter().any(|queue| !queue.posted.is_empty());
-        drop(bucket);
-        if others {
-            self.kernel.signal();
-        }
-        ended.into_iter().for_each(each);
+        bucket.task_work.retain(|ended| ended.queue != self.index);
+        let queue = &mut bucket.queues[self.index];
+        queue.posted.clear();
+        assert_eq!(queue.pending, queue.settled, "a wait without an end");
+        queue.pending.clear();
+        queue.settled.clear();
     }
 
     fn usage(&self) -> Usage {

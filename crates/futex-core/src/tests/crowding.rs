@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord, Options};
-use crate::shard::{Request, When};
+use crate::shard::Request;
 use crate::waiter::RawWaiter;
 use futex_sys::futex::MATCH_ANY;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Crowd {
 
     /// Arms further waits. Returns how many each queue has then.
     fn grow(&mut self, count: usize) -> Vec<usize> {
-        let request = Request { word: &self.word, expected: 0, mask: MATCH_ANY, when: When::Now };
+        let request = Request { word: &self.word, expected: 0, mask: MATCH_ANY };
         for _ in 0..count {
             let mut wait = RawWaiter::new();
             let polled = wait.poll_wait(&self.engine, &request, &mut Context::from_waker(Waker::noop()));

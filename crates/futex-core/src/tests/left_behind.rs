@@ -18,8 +18,8 @@ fn left_behind() -> (Threads, Word) {
         yield_now();
     }
     assert!(matches!(requeue(&AWAY, &word, Scope::Shared, 0, u32::MAX), Ok(1)));
-    threads.cancel(0);
-    assert!(matches!(threads.reap(), Some(Completion { id: 0, ending: Ending::Cancelled, .. })));
+    assert!(matches!(threads.cancel(0), Some(Completion { slot: Some(0), ending: Ending::Cancelled, .. })));
+    assert!(threads.reap().is_none());
     (threads, word)
 }
 
@@ -44,7 +44,7 @@ fn a_later_wait_takes_a_thread_over_that_was_left_behind() {
             None => yield_now(),
         }
     };
-    assert!(matches!(completion, Completion { id: 1, ending: Ending::Woken, .. }), "{completion:?}");
+    assert!(matches!(completion, Completion { slot: Some(1), ending: Ending::Woken, .. }), "{completion:?}");
     assert_eq!(threads.usage().handed_on, 0);
 }
 
@@ -60,7 +60,7 @@ fn a_wait_that_takes_a_thread_over_sees_that_the_word_has_changed() {
     word.store(1, Ordering::Release);
     threads.arm(1, word.clone(), 0, MATCH_ANY).unwrap();
     let completion = threads.reap();
-    assert!(matches!(completion, Some(Completion { id: 1, ending: Ending::Mismatch, .. })), "{completion:?}");
+    assert!(matches!(completion, Some(Completion { slot: Some(1), ending: Ending::Mismatch, .. })), "{completion:?}");
     // The thread is still there, and hands on.
     assert_eq!(word.wake(1), 1);
     while threads.usage().handed_on == 0 {

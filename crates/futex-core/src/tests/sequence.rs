@@ -16,11 +16,7 @@ pub(crate) enum Op {
         word: usize,
         expected: u32,
         mask: NonZeroU32,
-        /// A wait that it begins is deferred. In sequences for the model kernel only.
-        later: bool,
     },
-    /// The deferred waits are handed to the kernel.
-    Flush,
     /// An owner leaves.
     Drop {
         owner: usize,
@@ -49,9 +45,8 @@ pub(crate) fn sequences(longest: usize) -> impl Strategy<Value = Vec<Op>> {
     // Most waits are for what the words are at first, so that most are armed.
     let value = || prop_oneof![4 => Just(0), 1 => Just(1)];
     let op = prop_oneof![
-        8 => (0..OWNERS, 0..WORDS, value(), mask(), prop::bool::weighted(0.3))
-            .prop_map(|(owner, word, expected, mask, later)| Op::Poll { owner, word, expected, mask, later }),
-        2 => Just(Op::Flush),
+        8 => (0..OWNERS, 0..WORDS, value(), mask())
+            .prop_map(|(owner, word, expected, mask)| Op::Poll { owner, word, expected, mask }),
         4 => (0..OWNERS).prop_map(|owner| Op::Drop { owner }),
         5 => (0..WORDS, n, mask()).prop_map(|(word, n, mask)| Op::Wake { word, n, mask }),
         1 => (0..WORDS, value()).prop_map(|(word, value)| Op::Set { word, value }),
@@ -86,8 +81,7 @@ pub(crate) struct Wait {
 pub(crate) enum Owner {
     Idle,
     Armed(Wait),
-    Deferred(Wait),
-    /// The wait has ended, and the owner has not looked. `told`: somebody has reaped the completion.
+    /// The wait has ended, and the owner has not polled since. `told`: the completion was reaped.
     Ended {
         wait: Wait,
         end: End,
@@ -107,10 +101,6 @@ pub(crate) struct Naive {
     serial: u32,
     /// The waits in `queue` whose owner has left, in the order in which they are taken over.
     left: Vec<u32>,
-    /// The owners of waits that the kernel does not have yet, in order.
-    deferred: Vec<usize>,
-    /// Waits were deferred since the last flush.
-    flush_is_due: bool,
     /// Waits that the kernel has ended by itself, and that will be armed again.
     lost: Vec<usize>,
     /// Wakes that the kernel counted for users.
@@ -120,6 +110,8 @@ pub(crate) struct Naive {
     /// Wakes that were handed on, and those of them that found nobody.
     pub(crate) handed_on: u64,
     pub(crate) evaporated: u64,
+    /// Wakes that were handed on because they might have been consumed, and were not.
+    pub(crate) spurious: u64,
 }
 
 impl Naive {
@@ -131,62 +123,30 @@ impl Naive {
             queue: Vec::new(),
             serial: 0,
             left: Vec::new(),
-            deferred: Vec::new(),
-            flush_is_due: false,
             lost: Vec::new(),
             counted: 0,
             seen: 0,
             handed_on: 0,
             evaporated: 0,
+            spurious: 0,
         }
     }
 
     /// What an owner sees that polls; `None` while it is to wait.
-    pub(crate) fn poll(
-        &mut self,
-        owner: usize,
-        word: usize,
-        expected: u32,
-        mask: NonZeroU32,
-        later: bool,
-    ) -> Option<End> {
+    pub(crate) fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
         match self.owners[owner] {
             Owner::Idle if self.values[word] != expected => Some(End::Mismatch),
-            Owner::Idle if later => {
-                self.owners[owner] = Owner::Deferred(Wait { serial: 0, owner: Some(owner), word, expected, mask });
-                self.deferred.push(owner);
-                self.flush_is_due = true;
-                None
-            }
             Owner::Idle => {
-                self.flush();
                 let wait = self.begin(Wait { serial: 0, owner: Some(owner), word, expected, mask });
                 self.owners[owner] = Owner::Armed(wait);
                 self.reap();
                 None
             }
-            Owner::Deferred(_) | Owner::Armed(_) | Owner::Ended { told: false, .. } => None,
+            Owner::Armed(_) | Owner::Ended { told: false, .. } => None,
             Owner::Ended { end, .. } => {
                 self.look(owner, end);
                 Some(end)
             }
-        }
-    }
-
-    /// The kernel gets the deferred waits whose word is as they expect. Where there were any since the last time, all
-    /// completions are taken.
-    pub(crate) fn flush(&mut self) {
-        let deferred = std::mem::take(&mut self.deferred);
-        for owner in deferred {
-            let Owner::Deferred(wait) = self.owners[owner] else { unreachable!("it is on the list") };
-            self.owners[owner] = if self.values[wait.word] == wait.expected {
-                Owner::Armed(self.begin(wait))
-            } else {
-                Owner::Ended { wait, end: End::Mismatch, told: true }
-            };
-        }
-        if std::mem::take(&mut self.flush_is_due) {
-            self.reap();
         }
     }
 
@@ -217,8 +177,10 @@ impl Naive {
     pub(crate) fn leave(&mut self, owner: usize) {
         match std::mem::replace(&mut self.owners[owner], Owner::Idle) {
             Owner::Idle => {}
-            Owner::Deferred(_) => self.deferred.retain(|&deferred| deferred != owner),
             Owner::Armed(wait) => {
+                // The kernel has no wait to cancel, as after a wake.
+                let is_lost = self.lost.contains(&owner);
+                self.lost.retain(|&lost| lost != owner);
                 if self.leaves_behind {
                     if let Some(queued) = self.queue.iter_mut().find(|queued| **queued == wait) {
                         queued.owner = None;
@@ -227,13 +189,14 @@ impl Naive {
                 } else {
                     self.queue.retain(|queued| *queued != wait);
                 }
-                self.lost.retain(|&lost| lost != owner);
                 self.reap();
-            }
-            Owner::Ended { wait, end, told } => {
-                if !told {
-                    self.reap();
+                if is_lost {
+                    self.spurious += 1;
+                    self.hand_on(wait);
                 }
+            }
+            Owner::Ended { wait, end, .. } => {
+                self.reap();
                 if end == End::Woken {
                     self.hand_on(wait);
                 }
@@ -241,7 +204,7 @@ impl Naive {
         }
     }
 
-    /// How many waiters the kernel wakes.
+    /// Wakes up to `n` waiters, and returns how many.
     pub(crate) fn wake(&mut self, word: usize, n: u32, mask: NonZeroU32) -> u32 {
         let woken = self.end_first(word, n, mask);
         self.counted += u64::from(woken);
@@ -254,7 +217,7 @@ impl Naive {
         }
     }
 
-    /// Somebody takes all completions: a turn, an arming, or an owner that leaves before it was told.
+    /// All completions are taken: by a turn, an arming, or an owner that leaves.
     pub(crate) fn reap(&mut self) {
         for owner in &mut self.owners {
             if let Owner::Ended { told, .. } = owner {
@@ -273,18 +236,17 @@ impl Naive {
 
     pub(crate) fn close(&mut self) {
         self.lost.clear();
-        self.deferred.clear();
         self.queue.clear();
         for owner in &mut self.owners {
             *owner = match *owner {
                 Owner::Idle => Owner::Idle,
-                Owner::Armed(wait) | Owner::Deferred(wait) => Owner::Ended { wait, end: End::Closed, told: true },
+                Owner::Armed(wait) => Owner::Ended { wait, end: End::Closed, told: true },
                 Owner::Ended { wait, end, .. } => Owner::Ended { wait, end, told: true },
             };
         }
     }
 
-    /// How many waits on a word the kernel has.
+    /// Number of waits on a word that the kernel has.
     pub(crate) fn waiters(&self, word: usize) -> u32 {
         self.queue.iter().filter(|wait| wait.word == word).count() as u32
     }

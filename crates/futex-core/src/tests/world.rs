@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord, Options};
-use crate::shard::{Request, When};
+use crate::shard::Request;
 use crate::sync::thread;
 use crate::waiter::{Outcome, RawWaiter};
 use std::io;
@@ -102,7 +102,6 @@ impl World {
             word: word.clone(),
             expected: 0,
             mask,
-            when: When::Now,
             task: None,
             reentrant: false,
         }
@@ -111,14 +110,6 @@ impl World {
     /// An owner whose wait is armed.
     pub(crate) fn armed(&self, word: &ModelWord) -> Owner {
         let mut owner = self.owner(word);
-        assert!(owner.poll().is_none());
-        owner
-    }
-
-    /// An owner whose wait is deferred.
-    pub(crate) fn deferred(&self, word: &ModelWord) -> Owner {
-        let mut owner = self.owner(word);
-        owner.when = When::Later;
         assert!(owner.poll().is_none());
         owner
     }
@@ -140,12 +131,6 @@ impl World {
         spawn(move || engine.turn())
     }
 
-    /// A thread that flushes the deferred waits.
-    pub(crate) fn flushing(&self) -> thread::JoinHandle<()> {
-        let engine = self.engine.clone();
-        spawn(move || assert!(engine.flush().is_ok(), "the kernel has memory"))
-    }
-
     /// What the kernel was still to do, it does; and who polls the eventfd, turns.
     pub(crate) fn settle(&self) {
         self.kernel.task_work();
@@ -162,7 +147,7 @@ impl World {
         self.settle();
         let counts = self.kernel.counts();
         assert_eq!(
-            counts.counted,
+            counts.counted + counts.spurious,
             self.seen() + counts.evaporated,
             "wakes that the kernel counted, and those that were seen or found nobody: {counts:?}"
         );
@@ -198,7 +183,6 @@ pub(crate) struct Owner {
     word: ModelWord,
     pub(crate) expected: u32,
     mask: NonZeroU32,
-    pub(crate) when: When,
     /// The waker of the latest poll that was pending.
     task: Option<Arc<Task>>,
     /// Wakers call the engine when they are called, and when they are dropped.
@@ -225,7 +209,7 @@ impl Owner {
 
     fn look(&mut self, waker: &Waker) -> Seen {
         let cx = &mut Context::from_waker(waker);
-        let request = Request { word: &self.word, expected: self.expected, mask: self.mask, when: self.when };
+        let request = Request { word: &self.word, expected: self.expected, mask: self.mask };
         match self.waiter.poll_wait(&self.engine, &request, cx) {
             Poll::Pending => None,
             Poll::Ready(outcome) => {

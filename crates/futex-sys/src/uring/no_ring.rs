@@ -1,6 +1,6 @@
 //! The ring where there is none: everything compiles, and nothing can be opened.
 
-use super::{Completion, no_futexes};
+use super::{Completion, WaitId, no_futexes};
 use crate::Word;
 use std::io;
 use std::num::NonZeroU32;
@@ -27,15 +27,24 @@ impl FutexRing {
         Err(no_futexes())
     }
 
+    /// Always fails.
+    ///
+    /// # Errors
+    ///
+    /// Of kind `Unsupported`.
+    pub fn new_interrupting() -> io::Result<Self> {
+        Err(no_futexes())
+    }
+
     pub fn register_eventfd(&self, _eventfd: BorrowedFd<'_>) -> io::Result<()> {
         match self.never {}
     }
 
-    pub fn arm(&mut self, _id: u32, _word: Word, _expected: u32, _mask: NonZeroU32) -> io::Result<()> {
+    pub fn arm(&mut self, _tag: u32, _word: Word, _expected: u32, _mask: NonZeroU32) -> io::Result<WaitId> {
         match self.never {}
     }
 
-    pub fn cancel(&mut self, _id: u32) -> io::Result<()> {
+    pub fn cancel(&mut self, _id: WaitId) -> io::Result<Completion> {
         match self.never {}
     }
 
@@ -58,6 +67,11 @@ impl FutexRing {
 
     #[must_use]
     pub fn pending(&self) -> usize {
+        match self.never {}
+    }
+
+    #[must_use]
+    pub fn unreaped(&self) -> usize {
         match self.never {}
     }
 

@@ -187,7 +187,7 @@ fn a_forked_child_is_refused_and_leaves_its_parents_ring_alone() {
 
     let Some(mut ring) = ring() else { return };
     let [word, second] = [word(), word()];
-    arm(&mut ring, 0, &word);
+    let id = arm(&mut ring, 0, &word);
     arm(&mut ring, 1, &second);
     assert_eq!(second.wake(1), 1); // a completion waits, and is not the child's
 
@@ -202,8 +202,8 @@ fn a_forked_child_is_refused_and_leaves_its_parents_ring_alone() {
             })
         };
         let all = [
-            refused(copy.arm(2, word.clone(), 0, MATCH_ANY)),
-            refused(copy.cancel(0)),
+            refused(copy.arm(2, word.clone(), 0, MATCH_ANY).map(drop)),
+            refused(copy.cancel(id).map(drop)),
             refused(copy.submit()),
             refused(copy.wait()),
             copy.next_completion().is_none(),
@@ -219,10 +219,10 @@ fn a_forked_child_is_refused_and_leaves_its_parents_ring_alone() {
     // The parent's waits are as they were.
     let mut ring = ring.take().expect("the fork took its copy, not this");
     let completion = complete(&mut ring);
-    assert!(completion.id == 1 && matches!(completion.ending, Ending::Woken), "{completion:?}");
+    assert!(completion.tag == Some(1) && matches!(completion.ending, Ending::Woken), "{completion:?}");
     assert_eq!(word.wake(1), 1);
     let completion = complete(&mut ring);
-    assert!(completion.id == 0 && matches!(completion.ending, Ending::Woken), "{completion:?}");
+    assert!(completion.tag == Some(0) && matches!(completion.ending, Ending::Woken), "{completion:?}");
 }
 
 #[cfg(feature = "uring")]

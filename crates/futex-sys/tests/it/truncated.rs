@@ -54,26 +54,24 @@ fn a_ring_reports_a_page_that_is_gone_and_goes_on() {
     let gone = complete(&mut ring);
     let Ending::Failed(error) = gone.ending else { panic!("{gone:?}") };
     assert!(error.to_string().starts_with("the kernel can't wait on the futex word: "), "{error}");
-    assert_eq!((gone.id, errno(&error)), (0, Some(libc::EFAULT)));
+    assert_eq!((gone.tag, errno(&error)), (Some(0), Some(libc::EFAULT)));
 
     assert_eq!(word.wake(1), 1);
-    assert_eq!(complete(&mut ring).id, 1);
+    assert_eq!(complete(&mut ring).tag, Some(1));
 }
 
 #[cfg(feature = "uring")]
 #[test]
 fn a_wait_that_truncation_strands_can_still_be_cancelled() {
-    use crate::support::{arm, complete, ring};
+    use crate::support::{arm, ring};
     use futex_sys::uring::Ending;
 
     let Some(mut ring) = ring() else { return };
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(1 << 20).unwrap();
     let word = SharedMemory::open_path(&file).unwrap().word(1 << 19).unwrap();
-    arm(&mut ring, 0, &word);
+    let id = arm(&mut ring, 0, &word);
     file.as_file().set_len(4).unwrap();
     assert_eq!(word.wake(1), 0);
-    ring.cancel(0).unwrap();
-    ring.submit().unwrap();
-    assert!(matches!(complete(&mut ring).ending, Ending::Cancelled));
+    assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Cancelled));
 }

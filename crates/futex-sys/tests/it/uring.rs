@@ -21,7 +21,7 @@ fn an_armed_wait_is_woken_and_counted() {
     let completion = complete(&mut ring);
     assert!(matches!(completion.ending, Ending::Woken), "{completion:?}");
     assert!(completion.word.same_address(&word));
-    assert_eq!((completion.id, completion.mask, ring.pending()), (3, MATCH_ANY, 0));
+    assert_eq!((completion.tag, completion.mask, ring.pending()), (Some(3), MATCH_ANY, 0));
     assert!(ring.next_completion().is_none());
 }
 
@@ -63,69 +63,71 @@ fn a_wait_whose_word_differs_has_its_completion_when_submit_returns() {
 fn a_cancelled_wait_is_no_waiter_any_more() {
     let Some(mut ring) = ring() else { return };
     let (first, second) = (word(), word());
-    arm(&mut ring, 0, &first);
+    let id = arm(&mut ring, 0, &first);
     arm(&mut ring, 1, &second);
-    ring.cancel(0).unwrap();
-    ring.submit().unwrap();
-    assert_eq!(first.wake(1), 0);
-    let completion = complete(&mut ring);
-    assert!(completion.id == 0 && matches!(completion.ending, Ending::Cancelled), "{completion:?}");
+    let completion = ring.cancel(id).unwrap();
+    assert!(completion.tag == Some(0) && matches!(completion.ending, Ending::Cancelled), "{completion:?}");
+    assert_eq!((first.wake(1), ring.pending()), (0, 1));
+    assert!(ring.next_completion().is_none(), "its completion was given");
     assert_eq!(second.wake(1), 1);
-    assert_eq!(complete(&mut ring).id, 1);
+    assert_eq!(complete(&mut ring).tag, Some(1));
 }
 
 #[test]
 fn a_wait_can_be_cancelled_before_it_is_submitted() {
     let Some(mut ring) = ring() else { return };
     let word = word();
-    ring.arm(0, word.clone(), 0, MATCH_ANY).unwrap();
-    ring.cancel(0).unwrap();
+    let id = ring.arm(0, word.clone(), 0, MATCH_ANY).unwrap();
+    assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Cancelled));
     ring.submit().unwrap();
-    assert!(matches!(complete(&mut ring).ending, Ending::Cancelled));
     assert_eq!(word.wake(1), 0);
-}
-
-#[test]
-fn a_cancel_that_comes_too_late_changes_nothing() {
-    let Some(mut ring) = ring() else { return };
-    let word = word();
-    arm(&mut ring, 0, &word);
-    assert_eq!(word.wake(1), 1);
-    for _ in 0..3 {
-        ring.cancel(0).unwrap();
-    }
-    ring.cancel(77).unwrap(); // never was
-    ring.submit().unwrap();
-    assert!(matches!(complete(&mut ring).ending, Ending::Woken));
     assert!(ring.next_completion().is_none());
-
-    // A cancel that is queued does not reach the next wait of the same identifier.
-    ring.cancel(0).unwrap();
-    arm(&mut ring, 0, &word);
-    assert_eq!(word.wake(1), 1);
-    assert!(matches!(complete(&mut ring).ending, Ending::Woken));
+    assert_eq!((ring.pending(), ring.unreaped()), (0, 0));
 }
 
 #[test]
-fn an_identifier_that_is_in_use_is_refused() {
+fn a_cancel_that_comes_too_late_says_that_the_wait_was_woken() {
     let Some(mut ring) = ring() else { return };
     let word = word();
-    let refused = |ring: &mut FutexRing| {
-        let again = ring.arm(5, word.clone(), 0, MATCH_ANY);
-        let text = "a wait with the identifier 5 is pending on this ring: take another";
-        assert_refused(again, io::ErrorKind::InvalidInput, text);
+    let id = arm(&mut ring, 0, &word);
+    assert_eq!(word.wake(1), 1);
+    assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Woken));
+    assert!(ring.next_completion().is_none());
+}
+
+#[test]
+fn a_wait_that_has_ended_is_not_cancelled_again() {
+    let Some(mut ring) = ring() else { return };
+    let word = word();
+    let refused = |ring: &mut FutexRing, id| {
+        let text = "the wait 0 is not pending on this ring: it has ended, or was cancelled before";
+        assert_refused(ring.cancel(id), io::ErrorKind::InvalidInput, text);
     };
-    ring.arm(5, word.clone(), 0, MATCH_ANY).unwrap();
-    refused(&mut ring);
-    ring.submit().unwrap();
-    refused(&mut ring);
-    ring.cancel(5).unwrap();
-    ring.submit().unwrap();
-    refused(&mut ring); // its completion was not taken yet
-    assert_eq!(ring.pending(), 1);
+    let id = arm(&mut ring, 0, &word);
+    ring.cancel(id).unwrap();
+    refused(&mut ring, id);
+    assert!(ring.next_completion().is_none());
+    refused(&mut ring, id);
+    let id = arm(&mut ring, 0, &word);
+    assert_eq!(word.wake(1), 1);
     complete(&mut ring);
-    arm(&mut ring, 5, &word);
-    assert_eq!(word.wake(u32::MAX), 1);
+    refused(&mut ring, id);
+}
+
+#[test]
+fn identifiers_are_small_and_used_again() {
+    let Some(mut ring) = ring() else { return };
+    let word = word();
+    let mut ids = std::collections::HashSet::new();
+    for round in 0..100 {
+        let armed = [u32::MAX, round].map(|tag| arm(&mut ring, tag, &word));
+        assert_ne!(armed[0], armed[1]);
+        ids.extend(armed);
+        ring.cancel(armed[0]).unwrap();
+        assert_eq!(word.wake(u32::MAX), 1);
+        assert_eq!(complete(&mut ring).tag, Some(round));
+    }
+    assert!(ids.len() <= 4, "{ids:?}");
 }
 
 #[test]
@@ -138,7 +140,7 @@ fn a_wake_reaches_the_waits_that_share_a_bit_with_its_mask() {
     ring.submit().unwrap();
     let mut woken_by = |n, bits| {
         let count = word.wake_masked(n, mask(bits));
-        let ids: Vec<_> = (0..count).map(|_| complete(&mut ring).id).collect();
+        let ids: Vec<_> = (0..count).map(|_| complete(&mut ring).tag.unwrap()).collect();
         ids
     };
     assert_eq!(woken_by(1, 0b010), [1]);
@@ -160,19 +162,19 @@ fn rings_and_threads_stand_in_one_queue() {
 
     let wake = || assert_eq!(word.wake(1), 1);
     wake();
-    assert_eq!(complete(&mut one).id, 0);
+    assert_eq!(complete(&mut one).tag, Some(0));
     assert!(one.next_completion().is_none() && two.next_completion().is_none());
     wake();
     assert_eq!(first.join().unwrap(), Outcome::Woken);
     assert!(one.next_completion().is_none() && two.next_completion().is_none());
     wake();
-    assert_eq!(complete(&mut two).id, 1);
+    assert_eq!(complete(&mut two).tag, Some(1));
     assert!(one.next_completion().is_none() && !second.is_finished());
     wake();
     assert_eq!(second.join().unwrap(), Outcome::Woken);
     assert!(one.next_completion().is_none());
     wake();
-    assert_eq!(complete(&mut one).id, 2);
+    assert_eq!(complete(&mut one).tag, Some(2));
 }
 
 #[test]
@@ -182,9 +184,9 @@ fn requeue_moves_the_waits_of_rings_too() {
     arm(&mut ring, 0, &from);
     arm(&mut ring, 1, &from);
     assert_eq!(futex::requeue(&from, &to, Scope::Shared, 1, 1).unwrap(), 2);
-    assert_eq!(complete(&mut ring).id, 0);
+    assert_eq!(complete(&mut ring).tag, Some(0));
     assert_eq!((from.wake(1), to.wake(1)), (0, 1));
-    assert_eq!(complete(&mut ring).id, 1);
+    assert_eq!(complete(&mut ring).tag, Some(1));
 }
 
 #[test]
@@ -200,7 +202,7 @@ fn ten_thousand_completions_overflow_the_queue_and_all_arrive_in_order() {
     assert_eq!(word.wake(u32::MAX), WAITS);
     let completions = complete_all(&mut ring);
     assert!(completions.iter().all(|completion| matches!(completion.ending, Ending::Woken)));
-    assert!(completions.iter().map(|completion| completion.id).eq(0..WAITS));
+    assert!(completions.iter().map(|completion| completion.tag).eq((0..WAITS).map(Some)));
 }
 
 #[test]

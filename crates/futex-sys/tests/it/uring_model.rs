@@ -21,9 +21,9 @@ enum Step {
         n: u32,
         mask: u32,
     },
-    /// Cancels the wait with this identifier, be it pending or not.
+    /// Cancels the wait of this step, be it pending or not.
     Cancel {
-        id: u32,
+        step: u32,
     },
     Requeue {
         from: usize,
@@ -42,7 +42,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0_usize..2, proptest::bool::weighted(0.9), masks())
             .prop_map(|(word, matches, mask)| Step::Arm { word, matches, mask }),
         4 => (0_usize..2, count(), masks()).prop_map(|(word, n, mask)| Step::Wake { word, n, mask }),
-        2 => (0_u32..40).prop_map(|id| Step::Cancel { id }),
+        2 => (0_u32..40).prop_map(|step| Step::Cancel { step }),
         2 => (0_usize..2, count(), count()).prop_map(|(from, n, moved)| Step::Requeue { from, n, moved }),
         1 => (0_usize..2).prop_map(|word| Step::Change { word }),
     ];
@@ -56,7 +56,7 @@ enum End {
     Cancelled,
 }
 
-/// Two queues of identifiers and masks.
+/// Two queues of tags and masks.
 #[derive(Default)]
 struct Model {
     queues: [VecDeque<(u32, u32)>; 2],
@@ -107,10 +107,10 @@ fn words(ring: &mut FutexRing) -> [Word; 2] {
         arm(ring, 1, &second);
         assert_eq!(futex::requeue(&first, &second, Scope::Shared, 0, 1).expect("requeue"), 1);
         assert_eq!(second.wake(1), 1);
-        let head = complete(ring).id;
+        let head = complete(ring).tag;
         assert_eq!(second.wake(1), 1);
         complete(ring);
-        if head == 1 {
+        if head == Some(1) {
             return [first, second];
         }
         unfit.push(second);
@@ -121,36 +121,37 @@ fn words(ring: &mut FutexRing) -> [Word; 2] {
 fn agree(mut ring: FutexRing, steps: &[Step]) -> Result<(), TestCaseError> {
     let words = words(&mut ring);
     let mut model = Model::default();
-    for (id, step) in (0..).zip(steps) {
+    let mut ids = BTreeMap::new();
+    for (tag, step) in (0..).zip(steps) {
         let mut ends = BTreeMap::new();
         match *step {
             Step::Arm { word, matches, mask: bits } => {
                 let value = words[word].load(Ordering::Relaxed);
                 let expected = if matches { value } else { value.wrapping_add(1) };
-                ring.arm(id, words[word].clone(), expected, mask(bits))?;
+                let id = ring.arm(tag, words[word].clone(), expected, mask(bits))?;
                 ring.submit()?;
                 if matches {
-                    model.queues[word].push_back((id, bits));
+                    model.queues[word].push_back((tag, bits));
+                    ids.insert(tag, id);
                 } else {
-                    ends.insert(id, End::Mismatch);
+                    ends.insert(tag, End::Mismatch);
                 }
             }
             Step::Wake { word, n, mask: bits } => {
                 let woken = model.wake(word, n, bits);
                 prop_assert_eq!(words[word].wake_masked(n, mask(bits)) as usize, woken.len());
-                ends.extend(woken.into_iter().map(|id| (id, End::Woken)));
+                ends.extend(woken.into_iter().map(|tag| (tag, End::Woken)));
             }
-            Step::Cancel { id } => {
-                ring.cancel(id)?;
-                ring.submit()?;
-                if model.cancel(id) {
-                    ends.insert(id, End::Cancelled);
+            Step::Cancel { step } => {
+                if model.cancel(step) {
+                    let completion = ring.cancel(ids[&step])?;
+                    prop_assert!(completion.tag == Some(step) && matches!(completion.ending, Ending::Cancelled));
                 }
             }
             Step::Requeue { from, n, moved } => {
                 let (woken, count) = model.requeue(from, n, moved);
                 prop_assert_eq!(futex::requeue(&words[from], &words[1 - from], Scope::Shared, n, moved)?, count);
-                ends.extend(woken.into_iter().map(|id| (id, End::Woken)));
+                ends.extend(woken.into_iter().map(|tag| (tag, End::Woken)));
             }
             Step::Change { word } => {
                 // Who waits goes on waiting.
@@ -166,7 +167,7 @@ fn agree(mut ring: FutexRing, steps: &[Step]) -> Result<(), TestCaseError> {
                 Ending::Cancelled => End::Cancelled,
                 other => return Err(TestCaseError::fail(format!("{other:?}"))),
             };
-            seen.insert(completion.id, end);
+            seen.insert(completion.tag.expect("an owner"), end);
         }
         prop_assert_eq!(seen, ends);
         prop_assert!(ring.next_completion().is_none());

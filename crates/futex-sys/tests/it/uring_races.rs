@@ -50,12 +50,10 @@ fn exactly_one_of_wake_and_cancel_wins() {
         move |_| word.wake(1)
     });
     for round in 0..ROUNDS {
-        arm(&mut ring, 0, &word);
-        ring.cancel(0).unwrap();
+        let id = arm(&mut ring, 0, &word);
         waker.start.wait();
         spin(round % 40);
-        ring.submit().unwrap();
-        let ending = complete(&mut ring).ending;
+        let ending = ring.cancel(id).unwrap().ending;
         match (waker.results.recv().unwrap(), &ending) {
             (1, Ending::Woken) | (0, Ending::Cancelled) => {}
             (count, _) => panic!("the waker counted {count}, and the wait ended {ending:?}"),
@@ -74,16 +72,11 @@ fn as_many_of_several_waits_are_woken_as_the_waker_counts() {
         move |round| word.wake(round % (WAITS + 1))
     });
     for round in 0..ROUNDS {
-        for id in 0..WAITS {
-            arm(&mut ring, id, &word);
-        }
-        for id in 0..WAITS {
-            ring.cancel((id * 5 + round) % WAITS).unwrap();
-        }
+        let ids: Vec<_> = (0..WAITS).map(|tag| arm(&mut ring, tag, &word)).collect();
         waker.start.wait();
         spin(round % 40);
-        ring.submit().unwrap();
-        let completions = complete_all(&mut ring);
+        let completions: Vec<_> =
+            (0..WAITS).map(|nth| ring.cancel(ids[((nth * 5 + round) % WAITS) as usize]).unwrap()).collect();
         let woken = completions.iter().filter(|completion| matches!(completion.ending, Ending::Woken)).count();
         let cancelled = completions.iter().filter(|completion| matches!(completion.ending, Ending::Cancelled)).count();
         assert_eq!(woken, waker.results.recv().unwrap() as usize);
@@ -121,20 +114,19 @@ fn a_wait_can_be_cancelled_by_another_thread_than_the_one_that_submitted_it() {
     let Some(ring) = ring() else { return };
     let ring = Arc::new(Mutex::new(ring));
     let word = word();
+    let (send, receive) = mpsc::channel();
     let (done, until_done) = mpsc::channel::<()>();
     let submitter = thread::spawn({
         let (ring, word) = (ring.clone(), word.clone());
         move || {
-            arm(&mut ring.lock().unwrap(), 0, &word);
+            send.send(arm(&mut ring.lock().unwrap(), 0, &word)).unwrap();
             let _ = until_done.recv(); // asleep in the kernel
         }
     });
-    until("the wait is armed", || waiters(&word, Scope::Shared) == 1);
+    let id = receive.recv().unwrap();
     let mut ring = ring.lock().unwrap();
-    ring.cancel(0).unwrap();
-    ring.submit().unwrap();
-    assert_eq!(word.wake(1), 0, "the cancel has won, even if its completion is not there yet");
-    assert!(matches!(complete(&mut ring).ending, Ending::Cancelled));
+    assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Cancelled));
+    assert_eq!(word.wake(1), 0);
     drop(done);
     submitter.join().unwrap();
 }
@@ -161,18 +153,18 @@ fn a_wake_that_was_counted_is_kept_when_the_submitting_thread_exits() {
         let word = word();
         let (thread, of_waker) = (word.clone(), word.clone());
         let waker = thread::spawn(move || of_waker.wake(1));
-        ring = thread::spawn(move || {
-            arm(&mut ring, 0, &thread);
-            ring
+        let id;
+        (ring, id) = thread::spawn(move || {
+            let id = arm(&mut ring, 0, &thread);
+            (ring, id)
         })
         .join()
         .unwrap();
         let count = waker.join().unwrap();
-        if count == 0 {
-            ring.cancel(0).unwrap();
-            ring.submit().unwrap();
-        }
-        let ending = complete(&mut ring).ending;
+        // (Where the kernel has ended the wait because its thread exited, its completion is there.)
+        let posted = ring.next_completion();
+        let ending =
+            posted.unwrap_or_else(|| if count == 0 { ring.cancel(id).unwrap() } else { complete(&mut ring) }).ending;
         match (count, &ending) {
             (1, Ending::Woken) | (0, Ending::Cancelled) => {}
             (count, _) => panic!("the waker counted {count}, and the wait ended {ending:?}"),

@@ -2,7 +2,6 @@
 
 mod batches;
 mod closing;
-mod deferring;
 mod dropping;
 mod locks;
 mod shards;

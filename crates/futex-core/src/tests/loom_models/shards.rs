@@ -5,7 +5,7 @@ use crate::tests::world::{World, join, model, spawn};
 use crate::waiter::Outcome;
 
 fn two_queues() -> World {
-    World::with(Options { room: 1, delayed: false }, 2)
+    World::with(Options { room: 1, ..Options::default() }, 2)
 }
 
 #[test]

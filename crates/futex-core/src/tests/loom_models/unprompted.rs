@@ -82,7 +82,9 @@ fn waits_that_the_kernel_ended_are_over_when_the_engine_is_closed() {
         world.kernel.assert_empty();
         join(exiting);
         world.kernel.assert_empty();
-        assert_eq!(owner.finish(), Some(Err(std::io::ErrorKind::BrokenPipe)));
+        // If the kernel has ended the wait and not posted how, it may be taken for woken.
+        let seen = owner.finish();
+        assert!(matches!(seen, Some(Err(std::io::ErrorKind::BrokenPipe) | Ok(Outcome::Woken))), "{seen:?}");
         world.check();
     });
 }

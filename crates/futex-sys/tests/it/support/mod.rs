@@ -100,7 +100,7 @@ mod ring {
     use super::{skip, until};
     use futex_sys::Word;
     use futex_sys::futex::MATCH_ANY;
-    use futex_sys::uring::{Completion, FutexRing};
+    use futex_sys::uring::{Completion, FutexRing, WaitId};
 
     /// A ring, or the reason why there is none here.
     pub(crate) fn ring() -> Option<FutexRing> {
@@ -108,9 +108,10 @@ mod ring {
     }
 
     /// Arms a wait for zero and hands it to the kernel.
-    pub(crate) fn arm(ring: &mut FutexRing, id: u32, word: &Word) {
-        ring.arm(id, word.clone(), 0, MATCH_ANY).expect("arm");
+    pub(crate) fn arm(ring: &mut FutexRing, tag: u32, word: &Word) -> WaitId {
+        let id = ring.arm(tag, word.clone(), 0, MATCH_ANY).expect("arm");
         ring.submit().expect("submit");
+        id
     }
 
     /// The next completion, waited for.
