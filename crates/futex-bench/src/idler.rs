@@ -2,8 +2,9 @@
 
 use crate::executor::Executor;
 use crate::links::Hull;
-use crate::{names, ours, population};
-use futex_tokio::{Backend, SharedMemory};
+use crate::ours::Config;
+use crate::{names, population};
+use futex_tokio::SharedMemory;
 use std::fmt;
 use std::future::pending;
 use std::io;
@@ -20,18 +21,18 @@ const WAITS: usize = 10_000;
 pub(crate) enum Idler {
     /// It looks at each word again and again.
     Polling,
-    Ours(Backend),
+    Ours(Config),
 }
 
 impl Idler {
     pub(crate) const ALL: [Self; 4] =
-        [Self::Polling, Self::Ours(Backend::Uring), Self::Ours(Backend::Waitv), Self::Ours(Backend::Thread)];
+        [Self::Polling, Self::Ours(Config::URING), Self::Ours(Config::WAITV), Self::Ours(Config::THREAD)];
 
     /// Waits for ever, and says by the memory's first word when all waits are armed.
     pub(crate) fn play(self, executor: &Executor, hull: Hull) -> io::Result<()> {
         let ready = SharedMemory::from_fd(hull.stdin)?.word(0)?;
-        if let Self::Ours(backend) = self {
-            let futexes = executor.enter(|| population::kept_futexes(&ours::reactor(backend, false)?, WAITS))?;
+        if let Self::Ours(config) = self {
+            let futexes = executor.enter(|| population::kept_futexes(&config.reactor()?, WAITS))?;
             for futex in futexes {
                 executor.spawn(async { drop(futex.wait_async(0).await) });
             }
@@ -63,7 +64,7 @@ impl fmt::Display for Idler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Polling => f.write_str("polling every 1 ms"),
-            Self::Ours(backend) => f.write_str(&ours::name(*backend)),
+            Self::Ours(config) => config.fmt(f),
         }
     }
 }

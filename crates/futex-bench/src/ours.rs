@@ -1,24 +1,46 @@
 //! The library's own side: which reactors it enters with.
 
-use futex_tokio::{Backend, Builder, Reactor, Spin};
+use futex_tokio::{Backend, Reactor, Spin};
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// All ways to wait, best first.
-pub(crate) const BACKENDS: [Backend; 3] = [Backend::Uring, Backend::Waitv, Backend::Thread];
+/// The settings of a reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    backend: Backend,
+    /// Waits spin before they sleep, for at most 50 µs.
+    spin: bool,
+}
+
+impl Config {
+    pub(crate) const URING: Self = Self::on(Backend::Uring);
+    pub(crate) const WAITV: Self = Self::on(Backend::Waitv);
+    pub(crate) const THREAD: Self = Self::on(Backend::Thread);
+
+    /// Every backend, best first.
+    pub(crate) const BACKENDS: [Self; 3] = [Self::URING, Self::WAITV, Self::THREAD];
+
+    const fn on(backend: Backend) -> Self {
+        Self { backend, spin: false }
+    }
+
+    /// The same, with spinning.
+    pub(crate) const fn spinning(self) -> Self {
+        Self { spin: true, ..self }
+    }
+
+    /// A reactor of the runtime that is entered.
+    pub(crate) fn reactor(self) -> io::Result<Reactor> {
+        let spin = if self.spin { Spin::up_to(Duration::from_micros(50)) } else { Spin::default() };
+        Reactor::builder().backend(self.backend).spin(spin).build()
+    }
+}
 
 /// The name of the contestant that waits this way.
-pub(crate) fn name(backend: Backend) -> String {
-    format!("ours, {backend}")
-}
-
-/// A reactor of the runtime that is entered.
-pub(crate) fn reactor(backend: Backend, spin: bool) -> io::Result<Reactor> {
-    let builder = Reactor::builder().backend(backend);
-    if spin { spinning(builder) } else { builder }.build()
-}
-
-/// The spinning of `round_trip_hot`.
-fn spinning(builder: Builder) -> Builder {
-    builder.spin(Spin::up_to(Duration::from_micros(50)))
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ours, {}", self.backend)?;
+        f.write_str(if self.spin { ", spinning" } else { "" })
+    }
 }

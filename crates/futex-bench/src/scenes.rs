@@ -1,8 +1,9 @@
 //! What `--counts` counts: every operation as a function of its own, by whose name callgrind finds it.
 
 use crate::executor::{Executor, Kind};
+use crate::ours::Config;
 use crate::population::{armed, words};
-use crate::{allocator, names, ours};
+use crate::{allocator, names};
 use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Wait, Waiter, Word};
 use futex_tokio::AsyncFutex;
 use std::fmt;
@@ -89,7 +90,7 @@ fn tokio(times: u32) -> io::Result<u64> {
     let executor = Executor::new(Kind::CurrentThread)?;
     executor.block_on(async {
         let word = words(1)?.remove(0);
-        let futex = AsyncFutex::with_reactor(&ours::reactor(BackendKind::Uring, false)?, word);
+        let futex = AsyncFutex::with_reactor(&Config::URING.reactor()?, word);
         cycle_on_tokio(&futex).await?;
         let begin = allocator::begin();
         for _ in 0..times {

@@ -1,8 +1,8 @@
 //! The library.
 
 use super::{End, words::Words};
-use crate::ours;
-use futex_tokio::{AsyncFutex, Backend};
+use crate::ours::Config;
+use futex_tokio::AsyncFutex;
 use std::io;
 
 pub(crate) struct Futex {
@@ -11,8 +11,8 @@ pub(crate) struct Futex {
 }
 
 impl Futex {
-    pub(super) fn new(words: Words, backend: Backend, spin: bool) -> io::Result<Self> {
-        let mine = AsyncFutex::with_reactor(&ours::reactor(backend, spin)?, &words.mine);
+    pub(super) fn new(words: Words, config: Config) -> io::Result<Self> {
+        let mine = AsyncFutex::with_reactor(&config.reactor()?, &words.mine);
         Ok(Self { words, mine })
     }
 }

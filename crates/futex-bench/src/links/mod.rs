@@ -12,8 +12,8 @@ mod socket;
 mod spawn_blocking;
 mod words;
 
+use crate::ours::Config;
 use crate::{executor, names};
-use futex_tokio::Backend;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -33,10 +33,7 @@ pub(crate) trait End: Send + 'static {
 /// A way to wake each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
-    Ours {
-        backend: Backend,
-        spin: bool,
-    },
+    Ours(Config),
     Blocking,
     /// Blocking, but each wait begins with [`blocking::LATE`] of work.
     LateBlocking,
@@ -73,13 +70,12 @@ pub(crate) enum AnyEnd {
 }
 
 impl Link {
-    const ALL: [Self; 15] = [
-        Self::Ours { backend: Backend::Uring, spin: false },
-        Self::Ours { backend: Backend::Waitv, spin: false },
-        Self::Ours { backend: Backend::Thread, spin: false },
-        Self::Ours { backend: Backend::Uring, spin: true },
-        Self::Ours { backend: Backend::Waitv, spin: true },
-        Self::Ours { backend: Backend::Thread, spin: true },
+    const ALL: [Self; 14] = [
+        Self::Ours(Config::URING),
+        Self::Ours(Config::WAITV),
+        Self::Ours(Config::THREAD),
+        Self::Ours(Config::URING.spinning()),
+        Self::Ours(Config::WAITV.spinning()),
         Self::Blocking,
         Self::LateBlocking,
         Self::BareRing,
@@ -95,7 +91,7 @@ impl Link {
     /// runtime, in one.
     pub(crate) fn to_process(self) -> io::Result<(AnyEnd, Hull)> {
         match self {
-            Self::Ours { .. } | Self::Blocking | Self::LateBlocking | Self::BareRing | Self::SpawnBlocking => {
+            Self::Ours(_) | Self::Blocking | Self::LateBlocking | Self::BareRing | Self::SpawnBlocking => {
                 words::to_process(self)
             }
             Self::Eventfd => eventfd::to_process(),
@@ -111,7 +107,7 @@ impl Link {
     /// The other process's end.
     pub(crate) fn other_end(self, hull: Hull) -> io::Result<AnyEnd> {
         match self {
-            Self::Ours { .. } | Self::Blocking | Self::LateBlocking | Self::BareRing | Self::SpawnBlocking => {
+            Self::Ours(_) | Self::Blocking | Self::LateBlocking | Self::BareRing | Self::SpawnBlocking => {
                 words::from_hull(self, hull)
             }
             Self::Eventfd => eventfd::from_hull(hull),
@@ -135,8 +131,7 @@ impl Link {
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ours { backend, spin: false } => write!(f, "ours, {backend}"),
-            Self::Ours { backend, spin: true } => write!(f, "ours, {backend}, spinning"),
+            Self::Ours(config) => config.fmt(f),
             Self::Blocking => f.write_str("blocking futex"),
             Self::LateBlocking => write!(f, "blocking futex, {} µs late", blocking::LATE.as_micros()),
             Self::BareRing => f.write_str("bare ring and epoll"),

@@ -62,7 +62,7 @@ pub(super) fn within(link: Link, at: [&Executor; 2]) -> io::Result<[AnyEnd; 2]> 
 fn end(link: Link, memory: &SharedMemory, side: usize) -> io::Result<AnyEnd> {
     let words = Words::new(memory, side)?;
     match link {
-        Link::Ours { backend, spin } => Futex::new(words, backend, spin).map(AnyEnd::Ours),
+        Link::Ours(config) => Futex::new(words, config).map(AnyEnd::Ours),
         Link::Blocking => Ok(AnyEnd::Blocking(Blocking::new(words, Duration::ZERO))),
         Link::LateBlocking => Ok(AnyEnd::Blocking(Blocking::new(words, LATE))),
         Link::BareRing => Ok(AnyEnd::BareRing(Box::new(BareRing::new(words)?))),

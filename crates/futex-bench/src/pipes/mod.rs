@@ -12,8 +12,8 @@ mod socket;
 use crate::executor::{Executor, Kind};
 use crate::links::Hull;
 use crate::names;
+use crate::ours::Config;
 use control::Control;
-use futex_tokio::Backend;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -31,7 +31,7 @@ const AHEAD: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pipe {
     /// Slots in shared memory.
-    Slots(Backend, Order),
+    Slots(Config, Order),
     Socket,
     IpcChannel,
     Iceoryx2,
@@ -51,10 +51,10 @@ pub(crate) struct Opened {
 
 impl Pipe {
     pub(crate) const ALL: [Self; 7] = [
-        Self::Slots(Backend::Uring, Order::InOrder),
-        Self::Slots(Backend::Waitv, Order::InOrder),
-        Self::Slots(Backend::Thread, Order::InOrder),
-        Self::Slots(Backend::Uring, Order::TaskASlot),
+        Self::Slots(Config::URING, Order::InOrder),
+        Self::Slots(Config::WAITV, Order::InOrder),
+        Self::Slots(Config::THREAD, Order::InOrder),
+        Self::Slots(Config::URING, Order::TaskASlot),
         Self::Socket,
         Self::IpcChannel,
         Self::Iceoryx2,
@@ -71,7 +71,7 @@ impl Pipe {
     /// Opens the consumer's end. Where it needs a runtime, in one.
     pub(crate) fn open(self, producers: usize) -> io::Result<Opened> {
         match self {
-            Self::Slots(backend, order) => slots::open(backend, order, producers),
+            Self::Slots(config, order) => slots::open(config, order, producers),
             Self::Socket => socket::open(producers),
             #[cfg(feature = "ipc-channel")]
             Self::IpcChannel => ipc_channel::open(producers),
@@ -86,7 +86,7 @@ impl Pipe {
     /// Sends messages, until killed.
     pub(crate) fn produce(self, executor: &Executor, hull: Hull, producer: usize) -> io::Result<()> {
         match self {
-            Self::Slots(backend, order) => executor.block_on(slots::produce(backend, order, hull, producer)),
+            Self::Slots(config, order) => executor.block_on(slots::produce(config, order, hull, producer)),
             Self::Socket => executor.block_on(socket::produce(hull)),
             #[cfg(feature = "ipc-channel")]
             Self::IpcChannel => ipc_channel::produce(hull),
@@ -102,8 +102,8 @@ impl Pipe {
 impl fmt::Display for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Slots(backend, Order::InOrder) => write!(f, "ours, {backend}"),
-            Self::Slots(backend, Order::TaskASlot) => write!(f, "ours, {backend}, a task a slot"),
+            Self::Slots(config, Order::InOrder) => config.fmt(f),
+            Self::Slots(config, Order::TaskASlot) => write!(f, "{config}, a task a slot"),
             Self::Socket => f.write_str("Unix socket pair"),
             Self::IpcChannel => f.write_str("ipc-channel"),
             Self::Iceoryx2 => f.write_str("iceoryx2 publish/subscribe"),

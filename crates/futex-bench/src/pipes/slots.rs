@@ -3,8 +3,8 @@
 use super::slot::{EMPTY, FULL, Slot};
 use super::{AHEAD, Consume, Control, Opened, message};
 use crate::links::Hull;
-use crate::ours;
-use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory};
+use crate::ours::Config;
+use futex_tokio::{AsyncFutex, Reactor, SharedMemory};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io;
@@ -94,11 +94,11 @@ impl Tally {
     }
 }
 
-pub(super) fn open(backend: Backend, order: Order, producers: usize) -> io::Result<Opened> {
+pub(super) fn open(config: Config, order: Order, producers: usize) -> io::Result<Opened> {
     let control = Control::create(Slot::memory(AHEAD * producers))?;
     let hull = || Ok(Hull { stdin: control.fd()?, stdout: None, name: String::new() });
     let hulls = (0..producers).map(|_| hull()).collect::<io::Result<_>>()?;
-    let reactor = ours::reactor(backend, false)?;
+    let reactor = config.reactor()?;
     let mut rings = Vec::new();
     for producer in 0..producers {
         rings.extend(Ring::all(&reactor, &control.memory, order, producer)?);
@@ -124,9 +124,9 @@ fn consume(rings: Vec<Ring>) -> Consume {
 }
 
 /// Sends through every slot that is this producer's.
-pub(super) async fn produce(backend: Backend, order: Order, hull: Hull, producer: usize) -> io::Result<()> {
+pub(super) async fn produce(config: Config, order: Order, hull: Hull, producer: usize) -> io::Result<()> {
     let control = Control::from_fd(hull.stdin)?;
-    let reactor = ours::reactor(backend, false)?;
+    let reactor = config.reactor()?;
     let wanted = AsyncFutex::with_reactor(&reactor, &control.wanted);
     let next = Rc::new(Cell::new(0));
     let (local, mut tasks) = (LocalSet::new(), JoinSet::new());

@@ -4,11 +4,11 @@ use super::{BARE_RING, NOTIFY};
 use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{Executor, Kind};
-use crate::ours;
+use crate::ours::Config;
 use crate::population::{self, Bare, Population as _, armed};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
-use futex_tokio::{AsyncFutex, Backend, WaitAsync};
+use futex_tokio::{AsyncFutex, WaitAsync};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -43,12 +43,12 @@ fn contestants(_: Effort) -> Vec<Contestant> {
         Contestant::new(BARE_RING, || bare(Bare::arm, |_| Ok(()))),
         Contestant::new(BATCHED, || bare(Bare::queue, |bare| bare.ring.submit())),
         Contestant::new(NOTIFY, notify),
-        Contestant::new(ours::name(Backend::Uring), || ours(Backend::Uring)),
+        Contestant::new(Config::URING.to_string(), ours),
     ]
 }
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
-    let ours = ours::name(Backend::Uring);
+    let ours = Config::URING.to_string();
     vec![
         Verdict::at_most("alone: ours ÷ bare submission", answer.ratio(&ours, BARE_RING, ALONE), 1.3),
         Verdict::at_most("64 in one tick: ours ÷ 64 bare submissions", answer.ratio(&ours, BARE_RING, TOGETHER), 0.5),
@@ -103,9 +103,9 @@ fn notify() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
     })
 }
 
-fn ours(backend: Backend) -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
+fn ours() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
     let executor = Executor::new(Kind::CurrentThread)?;
-    let futexes = executor.enter(|| population::kept_futexes(&ours::reactor(backend, false)?, MANY))?;
+    let futexes = executor.enter(|| population::kept_futexes(&Config::URING.reactor()?, MANY))?;
     // Where a first poll does not arm the wait itself, it is armed within the tick.
     let at_once = |count| executor.block_on(tick(&futexes[..count], false)).is_ok();
     let at_once = [at_once(1), at_once(MANY)];

@@ -4,12 +4,11 @@ use super::{BARE_RING, case};
 use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{Executor, Kind};
-use crate::ours;
+use crate::ours::Config;
 use crate::population::{Bare, BareRings, Ours, Population, kept_futexes};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::random::Random;
 use crate::verdict::Verdict;
-use futex_tokio::Backend;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -47,9 +46,9 @@ fn contestants(_: Effort) -> Vec<Contestant> {
     let rings = format!("bare rings of {} waits", BareRings::ROOM);
     let bare_rings = |count| Contestant::new(rings.clone(), move || line_of(BareRings::new(count)?, count));
     let ours = |count| {
-        Contestant::new(ours::name(Backend::Uring), move || {
+        Contestant::new(Config::URING.to_string(), move || {
             let executor = Executor::new(Kind::CurrentThread)?;
-            let futexes = executor.enter(|| kept_futexes(&ours::reactor(Backend::Uring, false)?, count))?;
+            let futexes = executor.enter(|| kept_futexes(&Config::URING.reactor()?, count))?;
             let ours = Ours::new(futexes);
             let mut line = executor.block_on(async { Line::new(ours, count) })?;
             Ok(move |figures: &mut Figures| executor.block_on(async { line.turn(figures) }))
@@ -64,7 +63,7 @@ fn line_of<P: Population>(population: P, count: usize) -> io::Result<impl FnMut(
 }
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
-    let ours = ours::name(Backend::Uring);
+    let ours = Config::URING.to_string();
     let at = |order, count| answer.series(&ours, &case(order, count));
     let ratio = |order| at(order, POPULATIONS[3])?.ratio(at(order, POPULATIONS[0])?);
     let verdict = |order| Verdict::at_most(format!("the {order}: 100,000 waits ÷ 100 waits"), ratio(order), 3.0);

@@ -4,12 +4,11 @@ use super::{BARE_RING, NOTIFY};
 use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{Executor, Kind};
-use crate::ours;
+use crate::ours::Config;
 use crate::population::{self, Bare};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
 use futex_sys::futex::MATCH_ANY;
-use futex_tokio::Backend;
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
@@ -38,12 +37,12 @@ fn contestants(_: Effort) -> Vec<Contestant> {
     vec![
         Contestant::new(BARE_RING, bare),
         Contestant::new(NOTIFY, notify),
-        Contestant::new(ours::name(Backend::Uring), ours),
+        Contestant::new(Config::URING.to_string(), ours),
     ]
 }
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
-    let ratio = |case| answer.ratio(&ours::name(Backend::Uring), BARE_RING, case);
+    let ratio = |case| answer.ratio(&Config::URING.to_string(), BARE_RING, case);
     [WORDS, ONE].map(|case| Verdict::at_most(format!("ours ÷ bare ring, {case}"), ratio(case), 1.5)).into()
 }
 
@@ -103,7 +102,7 @@ fn notify() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
 
 fn ours() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
     let executor = Executor::new(Kind::CurrentThread)?;
-    let futexes = executor.enter(|| population::kept_futexes(&ours::reactor(Backend::Uring, false)?, MANY))?;
+    let futexes = executor.enter(|| population::kept_futexes(&Config::URING.reactor()?, MANY))?;
     let wait = move |id: usize| {
         let futex = &futexes[id];
         async move {

@@ -3,10 +3,10 @@
 use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{Executor, Kind};
+use crate::ours::Config;
+use crate::population;
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
-use crate::{ours, population};
-use futex_tokio::Backend;
 use std::hint::black_box;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -63,7 +63,7 @@ fn bare() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
 
 fn ours() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
     let executor = Executor::new(Kind::CurrentThread)?;
-    let futexes = executor.enter(|| population::kept_futexes(&ours::reactor(Backend::Uring, false)?, 1))?;
+    let futexes = executor.enter(|| population::kept_futexes(&Config::URING.reactor()?, 1))?;
     let futex = &futexes[0];
     Ok(move |figures: &mut Figures| {
         for _ in 0..BATCHES {

@@ -4,12 +4,12 @@ use super::case;
 use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{Executor, Kind};
-use crate::ours;
+use crate::ours::Config;
 use crate::population::{self, Ours, Population as _};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::random::Random;
 use crate::verdict::Verdict;
-use futex_tokio::{AsyncFutex, Backend, Word};
+use futex_tokio::{AsyncFutex, Word};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ fn verdicts(answer: &Answer) -> Vec<Verdict> {
 /// Arms more and more. Nothing else is armed meanwhile: all waits of the system are in one hash table of the kernel's.
 fn grow(populations: &[usize], words: &[Word], figures: &mut Figures) -> io::Result<()> {
     let executor = Executor::new(Kind::CurrentThread)?;
-    let reactor = executor.enter(|| ours::reactor(Backend::Uring, false))?;
+    let reactor = executor.enter(|| Config::URING.reactor())?;
     let futexes: Vec<_> = words.iter().map(|word| AsyncFutex::with_reactor(&reactor, word)).collect();
     let mut ours = Ours::new(&futexes);
     let (mut random, mut armed) = (Random::new(), 0);

@@ -5,11 +5,11 @@ use crate::contestant::{Contestant, Figures};
 use crate::executor::Kind;
 use crate::idler::Idler;
 use crate::links::Hull;
-use crate::ours;
+use crate::ours::Config;
 use crate::peer::{Part, Peer, Role};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
-use futex_tokio::{Backend, SharedMemory};
+use futex_tokio::SharedMemory;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
@@ -39,11 +39,11 @@ fn contestants(effort: Effort) -> Vec<Contestant> {
 }
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
-    let verdict = |backend: Backend| {
-        let used = answer.p50(&ours::name(backend), CASE);
-        Verdict::at_most(format!("CPU seconds per hour on {backend}"), used, ZERO)
+    let verdict = |config: Config| {
+        let used = answer.p50(&config.to_string(), CASE);
+        Verdict::at_most(format!("CPU seconds per hour, {config}"), used, ZERO)
     };
-    [Backend::Uring, Backend::Waitv].map(verdict).into()
+    [Config::URING, Config::WAITV].map(verdict).into()
 }
 
 /// A process of its own, whose processor time is looked at from outside.

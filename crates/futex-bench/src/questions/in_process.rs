@@ -4,10 +4,9 @@ use super::{NOTIFY, trips};
 use crate::answer::Answer;
 use crate::contestant::Contestant;
 use crate::links::Link;
-use crate::ours;
+use crate::ours::Config;
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
-use futex_tokio::Backend;
 
 pub(super) const QUESTION: Question = Question {
     name: "in_process",
@@ -24,12 +23,12 @@ const CASE: &str = "current-thread, unpinned";
 const PINNED: &str = "current-thread, pinned";
 
 fn contestants(_: Effort) -> Vec<Contestant> {
-    let ours = ours::BACKENDS.map(|backend| Link::Ours { backend, spin: false });
+    let ours = Config::BACKENDS.map(Link::Ours);
     let links = [Link::Notify, Link::EventListener, Link::Blocking].into_iter().chain(ours);
     links.flat_map(|link| trips::contestants(link, trips::Kind::Threads)).collect()
 }
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
-    let ratio = |case| answer.ratio(&ours::name(Backend::Uring), NOTIFY, case);
+    let ratio = |case| answer.ratio(&Config::URING.to_string(), NOTIFY, case);
     [CASE, PINNED].map(|case| Verdict::at_most(format!("ours on uring ÷ Notify ({case})"), ratio(case), 2.0)).into()
 }

@@ -5,12 +5,12 @@ use crate::allocator;
 use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{Executor, Kind};
-use crate::ours;
+use crate::ours::Config;
 use crate::population::{self, Ours, Population as _};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::usage::{ring_bytes, slab_bytes};
 use crate::verdict::Verdict;
-use futex_tokio::{Backend, WaitAsync};
+use futex_tokio::WaitAsync;
 use std::future::Future as _;
 use std::io;
 use std::task::{Context, Waker};
@@ -37,11 +37,11 @@ const KERNEL: &str = "kernel, by the slabs of the whole system,";
 const ENOUGH_FOR_SLABS: usize = 100_000;
 
 fn contestants(_: Effort) -> Vec<Contestant> {
-    vec![Contestant::new(NOTIFY, || Ok(notify)), Contestant::new(ours::name(Backend::Uring), || Ok(ours))]
+    vec![Contestant::new(NOTIFY, || Ok(notify)), Contestant::new(Config::URING.to_string(), || Ok(ours))]
 }
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
-    let ours = ours::name(Backend::Uring);
+    let ours = Config::URING.to_string();
     let verdict = |count| {
         let bytes = answer.p50(&ours, &case(USER, count));
         Verdict::at_most(format!("bytes of user memory for each of {count} waits"), bytes, 200.0)
@@ -70,7 +70,7 @@ fn ours(figures: &mut Figures) -> io::Result<()> {
     for count in POPULATIONS {
         // A new one each time: a reactor keeps what it has taken.
         let executor = Executor::new(Kind::CurrentThread)?;
-        let futexes = executor.enter(|| population::futexes(&ours::reactor(Backend::Uring, false)?, count))?;
+        let futexes = executor.enter(|| population::futexes(&Config::URING.reactor()?, count))?;
         let mut ours = Ours::new(&futexes);
         let (rings, slabs) = (ring_bytes()?, slab_bytes());
         let (done, allocated) = allocator::count(|| {

@@ -3,11 +3,11 @@
 use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::Executor;
+use crate::ours::Config;
 use crate::peer::{Part, Peer, Role};
 use crate::pipes::{Opened, Order, Pipe};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
-use futex_tokio::Backend;
 use std::io;
 use std::time::Instant;
 
@@ -32,7 +32,7 @@ fn contestants(effort: Effort) -> Vec<Contestant> {
 }
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
-    let ours = Pipe::Slots(Backend::Uring, Order::InOrder).to_string();
+    let ours = Pipe::Slots(Config::URING, Order::InOrder).to_string();
     let verdict = |rival: Pipe, producers| {
         let case = case(producers);
         let ratio = answer.ratio(&ours, &rival.to_string(), &case);

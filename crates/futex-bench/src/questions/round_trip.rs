@@ -4,10 +4,9 @@ use super::{BLOCKING, trips};
 use crate::answer::Answer;
 use crate::contestant::Contestant;
 use crate::links::Link;
-use crate::ours;
+use crate::ours::Config;
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
-use futex_tokio::Backend;
 
 pub(super) const QUESTION: Question = Question {
     name: "round_trip",
@@ -25,7 +24,7 @@ pub(super) const QUESTION: Question = Question {
 };
 
 fn contestants(_: Effort) -> Vec<Contestant> {
-    let ours = ours::BACKENDS.map(|backend| Link::Ours { backend, spin: false });
+    let ours = Config::BACKENDS.map(Link::Ours);
     let rivals = [Link::Eventfd, Link::Socket, Link::SpawnBlocking, Link::Iceoryx2];
     let links = [Link::Blocking, Link::LateBlocking, Link::BareRing].into_iter().chain(ours).chain(rivals);
     links.flat_map(|link| trips::contestants(link, trips::Kind::Processes)).collect()
@@ -33,15 +32,15 @@ fn contestants(_: Effort) -> Vec<Contestant> {
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
     let targets = [
-        (Backend::Uring, Link::Blocking, 1.10),
-        (Backend::Uring, Link::Eventfd, 1.03),
-        (Backend::Waitv, Link::SpawnBlocking, 1.0),
+        (Config::URING, Link::Blocking, 1.10),
+        (Config::URING, Link::Eventfd, 1.03),
+        (Config::WAITV, Link::SpawnBlocking, 1.0),
     ];
     let mut verdicts = Vec::new();
-    for (backend, rival, limit) in targets {
+    for (config, rival, limit) in targets {
         for case in trips::cases() {
-            let ratio = answer.ratio(&ours::name(backend), &rival.to_string(), &case);
-            verdicts.push(Verdict::at_most(format!("ours on {backend} ÷ {rival} ({case})"), ratio, limit));
+            let ratio = answer.ratio(&config.to_string(), &rival.to_string(), &case);
+            verdicts.push(Verdict::at_most(format!("{config} ÷ {rival} ({case})"), ratio, limit));
         }
     }
     verdicts

@@ -1,14 +1,12 @@
 //! `round_trip_hot`: the same as `round_trip`, with adaptive spinning on.
-//!
-//! `ours.rs` has the one place that turns it on.
 
 use super::{BLOCKING, trips};
 use crate::answer::Answer;
 use crate::contestant::Contestant;
 use crate::links::Link;
+use crate::ours::Config;
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
-use futex_tokio::Backend;
 
 pub(super) const QUESTION: Question = Question {
     name: "round_trip_hot",
@@ -21,11 +19,11 @@ pub(super) const QUESTION: Question = Question {
     charts: &[Chart::Bars("multi-thread, unpinned"), Chart::Distribution("multi-thread, unpinned")],
 };
 
-const SPINNING: Link = Link::Ours { backend: Backend::Uring, spin: true };
-const SLEEPING: Link = Link::Ours { backend: Backend::Uring, spin: false };
+const SPINNING: Link = Link::Ours(Config::URING.spinning());
+const SLEEPING: Link = Link::Ours(Config::URING);
 
 fn contestants(_: Effort) -> Vec<Contestant> {
-    let links = [Link::Blocking, SPINNING, Link::Ours { backend: Backend::Waitv, spin: true }, SLEEPING, Link::Socket];
+    let links = [Link::Blocking, SPINNING, Link::Ours(Config::WAITV.spinning()), SLEEPING, Link::Socket];
     links.into_iter().flat_map(|link| trips::contestants(link, trips::Kind::ProcessesAndCpu)).collect()
 }
 
