@@ -20,7 +20,7 @@ const TIMES: [u32; 2] = [10, 60];
 /// An operation: its name, the scene that it is in, its function there, and how many of it the scene has.
 const OPERATIONS: [(&str, Scene, Option<&str>, usize); 8] = [
     ("arm", Scene::Core, Some("scene_arm"), BATCH),
-    ("arm, for each of 64 with one call", Scene::Core, Some("scene_defer"), BATCH),
+    ("arm, for each of 64 in one wait_any", Scene::Any, Some("scene_any"), BATCH),
     ("wake", Scene::Core, Some("scene_wake"), BATCH),
     ("turn, for each of 64 completions", Scene::Core, Some("scene_turn"), BATCH),
     ("poll of a wait that was woken", Scene::Core, Some("scene_poll"), BATCH),
@@ -42,13 +42,13 @@ pub(crate) fn compare(bless: bool) -> io::Result<ExitCode> {
     };
     let mut found = Map::new();
     let mut regressed = false;
-    println!("{:<34} {:>12} {:>12} {:>8}", "instructions", "now", "counts.json", "");
+    println!("{:<42} {:>12} {:>12} {:>8}", "instructions", "now", "counts.json", "");
     for (name, scene, function, each) in OPERATIONS {
         let now = instructions(scene, function)? / each as f64;
         regressed |= tell(name, now, baseline.get(name).and_then(Value::as_f64));
         found.insert(name.into(), json!((now * 10.0).round() / 10.0));
     }
-    for scene in [Scene::Core, Scene::Tokio] {
+    for scene in Scene::ALL {
         let name = format!("allocations in the steady state, {scene}");
         let now = allocations(scene)?;
         regressed |= tell(&name, now, baseline.get(&name).and_then(Value::as_f64));
@@ -67,11 +67,11 @@ pub(crate) fn compare(bless: bool) -> io::Result<ExitCode> {
 /// Prints a line, and returns whether it is a regression.
 fn tell(name: &str, now: f64, baseline: Option<f64>) -> bool {
     let Some(baseline) = baseline else {
-        println!("{name:<34} {now:>12.1} {:>12} new", "");
+        println!("{name:<42} {now:>12.1} {:>12} new", "");
         return false;
     };
     let change = judge(now, baseline);
-    println!("{name:<34} {now:>12.1} {baseline:>12.1} {change}");
+    println!("{name:<42} {now:>12.1} {baseline:>12.1} {change}");
     change == "REGRESSED"
 }
 

@@ -4,12 +4,12 @@ use crate::executor::{Executor, Kind};
 use crate::ours::Config;
 use crate::population::{armed, words};
 use crate::{allocator, names};
-use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Wait, Waiter, Word};
+use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Target, Wait, WaitAny, Word};
 use futex_tokio::AsyncFutex;
 use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::str::FromStr;
 use std::task::{Context, Poll, Waker};
 
@@ -21,18 +21,22 @@ type Polled = Poll<io::Result<Outcome>>;
 /// What is run under callgrind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scene {
-    /// The waiter state machine and the ring: a batch is armed, woken, turned for and looked at, then armed and cancelled, at
-    /// once and deferred.
+    /// The waiter state machine and the ring: a batch is armed, woken, turned for and polled, then armed and cancelled.
     Core,
+    /// As many words of one future, which is dropped when it is armed.
+    Any,
     /// A whole cycle on Tokio: a wait is armed and woken, and the runtime finds its completion.
     Tokio,
 }
 
 impl Scene {
+    pub(crate) const ALL: [Self; 3] = [Self::Core, Self::Any, Self::Tokio];
+
     /// Runs it, and tells how often memory was allocated once all was warm.
     pub(crate) fn play(self, times: u32) -> io::Result<()> {
         let allocated = match self {
             Self::Core => core(times),
+            Self::Any => any(times),
             Self::Tokio => tokio(times),
         }?;
         println!("{allocated}");
@@ -44,6 +48,7 @@ impl fmt::Display for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Core => "core",
+            Self::Any => "wait_any",
             Self::Tokio => "tokio",
         })
     }
@@ -53,7 +58,7 @@ impl FromStr for Scene {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        names::find([Self::Core, Self::Tokio], name)
+        names::find(Self::ALL, name)
     }
 }
 
@@ -61,7 +66,6 @@ fn core(times: u32) -> io::Result<u64> {
     let reactor = Reactor::builder().backend(BackendKind::Uring).build()?;
     let words = words(BATCH)?;
     let mut waits = Vec::with_capacity(BATCH);
-    let mut waiters: Vec<Waiter> = std::iter::repeat_with(Waiter::new).take(BATCH).collect();
     let mut cycle = || {
         waits.extend(words.iter().map(|word| reactor.wait(word, 0)));
         scene_arm(&mut waits)?;
@@ -75,13 +79,23 @@ fn core(times: u32) -> io::Result<u64> {
         scene_cancel(&mut waits);
         reactor.turn();
 
-        scene_defer(&reactor, &words, &mut waiters)?;
-        waiters.iter_mut().for_each(Waiter::cancel);
-        reactor.turn();
-
         scene_mismatch(&reactor, &words)
     };
     cycle()?; // everything has its size
+    let (done, allocated) = allocator::count(|| (0..times).try_for_each(|_| cycle()));
+    done.map(|()| allocated.calls)
+}
+
+fn any(times: u32) -> io::Result<u64> {
+    let reactor = Reactor::builder().backend(BackendKind::Uring).build()?;
+    let words = words(BATCH)?;
+    let cycle = || {
+        let targets = words.iter().map(|word| Target { reactor: &reactor, word, expected: 0, mask: MATCH_ANY });
+        scene_any_poll(pin!(scene_any_new(targets)?))?;
+        reactor.turn();
+        io::Result::Ok(())
+    };
+    cycle()?;
     let (done, allocated) = allocator::count(|| (0..times).try_for_each(|_| cycle()));
     done.map(|()| allocated.calls)
 }
@@ -136,13 +150,13 @@ fn scene_cancel(waits: &mut Vec<Wait<'_>>) {
 }
 
 #[inline(never)]
-fn scene_defer(reactor: &Reactor, words: &[Word], waiters: &mut [Waiter]) -> io::Result<()> {
-    let mut cx = Context::from_waker(Waker::noop());
-    for (waiter, word) in waiters.iter_mut().zip(words) {
-        let polled = waiter.poll_wait_deferred(reactor, word, 0, MATCH_ANY, &mut cx);
-        right(&polled, Poll::is_pending)?;
-    }
-    reactor.flush()
+fn scene_any_new<'a>(targets: impl Iterator<Item = Target<'a>>) -> io::Result<WaitAny<'a>> {
+    WaitAny::new(targets)
+}
+
+#[inline(never)]
+fn scene_any_poll(wait: Pin<&mut WaitAny<'_>>) -> io::Result<()> {
+    right(&wait.poll(&mut Context::from_waker(Waker::noop())), Poll::is_pending)
 }
 
 #[inline(never)]
@@ -166,7 +180,7 @@ fn poll_each(waits: &mut [Wait<'_>], wanted: fn(&Polled) -> bool) -> io::Result<
 }
 
 #[inline(always)]
-fn right(polled: &Polled, wanted: fn(&Polled) -> bool) -> io::Result<()> {
+fn right<T: fmt::Debug>(polled: &Poll<T>, wanted: fn(&Poll<T>) -> bool) -> io::Result<()> {
     if wanted(polled) {
         return Ok(());
     }

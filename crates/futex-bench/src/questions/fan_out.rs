@@ -144,7 +144,6 @@ fn fan_out<F: Future<Output = ()> + 'static>(
         while begun.get() < count {
             yield_now().await;
         }
-        yield_now().await; // what is armed at the end of the tick is armed
         let start = Instant::now();
         wake()?;
         all_done.notified().await;

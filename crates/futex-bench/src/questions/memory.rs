@@ -16,7 +16,6 @@ use std::io;
 use std::task::{Context, Waker};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::task::yield_now;
 
 pub(super) const QUESTION: Question = Question {
     name: "memory",
@@ -73,13 +72,8 @@ fn ours(figures: &mut Figures) -> io::Result<()> {
         let futexes = executor.enter(|| population::futexes(&Config::URING.reactor()?, count))?;
         let mut ours = Ours::new(&futexes);
         let (rings, slabs) = (ring_bytes()?, slab_bytes());
-        let (done, allocated) = allocator::count(|| {
-            executor.block_on(async {
-                (0..count).try_for_each(|id| ours.arm(id))?;
-                yield_now().await;
-                io::Result::Ok(())
-            })
-        });
+        let (done, allocated) =
+            allocator::count(|| executor.block_on(async { (0..count).try_for_each(|id| ours.arm(id)) }));
         done?;
         let each = |bytes: f64| bytes / count as f64;
         let (heap, rings) = (each(allocated.live as f64), each(ring_bytes()? - rings));
