@@ -11,10 +11,13 @@ pub(crate) struct Config {
     backend: Backend,
     /// Waits spin before they sleep, for at most 50 µs.
     spin: bool,
+    /// A completion interrupts the thread that armed the wait, if that computes.
+    interrupting: bool,
 }
 
 impl Config {
     pub(crate) const URING: Self = Self::on(Backend::Uring);
+    pub(crate) const INTERRUPTING: Self = Self { interrupting: true, ..Self::URING };
     pub(crate) const WAITV: Self = Self::on(Backend::Waitv);
     pub(crate) const THREAD: Self = Self::on(Backend::Thread);
 
@@ -22,7 +25,7 @@ impl Config {
     pub(crate) const BACKENDS: [Self; 3] = [Self::URING, Self::WAITV, Self::THREAD];
 
     const fn on(backend: Backend) -> Self {
-        Self { backend, spin: false }
+        Self { backend, spin: false, interrupting: false }
     }
 
     /// The same, with spinning.
@@ -33,7 +36,7 @@ impl Config {
     /// A reactor of the runtime that is entered.
     pub(crate) fn reactor(self) -> io::Result<Reactor> {
         let spin = if self.spin { Spin::up_to(Duration::from_micros(50)) } else { Spin::default() };
-        Reactor::builder().backend(self.backend).spin(spin).build()
+        Reactor::builder().backend(self.backend).interrupting(self.interrupting).spin(spin).build()
     }
 }
 
@@ -41,6 +44,7 @@ impl Config {
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ours, {}", self.backend)?;
+        f.write_str(if self.interrupting { ", interrupting" } else { "" })?;
         f.write_str(if self.spin { ", spinning" } else { "" })
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Verdict {
 #[derive(Debug)]
 enum Bound {
     AtMost,
-    MoreThan,
+    AtLeast,
 }
 
 impl Verdict {
@@ -24,15 +24,15 @@ impl Verdict {
         Self { target: target.into(), measured, limit, bound: Bound::AtMost }
     }
 
-    pub(crate) fn more_than(target: impl Into<String>, measured: Option<f64>, limit: f64) -> Self {
-        Self { target: target.into(), measured, limit, bound: Bound::MoreThan }
+    pub(crate) fn at_least(target: impl Into<String>, measured: Option<f64>, limit: f64) -> Self {
+        Self { target: target.into(), measured, limit, bound: Bound::AtLeast }
     }
 
     /// `None` where it could not be measured.
     pub(crate) fn met(&self) -> Option<bool> {
         self.measured.map(|measured| match self.bound {
             Bound::AtMost => measured <= self.limit,
-            Bound::MoreThan => measured > self.limit,
+            Bound::AtLeast => measured >= self.limit,
         })
     }
 
@@ -50,7 +50,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = match self.bound {
             Bound::AtMost => "≤",
-            Bound::MoreThan => ">",
+            Bound::AtLeast => "≥",
         };
         let (word, target, limit) = (self.word(), &self.target, self.limit);
         write!(f, "{word:<12} {target}: {sign} {limit}")?;
@@ -70,6 +70,6 @@ mod tests {
         let verdict = Verdict::at_most("ours × reference", Some(1.25), 1.1);
         assert_eq!(verdict.to_string(), "missed       ours × reference: ≤ 1.1, measured 1.250");
         assert_eq!(Verdict::at_most("x", None, 1.0).to_string(), "not measured x: ≤ 1");
-        assert_eq!(Verdict::more_than("x", Some(2.0), 1.0).word(), "met");
+        assert_eq!(Verdict::at_least("x", Some(2.0), 1.0).word(), "met");
     }
 }

@@ -10,9 +10,10 @@ use std::io;
 
 const ROW: i32 = 34;
 const TOP: i32 = 56;
-/// Where the bars begin, and where the longest ends.
-const LEFT: i32 = 210;
+/// Where the longest bar ends.
 const RIGHT: i32 = 690;
+/// Width of a letter of a name, roughly.
+const LETTER: i32 = 8;
 
 const OURS: RGBColor = RGBColor(0, 114, 178);
 const RIVAL: RGBColor = RGBColor(170, 170, 170);
@@ -46,13 +47,15 @@ fn paint<B: DrawingBackend>(
     let title = format!("{}: median, and 99th percentile as a line ({case})", answer.question.name);
     area.draw(&Text::new(title, (16, 16), ("sans-serif", 18).into_font()))?;
     let longest = rows.iter().map(|&(_, p50, _)| p50).fold(f64::MIN_POSITIVE, f64::max);
+    let letters = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let left = 24 + LETTER * letters as i32;
     // A tail that is longer than the page ends at its border.
-    let x = |value: f64| LEFT + (f64::from(RIGHT - LEFT) * value / longest).min(f64::from(WIDTH as i32 - LEFT)) as i32;
+    let x = |value: f64| left + (f64::from(RIGHT - left) * value / longest).min(f64::from(WIDTH as i32 - left)) as i32;
     for (row, &(name, p50, p99)) in rows.iter().enumerate() {
         let y = TOP + ROW * row as i32;
         let colour = if name.starts_with("ours") { OURS } else { RIVAL };
         area.draw(&Text::new(name.to_owned(), (16, y + 4), ("sans-serif", 15).into_font()))?;
-        area.draw(&Rectangle::new([(LEFT, y), (x(p50), y + 20)], colour.filled()))?;
+        area.draw(&Rectangle::new([(left, y), (x(p50), y + 20)], colour.filled()))?;
         area.draw(&PathElement::new([(x(p50), y + 22), (x(p99), y + 22)], BLACK.stroke_width(1)))?;
         area.draw(&Text::new(unit.format(p50), (x(p50) + 8, y + 4), ("sans-serif", 15).into_font()))?;
     }

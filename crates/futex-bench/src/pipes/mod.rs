@@ -50,11 +50,14 @@ pub(crate) struct Opened {
 }
 
 impl Pipe {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Slots(Config::URING, Order::InOrder),
         Self::Slots(Config::WAITV, Order::InOrder),
         Self::Slots(Config::THREAD, Order::InOrder),
-        Self::Slots(Config::URING, Order::TaskASlot),
+        Self::Slots(Config::URING, Order::TaskPerSlot),
+        Self::Slots(Config::WAITV, Order::TaskPerSlot),
+        Self::Slots(Config::INTERRUPTING, Order::TaskPerSlot),
+        Self::Slots(Config::THREAD, Order::TaskPerSlot),
         Self::Socket,
         Self::IpcChannel,
         Self::Iceoryx2,
@@ -103,7 +106,7 @@ impl fmt::Display for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Slots(config, Order::InOrder) => config.fmt(f),
-            Self::Slots(config, Order::TaskASlot) => write!(f, "{config}, a task a slot"),
+            Self::Slots(config, Order::TaskPerSlot) => write!(f, "{config}, a task per slot"),
             Self::Socket => f.write_str("Unix socket pair"),
             Self::IpcChannel => f.write_str("ipc-channel"),
             Self::Iceoryx2 => f.write_str("iceoryx2 publish/subscribe"),

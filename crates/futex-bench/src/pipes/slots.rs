@@ -20,15 +20,23 @@ pub(crate) enum Order {
     /// A producer's slots are a ring that one task on either side goes round, so messages stay in order.
     InOrder,
     /// Each slot has a task on either side, as in the example `slot_pipe`.
-    TaskASlot,
+    TaskPerSlot,
 }
 
 impl Order {
-    /// How many slots in a row each task goes round.
-    fn slots_a_task(self) -> usize {
+    /// Number of slots per producer.
+    fn slots(self) -> usize {
         match self {
             Self::InOrder => AHEAD,
-            Self::TaskASlot => 1,
+            Self::TaskPerSlot => 32, // `slot_pipe` has 64 for its two producers
+        }
+    }
+
+    /// Number of slots in a row that each task goes round.
+    fn slots_per_task(self) -> usize {
+        match self {
+            Self::InOrder => self.slots(),
+            Self::TaskPerSlot => 1,
         }
     }
 }
@@ -39,9 +47,9 @@ struct Ring(Vec<Slot>);
 impl Ring {
     /// All rings of one producer.
     fn all(reactor: &Reactor, memory: &SharedMemory, order: Order, producer: usize) -> io::Result<Vec<Self>> {
-        let first = producer * AHEAD;
-        let slots = (first..first + AHEAD).step_by(order.slots_a_task());
-        slots.map(|first| Self::new(reactor, memory, first..first + order.slots_a_task())).collect()
+        let first = producer * order.slots();
+        let firsts = (first..first + order.slots()).step_by(order.slots_per_task());
+        firsts.map(|first| Self::new(reactor, memory, first..first + order.slots_per_task())).collect()
     }
 
     fn new(reactor: &Reactor, memory: &SharedMemory, slots: Range<usize>) -> io::Result<Self> {
@@ -95,7 +103,7 @@ impl Tally {
 }
 
 pub(super) fn open(config: Config, order: Order, producers: usize) -> io::Result<Opened> {
-    let control = Control::create(Slot::memory(AHEAD * producers))?;
+    let control = Control::create(Slot::memory(order.slots() * producers))?;
     let hull = || Ok(Hull { stdin: control.fd()?, stdout: None, name: String::new() });
     let hulls = (0..producers).map(|_| hull()).collect::<io::Result<_>>()?;
     let reactor = config.reactor()?;

@@ -22,13 +22,18 @@ pub(super) const QUESTION: Question = Question {
     charts: &[Chart::Bars("1 producer"), Chart::Bars("2 producers")],
 };
 
+/// Least number of rounds for the verdict on a task per slot. The quartiles of its turns are a factor of 1.5 apart.
+const ROUNDS: usize = 9;
+
 fn contestants(effort: Effort) -> Vec<Contestant> {
     // Messages of a producer in a turn.
     let messages = effort.pick(5_000, 20_000);
-    let both = |pipe: Pipe| {
-        [1, 2].map(|producers| Contestant::new(pipe.to_string(), move || start(pipe, producers, messages)))
-    };
-    Pipe::ALL.into_iter().flat_map(both).collect()
+    let with = |pipe: Pipe, producers| Contestant::new(pipe.to_string(), move || start(pipe, producers, messages));
+    let all = Pipe::ALL.into_iter().flat_map(|pipe| match pipe {
+        Pipe::Slots(_, Order::TaskPerSlot) => vec![with(pipe, 2)],
+        _ => vec![with(pipe, 1), with(pipe, 2)],
+    });
+    all.collect()
 }
 
 fn verdicts(answer: &Answer) -> Vec<Verdict> {
@@ -36,10 +41,20 @@ fn verdicts(answer: &Answer) -> Vec<Verdict> {
     let verdict = |rival: Pipe, producers| {
         let case = case(producers);
         let ratio = answer.ratio(&ours, &rival.to_string(), &case);
-        Verdict::more_than(format!("ours on uring ÷ {rival} ({case})"), ratio, 1.0)
+        Verdict::at_least(format!("ours on uring ÷ {rival} ({case})"), ratio, 1.0)
     };
     let rivals = [Pipe::Socket, Pipe::IpcChannel, Pipe::Iceoryx2];
-    rivals.into_iter().flat_map(|rival| [1, 2].map(|producers| verdict(rival, producers))).collect()
+    let rivals = rivals.into_iter().flat_map(|rival| [1, 2].map(|producers| verdict(rival, producers)));
+    rivals.chain([task_per_slot(answer)]).collect()
+}
+
+/// Each round has a turn of both, so the ratio is the median over pairs of turns.
+fn task_per_slot(answer: &Answer) -> Verdict {
+    let series = |config| answer.series(&Pipe::Slots(config, Order::TaskPerSlot).to_string(), &case(2));
+    let both = series(Config::URING).zip(series(Config::WAITV));
+    let both = both.filter(|(uring, waitv)| uring.rounds().min(waitv.rounds()) >= ROUNDS);
+    let ratio = both.and_then(|(uring, waitv)| uring.ratio(waitv));
+    Verdict::at_least(format!("a task per slot: uring ÷ waitv ({}, {ROUNDS} rounds or more)", case(2)), ratio, 0.95)
 }
 
 fn case(producers: usize) -> String {
