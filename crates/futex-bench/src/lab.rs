@@ -81,6 +81,6 @@ fn all_verdicts(answers: &[Answer]) -> String {
 }
 
 /// Where the report goes: `cargo xtask bench` says.
-fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     env::var_os("FUTEX_BENCH_REPORT").map_or_else(|| PathBuf::from("target/bench"), PathBuf::from)
 }

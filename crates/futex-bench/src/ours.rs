@@ -23,6 +23,8 @@ impl Config {
 
     /// Every backend, best first.
     pub(crate) const BACKENDS: [Self; 3] = [Self::URING, Self::WAITV, Self::THREAD];
+    /// Every backend, and both kinds of rings.
+    pub(crate) const KINDS: [Self; 4] = [Self::URING, Self::INTERRUPTING, Self::WAITV, Self::THREAD];
 
     const fn on(backend: Backend) -> Self {
         Self { backend, spin: false, interrupting: false }

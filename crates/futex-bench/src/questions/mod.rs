@@ -9,6 +9,7 @@ mod idle;
 mod in_process;
 mod memory;
 mod pipe;
+mod prompt;
 mod round_trip;
 mod round_trip_hot;
 mod trips;
@@ -16,10 +17,11 @@ mod trips;
 use crate::question::Question;
 
 /// All questions, in the order of the report.
-pub(crate) const ALL: [&Question; 11] = [
+pub(crate) const ALL: [&Question; 12] = [
     &round_trip::QUESTION,
     &round_trip_hot::QUESTION,
     &in_process::QUESTION,
+    &prompt::QUESTION,
     &fast_path::QUESTION,
     &arm::QUESTION,
     &cancel::QUESTION,
