@@ -1,7 +1,7 @@
 //! Many armed waits, each on its own word.
 
 use futex_sys::futex::MATCH_ANY;
-use futex_sys::uring::FutexRing;
+use futex_sys::uring::{FutexRing, WaitId};
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory, WaitAsync, Word};
 use std::future::Future as _;
 use std::io;
@@ -80,21 +80,29 @@ pub(crate) fn armed(polled: Poll<io::Result<()>>) -> io::Result<()> {
 pub(crate) struct Bare {
     pub(crate) ring: FutexRing,
     pub(crate) words: Vec<Word>,
+    /// What the ring calls the latest wait on each word.
+    waits: Vec<Option<WaitId>>,
 }
 
 impl Bare {
     pub(crate) fn new(count: usize) -> io::Result<Self> {
-        Ok(Self { ring: FutexRing::new()?, words: words(count)? })
+        Ok(Self { ring: FutexRing::new()?, words: words(count)?, waits: vec![None; count] })
     }
 
     /// Queues a wait, without a submission.
     pub(crate) fn queue(&mut self, id: usize) -> io::Result<()> {
-        self.ring.arm(id as u32, self.words[id].clone(), 0, MATCH_ANY)
+        self.waits[id] = Some(self.ring.arm(id as u32, self.words[id].clone(), 0, MATCH_ANY)?);
+        Ok(())
     }
 
     /// Takes as many completions.
     pub(crate) fn reap(&mut self, count: usize) -> io::Result<()> {
-        reap(&mut self.ring, count)
+        for _ in 0..count {
+            while self.ring.next_completion().is_none() {
+                self.ring.wait()?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -105,7 +113,7 @@ impl Population for Bare {
     }
 
     fn cancel(&mut self, id: usize) -> io::Result<()> {
-        cancel(&mut self.ring, id)
+        cancel(&mut self.ring, &mut self.waits[id])
     }
 }
 
@@ -113,6 +121,7 @@ impl Population for Bare {
 pub(crate) struct BareRings {
     rings: Vec<FutexRing>,
     words: Vec<Word>,
+    waits: Vec<Option<WaitId>>,
 }
 
 impl BareRings {
@@ -121,33 +130,26 @@ impl BareRings {
 
     pub(crate) fn new(count: usize) -> io::Result<Self> {
         let rings = (0..count.div_ceil(Self::ROOM)).map(|_| FutexRing::new());
-        Ok(Self { rings: rings.collect::<io::Result<_>>()?, words: words(count)? })
+        Ok(Self { rings: rings.collect::<io::Result<_>>()?, words: words(count)?, waits: vec![None; count] })
     }
 }
 
 impl Population for BareRings {
     fn arm(&mut self, id: usize) -> io::Result<()> {
         let ring = &mut self.rings[id / Self::ROOM];
-        ring.arm((id % Self::ROOM) as u32, self.words[id].clone(), 0, MATCH_ANY)?;
+        self.waits[id] = Some(ring.arm(id as u32, self.words[id].clone(), 0, MATCH_ANY)?);
         ring.submit()
     }
 
     fn cancel(&mut self, id: usize) -> io::Result<()> {
-        cancel(&mut self.rings[id / Self::ROOM], id % Self::ROOM)
+        cancel(&mut self.rings[id / Self::ROOM], &mut self.waits[id])
     }
 }
 
-fn cancel(ring: &mut FutexRing, id: usize) -> io::Result<()> {
-    ring.cancel(id as u32)?;
-    ring.submit()?;
-    reap(ring, 1)
-}
-
-fn reap(ring: &mut FutexRing, count: usize) -> io::Result<()> {
-    for _ in 0..count {
-        while ring.next_completion().is_none() {
-            ring.wait()?;
-        }
-    }
+fn cancel(ring: &mut FutexRing, wait: &mut Option<WaitId>) -> io::Result<()> {
+    let wait = wait.take().ok_or_else(|| io::Error::other("a wait that is not armed can't be cancelled"))?;
+    ring.cancel(wait)?;
+    // The kernel's own completion of the wait is taken too, so that the ring has its identifier again.
+    while ring.next_completion().is_some() {}
     Ok(())
 }
