@@ -12,8 +12,8 @@
 //! | `state.rs` | the states of a waiter and their transitions: pure, no kernel, no lock |
 //! | `shard.rs` | a kernel queue and its waiters behind one lock |
 //! | `engine.rs` | all shards of a reactor |
-//! | `waiter.rs` | what a future holds |
-//! | `spin.rs` | looking at a word for a moment before sleeping on it |
+//! | `waiter.rs` | what a future holds; `reactor.rs` and `wait_any.rs` have the futures |
+//! | `spin.rs` | spinning on a word for a moment before sleeping |
 //! | `effects.rs` | what has to happen once a lock is released |
 //! | `backend.rs` | what all that needs of a kernel; `backends/` has the three that are real |
 //! | `model.rs`, `tests/` | a kernel for the models, and the models |
@@ -75,6 +75,7 @@ mod waiter;
 
 #[cfg(all(target_os = "linux", not(loom)))]
 pub use self::{
+    backends::hand_on,
     builder::Builder,
     reactor::{Reactor, Wait, Waiter},
     spin::{Spin, Spinner},
@@ -83,4 +84,4 @@ pub use self::{
 #[cfg(target_os = "linux")]
 pub use self::{kind::BackendKind, stats::Stats, waiter::Outcome};
 #[cfg(target_os = "linux")]
-pub use futex_sys::{SharedMemory, Word, explain, futex::MATCH_ANY};
+pub use futex_sys::{PerProcess, SharedMemory, Word, explain, futex::MATCH_ANY};

@@ -131,8 +131,8 @@ impl Rng {
 ///
 /// The word never changes, so that a wait that ends has seen a wake. The account is exact:
 ///
-/// 1. These waiters are on `Uring`, without batches, whatever the backend under test: there, a wait whose first poll is over is
-///    in the kernel's queue, while a thread is still on its way to it.
+/// 1. These waiters are on `Uring`, whatever the backend under test: there, a wait whose first poll is over is in the kernel's
+///    queue, while a thread is still on its way to it.
 /// 2. Each arms its next wait before it says that it has seen a wake.
 /// 3. A waker reserves its wakes, and there are never more reserved, and not seen, than there are of these waiters.
 ///
@@ -154,7 +154,7 @@ impl Account {
     /// An account of `word`'s wakes, with as many waiters that never give up as `patient` says. They live as long as the
     /// runtime, which is the current one. `None` where there is no io_uring.
     pub async fn open(word: &Word, patient: u32) -> Option<(Arc<Self>, Patient)> {
-        let reactor = Reactor::builder().backend(BackendKind::Uring).batch(false).build().ok()?;
+        let reactor = Reactor::builder().backend(BackendKind::Uring).build().ok()?;
         let account = Arc::new(Self {
             word: word.clone(),
             reserved: AtomicU64::new(0),

@@ -100,7 +100,7 @@ fn waiting_for_any_of_nothing_is_refused() {
         is_refused(
             within(wait_any(&[])).await,
             io::ErrorKind::InvalidInput,
-            "wait_any was given no futex, and would wait for ever: give it at least one",
+            "a wait for any of no words would never end: give it at least one word",
         );
     });
 }

@@ -1,15 +1,14 @@
 //! Turning a reactor from Tokio's I/O driver.
 //!
-//! The reactor's eventfd is registered with a runtime's epoll. Its waker is no task: being woken *is* the turn, on the
+//! The reactor's eventfd is registered with a runtime's epoll. The waker is not a task. Waking it runs a turn, on the
 //! thread that polls epoll, so that a wake reaches the task without a hop (measured on a current-thread runtime: a round
 //! trip of 48.5 µs, against 51.1 µs with a task that turns).
 //!
 //! The waker is registered at all times. So the runtime's shutdown is seen too, which wakes all that is registered.
 
-use crate::batch::Batches;
 use crate::register::register;
 use crate::registry;
-use futex_core::{BackendKind, Reactor, Spin, explain};
+use futex_core::{Reactor, Spin, explain};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -25,7 +24,6 @@ use tokio::task::coop::unconstrained;
 pub(crate) struct Driver {
     pub(crate) reactor: Reactor,
     pub(crate) spin: Spin,
-    batches: Option<Batches>,
     /// There until this is dropped.
     eventfd: Option<AsyncFd<OwnedFd>>,
     waker: Waker,
@@ -34,7 +32,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Has the current runtime drive `reactor`.
-    pub(crate) fn start(reactor: Reactor, spin: Spin, batch: bool) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(reactor: Reactor, spin: Spin) -> io::Result<Arc<Self>> {
         let runtime = Handle::try_current().map_err(|_| outside())?.id();
         // An edge-triggered epoll needs no reading of the eventfd: each signal is an edge.
         let eventfd = reactor.as_fd().try_clone_to_owned().map_err(|error| {
@@ -43,29 +41,14 @@ impl Driver {
         let eventfd = register(eventfd)?;
         let driver = Arc::new_cyclic(|driver| Self {
             spin,
-            // The other backends gain nothing.
-            batches: (batch && reactor.backend() == BackendKind::Uring).then(Batches::default),
             reactor,
             eventfd: Some(eventfd),
             waker: Waker::from(Arc::new(Turn(driver.clone()))),
             runtime,
         });
-        // In a runtime that is shutting down there is nothing to wait with. (Nobody has this driver yet, so there is nothing
-        // to end or to forget; the caller may hold the registry.)
+        // In a runtime that is shutting down there is nothing to wait with.
         driver.turn()?;
         Ok(driver)
-    }
-
-    /// Whether a wait that begins now is to be deferred, and flushed with others.
-    pub(crate) fn defers(&self) -> bool {
-        self.batches.as_ref().is_some_and(|batches| batches.take(self.runtime))
-    }
-
-    /// Has the deferred waits flushed soon. Called where [`defers`](Driver::defers) said so.
-    pub(crate) fn flush_soon(self: &Arc<Self>) {
-        if let Some(batches) = &self.batches {
-            batches.flush_soon(self);
-        }
     }
 
     /// Turns the reactor for each edge that there was, and leaves the waker registered for the next. An error means that
@@ -80,12 +63,13 @@ impl Driver {
         }
     }
 
-    /// The runtime has shut down. Whoever still waits, from another runtime, would wait for ever.
+    /// The runtime has shut down. Waits of other runtimes would wait for ever.
     fn shut_down(&self) {
-        #[cfg(feature = "tracing")]
-        tracing::debug!(runtime = %self.runtime, "a runtime has shut down and closes its futex reactor");
-        registry::forget(self.runtime);
+        // In this order: see `registry::current`.
         self.reactor.close();
+        registry::forget(self.runtime);
+        #[cfg(feature = "tracing")]
+        tracing::debug!(runtime = %self.runtime, "a runtime has shut down and has closed its futex reactor");
     }
 
     /// Ready once for each edge, or with an error where the runtime is gone.
@@ -108,7 +92,6 @@ impl Drop for Driver {
         // A fork shares the epoll of its parent's runtime, and must not take the parent's registration out of it.
         if !self.reactor.is_here() {
             std::mem::forget(self.eventfd.take());
-            std::mem::forget(self.batches.take());
         }
     }
 }

@@ -1,20 +1,21 @@
 //! The face of the library: a word that tasks wait on.
 
+use crate::wait_until::WaitUntil;
 use crate::{Changes, Reactor, Spin, WaitAsync, Word};
-use futex_core::{MATCH_ANY, Spinner, Waiter};
+use futex_core::{MATCH_ANY, Outcome, Spinner, Waiter};
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroU32;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use tokio::task::coop::{consume_budget, has_budget_remaining, poll_proceed};
+use tokio::task::coop::has_budget_remaining;
 
 /// A futex word that tasks of any process wait on.
 ///
 /// It is a cheap handle: a word and a reactor to wait with. Any number of handles to one word may exist, in any number of
 /// processes, beside blocking waiters and wakers that know nothing of this crate.
 ///
-/// The contract is that of every futex: whoever ends a wait *changes the word, then wakes*.
+/// The contract is that of every futex: to end a wait, *change the word, then wake*.
 #[derive(Clone)]
 pub struct AsyncFutex {
     reactor: Reactor,
@@ -69,15 +70,13 @@ impl AsyncFutex {
 
     /// Waits while the word is `expected`, until a wake.
     ///
-    /// Where the word differs it is ready at the first poll, without a system call. It may return without a change and without
-    /// a wake, so look at the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
+    /// If the word differs, it is ready at the first poll, without a system call. It may return without a change and without
+    /// a wake, so check the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
     ///
-    /// A wake without a change of the word reaches every wait that is armed at that moment. A change of the word is never
-    /// missed, but such a bare wake can be: on the `Waitv` and `Thread` backends while a thread parks, or parks anew. On `Uring`
-    /// a wait is armed when its first poll returns, unless it began right after another one: then at the end of the
-    /// scheduler's tick ([`Builder::batch`](crate::Builder::batch) turns that off). And when the kernel has ended a wait because
-    /// the thread that armed it exited (Linux 6.16 to 6.18.48), it takes a moment until it is armed again. The waker sees all
-    /// that in its count.
+    /// A change of the word that is followed by a wake is never missed. A wake without a change reaches every wait that has
+    /// returned `Pending`, on `Uring`; but if the thread that armed a wait exits, Linux 6.16 to 6.18.48 end the wait, and
+    /// until it is armed again such a bare wake finds nobody. On `Waitv` and `Thread` a bare wake finds nobody while the
+    /// backend's thread parks, or parks anew. The waker sees all that in its count.
     ///
     /// # Errors
     ///
@@ -133,8 +132,12 @@ impl AsyncFutex {
 
     /// Waits until `pred` is true of the word's value, and returns that value.
     ///
-    /// It looks at once, and again after every wake. Whoever changes the word has to wake; a value that the word had only
-    /// between two looks may be missed.
+    /// It calls `pred` at once, and again after every wake. A process that changes the word has to wake. Intermediate values
+    /// can be missed: wait only for final states, or for states that only the waiter leaves.
+    ///
+    /// # Panics
+    ///
+    /// If `pred` panics. A wake that the wait had consumed is handed on then.
     ///
     /// # Errors
     ///
@@ -148,20 +151,13 @@ impl AsyncFutex {
     ///
     /// The value was loaded with acquire ordering.
     pub async fn wait_until(&self, mut pred: impl FnMut(u32) -> bool) -> io::Result<u32> {
-        loop {
-            let value = self.word.load(Ordering::Acquire);
-            if pred(value) {
-                return Ok(value);
-            }
-            self.wait_async(value).await?;
-            // A word that changes all the time must not keep the other tasks of this thread waiting.
-            consume_budget().await;
-        }
+        let mut wait = WaitUntil::default();
+        poll_fn(|cx| wait.poll(self, &mut pred, cx)).await
     }
 
     /// A stream of the word's values that differ from the one before, the first from `last_seen`.
     ///
-    /// It coalesces: a consumer that is slower than the word changes sees the latest value, and not each one.
+    /// It coalesces: a consumer that is slower than the changes of the word sees the latest value, and not each one.
     ///
     /// # Examples
     ///
@@ -189,6 +185,8 @@ impl AsyncFutex {
 
     /// Wakes up to `n` waiters, in whatever process and of whatever kind. Returns how many the kernel woke.
     ///
+    /// It is the [`wake`](Word::wake) of the word, and may be called in a signal handler.
+    ///
     /// Zero wakes nobody, and `u32::MAX` wakes all. The kernel takes the longest waiting first; a thread of the `Waitv`
     /// backend that parks anew goes to the end of the queue.
     ///
@@ -196,11 +194,10 @@ impl AsyncFutex {
     /// wake on: the count is of wakes that somebody will see, as long as somebody waits.
     #[inline]
     pub fn wake(&self, n: u32) -> u32 {
-        self.reactor.arm_deferred();
         self.word.wake(n)
     }
 
-    /// [`wake`](AsyncFutex::wake) for one waiter; tells whether there was one.
+    /// [`wake`](AsyncFutex::wake) for one waiter. Returns true if there was one.
     #[inline]
     pub fn wake_one(&self) -> bool {
         self.wake(1) != 0
@@ -216,56 +213,27 @@ impl AsyncFutex {
     /// wake.
     #[inline]
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
-        self.reactor.arm_deferred();
         self.word.wake_masked(n, mask)
     }
 
-    /// Polls a wait: looks at the word, for a moment if that pays off, and then sleeps.
-    #[inline]
+    /// Polls a wait, and begins it if it is not armed: spins on the word for a moment if that pays off, and then sleeps.
     pub(crate) fn poll_wait(
         &self,
         waiter: &mut Waiter,
         expected: u32,
         mask: NonZeroU32,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !waiter.is_armed() && self.word.load(Ordering::Acquire) != expected {
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_slowly(waiter, expected, mask, cx)
-    }
-
-    #[cold]
-    fn poll_slowly(
-        &self,
-        waiter: &mut Waiter,
-        expected: u32,
-        mask: NonZeroU32,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        // Two tasks that answer each other within the moment would never let go of their threads, so looking takes budget,
-        // and without budget the wait sleeps at once.
+    ) -> Poll<io::Result<Outcome>> {
+        // Two tasks that answer each other within the moment would never let go of their threads. A wait that is ready after
+        // spinning takes budget, and without budget it sleeps at once.
         if !waiter.is_armed() && has_budget_remaining() && self.spinner.spin(&self.word, expected) {
-            if let Poll::Ready(budget) = poll_proceed(cx) {
-                budget.made_progress();
-            }
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(Outcome::Mismatch));
         }
-        let (driver, core) = (self.reactor.driver(), self.reactor.core());
-        let outcome = if !waiter.is_armed() && driver.defers() {
-            let outcome = waiter.poll_wait_deferred(core, &self.word, expected, mask, cx);
-            if outcome.is_pending() {
-                driver.flush_soon();
-            }
-            outcome
-        } else {
-            waiter.poll_wait_masked(core, &self.word, expected, mask, cx)
-        };
+        let outcome = waiter.poll_wait_masked(self.reactor.core(), &self.word, expected, mask, cx);
         if outcome.is_ready() {
             self.spinner.slept();
         }
-        // Woken, or the word differed: either way the caller looks at the word.
-        outcome.map_ok(drop)
+        outcome
     }
 }
 

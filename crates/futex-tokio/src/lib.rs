@@ -54,7 +54,7 @@
 compile_error!("futex-tokio supports Linux only: it waits on Linux's futexes");
 
 #[cfg(target_os = "linux")]
-mod batch;
+mod budget;
 #[cfg(target_os = "linux")]
 mod changes;
 #[cfg(target_os = "linux")]
@@ -71,6 +71,8 @@ mod registry;
 mod wait;
 #[cfg(target_os = "linux")]
 mod wait_any;
+#[cfg(target_os = "linux")]
+mod wait_until;
 
 #[cfg(target_os = "linux")]
 pub use self::{

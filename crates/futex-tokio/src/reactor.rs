@@ -54,7 +54,7 @@ impl Reactor {
 
     /// A builder, to choose the backend.
     pub fn builder() -> Builder {
-        Builder { core: futex_core::Reactor::builder(), spin: Spin::default(), batch: true }
+        Builder { core: futex_core::Reactor::builder(), spin: Spin::default() }
     }
 
     /// The backend in use.
@@ -83,22 +83,11 @@ impl Reactor {
 
     /// Ends all waits with an error, and lets go of everything in the kernel. The runtime's shutdown does the same.
     ///
-    /// When it returns no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen by its
-    /// owner or handed on. (`Thread` leaves its threads parked, and they hand on.) [`current`](Reactor::current) makes a
-    /// new one afterwards.
+    /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen by its
+    /// owner or handed on. (`Thread` leaves its threads parked, and they hand on.) It does not depend on what the threads
+    /// that armed the waits do. [`current`](Reactor::current) makes a new reactor afterwards.
     pub fn close(&self) {
         self.core().close();
-    }
-
-    /// Waits that were left to the end of the tick are armed now, so that a wake finds them.
-    #[inline]
-    pub(crate) fn arm_deferred(&self) {
-        // Where the kernel has no memory, the end of the tick tries again.
-        let _ = self.core().flush();
-    }
-
-    pub(crate) fn driver(&self) -> &Arc<Driver> {
-        &self.driver
     }
 
     pub(crate) fn core(&self) -> &futex_core::Reactor {
@@ -118,7 +107,6 @@ impl fmt::Debug for Reactor {
 pub struct Builder {
     core: futex_core::Builder,
     spin: Spin,
-    batch: bool,
 }
 
 impl Builder {
@@ -140,16 +128,15 @@ impl Builder {
         self
     }
 
-    /// Whether waits that begin right after another one, in the same tick of the scheduler, reach the kernel together, which costs
-    /// one system call. So they do without this; it matters on [`Backend::Uring`] only.
+    /// Opens rings whose completions interrupt the thread that armed the wait, also while it computes. It matters on
+    /// [`Backend::Uring`] only. The default is `false`.
     ///
-    /// The first wait of a tick, and so one that is alone, is armed when its first poll returns. The others are armed at the
-    /// end of the tick, or before the next wake by an [`AsyncFutex`](crate::AsyncFutex) of this reactor. A change of the
-    /// word in between is not missed, and a wait that is dropped before has cost no system call. But another process that
-    /// wakes in between, without a change of the word, finds nobody there: with `false` every wait is armed when its first poll
-    /// returns.
-    pub fn batch(mut self, batch: bool) -> Self {
-        self.batch = batch;
+    /// A completion is posted by the thread that armed the wait: at once if that thread sleeps in the kernel, and otherwise
+    /// when it next enters the kernel, at the latest at the next tick of the clock (1 to 4 ms). Interrupting rings post it
+    /// within 0.1 ms. That helps if another worker of the runtime waits for events at that time, and it costs an
+    /// inter-processor interrupt per completion for a thread that runs. `docs/benchmarks.md` has the measurements.
+    pub fn interrupting(mut self, interrupting: bool) -> Self {
+        self.core = self.core.interrupting(interrupting);
         self
     }
 
@@ -162,6 +149,6 @@ impl Builder {
     pub fn build(self) -> io::Result<Reactor> {
         // Asked first, so that nothing is opened in vain.
         tokio::runtime::Handle::try_current().map_err(|_| crate::driver::outside())?;
-        Driver::start(self.core.build()?, self.spin, self.batch).map(|driver| Reactor { driver })
+        Driver::start(self.core.build()?, self.spin).map(|driver| Reactor { driver })
     }
 }

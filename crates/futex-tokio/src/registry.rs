@@ -1,29 +1,39 @@
 //! Which runtime has which reactor.
 
 use crate::driver::{Driver, outside};
-use futex_core::{Reactor, Spin};
+use futex_core::{PerProcess, Reactor, Spin};
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::{Handle, Id};
 
-/// The reactor of each runtime that has asked for one, until it shuts down.
-static DRIVERS: LazyLock<Mutex<HashMap<Id, Arc<Driver>>>> = LazyLock::new(Mutex::default);
+/// The reactor of each runtime that has asked for one, until it shuts down. In a child of `fork` there are none, and the lock
+/// is free.
+static DRIVERS: PerProcess<Mutex<HashMap<Id, Arc<Driver>>>> = PerProcess::new();
 
 /// The current runtime's reactor, made if it has none.
 pub(crate) fn current() -> io::Result<Arc<Driver>> {
     let runtime = Handle::try_current().map_err(|_| outside())?.id();
-    // Locked throughout, so that two threads of a runtime don't make two.
-    let mut drivers = drivers();
-    if let Some(driver) = drivers.get(&runtime) {
-        if !driver.reactor.is_closed() {
-            return Ok(driver.clone());
-        }
+    let open = |drivers: &HashMap<Id, Arc<Driver>>| {
+        drivers.get(&runtime).filter(|driver| !driver.reactor.is_closed()).cloned()
+    };
+    if let Some(driver) = open(&drivers()) {
+        return Ok(driver);
     }
-    let driver = Driver::start(Reactor::new()?, Spin::default(), true)?;
+    // Without the lock: making a reactor runs the code of a `tracing` subscriber, which may ask for it as well.
+    let driver = Driver::start(Reactor::new()?, Spin::default())?;
+    let mut drivers = drivers();
+    if let Some(first) = open(&drivers) {
+        drop(drivers);
+        return Ok(first); // another thread was faster; dropping ours closes it
+    }
     let replaced = drivers.insert(runtime, driver.clone());
     drop(drivers);
     drop(replaced);
+    // A runtime that shut down meanwhile has closed the reactor, and perhaps found nothing here to forget.
+    if driver.reactor.is_closed() {
+        forget(runtime);
+    }
     Ok(driver)
 }
 
@@ -34,5 +44,5 @@ pub(crate) fn forget(runtime: Id) {
 }
 
 fn drivers() -> MutexGuard<'static, HashMap<Id, Arc<Driver>>> {
-    DRIVERS.lock().unwrap_or_else(PoisonError::into_inner)
+    DRIVERS.get().lock().unwrap_or_else(PoisonError::into_inner)
 }

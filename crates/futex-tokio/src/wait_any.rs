@@ -1,20 +1,27 @@
 //! Waiting on several words.
 
 use crate::AsyncFutex;
-use futex_core::Waiter;
-use std::future::poll_fn;
+use crate::budget::Budget;
+use futex_core::{MATCH_ANY, Outcome, Target, WaitAny};
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::task::Poll;
+use std::pin::pin;
+use std::task::{Poll, ready};
 
-/// Waits until one of several futexes is ready: its word differs from the value given with it, or it was woken. Returns the
-/// index of the first such one.
+/// Waits until one of several futexes is ready: its word differs from the value given with it, or it was woken. Returns its
+/// index.
 ///
-/// Each is a wait of its own, in whatever memory and with whatever reactor. The others are dropped, and a wake that one of
-/// them has consumed is handed on to the next waiter of its word. For many words that change often, keep a task for each.
+/// All words are loaded first, and if some differ, the lowest index is returned. Otherwise all waits are armed before the first
+/// `Pending`, with one system call per ring on `Uring`. If several are ready at a later poll, the lowest index is returned.
+/// The other waits end, and a wake that one of them has consumed is handed on to the next waiter of its word.
+///
+/// Each is a wait of its own, in whatever memory and with whatever reactor. For many words that change often, keep a task for
+/// each.
 ///
 /// # Errors
 ///
-/// `InvalidInput` for no futex at all, which would never end. Those of [`WaitAsync`](crate::WaitAsync).
+/// `InvalidInput` for no futex at all, which would never end. Those of [`WaitAsync`](crate::WaitAsync); none of the waits is
+/// left armed then.
 ///
 /// # Cancel safety
 ///
@@ -38,20 +45,26 @@ use std::task::Poll;
 /// # }
 /// ```
 pub async fn wait_any(futexes: &[(&AsyncFutex, u32)]) -> io::Result<usize> {
-    if futexes.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "wait_any was given no futex, and would wait for ever: give it at least one",
-        ));
-    }
-    let mut waiters: Vec<Waiter> = futexes.iter().map(|_| Waiter::new()).collect();
+    let targets = futexes.iter().map(|(futex, expected)| Target {
+        reactor: futex.reactor().core(),
+        word: futex.word(),
+        expected: *expected,
+        mask: MATCH_ANY,
+    });
+    let mut any = pin!(WaitAny::new(targets)?);
+    let mut budget = Budget::default();
+    let mut differed = None;
     poll_fn(|cx| {
-        for (index, (&(futex, expected), waiter)) in futexes.iter().zip(&mut waiters).enumerate() {
-            if let Poll::Ready(outcome) = waiter.poll_wait(futex.reactor().core(), futex.word(), expected, cx) {
-                return Poll::Ready(outcome.map(|_| index));
+        if differed.is_none() {
+            let has_slept = any.is_armed();
+            let (index, outcome) = ready!(any.as_mut().poll(cx))?;
+            if has_slept || outcome == Outcome::Woken {
+                return Poll::Ready(Ok(index));
             }
+            differed = Some(index); // from now on it is ready, whatever the words do
         }
-        Poll::Pending
+        ready!(budget.poll(cx));
+        Poll::Ready(differed.take().ok_or_else(|| io::ErrorKind::Other.into())) // it is `Some`
     })
     .await
 }

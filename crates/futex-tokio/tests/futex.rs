@@ -18,8 +18,8 @@ const RIGHT: NonZeroU32 = LEFT.checked_add(1).unwrap();
 async fn a_word_that_differs_is_ready_at_the_first_poll_and_never_armed() {
     for reactor in reactors() {
         let futex = futex(&reactor);
-        for _ in 0..1_000 {
-            assert!(poll(&mut futex.wait_async(1)).is_ready());
+        for _ in 0..40 {
+            assert!(poll(&mut futex.wait_async(1)).is_ready()); // all within the budget of one poll
         }
         assert_eq!(reactor.stats().armed, 0);
     }
@@ -106,7 +106,7 @@ async fn the_index_is_that_of_the_ready_one() {
 async fn waiting_for_any_of_nothing_is_refused() {
     let error = wait_any(&[]).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    assert_eq!(error.to_string(), "wait_any was given no futex, and would wait for ever: give it at least one");
+    assert_eq!(error.to_string(), "a wait for any of no words would never end: give it at least one word");
 }
 
 #[tokio::test]

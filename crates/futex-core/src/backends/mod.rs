@@ -15,6 +15,15 @@ use std::sync::atomic::Ordering;
 /// What a backend's own threads call when completions wait: a turn of the reactor.
 pub(crate) type Turn = Arc<dyn Fn() + Send + Sync>;
 
+/// Passes a wake that a wait has consumed, and that its owner can't act on, to the next waiter of the word whose mask shares a
+/// bit with `mask`, in whatever process. `mask` is the one of the wait.
+///
+/// A future that is dropped does it by itself. This is for code that was told [`Woken`](crate::Outcome::Woken) and gives up
+/// after that, for instance because of a panic.
+pub fn hand_on(word: &Word, mask: NonZeroU32) {
+    word.hand_on(mask);
+}
+
 impl FutexWord for Word {
     #[inline]
     fn value(&self) -> u32 {

@@ -181,7 +181,7 @@ impl Parked for Shared {
         let mut state = self.lock();
         // Slots of a slab are no order, but the kernel didn't have these, so they have none yet.
         let found = state.seats.iter().find_map(|(_, seat)| {
-            let matches = seat.word.same_address(word) && seat.mask.get() & mask.get() != 0;
+            let matches = seat.word.same_word(word) && seat.mask.get() & mask.get() != 0;
             seat.owner.filter(|_| matches)
         });
         if let Some(id) = found {

@@ -100,7 +100,7 @@ impl Backend<Word> for Waitv {
         let state = self.shared.lock();
         if state.entries.len() >= ROOM {
             Fit::Full
-        } else if state.entries.iter().any(|entry| entry.word.same_address(word)) {
+        } else if state.entries.iter().any(|entry| entry.word.same_word(word)) {
             // A wake of the one would make the other park anew, behind the waiters of other processes.
             Fit::Crowded
         } else {
@@ -190,7 +190,7 @@ impl Parked for Shared {
             return false;
         }
         let mut state = self.lock();
-        let found = state.entries.iter().find(|entry| entry.word.same_address(word)).cloned();
+        let found = state.entries.iter().find(|entry| entry.word.same_word(word)).cloned();
         if let Some(entry) = &found {
             state.end(entry, Ending::Woken);
             self.call_back(state);
@@ -290,7 +290,7 @@ impl State {
     /// Behind the others on its word, so that they are woken in order; else in front of all, so that waits which are
     /// woken often have few in front of them that might have been.
     fn insert(&mut self, entry: Entry) {
-        let last = self.entries.iter().rposition(|other| other.word.same_address(&entry.word));
+        let last = self.entries.iter().rposition(|other| other.word.same_word(&entry.word));
         self.entries.insert(last.map_or(0, |position| position + 1), entry);
     }
 
