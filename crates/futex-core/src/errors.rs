@@ -1,6 +1,5 @@
 //! The errors of waits.
 
-use futex_sys::explain;
 use std::io;
 
 /// The error of a wait whose reactor was closed.
@@ -19,16 +18,11 @@ pub(crate) fn forked() -> io::Error {
     )
 }
 
-/// The error of a wait that the kernel did not take. Want of memory has one kind, whichever number the kernel gives: a poll
-/// that returns `WouldBlock` would be taken for one that is pending.
+/// The error of a wait that the kernel did not take. Want of memory or threads has one kind, whichever number the kernel
+/// gives: a poll that returns `WouldBlock` would be taken for one that is pending.
 pub(crate) fn refused(error: io::Error) -> io::Error {
-    use io::ErrorKind::{OutOfMemory, ResourceBusy, WouldBlock};
-    match (error.kind(), error.raw_os_error()) {
-        (WouldBlock | ResourceBusy | OutOfMemory, Some(_)) => {
-            let error = explain(error, "the kernel has no memory for a wait on a futex word: try again later");
-            io::Error::new(OutOfMemory, error)
-        }
-        (WouldBlock | ResourceBusy, None) => io::Error::new(OutOfMemory, error), // it has its sentence
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy => io::Error::new(io::ErrorKind::OutOfMemory, error),
         _ => error,
     }
 }
@@ -38,15 +32,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn want_of_memory_has_one_kind_and_keeps_its_cause() {
+    fn want_of_memory_has_one_kind_and_keeps_its_sentence() {
         for number in [11, 12, 16] {
-            let error = refused(io::Error::from_raw_os_error(number)); // EAGAIN, ENOMEM, EBUSY
+            let error = refused(futex_sys::explain(io::Error::from_raw_os_error(number), "no memory")); // EAGAIN, ENOMEM, EBUSY
             assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
-            assert!(error.to_string().starts_with("the kernel has no memory for a wait on a futex word"), "{error}");
+            assert!(error.to_string().starts_with("no memory: "), "{error}");
         }
-        let explained = refused(explain(io::Error::from_raw_os_error(11), "no thread"));
-        assert_eq!(explained.kind(), io::ErrorKind::OutOfMemory);
-        assert!(explained.to_string().starts_with("no thread: "), "{explained}");
         assert_eq!(refused(io::ErrorKind::PermissionDenied.into()).kind(), io::ErrorKind::PermissionDenied);
     }
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// A static that is made anew in each child of `fork`.
 ///
 /// A lock in a plain static that another thread holds at the time of a `fork` is locked for ever in the child, which
-/// doesn't have that thread. Here the child gets a value of its own, by [`Default`], and never touches its parent's, which
-/// it doesn't drop either. What it costs is a load, and [`Origin::is_here`].
+/// doesn't have that thread. Here the child gets a value of its own, and never drops its parent's. It costs a load, and
+/// [`Origin::is_here`].
 ///
 /// # Examples
 ///
@@ -41,14 +41,27 @@ impl<T> PerProcess<T> {
     }
 }
 
-impl<T: Default + Sync> PerProcess<T> {
-    /// The value of the calling process, made if there is none. `T::default` must not call this on the same cell.
+impl<T: Sync> PerProcess<T> {
+    /// The value of the calling process, which is `T::default()` at first.
+    ///
+    /// As [`get_or_make`](PerProcess::get_or_make).
+    #[must_use]
+    pub fn get(&'static self) -> &'static T
+    where
+        T: Default,
+    {
+        self.get_or_make(|_| T::default())
+    }
+
+    /// The value of the calling process, made by `make` if there is none. `make` gets the value of the process that this one
+    /// was forked from, if that had one: a copy of which any lock may be locked for ever. It must not call this on the same
+    /// cell.
     ///
     /// Threads that call it at once may each make a value; all of them get the same one, and the others are dropped. No lock
     /// is taken, so no fork can leave one behind. (Making a value allocates, and glibc and musl keep their allocators usable
     /// in a child of `fork`.)
     #[must_use]
-    pub fn get(&'static self) -> &'static T {
+    pub fn get_or_make(&'static self, make: impl Fn(Option<&'static T>) -> T) -> &'static T {
         // Ordering: Acquire pairs with the Release of the exchange below: what the node holds is there with its address.
         let mut current = self.node.load(Ordering::Acquire);
         loop {
@@ -58,7 +71,7 @@ impl<T: Default + Sync> PerProcess<T> {
             if let Some(node) = node.filter(|node| node.origin.is_here()) {
                 return &node.value;
             }
-            let value = T::default();
+            let value = make(node.map(|node| &node.value));
             let made = Box::into_raw(Box::new(Node { origin: Origin::here(), value }));
             match self.node.compare_exchange(current, made, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => current = made,

@@ -171,7 +171,7 @@ async fn a_thread_that_can_t_be_started_is_a_clear_error() {
         assert_eq!(
             peer.report().await,
             format!(
-                "it error WouldBlock: cannot start a thread to wait on {words} (see `ulimit -u`): \
+                "it error OutOfMemory: cannot start a thread to wait on {words} (see `ulimit -u`): \
                  Resource temporarily unavailable (os error 11)"
             )
         );

@@ -4,18 +4,20 @@ use crate::driver::{Driver, outside};
 use futex_core::{PerProcess, Reactor, Spin};
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use tokio::runtime::{Handle, Id};
 
-/// The reactor of each runtime that has asked for one, until it shuts down. In a child of `fork` there are none, and the lock
-/// is free.
+/// The reactor of each runtime that has asked for one, until it shuts down.
 static DRIVERS: PerProcess<Mutex<HashMap<Id, Arc<Driver>>>> = PerProcess::new();
 
 /// The current runtime's reactor, made if it has none.
 pub(crate) fn current() -> io::Result<Arc<Driver>> {
     let runtime = Handle::try_current().map_err(|_| outside())?.id();
+    // A runtime of the process that this one was forked from keeps its reactor, with which waiting is an error. A second one
+    // would be registered with an epoll that the two processes share.
     let open = |drivers: &HashMap<Id, Arc<Driver>>| {
-        drivers.get(&runtime).filter(|driver| !driver.reactor.is_closed()).cloned()
+        let of_a_fork = |driver: &Driver| !driver.reactor.is_here();
+        drivers.get(&runtime).filter(|driver| of_a_fork(driver) || !driver.reactor.is_closed()).cloned()
     };
     if let Some(driver) = open(&drivers()) {
         return Ok(driver);
@@ -44,5 +46,14 @@ pub(crate) fn forget(runtime: Id) {
 }
 
 fn drivers() -> MutexGuard<'static, HashMap<Id, Arc<Driver>>> {
-    DRIVERS.get().lock().unwrap_or_else(PoisonError::into_inner)
+    let drivers = DRIVERS.get_or_make(|parents| {
+        // If another thread of the parent held the lock at the time of the fork, it is never released here.
+        let inherited = parents.and_then(|parents| match parents.try_lock() {
+            Ok(drivers) => Some(drivers.clone()),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner().clone()),
+            Err(TryLockError::WouldBlock) => None,
+        });
+        Mutex::new(inherited.unwrap_or_default())
+    });
+    drivers.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -80,11 +80,11 @@ impl Backend<Word> for Uring {
     }
 
     fn arm(&mut self, slot: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
-        self.ring.arm(slot, word, expected, mask).map(u32::from)
+        self.ring.arm(slot, word, expected, mask).map(u32::from).map_err(not_taken)
     }
 
     fn submit(&mut self) -> io::Result<bool> {
-        self.ring.submit()?;
+        self.ring.submit().map_err(not_taken)?;
         Ok(self.ring.has_completions())
     }
 
@@ -107,6 +107,11 @@ impl Backend<Word> for Uring {
     fn usage(&self) -> Usage {
         Usage { units: 1, handed_on: 0 }
     }
+}
+
+#[cold]
+fn not_taken(error: io::Error) -> io::Error {
+    explain(error, "cannot hand futex waits to an io_uring")
 }
 
 fn translate(completion: uring::Completion) -> Completion<Word> {
