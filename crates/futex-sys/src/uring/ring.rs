@@ -235,8 +235,8 @@ impl FutexRing {
     /// thread slept in `vfork`). The kernel searches the ring's waits one by one, the newest first, so cancelling is slow
     /// on a ring with many.
     ///
-    /// If the kernel takes no calls for the ring any more, because a sandbox was closed behind it, the ending is
-    /// [`Ending::Lost`].
+    /// If the kernel takes no calls for the ring any more, because a sandbox was closed behind it, the wait stays in the kernel.
+    /// A wake that finds it there is given as a completion without a tag.
     ///
     /// # Errors
     ///
@@ -264,7 +264,7 @@ impl FutexRing {
                     self.settle(key);
                     return Ok(completion);
                 }
-                Err(_) => completion(Ending::Lost),
+                Err(_) => completion(Ending::Cancelled), // if a wake finds it all the same, its completion tells
             }
         };
         self.withdrawn.push(key);

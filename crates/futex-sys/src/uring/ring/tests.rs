@@ -88,20 +88,20 @@ fn a_withdrawn_wait_that_is_still_in_the_kernel_is_closed_as_possibly_woken() {
     let id = ring.arm(1, word.clone(), 0, MATCH_ANY).unwrap();
     ring.submit().unwrap();
     ring.faults.cancel = Some(Errno::PERM);
-    assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Lost));
+    assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Cancelled));
     let mut ends = Vec::new();
     ring.close(|completion| ends.push((completion.tag, completion.ending)));
     assert!(matches!(ends[..], [(None, Ending::Lost)]), "{ends:?}");
 }
 
 #[test]
-fn a_wait_that_cannot_be_cancelled_is_given_up_as_possibly_woken() {
+fn a_wake_that_finds_a_wait_that_could_not_be_cancelled_is_given_to_the_caller() {
     let Some(mut ring) = ring() else { return };
     let word = word();
     let id = ring.arm(1, word.clone(), 0, MATCH_ANY).unwrap();
     ring.submit().unwrap();
     ring.faults.cancel = Some(Errno::PERM);
-    assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Lost));
+    assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Cancelled));
     // The kernel still has it, and nobody owns it: its wake is to be passed on.
     assert_eq!(word.wake(1), 1);
     assert!(matches!(completions(&mut ring)[..], [(None, Ending::Woken)]));
