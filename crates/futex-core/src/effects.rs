@@ -2,6 +2,7 @@
 
 use crate::backend::FutexWord;
 use arrayvec::ArrayVec;
+use std::any::Any;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
@@ -67,14 +68,28 @@ pub(crate) fn perform<W: FutexWord>(effects: impl IntoIterator<Item = Effect<W>>
         }
     }
     if let Some(payload) = panicked {
-        if W::RAISES_PANICS {
-            resume_unwind(payload);
-        }
-        std::mem::forget(payload);
+        swallow::<W>(payload);
     }
 }
 
+#[cold]
+fn swallow<W: FutexWord>(payload: Box<dyn Any + Send>) {
+    if W::RAISES_PANICS {
+        resume_unwind(payload);
+    }
+    std::mem::forget(payload); // its `Drop` may panic as well
+}
+
 impl<W: FutexWord> Effect<W> {
+    /// [`perform`]s one effect.
+    #[inline]
+    pub(crate) fn perform_alone(self) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.perform())) {
+            swallow::<W>(payload);
+        }
+    }
+
+    #[inline]
     fn perform(self) {
         match self {
             Self::Wake(waker) => waker.wake(),

@@ -107,14 +107,12 @@ impl<W: FutexWord> Engine<W> {
         }
         let mut batch = Batch { left: requests, wakers, each };
         while !batch.left.is_empty() {
-            let mut effects = Effects::new();
-            let armed = match self.arm_in_latest(&mut batch, &mut effects) {
-                Ok(true) => Ok(()),
-                Ok(false) => self.arm_elsewhere(&mut batch, &mut effects),
-                Err(error) => Err(error),
-            };
-            drop(effects); // performed, now that no lock is held
-            armed.map_err(refused)?;
+            let mut effects = Effects::new(); // performed at the end of the round, when no lock is held
+            match self.arm_in_latest(&mut batch, &mut effects) {
+                Ok(true) => {}
+                Ok(false) => self.arm_elsewhere(&mut batch, &mut effects).map_err(refused)?,
+                Err(error) => return Err(refused(error)),
+            }
         }
         Ok(())
     }
@@ -220,6 +218,7 @@ impl<W: FutexWord> Drop for Engine<W> {
 
 impl<W: FutexWord> Armed<W> {
     /// The owner polls. It is not called again once it was ready.
+    #[inline]
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<io::Result<Verdict>> {
         if !self.origin.is_here() {
             return Poll::Ready(Err(forked()));

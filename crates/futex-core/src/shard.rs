@@ -113,15 +113,22 @@ impl<W: FutexWord> Shard<W> {
             return Ok(0); // most often, if there are many shards, and for the price of a load
         }
         let mut inner = lock(&self.inner);
-        let armed = match inner.begin(requests, wanted, self) {
-            Ok(may_be_over) => Ok(inner.settle(may_be_over, wakers, effects, each)),
-            Err(error) => Err((error, inner.withdraw())),
-        };
-        self.unlock(inner);
-        armed.map_err(|(error, effects)| {
-            perform(effects);
-            error
-        })
+        match inner.begin(requests, wanted, self) {
+            // Nothing has ended, so what was published when the slots were taken still holds.
+            Ok(false) => Ok(inner.settle(wakers, each)),
+            Ok(true) => {
+                inner.reap(effects);
+                let count = inner.settle(wakers, each);
+                self.unlock(inner);
+                Ok(count)
+            }
+            Err(error) => {
+                let effects = inner.withdraw();
+                self.unlock(inner);
+                perform(effects);
+                Err(error)
+            }
+        }
     }
 
     /// The owner of a wait polls. The slot is free once this is ready.
@@ -133,7 +140,7 @@ impl<W: FutexWord> Shard<W> {
             let mut inner = lock(&self.inner);
             match (&mut inner.slots[slot as usize].state, fresh.take()) {
                 (State::Armed(current), fresh_waker) => {
-                    if current.will_wake(waker) {
+                    if current.as_ref().is_some_and(|current| current.will_wake(waker)) {
                         drop(inner);
                         drop(fresh_waker);
                         return Poll::Pending;
@@ -143,17 +150,17 @@ impl<W: FutexWord> Shard<W> {
                         fresh = Some(waker.clone());
                         continue;
                     };
-                    let stale = std::mem::replace(current, fresh_waker);
+                    let stale = current.replace(fresh_waker);
                     drop(inner);
-                    perform([Effect::<W>::Forget(stale)]);
+                    perform(stale.map(Effect::<W>::Forget));
                     return Poll::Pending;
                 }
                 (State::Done(_), unused) => {
                     let state = inner.slots.remove(slot as usize).state;
                     self.unlock(inner);
-                    perform(unused.map(Effect::<W>::Forget));
+                    drop(unused);
                     let State::Done(Done { word, verdict, .. }) = state else { return Poll::Ready(Verdict::Closed) };
-                    perform([Effect::Release(word)]);
+                    Effect::Release(word).perform_alone();
                     return Poll::Ready(verdict);
                 }
             }
@@ -168,7 +175,7 @@ impl<W: FutexWord> Shard<W> {
         inner.stats.cancelled += 1;
         let (word, mask, woken) = match state {
             State::Armed(waker) => {
-                effects.extend(Some(Effect::Forget(waker)));
+                effects.extend(waker.map(Effect::Forget));
                 let cancelled = inner.backend.as_mut().and_then(|backend| backend.cancel(handle));
                 let Some(Completion { word, mask, ending, .. }) = cancelled else { return }; // not reached
                 let woken = matches!(ending, Ending::Woken);
@@ -237,9 +244,7 @@ impl<W: FutexWord> Inner<W> {
                 (Fit::Good, _) | (Fit::Crowded, Fit::Crowded) => {}
                 _ => break,
             }
-            // Until all are in the kernel there is no task to wake: a wait that is over by then is its owner's result.
-            let state = State::Armed(Waker::noop().clone());
-            let slot = self.slots.insert(Slot { expected, handle: 0, state }) as u32; // 2^32 do not fit in memory
+            let slot = self.slots.insert(Slot { expected, handle: 0, state: State::Armed(None) }) as u32; // 2^32 do not fit in memory
             // Before the kernel has the wait: a turn for its completion must not pass by.
             shard.taken.store(self.slots.len() + unreaped, Ordering::Relaxed);
             match backend.arm(slot, word.clone(), expected, mask) {
@@ -256,23 +261,12 @@ impl<W: FutexWord> Inner<W> {
 
     /// Gives the waits that were begun and are not over their wakers. Returns how many there are.
     #[inline]
-    fn settle(
-        &mut self,
-        may_be_over: bool,
-        wakers: &mut impl Iterator<Item = Waker>,
-        effects: &mut Effects<W>,
-        mut each: impl FnMut(u32, bool),
-    ) -> usize {
-        if may_be_over {
-            self.reap(effects);
-        }
+    fn settle(&mut self, wakers: &mut impl Iterator<Item = Waker>, mut each: impl FnMut(u32, bool)) -> usize {
         for &slot in &self.begun {
             let is_over = match &mut self.slots[slot as usize].state {
                 State::Done(_) => true,
                 State::Armed(waker) => {
-                    if let Some(task) = wakers.next() {
-                        *waker = task;
-                    }
+                    *waker = wakers.next();
                     false
                 }
             };
@@ -316,11 +310,11 @@ impl<W: FutexWord> Inner<W> {
             debug_assert!(false, "{completion:?} is of no wait");
             return Some(self.pass_on(completion));
         };
-        let state = std::mem::replace(&mut entry.state, State::Armed(Waker::noop().clone()));
+        let state = std::mem::replace(&mut entry.state, State::Armed(None));
         let Transition { state, action } = state.complete(completion, closing);
         entry.state = state;
         match action {
-            Action::Wake(waker) => Some(Effect::Wake(waker)),
+            Action::Wake(waker) => waker.map(Effect::Wake),
             Action::Release(word) => Some(Effect::Release(word)),
             Action::Rearm(word, mask) => self.rearm(slot, word, mask),
         }

@@ -19,8 +19,9 @@ use std::task::Waker;
 /// The state of a waiter whose slot is taken.
 #[derive(Debug)]
 pub(crate) enum State<W> {
-    /// The kernel has the wait. A wake is on its way to the owner of this waker, which is that of the latest poll.
-    Armed(Waker),
+    /// The kernel has the wait. The waker is that of the owner's latest poll; there is none while the wait is being armed, when
+    /// its end is the result of the call.
+    Armed(Option<Waker>),
     /// The kernel has ended the wait, and the owner has not polled since. A wake that was consumed is handed on if the owner
     /// never does.
     Done(Done<W>),
@@ -58,8 +59,8 @@ pub(crate) struct Transition<W> {
 /// What is to be done about a completion.
 #[derive(Debug)]
 pub(crate) enum Action<W> {
-    /// Wake the task, once the lock is released.
-    Wake(Waker),
+    /// Wake the task, if there is one, once the lock is released.
+    Wake(Option<Waker>),
     /// Drop the word, once the lock is released: the `Drop` of its owner may be anybody's code.
     Release(W),
     /// Arm the wait again, under the lock: its owner is still waiting.
@@ -104,7 +105,7 @@ mod tests {
     }
 
     fn armed() -> State<&'static str> {
-        State::Armed(Waker::noop().clone())
+        State::Armed(Some(Waker::noop().clone()))
     }
 
     #[test]
@@ -117,7 +118,7 @@ mod tests {
         ];
         for ending in endings {
             let Transition { state, action } = armed().complete(completion(ending()), true);
-            assert!(matches!(action, Action::Wake(_)));
+            assert!(matches!(action, Action::Wake(Some(_))));
             let State::Done(done) = state else { panic!("{state:?}") };
             assert_eq!((done.word, done.mask), ("word", MASK));
             match (ending(), done.verdict) {

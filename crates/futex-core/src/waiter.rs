@@ -38,30 +38,28 @@ impl<W: FutexWord> RawWaiter<W> {
         request: &Request<'_, W>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Outcome>> {
-        if self.armed.is_none() && request.word.value() != request.expected {
+        if self.armed.is_some() {
+            return self.poll_armed(cx);
+        }
+        if request.word.value() != request.expected {
             return Poll::Ready(Ok(Outcome::Mismatch));
         }
-        self.poll_armed(engine, request, cx)
+        self.arm(engine, request, cx)
     }
 
-    #[cold]
-    fn poll_armed(
-        &mut self,
-        engine: &Engine<W>,
-        request: &Request<'_, W>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Outcome>> {
-        if self.armed.is_none() {
-            let mut over = false;
-            engine.arm(std::slice::from_ref(request), std::iter::once(cx.waker().clone()), |armed, is_over| {
-                self.armed = Some(armed);
-                over = is_over;
-            })?;
-            if !over {
-                return Poll::Pending;
-            }
-        }
-        let Some(armed) = &mut self.armed else { return Poll::Pending }; // not reached: it was armed, or is over
+    #[inline(never)] // so that the first poll of a word that differs stays small
+    fn arm(&mut self, engine: &Engine<W>, request: &Request<'_, W>, cx: &mut Context<'_>) -> Poll<io::Result<Outcome>> {
+        let mut over = false;
+        engine.arm(std::slice::from_ref(request), std::iter::once(cx.waker().clone()), |armed, is_over| {
+            self.armed = Some(armed);
+            over = is_over;
+        })?;
+        if over { self.poll_armed(cx) } else { Poll::Pending }
+    }
+
+    #[inline(never)] // as above
+    fn poll_armed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Outcome>> {
+        let Some(armed) = &mut self.armed else { return Poll::Pending }; // not reached
         let verdict = ready!(armed.poll(cx.waker()));
         self.armed = None;
         Poll::Ready(outcome(verdict?))

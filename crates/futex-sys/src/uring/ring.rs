@@ -402,8 +402,9 @@ impl FutexRing {
     fn enter(&mut self, want: usize) -> io::Result<()> {
         match self.kernel_enter(want) {
             Ok(0) if !self.queued.is_empty() => return Err(Errno::AGAIN.into()),
+            Ok(submitted) if submitted >= self.queued.len() => self.queued.clear(),
             Ok(submitted) => {
-                self.queued.drain(..submitted.min(self.queued.len()));
+                self.queued.drain(..submitted);
             }
             // EBADR: the completion queue dropped entries, io_uring_enter(2). `has_lost` sees it.
             Err(error) if [Errno::INTR, Errno::BADR].iter().any(|errno| is(&error, *errno)) => return Ok(()),
