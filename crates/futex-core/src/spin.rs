@@ -2,7 +2,6 @@
 
 use futex_sys::Word;
 use std::hint::spin_loop;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -115,10 +114,8 @@ impl Spinner {
     /// A spinner that has learned nothing yet.
     #[must_use]
     pub fn new(spin: Spin) -> Self {
-        static ALONE: LazyLock<bool> =
-            LazyLock::new(|| thread::available_parallelism().is_ok_and(|processors| processors.get() == 1));
         // With one processor the partner runs when this thread sleeps, and not before.
-        let spin = if *ALONE { Spin::OFF } else { spin };
+        let spin = if spin != Spin::OFF && is_alone() { Spin::OFF } else { spin };
         let learned = AtomicU32::new(Learned::NEW.pack());
         Self { spin, learned, made: Instant::now(), begun: AtomicU64::new(0) }
     }
@@ -170,6 +167,21 @@ impl Spinner {
     /// Nanoseconds since this was made.
     fn now(&self) -> u64 {
         u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// True on a machine with one processor.
+fn is_alone() -> bool {
+    /// 0 while it is not known, then 1 for false, 2 for true. (Not a lazy value: a fork could leave its lock locked.)
+    static KNOWN: AtomicU32 = AtomicU32::new(0);
+    // Ordering: Relaxed, a number that guards no other memory.
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {
+            let alone = thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
+            KNOWN.store(1 + u32::from(alone), Ordering::Relaxed);
+            alone
+        }
+        known => known == 2,
     }
 }
 

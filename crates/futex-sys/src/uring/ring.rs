@@ -406,8 +406,9 @@ impl FutexRing {
             Ok(submitted) => {
                 self.queued.drain(..submitted);
             }
-            // EBADR: the completion queue dropped entries, io_uring_enter(2). `has_lost` sees it.
-            Err(error) if [Errno::INTR, Errno::BADR].iter().any(|errno| is(&error, *errno)) => return Ok(()),
+            Err(error) if is(&error, Errno::INTR) => return Ok(()),
+            // The completion queue dropped entries, io_uring_enter(2). `has_lost` sees it.
+            Err(error) if is(&error, Errno::BADR) => return if want > 0 { Ok(()) } else { Err(gave_up()) },
             Err(error) => return Err(error),
         }
         if !self.withdrawn.is_empty() {
