@@ -13,8 +13,8 @@ cargo xtask tree
 ///
 /// A crate that is missing here is not forbidden for ever: the table is where a new dependency is argued for.
 const LAYERS: [(&str, &[&str]); 3] = [
-    ("futex-sys", &["bitflags", "cfg-if", "io-uring", "libc", "linux-raw-sys", "rustix", "static_assertions"]),
-    ("futex-core", &["arrayvec", "futures-core", "once_cell", "pin-project-lite", "slab", "tracing", "tracing-core"]),
+    ("futex-sys", &["bitflags", "cfg-if", "io-uring", "libc", "linux-raw-sys", "rustix", "slab", "static_assertions"]),
+    ("futex-core", &["arrayvec", "futures-core", "once_cell", "pin-project-lite", "tracing", "tracing-core"]),
     ("futex-tokio", &["mio", "socket2", "tokio"]),
 ];
 

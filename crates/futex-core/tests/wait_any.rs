@@ -26,11 +26,11 @@ fn end(reactor: &Reactor, any: &mut WaitAny<'_>) -> (usize, Outcome) {
     until("the wait is over", || {
         reactor.turn();
         if let Poll::Ready(outcome) = poll(any, Waker::noop()) {
-            ended = Some(outcome.unwrap());
+            ended = Some(outcome.expect("a wait that nothing disturbs"));
         }
         ended.is_some()
     });
-    ended.unwrap()
+    ended.expect("it ended")
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl AsyncFutex {
     /// # Memory ordering
     ///
     /// The comparison at the first poll is an acquire load. To read what was written before the word was changed, load the
-    /// word with [`Acquire`](Ordering::Acquire) after the wait; the other side stores it with [`Release`](Ordering::Release).
+    /// word with [`Acquire`](std::sync::atomic::Ordering::Acquire) after the wait; the other side stores it with [`Release`](std::sync::atomic::Ordering::Release).
     ///
     /// # Examples
     ///

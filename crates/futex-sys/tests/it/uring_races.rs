@@ -1,8 +1,8 @@
 //! Wakes, changes and cancels that race from other threads.
 
-use crate::support::{arm, complete, complete_all, ring, until, waiters, word};
+use crate::support::{arm, complete, ring, word};
 use futex_sys::Word;
-use futex_sys::futex::{MATCH_ANY, Scope};
+use futex_sys::futex::MATCH_ANY;
 use futex_sys::uring::Ending;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier, Mutex, mpsc};
