@@ -7,9 +7,10 @@ use std::io;
 pub(crate) const USAGE: &str = "\
 Sends messages through slots in shared memory: two child processes produce, this one consumes.
 
-Usage: slot_pipe [--backend uring|waitv|thread] [--messages N] [--slots N]
+Usage: slot_pipe [--backend uring|waitv|thread] [--interrupting] [--messages N] [--slots N]
 
   --backend NAME   how to wait (default: the best that works here)
+  --interrupting   completions interrupt threads that compute (uring only)
   --messages N     how many messages, 1 to 1000000000 (default: 500000)
   --slots N        how many slots, 2 to 10000 (default: 64)
   --help           this text
@@ -26,21 +27,24 @@ pub(crate) enum Role {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) backend: Option<Backend>,
+    pub(crate) interrupting: bool,
     pub(crate) messages: u32,
     pub(crate) slots: usize,
     pub(crate) role: Role,
 }
 
 impl Options {
-    /// `None` where help was asked for.
+    /// `None` if help was asked for.
     pub(crate) fn from_env() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::{Long, Short, ValueExt as _};
 
-        let mut options = Self { backend: None, messages: 500_000, slots: 64, role: Role::Consumer };
+        let mut options =
+            Self { backend: None, interrupting: false, messages: 500_000, slots: 64, role: Role::Consumer };
         let mut arguments = lexopt::Parser::from_env();
         while let Some(argument) = arguments.next()? {
             match argument {
                 Long("backend") => options.backend = Some(arguments.value()?.parse()?),
+                Long("interrupting") => options.interrupting = true,
                 Long("messages") => options.messages = arguments.value()?.parse()?,
                 Long("slots") => options.slots = arguments.value()?.parse()?,
                 // Between the parent and its children.
@@ -66,18 +70,20 @@ impl Options {
             format!("--producer={producer}"),
         ];
         arguments.extend(self.backend.map(|backend| format!("--backend={backend}")));
+        arguments.extend(self.interrupting.then(|| "--interrupting".to_owned()));
         arguments
     }
 
     /// The reactor to wait with.
     pub(crate) fn reactor(&self) -> io::Result<Reactor> {
+        let builder = Reactor::builder().interrupting(self.interrupting);
         match self.backend {
-            Some(backend) => Reactor::builder().backend(backend).build(),
-            None => Reactor::current(),
+            Some(backend) => builder.backend(backend).build(),
+            None => builder.build(),
         }
     }
 
-    /// How many messages a producer sends.
+    /// Number of messages that a producer sends.
     pub(crate) fn share(&self, producer: usize) -> u32 {
         let producers = PRODUCERS as u32;
         self.messages / producers + u32::from((producer as u32) < self.messages % producers)
