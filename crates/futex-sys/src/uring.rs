@@ -62,15 +62,15 @@ pub enum Ending {
     Lost,
 }
 
-/// The end of one wait. Each armed wait ends exactly once for the caller.
+/// The end of one wait. Each armed wait has exactly one with a tag.
 #[derive(Debug)]
 pub struct Completion {
     /// The wait. It may be the identifier of another wait from now on.
     pub id: WaitId,
     /// What the wait was armed with.
     ///
-    /// `None` if this is a wake for a wait that had ended before: it was cancelled while the kernel took no calls, or before
-    /// it was submitted, and a wake found it all the same. The caller passes the wake on.
+    /// `None` if the wait had ended for the caller before: it was cancelled while the kernel took no calls, or before it was
+    /// submitted. If a wake found it all the same, the caller passes the wake on.
     pub tag: Option<u32>,
     /// What the wait was armed with.
     pub word: Word,

@@ -61,10 +61,10 @@ pub struct FutexRing {
     ring: IoUring,
     /// The waits whose completion was not taken yet. The key is the identifier, and the `user_data` of the entry.
     waits: Slab<Wait>,
-    /// Number of waits that ended before their completion was taken: those of `waits` without a word.
-    settled: usize,
-    /// Waits that ended for the caller while the kernel may still get or have them: entries that were not submitted, and
-    /// cancels that the kernel refused to take.
+    /// Number of waits that ended for the caller before their completion was taken: those of `waits` without a tag.
+    ended: usize,
+    /// Those of them that the kernel may still get, or have: entries that were not submitted, and cancels that the kernel
+    /// refused to take.
     withdrawn: Vec<u32>,
     /// Entries that the kernel has not been handed, in order.
     queued: Vec<u32>,
@@ -76,10 +76,11 @@ pub struct FutexRing {
 }
 
 struct Wait {
-    /// `None` once the wait has ended for the caller: its completion only frees the identifier.
+    /// `None` if the wait's completion only frees the identifier.
     word: Option<Word>,
     mask: NonZeroU32,
-    tag: u32,
+    /// `None` once the wait has ended for the caller.
+    tag: Option<u32>,
 }
 
 /// Calls that fail, in the tests of this file.
@@ -135,7 +136,7 @@ impl FutexRing {
         let mut ring = Self {
             ring,
             waits: Slab::new(),
-            settled: 0,
+            ended: 0,
             withdrawn: Vec::new(),
             queued: Vec::new(),
             lost: None,
@@ -209,7 +210,7 @@ impl FutexRing {
         if self.waits.len() < FEW && self.waits.capacity() == self.waits.len() {
             self.waits.reserve_exact(FEW / 4); // most rings have few waits
         }
-        self.waits.insert(Wait { word: Some(word), mask, tag });
+        self.waits.insert(Wait { word: Some(word), mask, tag: Some(tag) });
         Ok(WaitId(id))
     }
 
@@ -235,8 +236,9 @@ impl FutexRing {
     /// thread slept in `vfork`). The kernel searches the ring's waits one by one, the newest first, so cancelling is slow
     /// on a ring with many.
     ///
-    /// If the kernel takes no calls for the ring any more, because a sandbox was closed behind it, the wait stays in the kernel.
-    /// A wake that finds it there is given as a completion without a tag.
+    /// A wait that the kernel did not have yet gets there with the next [`submit`](FutexRing::submit), and is taken out again. If
+    /// the kernel takes no calls for the ring any more, because a sandbox was closed behind it, a wait stays there. Such a wait
+    /// has another completion, without a tag, which tells whether a wake found it, and gives its word back.
     ///
     /// # Errors
     ///
@@ -245,11 +247,10 @@ impl FutexRing {
     pub fn cancel(&mut self, id: WaitId) -> io::Result<Completion> {
         self.check_origin()?;
         let key = id.0;
-        let Some(Wait { word: Some(word), mask, tag }) = self.waits.get(key as usize) else { return Err(ended(id)) };
-        if self.withdrawn.contains(&key) {
+        let Some(Wait { word: Some(word), mask, tag: tag @ Some(_) }) = self.waits.get(key as usize) else {
             return Err(ended(id));
-        }
-        let completion = |ending| Completion { id, tag: Some(*tag), word: word.clone(), mask: *mask, ending };
+        };
+        let completion = |ending| Completion { id, tag: *tag, word: word.clone(), mask: *mask, ending };
         let completion = if self.queued.contains(&key) {
             completion(Ending::Cancelled) // the kernel never had it, and may get it with a later call
         } else {
@@ -267,6 +268,8 @@ impl FutexRing {
                 Err(_) => completion(Ending::Cancelled), // if a wake finds it all the same, its completion tells
             }
         };
+        self.waits[key as usize].tag = None;
+        self.ended += 1;
         self.withdrawn.push(key);
         Ok(completion)
     }
@@ -308,7 +311,7 @@ impl FutexRing {
         }
     }
 
-    /// Takes the kernel's answer for a wait. `None` if the wait had ended for the caller, and no wake has to be handed on.
+    /// Takes the kernel's answer for a wait. `None` if it only frees the identifier.
     #[inline]
     fn complete(&mut self, user_data: u64, result: i32) -> Option<Completion> {
         let key = user_data as usize;
@@ -316,18 +319,11 @@ impl FutexRing {
             debug_assert!(self.lost.is_some(), "a completion for the wait {user_data}, which is not pending");
             return None;
         };
-        let Some(word) = word else {
-            self.settled -= 1;
-            return None;
-        };
-        let (id, ending) = (WaitId(key as u32), ending(result));
-        let mut completion = Completion { id, tag: Some(tag), word, mask, ending };
-        if let Some(position) = self.withdrawn.iter().position(|&withdrawn| withdrawn == id.0) {
-            self.withdrawn.swap_remove(position);
-            completion.tag = None;
-            return matches!(completion.ending, Ending::Woken).then_some(completion);
+        if tag.is_none() {
+            self.ended -= 1;
+            self.withdrawn.retain(|&withdrawn| withdrawn as usize != key);
         }
-        Some(completion)
+        Some(Completion { id: WaitId(key as u32), tag, word: word?, mask, ending: ending(result) })
     }
 
     /// Returns true if completions wait for [`next_completion`](FutexRing::next_completion).
@@ -347,7 +343,7 @@ impl FutexRing {
     #[must_use]
     #[inline]
     pub fn unreaped(&self) -> usize {
-        self.settled + self.withdrawn.len()
+        self.ended
     }
 
     /// True after the kernel dropped completions: the ring takes no more waits.
@@ -387,8 +383,9 @@ impl FutexRing {
         let armed: Vec<u32> = armed;
         for key in armed {
             // It was not cancelled, so a wake may have found it.
-            if let Wait { word: Some(word), mask, .. } = self.settle(key) {
-                each(Completion { id: WaitId(key), tag: None, word, mask, ending: Ending::Lost });
+            let Wait { word, mask, .. } = &mut self.waits[key as usize];
+            if let Some(word) = word.take() {
+                each(Completion { id: WaitId(key), tag: None, word, mask: *mask, ending: Ending::Lost });
             }
         }
     }
@@ -421,19 +418,19 @@ impl FutexRing {
     #[cold]
     fn cancel_withdrawn(&mut self) {
         for key in self.withdrawn.clone() {
-            // If a wake was faster, or the kernel refuses, the completion tells.
+            // If a wake was faster, or the kernel refuses, the completion tells. The caller gets the word with it: dropping the
+            // last handle to a word runs code of others, and a lock of the caller's may be held here.
             if !self.queued.contains(&key) && self.kernel_cancel(key).is_ok() {
                 self.withdrawn.retain(|&withdrawn| withdrawn != key);
-                self.settle(key);
             }
         }
     }
 
-    /// Marks a wait as ended. Its completion frees the identifier.
-    fn settle(&mut self, key: u32) -> Wait {
+    /// Marks a wait as ended, whose word the caller has. Its completion only frees the identifier.
+    fn settle(&mut self, key: u32) {
         let wait = &mut self.waits[key as usize];
-        self.settled += 1;
-        Wait { word: wait.word.take(), ..*wait }
+        (wait.word, wait.tag) = (None, None);
+        self.ended += 1;
     }
 
     /// Has the kernel post the completions that it kept back because the queue was full. It needs no memory, and submits

@@ -79,8 +79,11 @@ fn a_wait_can_be_cancelled_before_it_is_submitted() {
     let word = word();
     let id = ring.arm(0, word.clone(), 0, MATCH_ANY).unwrap();
     assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Cancelled));
+    assert_eq!((ring.pending(), ring.unreaped()), (0, 1));
     ring.submit().unwrap();
     assert_eq!(word.wake(1), 0);
+    let completion = ring.next_completion().expect("the kernel has had it");
+    assert!(completion.tag.is_none() && matches!(completion.ending, Ending::Cancelled), "{completion:?}");
     assert!(ring.next_completion().is_none());
     assert_eq!((ring.pending(), ring.unreaped()), (0, 0));
 }

@@ -59,8 +59,27 @@ fn a_wait_that_was_cancelled_before_the_kernel_had_it_swallows_no_wake() {
     ring.arm(2, word.clone(), 0, MATCH_ANY).unwrap();
     ring.submit().unwrap();
     assert_eq!(word.wake(u32::MAX), 1);
-    assert!(matches!(completions(&mut ring)[..], [(Some(2), Ending::Woken)]));
+    assert!(matches!(completions(&mut ring)[..], [(None, Ending::Cancelled), (Some(2), Ending::Woken)]));
     assert_eq!((ring.pending(), ring.unreaped(), ring.has_unsubmitted()), (0, 0, false));
+}
+
+/// 1. A wait is queued, and its owner leaves, who has the last handle to the word but that of the ring.
+/// 2. The next call hands the wait to the kernel and takes it out. A caller holds a lock there, so the ring may not drop the
+///    word, whose owner may take that lock.
+#[test]
+fn the_word_of_a_withdrawn_wait_is_given_to_the_caller() {
+    let Some(mut ring) = ring() else { return };
+    let (owner, other) = (Arc::new(AtomicU32::new(0)), word());
+    let id = ring.arm(1, Word::from(owner.clone()), 0, MATCH_ANY).unwrap();
+    drop(ring.cancel(id).unwrap());
+    ring.arm(2, other.clone(), 0, MATCH_ANY).unwrap();
+    ring.submit().unwrap();
+    assert_eq!(Arc::strong_count(&owner), 2);
+    let completion = ring.next_completion().unwrap();
+    assert!(completion.tag.is_none() && matches!(completion.ending, Ending::Cancelled), "{completion:?}");
+    assert_eq!(Arc::strong_count(&owner), 2);
+    drop(completion);
+    assert_eq!(Arc::strong_count(&owner), 1);
 }
 
 /// 1. A wait is queued, and the kernel has no memory for it. Its owner leaves.
