@@ -97,7 +97,7 @@ pub(crate) enum Fit {
 
 /// The end of a wait.
 pub(crate) struct Completion<W> {
-    /// Where the wait's owner finds it. `None` if a wake found a wait that had ended for its owner before.
+    /// Where the wait's owner finds it. `None` if it had ended for its owner before the kernel had it.
     pub(crate) slot: Option<u32>,
     pub(crate) word: W,
     pub(crate) mask: NonZeroU32,

@@ -5,11 +5,13 @@
 //! at once or later. It checks what it promises to the engine, and what the engine promises to it.
 
 mod queue;
+mod word;
 
 use self::queue::ModelQueue;
-use crate::backend::{Backend, Completion, Ending, FutexWord, READY, Ready};
+pub(crate) use self::word::ModelWord;
+use crate::backend::{Backend, Completion, Ending, READY, Ready};
 use crate::engine::{Engine, Queues};
-use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 use arrayvec::ArrayVec;
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
@@ -23,13 +25,15 @@ pub(crate) struct Options {
     pub(crate) delayed: bool,
     /// A queue with this many waits is crowded.
     pub(crate) room: usize,
+    /// A queue that has taken this many waits hands them to the kernel before it takes another one, without being asked.
+    pub(crate) entries: usize,
     /// The engine is told which queues have completions, by edges.
     pub(crate) epoll: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delayed: false, room: usize::MAX, epoll: false }
+        Self { delayed: false, room: usize::MAX, entries: usize::MAX, epoll: false }
     }
 }
 
@@ -50,10 +54,11 @@ struct Bucket {
     /// The ends that are decided and not posted.
     task_work: VecDeque<Ended>,
     queues: Vec<Queue>,
-    /// The queues that got completions since the engine asked.
+    /// The queues that are watched and got completions since the engine asked, by the engine's numbers.
     ready: VecDeque<usize>,
     counts: Counts,
-    refusal: Option<Refusal>,
+    /// The step that fails, after this many of its kind that do not.
+    refusal: Option<(Refusal, usize)>,
 }
 
 /// A wait that wakes find.
@@ -80,6 +85,11 @@ struct Queue {
     pending: BTreeSet<u32>,
     /// Those of them that were cancelled: their completion only frees the handle.
     settled: BTreeSet<u32>,
+    /// Those that were cancelled before the kernel had them. It gets them with the next submission, which then takes them out
+    /// again, unless a wake is faster. Their completion is of no slot.
+    withdrawn: BTreeSet<u32>,
+    /// The engine's number of this queue, if the engine is told of its completions.
+    watched: Option<usize>,
     closed: bool,
 }
 
@@ -96,8 +106,8 @@ pub(crate) struct Counts {
     pub(crate) spurious: u32,
 }
 
-/// How the next arming fails.
-#[derive(Clone, Copy, Debug)]
+/// How an arming fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The queue does not take the wait.
     Refused,
@@ -143,7 +153,7 @@ impl Kernel {
 
     /// A word of value 0 that is somebody's, whose `Drop` is run with the last handle.
     pub(crate) fn word_of(self: &Arc<Self>, owner: Option<Arc<dyn Send + Sync>>) -> ModelWord {
-        ModelWord { kernel: self.clone(), value: Arc::new(AtomicU32::new(0)), _owner: owner }
+        ModelWord::new(self, owner)
     }
 
     /// Posts what is decided. The thread that submitted a wait does it, wherever it is.
@@ -187,7 +197,12 @@ impl Kernel {
 
     /// How the next arming fails.
     pub(crate) fn refuse_next(&self, refusal: Refusal) {
-        lock(&self.bucket).refusal = Some(refusal);
+        self.refuse_after(0, refusal);
+    }
+
+    /// What fails after this many armings, or submissions, that do not.
+    pub(crate) fn refuse_after(&self, count: usize, refusal: Refusal) {
+        lock(&self.bucket).refusal = Some((refusal, count));
     }
 
     /// Turns the engine for completions that were posted, as whoever polls the eventfd does.
@@ -215,7 +230,8 @@ impl Kernel {
         assert!(bucket.queued.is_empty(), "a wait is left in the kernel");
         assert!(bucket.task_work.is_empty(), "a wait is left in the kernel's task work");
         for queue in &bucket.queues {
-            assert!(queue.pending.is_empty() && queue.posted.is_empty(), "completions were not reaped");
+            // The kernel has nothing, so what was withdrawn is what it never had.
+            assert!(queue.pending == queue.withdrawn && queue.posted.is_empty(), "completions were not reaped");
         }
     }
 
@@ -268,9 +284,25 @@ impl Bucket {
 
     fn post(&mut self, ended: Ended) {
         let queue = ended.queue;
-        self.queues[queue].posted.push_back(ended);
-        if !self.ready.contains(&queue) {
-            self.ready.push_back(queue);
+        let queue = &mut self.queues[queue];
+        queue.posted.push_back(ended);
+        if let Some(index) = queue.watched.filter(|index| !self.ready.contains(index)) {
+            self.ready.push_back(index);
+        }
+    }
+
+    /// True if this step is the one that is to fail.
+    fn refuses(&mut self, step: Refusal) -> bool {
+        match &mut self.refusal {
+            Some((refusal, left)) if *refusal == step && *left > 0 => {
+                *left -= 1;
+                false
+            }
+            Some((refusal, _)) if *refusal == step => {
+                self.refusal = None;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -295,37 +327,6 @@ impl Bucket {
     }
 }
 
-/// A word of the model kernel.
-#[derive(Clone)]
-pub(crate) struct ModelWord {
-    kernel: Arc<Kernel>,
-    value: Arc<AtomicU32>,
-    _owner: Option<Arc<dyn Send + Sync>>,
-}
-
-impl ModelWord {
-    /// Changes the word. Ordering: Release, the partners are the loads of those who check it.
-    pub(crate) fn set(&self, value: u32) {
-        self.value.store(value, Ordering::Release);
-    }
-
-    /// What a user does: wakes up to `n`, and turns the engine as the signal would cause. Returns how many it woke.
-    pub(crate) fn wake(&self, n: u32) -> u32 {
-        self.wake_with(n, NonZeroU32::MAX)
-    }
-
-    /// [`wake`](ModelWord::wake) for the waiters whose mask shares a bit with `mask`.
-    pub(crate) fn wake_with(&self, n: u32, mask: NonZeroU32) -> u32 {
-        let woken = self.kernel.wake(self, n, mask, true);
-        self.kernel.drive();
-        woken
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.value, &other.value)
-    }
-}
-
 /// What an epoll of the queues is.
 struct ReadyQueues(Arc<Kernel>);
 
@@ -334,19 +335,5 @@ impl Ready for ReadyQueues {
         let mut bucket = lock(&self.0.bucket);
         let count = bucket.ready.len().min(READY);
         bucket.ready.drain(..count).collect()
-    }
-}
-
-impl FutexWord for ModelWord {
-    const RAISES_PANICS: bool = true;
-
-    fn value(&self) -> u32 {
-        self.value.load(Ordering::Acquire)
-    }
-
-    /// It turns the engine as well, so handing on under a lock is a deadlock.
-    fn hand_on(&self, mask: NonZeroU32) {
-        self.kernel.wake(self, 1, mask, false);
-        self.kernel.drive();
     }
 }

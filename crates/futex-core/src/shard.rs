@@ -99,7 +99,8 @@ impl<W: FutexWord> Shard<W> {
     /// `each` gets the slot of each wait, and whether the wait is over already; if not, it takes one of `wakers`. The slot is
     /// the owner's until [`poll`](Shard::poll) is ready or [`abandon`](Shard::abandon) is called.
     ///
-    /// After an error none of them is armed. `effects` is empty.
+    /// If there is an error, `each` got those that the kernel may have. The owner abandons them, once no lock is held. `effects`
+    /// is empty.
     #[inline]
     pub(crate) fn arm(
         &self,
@@ -123,9 +124,8 @@ impl<W: FutexWord> Shard<W> {
                 Ok(count)
             }
             Err(error) => {
-                let effects = inner.withdraw();
+                inner.settle(wakers, each);
                 self.unlock(inner);
-                perform(effects);
                 Err(error)
             }
         }
@@ -232,7 +232,7 @@ impl<W: FutexWord> Shard<W> {
 
 impl<W: FutexWord> Inner<W> {
     /// Hands the first of `requests` to the kernel, and notes their slots in `begun`. Returns false if there are surely no
-    /// completions. After an error the waits are to be [withdrawn](Inner::withdraw).
+    /// completions. After an error some of the waits in `begun` may be armed.
     #[inline]
     fn begin(&mut self, requests: &[Request<'_, W>], wanted: Fit, shard: &Shard<W>) -> io::Result<bool> {
         self.begun.clear();
@@ -274,19 +274,6 @@ impl<W: FutexWord> Inner<W> {
         }
         self.stats.armed += self.begun.len() as u64;
         self.begun.len()
-    }
-
-    /// Takes the waits back that were begun. The effects are to be performed once the lock is released.
-    #[cold]
-    fn withdraw(&mut self) -> Vec<Effect<W>> {
-        let mut effects = Vec::new();
-        for slot in std::mem::take(&mut self.begun) {
-            let Slot { handle, .. } = self.slots.remove(slot as usize);
-            if let Some(cancelled) = self.backend.as_mut().and_then(|backend| backend.cancel(handle)) {
-                effects.push(self.pass_on(cancelled));
-            }
-        }
-        effects
     }
 
     /// Takes completions until none waits or `effects` is full.

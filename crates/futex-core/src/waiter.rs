@@ -50,10 +50,15 @@ impl<W: FutexWord> RawWaiter<W> {
     #[inline(never)] // so that the first poll of a word that differs stays small
     fn arm(&mut self, engine: &Engine<W>, request: &Request<'_, W>, cx: &mut Context<'_>) -> Poll<io::Result<Outcome>> {
         let mut over = false;
-        engine.arm(std::slice::from_ref(request), std::iter::once(cx.waker().clone()), |armed, is_over| {
-            self.armed = Some(armed);
-            over = is_over;
-        })?;
+        let result =
+            engine.arm(std::slice::from_ref(request), std::iter::once(cx.waker().clone()), |armed, is_over| {
+                self.armed = Some(armed);
+                over = is_over;
+            });
+        if let Err(error) = result {
+            self.cancel();
+            return Poll::Ready(Err(error));
+        }
         if over { self.poll_armed(cx) } else { Poll::Pending }
     }
 

@@ -1,8 +1,9 @@
 //! A queue of waits of the model kernel: what a ring is.
 
 use super::{Ended, Kernel, ModelWord, Queued, Refusal};
-use crate::backend::{Backend, Completion, Ending, Fit, Usage};
-use crate::sync::{Ordering, lock};
+use crate::backend::{Backend, Completion, Ending, Fit, FutexWord as _, Usage};
+use crate::sync::lock;
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,6 +22,19 @@ impl ModelQueue {
     }
 }
 
+impl ModelQueue {
+    /// Takes a wait out of the kernel that was cancelled before the kernel had it.
+    fn cancel_withdrawn(&self, handle: u32) {
+        let mut bucket = lock(&self.kernel.bucket);
+        let is_it = |queued: &Queued| queued.queue == self.index && queued.handle == handle;
+        let posted = bucket.cancel_where(&self.kernel.options, is_it);
+        drop(bucket);
+        if posted {
+            self.kernel.signal();
+        }
+    }
+}
+
 impl Backend<ModelWord> for ModelQueue {
     fn fit(&self, _word: &ModelWord) -> Fit {
         Fit::Good
@@ -30,10 +44,17 @@ impl Backend<ModelWord> for ModelQueue {
         self.kernel.options.room
     }
 
+    fn watch(&self, index: usize) -> io::Result<()> {
+        lock(&self.kernel.bucket).queues[self.index].watched = Some(index);
+        Ok(())
+    }
+
     fn arm(&mut self, slot: u32, word: ModelWord, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
+        if self.unsubmitted.len() >= self.kernel.options.entries {
+            self.submit()?;
+        }
         let mut bucket = lock(&self.kernel.bucket);
-        if let Some(Refusal::Refused) = bucket.refusal {
-            bucket.refusal = None;
+        if bucket.refuses(Refusal::Refused) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let queue = &mut bucket.queues[self.index];
@@ -50,13 +71,13 @@ impl Backend<ModelWord> for ModelQueue {
             return Ok(true);
         }
         let mut bucket = lock(&self.kernel.bucket);
-        if bucket.refusal.take().is_some() {
+        if bucket.refuses(Refusal::Unsubmitted) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let mut posted = false;
         for (expected, queued) in self.unsubmitted.drain(..) {
             // The comparison and the queueing are one step under the bucket's lock.
-            if queued.word.value.load(Ordering::Acquire) == expected {
+            if queued.word.value() == expected {
                 bucket.queued.push_back(queued);
             } else {
                 // Posted before the call that submits it returns, whichever thread runs task work.
@@ -66,10 +87,13 @@ impl Backend<ModelWord> for ModelQueue {
                 posted = true;
             }
         }
+        let withdrawn = bucket.queues[self.index].withdrawn.clone();
         drop(bucket);
         if posted {
             self.kernel.signal();
         }
+        // A wake may find them before.
+        withdrawn.into_iter().for_each(|handle| self.cancel_withdrawn(handle));
         Ok(true)
     }
 
@@ -77,11 +101,14 @@ impl Backend<ModelWord> for ModelQueue {
         let mut bucket = lock(&self.kernel.bucket);
         let index = self.index;
         let queue = &mut bucket.queues[index];
-        assert!(queue.pending.contains(&handle) && !queue.settled.contains(&handle), "cancelled {handle} too late");
-        if let Some(position) = self.unsubmitted.iter().position(|(_, queued)| queued.handle == handle) {
-            queue.pending.remove(&handle);
-            let (_, Queued { slot, word, mask, .. }) = self.unsubmitted.remove(position);
-            return Some(Completion { slot: Some(slot), word, mask, ending: Ending::Cancelled });
+        assert!(
+            queue.pending.contains(&handle) && !queue.settled.contains(&handle) && !queue.withdrawn.contains(&handle),
+            "cancelled {handle} too late"
+        );
+        if let Some((_, queued)) = self.unsubmitted.iter().find(|(_, queued)| queued.handle == handle) {
+            queue.withdrawn.insert(handle);
+            let Queued { slot, word, mask, .. } = queued;
+            return Some(Completion { slot: Some(*slot), word: word.clone(), mask: *mask, ending: Ending::Cancelled });
         }
         queue.settled.insert(handle);
         let is_it = |queued: &Queued| queued.queue == index && queued.handle == handle;
@@ -104,14 +131,18 @@ impl Backend<ModelWord> for ModelQueue {
         loop {
             let Ended { handle, completion, .. } = queue.posted.pop_front()?;
             assert!(queue.pending.remove(&handle), "a completion of no wait: {completion:?}");
-            if !queue.settled.remove(&handle) {
+            if queue.withdrawn.remove(&handle) {
+                return completion.map(|completion| Completion { slot: None, ..completion });
+            } else if !queue.settled.remove(&handle) {
                 return completion;
             }
         }
     }
 
     fn unreaped(&self) -> usize {
-        lock(&self.kernel.bucket).queues[self.index].settled.len()
+        let bucket = lock(&self.kernel.bucket);
+        let queue = &bucket.queues[self.index];
+        queue.settled.len() + queue.withdrawn.len()
     }
 
     /// It does not wait for task work: that of a queue that is gone does nothing.
@@ -119,22 +150,30 @@ impl Backend<ModelWord> for ModelQueue {
         while let Some(completion) = self.reap() {
             each(completion);
         }
-        let pending: Vec<u32> = {
+        let (armed, withdrawn): (Vec<u32>, Vec<u32>) = {
             let mut bucket = lock(&self.kernel.bucket);
             let queue = &mut bucket.queues[self.index];
             queue.closed = true;
-            queue.pending.difference(&queue.settled).copied().collect()
+            let owned: BTreeSet<u32> = queue.pending.difference(&queue.settled).copied().collect();
+            owned.into_iter().partition(|handle| !queue.withdrawn.contains(handle))
         };
-        for handle in pending {
+        for handle in armed {
             self.cancel(handle).into_iter().for_each(&mut *each);
         }
         let mut bucket = lock(&self.kernel.bucket);
+        for handle in withdrawn {
+            // `None` if the kernel never had it.
+            let decided = bucket.take_ended(self.index, handle);
+            decided.into_iter().for_each(|decided| each(Completion { slot: None, ..decided }));
+        }
         bucket.task_work.retain(|ended| ended.queue != self.index);
         let queue = &mut bucket.queues[self.index];
         queue.posted.clear();
-        assert_eq!(queue.pending, queue.settled, "a wait without an end");
+        let settled: BTreeSet<u32> = queue.settled.union(&queue.withdrawn).copied().collect();
+        assert_eq!(queue.pending, settled, "a wait without an end");
         queue.pending.clear();
         queue.settled.clear();
+        queue.withdrawn.clear();
     }
 
     fn usage(&self) -> Usage {

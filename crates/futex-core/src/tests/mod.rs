@@ -7,6 +7,7 @@ mod crowding;
 #[cfg(not(any(loom, miri)))]
 mod left_behind;
 mod loom_models;
+mod owner;
 #[cfg(not(loom))]
 mod properties;
 #[cfg(not(loom))]

@@ -2,16 +2,13 @@
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord, Options};
-use crate::shard::Request;
 use crate::sync::thread;
-use crate::waiter::{Outcome, RawWaiter};
-use std::io;
+use crate::tests::owner::{AnyOwner, Owner, OwnerOf, ReenterOnDrop, Seen, Waits};
+use crate::waiter::{RawWaitAny, RawWaiter};
 use std::num::NonZeroU32;
-// None of this orders anything: it is read when all threads are joined, or by the thread that wrote it.
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::panicking;
+use std::sync::Arc;
+// It orders nothing: it is read when all threads are joined.
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Runs a model: under loom in every order of its steps with up to three preemptions (`LOOM_MAX_PREEMPTIONS` changes
 /// that), else many times.
@@ -90,21 +87,23 @@ impl World {
 
     /// An owner of a wait on `word` while it is 0, which it has not begun.
     pub(crate) fn owner(&self, word: &ModelWord) -> Owner {
-        self.owner_with(word, NonZeroU32::MAX)
+        self.owner_of(RawWaiter::new(), &[word])
     }
 
+    /// [`owner`](World::owner), for wakes whose mask shares a bit with `mask`.
     pub(crate) fn owner_with(&self, word: &ModelWord, mask: NonZeroU32) -> Owner {
-        Owner {
-            engine: self.engine.clone(),
-            kernel: self.kernel.clone(),
-            seen: self.seen.clone(),
-            waiter: RawWaiter::new(),
-            word: word.clone(),
-            expected: 0,
-            mask,
-            task: None,
-            reentrant: false,
-        }
+        let mut owner = self.owner(word);
+        owner.mask = mask;
+        owner
+    }
+
+    /// An owner of waits on all of `words` while they are 0, which it has not begun.
+    pub(crate) fn any_owner(&self, words: &[&ModelWord]) -> AnyOwner {
+        self.owner_of(RawWaitAny::new(), words)
+    }
+
+    fn owner_of<T: Waits>(&self, waits: T, words: &[&ModelWord]) -> OwnerOf<T> {
+        OwnerOf::new(&self.engine, &self.kernel, &self.seen, waits, words)
     }
 
     /// An owner whose wait is armed.
@@ -114,9 +113,16 @@ impl World {
         owner
     }
 
+    /// An owner whose waits are armed.
+    pub(crate) fn any_armed(&self, words: &[&ModelWord]) -> AnyOwner {
+        let mut owner = self.any_owner(words);
+        assert!(owner.poll().is_none());
+        owner
+    }
+
     /// Something that was dropped calls the engine, which hangs if a lock of the engine is held.
     pub(crate) fn reenter_on_drop(&self) -> Arc<ReenterOnDrop> {
-        Arc::new(ReenterOnDrop(Arc::downgrade(&self.engine)))
+        Arc::new(ReenterOnDrop::new(&self.engine))
     }
 
     /// A thread that closes the engine.
@@ -144,10 +150,15 @@ impl World {
 
     /// The accounts at the end, when all owners are gone: no wake is lost or invented, and nothing is left behind.
     pub(crate) fn check(&self) {
+        self.check_with(0);
+    }
+
+    /// [`check`](World::check), with a number of wakes that the engine invented, because it could not arm waits again.
+    pub(crate) fn check_with(&self, invented: u32) {
         self.settle();
         let counts = self.kernel.counts();
         assert_eq!(
-            counts.counted + counts.spurious,
+            counts.counted + counts.spurious + invented,
             self.seen() + counts.evaporated,
             "wakes that the kernel counted, and those that were seen or found nobody: {counts:?}"
         );
@@ -166,122 +177,17 @@ pub(crate) fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static
     thread::spawn(body)
 }
 
+/// A thread that polls, and returns the owner and what it saw.
+pub(crate) fn polling<T: Waits + Send + 'static>(
+    mut owner: OwnerOf<T>,
+) -> thread::JoinHandle<(OwnerOf<T>, Seen<T::End>)> {
+    spawn(move || {
+        let seen = owner.poll();
+        (owner, seen)
+    })
+}
+
 /// Joins a thread of a model.
 pub(crate) fn join<T>(thread: thread::JoinHandle<T>) -> T {
     thread.join().expect("no thread of a model panics")
-}
-
-/// What an owner sees when it looks; `None` while it is to wait.
-pub(crate) type Seen = Option<Result<Outcome, io::ErrorKind>>;
-
-/// Who polls a wait.
-pub(crate) struct Owner {
-    engine: Arc<Engine<ModelWord>>,
-    kernel: Arc<Kernel>,
-    seen: Arc<AtomicU32>,
-    waiter: RawWaiter<ModelWord>,
-    word: ModelWord,
-    pub(crate) expected: u32,
-    mask: NonZeroU32,
-    /// The waker of the latest poll that was pending.
-    task: Option<Arc<Task>>,
-    /// Wakers call the engine when they are called, and when they are dropped.
-    pub(crate) reentrant: bool,
-}
-
-impl Owner {
-    /// Polls with a waker that no poll had before.
-    pub(crate) fn poll(&mut self) -> Seen {
-        let task = Arc::new(Task {
-            called: AtomicBool::new(false),
-            engine: if self.reentrant { Arc::downgrade(&self.engine) } else { Weak::new() },
-        });
-        // The handle that is kept here is not a waker, so a waker that is dropped is the last one, and is noticed.
-        let (waker, task) = (Waker::from(Arc::new(Handle(task.clone()))), task);
-        let seen = self.look(&waker);
-        if seen.is_none() {
-            self.task = Some(task);
-        }
-        drop(waker);
-        self.kernel.drive(); // an arming may have made the kernel signal
-        seen
-    }
-
-    fn look(&mut self, waker: &Waker) -> Seen {
-        let cx = &mut Context::from_waker(waker);
-        let request = Request { word: &self.word, expected: self.expected, mask: self.mask };
-        match self.waiter.poll_wait(&self.engine, &request, cx) {
-            Poll::Pending => None,
-            Poll::Ready(outcome) => {
-                self.task = None;
-                if matches!(outcome, Ok(Outcome::Woken)) {
-                    self.seen.fetch_add(1, Ordering::Relaxed);
-                }
-                Some(outcome.map_err(|error| error.kind()))
-            }
-        }
-    }
-
-    /// What became of the wait in the end. If its task has something to see, the task was told: the waker of the latest
-    /// poll was called.
-    pub(crate) fn finish(mut self) -> Seen {
-        let task = self.task.clone();
-        let seen = self.look(Waker::noop());
-        if let Some(task) = task {
-            assert_eq!(
-                seen.is_some(),
-                task.called.load(Ordering::Relaxed),
-                "the latest waker, and what was seen: {seen:?}"
-            );
-        }
-        self.abandon();
-        seen
-    }
-
-    /// Drops the wait.
-    pub(crate) fn abandon(mut self) {
-        self.waiter.cancel();
-        self.kernel.drive();
-    }
-}
-
-/// A task, as a model sees it.
-struct Task {
-    called: AtomicBool,
-    engine: Weak<Engine<ModelWord>>,
-}
-
-/// What wakers of a task hold.
-struct Handle(Arc<Task>);
-
-impl Wake for Handle {
-    fn wake(self: Arc<Self>) {
-        self.0.called.store(true, Ordering::Relaxed);
-        if let Some(engine) = self.0.engine.upgrade() {
-            engine.turn();
-        }
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        reenter(&self.0.engine);
-    }
-}
-
-/// Calls the engine in its `Drop`.
-pub(crate) struct ReenterOnDrop(Weak<Engine<ModelWord>>);
-
-impl Drop for ReenterOnDrop {
-    fn drop(&mut self) {
-        reenter(&self.0);
-    }
-}
-
-fn reenter(engine: &Weak<Engine<ModelWord>>) {
-    if let Some(engine) = engine.upgrade() {
-        if !panicking() {
-            engine.take_locks();
-        }
-    }
 }

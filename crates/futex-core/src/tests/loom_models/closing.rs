@@ -1,6 +1,7 @@
 //! Closing the engine against everything else.
 
-use crate::tests::world::{Seen, World, exhaustive_model, join, model, spawn};
+use crate::tests::owner::Seen;
+use crate::tests::world::{World, exhaustive_model, join, model, spawn};
 use crate::waiter::Outcome;
 use std::io::ErrorKind::BrokenPipe;
 

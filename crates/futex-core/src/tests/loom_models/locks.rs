@@ -2,7 +2,7 @@
 //! or dropped, which would be a deadlock.
 
 use crate::model::Refusal;
-use crate::tests::world::{World, join, model, spawn};
+use crate::tests::world::{World, join, model, polling, spawn};
 use crate::waiter::Outcome;
 use std::io::ErrorKind::OutOfMemory;
 
@@ -127,6 +127,42 @@ fn the_last_handle_to_a_word_whose_wait_was_closed_is_dropped_without_a_lock() {
         let dropping = spawn(move || owner.abandon());
         world.engine.close();
         join(dropping);
+        world.check();
+    });
+}
+
+/// The queue keeps the word of a wait that the kernel refused until the kernel has had it, or the queue is gone.
+#[test]
+fn the_last_handle_to_a_word_whose_wait_was_refused_is_dropped_without_a_lock() {
+    model("arm, after a refusal | turn, a word whose owner calls the engine", || {
+        let world = World::new();
+        let word = world.kernel.word_of(Some(world.reenter_on_drop()));
+        let mut refused = world.owner(&word);
+        drop(word);
+        world.kernel.refuse_next(Refusal::Unsubmitted);
+        assert_eq!(refused.poll(), Some(Err(OutOfMemory)));
+        refused.abandon();
+        let other = world.word();
+        let arming = polling(world.owner(&other));
+        world.engine.turn();
+        let (next, seen) = join(arming);
+        assert_eq!(next.end(seen), None);
+        world.check();
+    });
+}
+
+#[test]
+fn the_last_handle_to_a_word_is_dropped_without_a_lock_by_the_poll_that_sees_the_wake() {
+    model("poll | wake(1), a word whose owner calls the engine", || {
+        let world = World::new();
+        let word = world.kernel.word_of(Some(world.reenter_on_drop()));
+        let mut owner = world.armed(&word);
+        owner.words = vec![world.word()]; // it is not used while a wait is armed
+        let polling = polling(owner);
+        assert_eq!(word.wake(1), 1);
+        drop(word);
+        let (owner, seen) = join(polling);
+        assert_eq!(owner.end(seen), Some(Ok(Outcome::Woken)));
         world.check();
     });
 }

@@ -3,7 +3,9 @@
 mod batches;
 mod closing;
 mod dropping;
+mod epoll;
 mod locks;
 mod shards;
 mod unprompted;
+mod wait_any;
 mod waking;

@@ -1,0 +1,65 @@
+//! An engine that asks which of its queues have completions. It visits the first one in each turn, and is told of two others
+//! per call.
+
+use crate::model::Options;
+use crate::tests::world::{World, join, model, polling, spawn};
+use crate::waiter::Outcome;
+
+/// An engine of up to `count` queues, each with room for one wait.
+fn queues(count: usize) -> World {
+    World::with(Options { room: 1, epoll: true, ..Options::default() }, count)
+}
+
+#[test]
+fn a_turn_visits_more_queues_than_are_reported_at_once() {
+    model("turn | wake(5), five queues", || {
+        let world = queues(5);
+        let word = world.word();
+        let owners = [(); 5].map(|()| world.armed(&word));
+        assert_eq!(world.engine.stats().units, 5);
+        let turning = world.turning();
+        assert_eq!(word.wake(5), 5);
+        join(turning);
+        for owner in owners {
+            assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
+        }
+        world.check();
+    });
+}
+
+#[test]
+fn of_two_turns_at_once_each_visits_what_it_was_told_of() {
+    model("wake(2) | wake(2) of another word, four queues", || {
+        let world = queues(4);
+        let words = [world.word(), world.word()];
+        let owners = [0, 1, 0, 1].map(|index: usize| world.armed(&words[index]));
+        let [first, second] = words;
+        let waking = spawn(move || assert_eq!(first.wake(2), 2));
+        assert_eq!(second.wake(2), 2);
+        join(waking);
+        // Nobody settles: what one turn was told of is not told again.
+        for owner in owners {
+            assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
+        }
+        world.check();
+    });
+}
+
+#[test]
+fn a_queue_that_is_opened_during_a_turn_is_visited() {
+    model("arm in a third queue | wake(3) | turn", || {
+        let world = queues(3);
+        let word = world.word();
+        let owners = [world.armed(&word), world.armed(&word)];
+        let arming = polling(world.owner(&word));
+        let turning = world.turning();
+        let woken = word.wake(3);
+        join(turning);
+        let (late, seen) = join(arming);
+        for owner in owners {
+            assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
+        }
+        assert_eq!(late.end(seen), (woken == 3).then_some(Ok(Outcome::Woken)));
+        world.check();
+    });
+}
