@@ -65,3 +65,21 @@ fn an_arming_that_finds_more_completions_than_a_batch_holds_leaves_the_rest_to_a
         world.check();
     });
 }
+
+#[test]
+fn a_drop_that_finds_more_completions_than_a_batch_holds_leaves_the_rest_to_a_turn() {
+    model("wake(4) | drop of one of four, which reaps as well", || {
+        let world = World::new();
+        let word = world.word();
+        let first = world.armed(&word);
+        let owners = [(); 3].map(|()| world.armed(&word));
+        let dropping = spawn(move || first.abandon());
+        let woken = word.wake(4);
+        join(dropping);
+        assert!(woken >= 3);
+        for owner in owners {
+            assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
+        }
+        world.check();
+    });
+}

@@ -157,3 +157,54 @@ fn the_engine_may_be_closed_twice_at_once() {
         world.check();
     });
 }
+
+#[test]
+fn closing_waits_for_no_task_work() {
+    model("close | wake(2), nothing is posted", || {
+        let world = World::delayed();
+        let word = world.word();
+        let owners = [world.armed(&word), world.armed(&word)];
+        let closing = world.closing();
+        let woken = word.wake(2);
+        join(closing);
+        world.kernel.assert_empty();
+        let seen = owners.map(|owner| owner.finish());
+        assert!(seen.iter().all(closed_or_woken), "{seen:?}");
+        assert_eq!(seen.iter().filter(|&&seen| seen == Some(Ok(Outcome::Woken))).count(), woken as usize);
+        world.check();
+    });
+}
+
+#[test]
+fn closing_while_a_wait_is_dropped_waits_for_no_task_work() {
+    model("close | drop | wake(2), nothing is posted", || {
+        let world = World::delayed();
+        let word = world.word();
+        let (first, second) = (world.armed(&word), world.armed(&word));
+        let closing = world.closing();
+        let dropping = spawn(move || first.abandon());
+        let woken = word.wake(2);
+        join(closing);
+        join(dropping);
+        world.kernel.assert_empty();
+        let seen = second.finish();
+        assert!(closed_or_woken(&seen) && (woken < 2 || seen == Some(Ok(Outcome::Woken))), "{seen:?} after {woken}");
+        world.check();
+    });
+}
+
+#[test]
+fn closing_ends_more_waits_than_a_batch_holds() {
+    model("close | wake(3), five waiters", || {
+        let world = World::new();
+        let word = world.word();
+        let owners = [(); 5].map(|()| world.armed(&word));
+        let closing = world.closing();
+        let woken = word.wake(3);
+        join(closing);
+        let seen = owners.map(|owner| owner.finish());
+        assert!(seen.iter().all(closed_or_woken), "{seen:?}");
+        assert_eq!(seen.iter().filter(|&&seen| seen == Some(Ok(Outcome::Woken))).count(), woken as usize);
+        world.check();
+    });
+}

@@ -1,5 +1,6 @@
 //! Waits that the kernel ends although nobody asked.
 
+use crate::model::Refusal;
 use crate::tests::world::{World, exhaustive_model, join, model, spawn};
 use crate::waiter::Outcome;
 
@@ -87,4 +88,73 @@ fn waits_that_the_kernel_ended_are_over_when_the_engine_is_closed() {
         assert!(matches!(seen, Some(Err(std::io::ErrorKind::BrokenPipe) | Ok(Outcome::Woken))), "{seen:?}");
         world.check();
     });
+}
+
+/// The owner returns as after a wake, for it would sleep for ever otherwise.
+#[test]
+fn a_wait_that_cannot_be_armed_again_ends_as_woken() {
+    for refusal in [Refusal::Refused, Refusal::Unsubmitted] {
+        model("unprompted end, arming again fails | wake(1)", move || {
+            let world = World::new();
+            let word = world.word();
+            let owner = world.armed(&word);
+            world.kernel.refuse_next(refusal);
+            let kernel = world.kernel.clone();
+            let exiting = spawn(move || {
+                kernel.thread_exits();
+                kernel.drive();
+            });
+            let woken = word.wake(1);
+            join(exiting);
+            assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
+            world.check_with(1 - woken);
+        });
+    }
+}
+
+#[test]
+fn of_two_waits_one_that_cannot_be_armed_again_harms_the_other_not() {
+    for refusal in [Refusal::Refused, Refusal::Unsubmitted] {
+        model("unprompted end of two, arming one again fails | wake(1) of the first", move || {
+            let world = World::new();
+            let (word, other) = (world.word(), world.word());
+            let (first, second) = (world.armed(&word), world.armed(&other));
+            world.kernel.refuse_next(refusal);
+            let kernel = world.kernel.clone();
+            let exiting = spawn(move || {
+                kernel.thread_exits();
+                kernel.drive();
+            });
+            word.wake(1);
+            join(exiting);
+            world.settle();
+            assert_eq!(first.finish(), Some(Ok(Outcome::Woken)));
+            // If the first was woken before, the second is the one that could not be armed again.
+            let armed = world.kernel.waiters(&other);
+            assert_eq!(second.finish(), (armed == 0).then_some(Ok(Outcome::Woken)));
+            world.check_with(1);
+        });
+    }
+}
+
+#[test]
+fn a_wait_that_could_not_be_armed_again_may_be_dropped() {
+    for refusal in [Refusal::Refused, Refusal::Unsubmitted] {
+        model("unprompted end, arming again fails | drop, a second waiter", move || {
+            let world = World::new();
+            let word = world.word();
+            let (first, second) = (world.armed(&word), world.armed(&word));
+            world.kernel.refuse_next(refusal);
+            let (kernel, lost) = (world.kernel.clone(), word.clone());
+            let exiting = spawn(move || {
+                kernel.loses(&lost, 0);
+                kernel.drive();
+            });
+            first.abandon();
+            join(exiting);
+            // The first wait's end may have been a wake, so it was handed on. Or the second wait was the one that was lost.
+            assert_eq!(second.finish(), Some(Ok(Outcome::Woken)));
+            world.check_with(1 - world.kernel.counts().spurious);
+        });
+    }
 }
