@@ -158,7 +158,8 @@ impl<W: FutexWord> Shard<W> {
                 (State::Done(_), unused) => {
                     let state = inner.slots.remove(slot as usize).state;
                     self.unlock(inner);
-                    drop(unused);
+                    // Its `Drop` may panic. The slot is free, and the owner must learn of that.
+                    perform(unused.map(Effect::<W>::Forget));
                     let State::Done(Done { word, verdict, .. }) = state else { return Poll::Ready(Verdict::Closed) };
                     Effect::Release(word).perform_alone();
                     return Poll::Ready(verdict);
