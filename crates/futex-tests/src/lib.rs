@@ -1,10 +1,14 @@
 //! What the tests of this crate share.
 
+mod bounded;
 mod docs;
 pub mod peer;
+mod stuck;
 mod tasks;
 
-pub use self::tasks::{arm, eventually, is_pending, on_each_runtime, within};
+pub use self::bounded::{in_its_own_process, without_a_hang};
+pub use self::stuck::Stuck;
+pub use self::tasks::{arm, block_on, eventually, is_pending, on_each_runtime, within};
 
 pub mod load;
 
@@ -37,6 +41,7 @@ pub fn waiters(word: &Word) -> u32 {
 }
 
 /// Returns once the kernel has `n` waiters on a word.
+#[track_caller]
 pub fn until_waiters(word: &Word, n: u32) {
     until(|| waiters(word) == n);
 }
@@ -46,6 +51,7 @@ pub fn until_waiters(word: &Word, n: u32) {
 /// # Panics
 ///
 /// After a minute, which no condition of these tests takes on the slowest machine.
+#[track_caller]
 pub fn until(mut condition: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !condition() {

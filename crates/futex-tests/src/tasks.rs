@@ -1,8 +1,10 @@
 //! What asynchronous tests share.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{Thread, current, park};
 use std::time::Duration;
 use tokio::runtime::Builder;
 
@@ -57,4 +59,24 @@ pub async fn eventually(mut condition: impl FnMut() -> bool) {
         }
     })
     .await;
+}
+
+/// An executor of a few lines: polls a future on this thread, which sleeps in between.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => park(),
+        }
+    }
 }

@@ -1,15 +1,13 @@
 //! Waits that are polled elsewhere than they were made: on other threads, runtimes and executors, which come and go.
 
 use futex_tests::load::{arms, boxed, runtime, zero};
-use futex_tests::until_waiters;
+use futex_tests::{block_on, until_waiters};
 use futex_tokio::{AsyncFutex, Word};
 use futures_util::future::poll_immediate;
-use std::future::{Future, pending};
-use std::pin::pin;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{Thread, current, park};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::spawn_blocking;
@@ -153,24 +151,6 @@ fn a_blocking_task_waits_with_the_runtimes_reactor_and_its_thread_may_end() {
         timeout(LONG, wait).await.expect("the change was not seen").unwrap();
         changer.join().unwrap();
     });
-}
-
-/// An executor of a few lines.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => park(),
-        }
-    }
 }
 
 #[test]
