@@ -1,0 +1,234 @@
+//! Tokio's cooperative budget: waits that are always ready let other tasks run, and no wake is lost for want of budget.
+
+use futex_tests::load::{backend, zero};
+use futex_tests::{arm, block_on, eventually, on_each_runtime, until_waiters, waiters, within, without_a_hang};
+use futex_tokio::{AsyncFutex, Reactor, wait_any};
+use futures_util::StreamExt as _;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::coop::{consume_budget, has_budget_remaining};
+use tokio::task::{LocalSet, spawn_local, yield_now};
+
+/// A futex with a reactor of its own, whose figures are those of its waits alone.
+fn alone() -> AsyncFutex {
+    let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
+    AsyncFutex::with_reactor(&reactor, zero())
+}
+
+/// Changes the word, wakes one waiter, and returns once the reactor knows of it. No wait was polled meanwhile.
+async fn change_and_wake_one(futex: &AsyncFutex) {
+    futex.word().store(1, Ordering::Release);
+    assert_eq!(futex.word().wake(1), 1);
+    eventually(|| futex.reactor().stats().woken == 1).await;
+}
+
+/// Whether a `select!` between a wait and a branch that receives 200 messages, which are more than the budget of one poll,
+/// loses a wake that was counted for the wait. Another wait on the word is armed behind it.
+async fn select_loses_a_wake(wait: &impl AsyncFn(&AsyncFutex) -> u32) -> bool {
+    const MESSAGES: usize = 200;
+    yield_now().await; // with what is left of its budget, `select!` might poll nothing
+    let futex = alone();
+    let (send, mut receive) = unbounded_channel();
+    let mut select = pin!(async {
+        tokio::select! {
+            biased;
+            () = async {
+                for _ in 0..MESSAGES {
+                    receive.recv().await.expect("a message");
+                }
+            } => None,
+            value = wait(&futex) => Some(value),
+        }
+    });
+    arm(&mut select).await;
+    until_waiters(futex.word(), 1);
+    let mut behind = futex.wait_async(0);
+    arm(&mut behind).await;
+    until_waiters(futex.word(), 2);
+
+    for message in 0..MESSAGES {
+        send.send(message).expect("the receiver is there");
+    }
+    change_and_wake_one(&futex).await;
+    match within(select).await {
+        // It saw the wake.
+        Some(value) => {
+            assert_eq!(value, 1);
+            false
+        }
+        // It was dropped with a wake that the reactor knew of, which is handed on before the drop returns.
+        None if waiters(futex.word()) == 1 => true,
+        None => {
+            within(behind).await.expect("the wake that was handed on");
+            false
+        }
+    }
+}
+
+fn a_select_loses_no_wake(wait: impl AsyncFn(&AsyncFutex) -> u32) {
+    on_each_runtime(async || {
+        let mut lost = 0;
+        for _ in 0..20 {
+            lost += u32::from(select_loses_a_wake(&wait).await);
+        }
+        assert_eq!(lost, 0, "of 20 wakes");
+    });
+}
+
+/// The wait's verdict was taken, and then the task yielded for lack of budget, with the wake in hand. In its next poll the
+/// other branch was ready, and dropped the wait: the wake was lost in 20 of 20 tries.
+#[test]
+fn a_select_that_drops_wait_until_in_favour_of_a_busy_channel_loses_no_wake() {
+    a_select_loses_no_wake(async |futex| futex.wait_until(|value| value != 0).await.expect("a wait"));
+}
+
+#[test]
+fn a_select_that_drops_wait_async_in_favour_of_a_busy_channel_loses_no_wake() {
+    a_select_loses_no_wake(async |futex| {
+        futex.wait_async(0).await.expect("a wait");
+        futex.word().load(Ordering::Acquire)
+    });
+}
+
+#[test]
+fn a_select_that_drops_wait_any_in_favour_of_a_busy_channel_loses_no_wake() {
+    a_select_loses_no_wake(async |futex| {
+        wait_any(&[(futex, 0)]).await.expect("a wait");
+        futex.word().load(Ordering::Acquire)
+    });
+}
+
+#[test]
+fn a_select_that_drops_changes_in_favour_of_a_busy_channel_loses_no_wake() {
+    a_select_loses_no_wake(async |futex| futex.changes(0).next().await.expect("no end").expect("a wait"));
+}
+
+/// The predicate is called with the wake in hand, which was lost when it panicked.
+#[test]
+fn a_predicate_that_panics_hands_on_the_wake() {
+    on_each_runtime(async || {
+        let futex = alone();
+        let mut wait = pin!(futex.wait_until(|value| {
+            assert_eq!(value, 0, "the predicate panics");
+            false
+        }));
+        arm(&mut wait).await;
+        until_waiters(futex.word(), 1);
+        let mut behind = futex.wait_async(0);
+        arm(&mut behind).await;
+        until_waiters(futex.word(), 2);
+
+        change_and_wake_one(&futex).await;
+        let panicked = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| wait.as_mut().poll(cx))).is_err()));
+        assert!(panicked.await, "the word has changed, and the predicate was not called");
+        within(behind).await.expect("the wake that was handed on");
+    });
+}
+
+/// Counts how often another task of a current-thread runtime runs during 100,000 waits in a row, each of which is ready at once.
+fn runs_meanwhile(wait: impl AsyncFn(&AsyncFutex, u32)) -> u32 {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(LocalSet::new().run_until(async {
+        let runs = Rc::new(Cell::new(0));
+        let other = spawn_local({
+            let runs = runs.clone();
+            async move {
+                loop {
+                    runs.set(runs.get() + 1);
+                    yield_now().await;
+                }
+            }
+        });
+        let futex = alone();
+        for value in 1..=100_000 {
+            futex.word().store(value, Ordering::Release);
+            wait(&futex, value).await;
+        }
+        other.abort();
+        assert_eq!(futex.reactor().stats().armed, 0, "they were ready at once");
+        runs.get()
+    }))
+}
+
+/// The other task did not run at all.
+#[test]
+fn waits_that_are_ready_at_once_let_other_tasks_run() {
+    let wait_async = runs_meanwhile(async |futex, _| futex.wait_async(0).await.expect("a wait"));
+    let wait_until = runs_meanwhile(async |futex, value| {
+        assert_eq!(futex.wait_until(|now| now != 0).await.expect("a wait"), value);
+    });
+    let any = runs_meanwhile(async |futex, _| assert_eq!(wait_any(&[(futex, 0)]).await.expect("a wait"), 0));
+    let changes = runs_meanwhile(async |futex, value| {
+        assert_eq!(futex.changes(0).next().await.expect("no end").expect("a wait"), value);
+    });
+    // Tokio's budget is 128 of such steps at this time.
+    let all = [wait_async, wait_until, any, changes];
+    assert!(
+        all.iter().all(|&runs| runs >= 10),
+        "wait_async, wait_until, wait_any, changes: {all:?} runs of another task"
+    );
+}
+
+/// Runs `wait` by an executor within a task that has no budget left, on one of two workers.
+fn without_budget<F: Future<Output = ()>>(wait: impl FnOnce(AsyncFutex) -> F + Send + 'static) {
+    without_a_hang(|| {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let task = runtime.spawn(async {
+            let futex = alone();
+            while has_budget_remaining() {
+                consume_budget().await;
+            }
+            block_on(wait(futex));
+        });
+        runtime.block_on(task).expect("the task ends");
+    });
+}
+
+fn changes_as_soon_as_one_waits(futex: &AsyncFutex) {
+    let word = futex.word().clone();
+    std::thread::spawn(move || {
+        until_waiters(&word, 1);
+        word.store(1, Ordering::Release);
+        word.wake(1);
+    });
+}
+
+/// Out of budget, Tokio wakes a task when it has returned to the scheduler, and not earlier. An executor within that task
+/// sleeps until it is woken.
+#[test]
+fn a_nested_executor_without_budget_gets_what_is_ready_at_once() {
+    without_budget(async |futex| futex.wait_async(1).await.expect("a wait"));
+    without_budget(async |futex| assert_eq!(futex.wait_until(|_| true).await.expect("a wait"), 0));
+    without_budget(async |futex| assert_eq!(wait_any(&[(&futex, 1)]).await.expect("a wait"), 0));
+    without_budget(async |futex| {
+        assert_eq!(futex.changes(1).next().await.expect("no end").expect("a wait"), 0);
+    });
+}
+
+/// The same after a wait that slept.
+#[test]
+fn a_nested_executor_without_budget_gets_the_value_that_it_slept_for() {
+    without_budget(async |futex| {
+        changes_as_soon_as_one_waits(&futex);
+        futex.wait_async(0).await.expect("a wait");
+    });
+    without_budget(async |futex| {
+        changes_as_soon_as_one_waits(&futex);
+        assert_eq!(wait_any(&[(&futex, 0)]).await.expect("a wait"), 0);
+    });
+    without_budget(async |futex| {
+        changes_as_soon_as_one_waits(&futex);
+        assert_eq!(futex.wait_until(|value| value != 0).await.expect("a wait"), 1);
+    });
+    without_budget(async |futex| {
+        changes_as_soon_as_one_waits(&futex);
+        assert_eq!(futex.changes(0).next().await.expect("no end").expect("a wait"), 1);
+    });
+}
