@@ -1,0 +1,124 @@
+//! Words that a process has mapped twice. The two addresses of such a word are one futex to the kernel, so they are one to the
+//! library.
+//!
+//! The story: `Waitv` and `Thread` told words apart by their addresses. A wake that was handed on and found nobody in the kernel
+//! went to a wait on its way there, but not to one on the other mapping. With the memory mapped twice, 1,791 of 3,000 wakes that
+//! the kernel had counted for a wait which was then dropped reached nobody on `Waitv`.
+
+use futex_tests::load::{Boxed, Rng, arms, backend, boxed, runtime};
+use futex_tests::{until_waiters, within};
+use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory, Word};
+use std::os::fd::AsFd as _;
+use std::sync::atomic::Ordering;
+
+/// How many wakes each test makes, each of them on a word of its own.
+const WAKES: usize = 3_000;
+
+/// Memory with a word for each wake, by each of two mappings.
+fn mapped_twice() -> [SharedMemory; 2] {
+    let memory = SharedMemory::anonymous(4 * WAKES).expect("memory");
+    let again = SharedMemory::from_fd(memory.as_fd().try_clone_to_owned().expect("dup")).expect("memory");
+    assert_ne!(memory.as_ptr(), again.as_ptr());
+    [memory, again]
+}
+
+/// A word by each mapping, and a futex for each.
+fn at(offset: usize, memory: &[SharedMemory; 2], reactors: [&Reactor; 2]) -> (Word, [AsyncFutex; 2]) {
+    let words = memory.each_ref().map(|memory| memory.word(offset).expect("a word"));
+    let futexes = [0, 1].map(|index| AsyncFutex::with_reactor(reactors[index], &words[index]));
+    let [word, _] = words;
+    (word, futexes)
+}
+
+fn reactor() -> Reactor {
+    Reactor::builder().backend(backend()).build().expect("a reactor")
+}
+
+fn armed(futex: &AsyncFutex) -> Boxed {
+    let mut wait = boxed(futex);
+    assert!(arms(&mut wait), "a wait is over already");
+    wait
+}
+
+/// Wakes one of two waits, each on its mapping, and drops one of them. The wake is for the other one.
+async fn one_wake_reaches_the_wait_that_is_left(reactors: [&Reactor; 2]) {
+    let memory = mapped_twice();
+    let mut rng = Rng::new(1);
+    for round in 0..WAKES {
+        let (word, futexes) = at(4 * round, &memory, reactors);
+        // Either is in front, either is dropped, and either mapping is woken.
+        let (first, dropped, woken) = (rng.below(2), rng.below(2), rng.below(2));
+        let mut waits = [None, None];
+        waits[first] = Some(armed(&futexes[first]));
+        until_waiters(&word, 1);
+        waits[1 - first] = Some(armed(&futexes[1 - first]));
+        until_waiters(&word, 2);
+
+        assert_eq!(futexes[woken].word().wake(1), 1);
+        drop(waits[dropped].take());
+        let left = waits[1 - dropped].take().expect("it is there");
+        within(left).await.expect("the wake that was counted");
+        word.wake(u32::MAX); // a thread that `Thread` left behind
+    }
+}
+
+#[test]
+fn a_wake_that_was_counted_for_a_dropped_wait_reaches_the_wait_on_the_other_mapping() {
+    runtime().block_on(async {
+        let reactor = reactor();
+        one_wake_reaches_the_wait_that_is_left([&reactor, &reactor]).await;
+    });
+}
+
+#[test]
+fn a_wake_that_was_counted_for_a_dropped_wait_reaches_the_wait_on_the_other_mapping_with_another_reactor() {
+    runtime().block_on(async {
+        let reactors = [reactor(), reactor()];
+        one_wake_reaches_the_wait_that_is_left([&reactors[0], &reactors[1]]).await;
+    });
+}
+
+/// 1. A wait is dropped, and the kernel may have it still. 2. Another one is armed on the other mapping, and the kernel may not
+///    have it yet. 3. A wake is counted.
+#[test]
+fn a_wake_that_is_counted_reaches_the_wait_on_the_other_mapping_that_took_the_place_of_a_dropped_one() {
+    runtime().block_on(async {
+        let reactor = reactor();
+        let memory = mapped_twice();
+        let mut counted = 0;
+        for round in 0..WAKES {
+            let (word, futexes) = at(4 * round, &memory, [&reactor, &reactor]);
+            let first = armed(&futexes[round % 2]);
+            until_waiters(&word, 1);
+            drop(first);
+            let second = armed(&futexes[1 - round % 2]);
+            if word.wake(1) == 1 {
+                counted += 1;
+                within(second).await.expect("the wake that was counted");
+            } else {
+                assert_ne!(reactor.backend(), Backend::Uring, "the wait is armed");
+            }
+            word.wake(u32::MAX); // a thread that `Thread` left behind
+        }
+        assert!(counted > 0);
+    });
+}
+
+#[test]
+fn a_change_by_either_mapping_ends_the_waits_on_both() {
+    runtime().block_on(async {
+        let reactor = reactor();
+        let memory = mapped_twice();
+        for round in 0..500 {
+            let (_, futexes) = at(4 * round, &memory, [&reactor, &reactor]);
+            let waits =
+                futexes.clone().map(|futex| tokio::spawn(async move { futex.wait_until(|value| value == 1).await }));
+            let word = futexes[round % 2].word();
+            word.store(1, Ordering::Release);
+            word.wake(u32::MAX);
+            for wait in waits {
+                within(wait).await.expect("no panic").expect("a wait");
+            }
+        }
+    });
+}
