@@ -1,4 +1,5 @@
-//! A process forks while waits are armed. Its child can't use its reactors, and does not disturb them.
+//! A process forks while waits are armed, and while other threads use its reactors. Its child can't use its reactors, and does
+//! not disturb them.
 
 use futex_tests::peer::Peer;
 use futex_tests::until_waiters;
@@ -57,4 +58,40 @@ async fn waits_that_a_fork_drops_go_on_in_its_parent() {
         assert_eq!(peer.report().await, "beside ok");
         assert_eq!(peer.answer(), "ok");
     }
+}
+
+/// Has a process fork while its other threads take the locks of its reactors, until each of many children has done `what`.
+fn forks_while_busy(what: &str, rounds: u32) {
+    let memory = SharedMemory::anonymous(4096).expect("memory");
+    let mut peer = Peer::start(PEER, &memory);
+    peer.tell("runtime current-thread");
+    assert_eq!(peer.ask(format_args!("fork-while-busy {what} {rounds}")), "ok");
+}
+
+/// They took locks before they asked whether this is a fork. A thread of the parent that held one does not exist in the child.
+#[test]
+fn a_fork_may_ask_for_the_figures_of_a_reactor_whatever_other_threads_of_its_parent_did() {
+    forks_while_busy("stats", 500);
+}
+
+#[test]
+fn a_fork_may_format_a_reactor_whatever_other_threads_of_its_parent_did() {
+    forks_while_busy("debug", 500);
+}
+
+#[test]
+fn a_fork_may_ask_whether_a_reactor_is_closed_whatever_other_threads_of_its_parent_did() {
+    forks_while_busy("is-closed", 500);
+}
+
+#[test]
+fn a_fork_may_wake_whatever_other_threads_of_its_parent_did() {
+    forks_while_busy("wake", 500);
+}
+
+/// The reactors of all runtimes are on a list, and so are the queues of parked threads. A reactor was made while the list was
+/// locked, so that the lock was held most of the time.
+#[test]
+fn a_fork_makes_a_reactor_of_its_own_whatever_other_threads_of_its_parent_did() {
+    forks_while_busy("current", 200);
 }

@@ -4,6 +4,7 @@
 //! are for the reports of what comes later.
 
 mod fork;
+mod fork_busy;
 mod limits;
 mod waits;
 
@@ -135,6 +136,7 @@ impl Peer {
 
             ["fork"] => fork::fork(&self.memory, false),
             ["fork-dropping-the-runtime"] => fork::fork(&self.memory, true),
+            ["fork-while-busy", what, rounds] => fork_busy::fork_while_busy(self.runtime()?, what, number(rounds)?),
             _ => Err(format!("no such command: {command:?}").into()),
         }
     }
