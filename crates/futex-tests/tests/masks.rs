@@ -1,0 +1,182 @@
+//! Waits with masks, together with threads that were left behind and with wakes that are handed on and find nobody parked.
+//!
+//! `Waitv` and `Thread` park a thread for each wait with a mask. The thread of a dropped wait stays parked, for the wakes of the
+//! mask that it was parked with, until one comes.
+
+use futex_tests::load::{backend, runtime, zero};
+use futex_tests::{arm, eventually, is_pending, on_each_runtime, until_waiters, within};
+use futex_tokio::{AsyncFutex, Backend, Reactor, WaitAsync};
+use std::future::Future as _;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
+fn mask(bits: u32) -> NonZeroU32 {
+    NonZeroU32::new(bits).expect("a mask has a bit")
+}
+
+fn futex() -> AsyncFutex {
+    let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
+    AsyncFutex::with_reactor(&reactor, zero())
+}
+
+/// Polls a wait once, for nobody.
+fn begin(wait: &mut WaitAsync<'_>) {
+    assert!(Pin::new(wait).poll(&mut Context::from_waker(Waker::noop())).is_pending(), "a wait is over already");
+}
+
+#[test]
+fn a_thread_that_was_left_behind_with_one_mask_is_not_taken_for_a_wait_with_another() {
+    on_each_runtime(async || {
+        for second in [0b10, 0b11, u32::MAX].map(mask) {
+            let futex = futex();
+            let mut dropped = futex.wait_async_masked(0, mask(0b01));
+            arm(&mut dropped).await;
+            until_waiters(futex.word(), 1);
+            drop(dropped);
+            let mut wait = futex.wait_async_masked(0, second);
+            arm(&mut wait).await;
+            // The thread that is parked for the first bit does not see it.
+            eventually(|| futex.wake_masked(1, mask(0b10)) == 1).await;
+            within(wait).await.expect("the wake that was counted");
+            futex.wake_all();
+        }
+    });
+}
+
+/// The thread is the first that a wake finds, and must not give the wake to a wait that it is not for.
+#[test]
+fn a_thread_that_was_left_behind_hands_on_a_wake_under_its_mask() {
+    let [left, right] = [0b01, 0b10].map(mask);
+    on_each_runtime(async || {
+        let futex = futex();
+        let mut dropped = futex.wait_async_masked(0, left);
+        arm(&mut dropped).await;
+        until_waiters(futex.word(), 1);
+        let mut other = futex.wait_async_masked(0, right);
+        arm(&mut other).await;
+        until_waiters(futex.word(), 2);
+        let mut last = futex.wait_async_masked(0, left);
+        arm(&mut last).await;
+        until_waiters(futex.word(), 3);
+
+        drop(dropped);
+        assert_eq!(futex.wake_masked(1, left), 1);
+        within(last).await.expect("the wake that was counted");
+        assert!(is_pending(&mut other).await, "a wake ended a wait that it is not for");
+        assert_eq!(futex.wake_masked(1, right), 1);
+        within(other).await.expect("the wake that was counted");
+    });
+}
+
+#[test]
+fn a_wake_goes_along_threads_that_were_left_behind_with_different_masks_to_the_wait_that_it_is_for() {
+    let [left, right] = [0b01, 0b10].map(mask);
+    on_each_runtime(async || {
+        for _ in 0..20 {
+            let futex = futex();
+            let mut dropped = Vec::new();
+            for index in 0..10 {
+                let mut wait = futex.wait_async_masked(0, if index % 2 == 0 { left } else { right });
+                arm(&mut wait).await;
+                until_waiters(futex.word(), index + 1);
+                dropped.push(wait);
+            }
+            let mut other = futex.wait_async_masked(0, right);
+            arm(&mut other).await;
+            until_waiters(futex.word(), 11);
+            let mut last = futex.wait_async_masked(0, left);
+            arm(&mut last).await;
+            until_waiters(futex.word(), 12);
+            drop(dropped);
+
+            assert_eq!(futex.wake_masked(1, left), 1);
+            within(last).await.expect("the wake that was counted");
+            assert!(is_pending(&mut other).await, "a wake ended a wait that it is not for");
+            futex.wake_all();
+            within(other).await.expect("a wake");
+        }
+    });
+}
+
+/// 1. A wake is counted for a wait. 2. Waits with two masks begin, and their threads are on their way to the kernel. 3. The first
+///    wait is dropped. Its wake is handed on, and may find nobody parked: it is for the wait of its mask, which began last.
+#[test]
+fn a_wake_that_is_handed_on_and_finds_nobody_parked_goes_to_a_wait_that_it_is_for() {
+    let [left, right] = [0b01, 0b10].map(mask);
+    runtime().block_on(async {
+        let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
+        for _ in 0..2_000 {
+            let futex = AsyncFutex::with_reactor(&reactor, zero());
+            let mut dropped = futex.wait_async_masked(0, left);
+            begin(&mut dropped);
+            until_waiters(futex.word(), 1);
+            let mut others = [0; 3].map(|_| futex.wait_async_masked(0, right));
+            others.iter_mut().for_each(begin);
+            let mut live = futex.wait_async_masked(0, left);
+            begin(&mut live);
+
+            assert_eq!(futex.wake_masked(1, left), 1);
+            drop(dropped);
+            within(live).await.expect("the wake that was counted");
+            drop(others);
+            futex.wake_all(); // threads that were left behind
+        }
+    });
+}
+
+/// The same with the wait dropped before: the one that takes its place may take its thread over as well.
+#[test]
+fn a_masked_wake_that_is_counted_reaches_the_wait_that_took_the_place_of_a_dropped_one() {
+    let [left, right] = [0b01, 0b10].map(mask);
+    runtime().block_on(async {
+        let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
+        let mut counted = 0;
+        for _ in 0..2_000 {
+            let futex = AsyncFutex::with_reactor(&reactor, zero());
+            let mut dropped = futex.wait_async_masked(0, left);
+            begin(&mut dropped);
+            until_waiters(futex.word(), 1);
+            drop(dropped);
+            let mut other = futex.wait_async_masked(0, right);
+            begin(&mut other);
+            let mut live = futex.wait_async_masked(0, left);
+            begin(&mut live);
+            if futex.wake_masked(1, left) == 1 {
+                counted += 1;
+                within(live).await.expect("the wake that was counted");
+            } else {
+                assert_ne!(reactor.backend(), Backend::Uring, "the wait is armed");
+            }
+            drop(other);
+            futex.wake_all(); // threads that were left behind
+        }
+        assert!(counted > 0);
+    });
+}
+
+/// A wake is handed on under the mask of the wait that it was counted for, which may be more than that of the wake.
+#[test]
+fn a_wake_that_is_handed_on_and_finds_nobody_parked_goes_to_a_wait_that_shares_a_bit() {
+    // Of the wait that is dropped, of the wake, and of the wait that is left. A wait with all bits is one without a mask.
+    let masks =
+        [(u32::MAX, u32::MAX, 0b100), (0b110, u32::MAX, u32::MAX), (0b110, 0b010, 0b100), (u32::MAX, 0b1, u32::MAX)];
+    runtime().block_on(async {
+        let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
+        for _ in 0..500 {
+            for masks in masks {
+                let (first, wake, second) = (mask(masks.0), mask(masks.1), mask(masks.2));
+                let futex = AsyncFutex::with_reactor(&reactor, zero());
+                let mut dropped = futex.wait_async_masked(0, first);
+                begin(&mut dropped);
+                until_waiters(futex.word(), 1);
+                let mut live = futex.wait_async_masked(0, second);
+                begin(&mut live);
+                assert_eq!(futex.wake_masked(1, wake), 1);
+                drop(dropped);
+                within(live).await.expect("the wake that was counted");
+                futex.wake_all(); // threads that were left behind
+            }
+        }
+    });
+}
