@@ -2,7 +2,7 @@
 
 use futex_core::BackendKind;
 use futex_tests::load::{Account, Rng, arms, backend, boxed, runtime, turns, zero};
-use futex_tests::{skip, until_waiters};
+use futex_tests::{eventually, skip, until_waiters};
 use futex_tokio::{AsyncFutex, Reactor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -45,7 +45,8 @@ fn wakes_of_waits_that_are_dropped_before_their_next_poll_are_handed_on_in_any_d
             rng.shuffle(&mut waits);
             drop(waits);
             account.balance();
-            assert!(reactor.stats().handed_on >= wakes as u64);
+            // A thread of a backend counts a wake when it has handed it on, and then the account may have been balanced already.
+            eventually(|| reactor.stats().handed_on >= wakes as u64).await;
             while reactor.stats().armed_now > 0 {
                 tokio::task::yield_now().await;
             }
