@@ -68,6 +68,8 @@ pub struct FutexRing {
     withdrawn: Vec<u32>,
     /// Entries that the kernel has not been handed, in order.
     queued: Vec<u32>,
+    /// Number of completions that were taken since [`await_posting`](FutexRing::await_posting).
+    taken: u32,
     /// `Some` after the kernel dropped completions: the waits that are still to end as [`Ending::Lost`]. No more are armed.
     lost: Option<Vec<u32>>,
     origin: Origin,
@@ -93,6 +95,8 @@ struct Faults {
     cancel: Option<Errno>,
     /// The kernel dropped completions.
     dropped: bool,
+    /// One more wait is woken by the time that no thread is posting a completion any more.
+    late: Option<Word>,
 }
 
 impl FutexRing {
@@ -139,6 +143,7 @@ impl FutexRing {
             ended: 0,
             withdrawn: Vec::new(),
             queued: Vec::new(),
+            taken: 0,
             lost: None,
             origin: Origin::here(),
             #[cfg(test)]
@@ -299,12 +304,17 @@ impl FutexRing {
             let mut queue = self.ring.completion();
             let Some(entry) = queue.next() else {
                 drop(queue);
+                if self.taken >= CQ_ENTRIES {
+                    self.await_posting();
+                    continue;
+                }
                 if self.ring.submission().cq_overflow() && self.fetch_overflow().is_ok() {
                     continue;
                 }
                 return if self.has_lost() { self.next_lost() } else { None };
             };
             drop(queue);
+            self.taken += 1;
             if let Some(completion) = self.complete(entry.user_data(), entry.result()) {
                 return Some(completion);
             }
@@ -440,6 +450,27 @@ impl FutexRing {
         const GETEVENTS: u32 = 1; // IORING_ENTER_GETEVENTS of <linux/io_uring.h>
         // SAFETY: The call has no argument that is an address.
         unsafe { self.ring.submitter().enter::<()>(0, 0, GETEVENTS, None) }.map(drop)
+    }
+
+    /// Returns once no thread is posting a completion by what it knew of the queue before this call.
+    ///
+    /// 1. The queue is full, and the eventfd was signalled for that.
+    /// 2. A thread in the kernel, with one more completion, sees that the queue is full.
+    /// 3. The caller takes all of the queue, and sees no overflow.
+    /// 4. The thread keeps its completion back and sets the flag. It signals no eventfd, nor does any later one, because the
+    ///    queue did not grow (`io_eventfd_signal` of Linux 5.19 and later).
+    ///
+    /// That takes a queue that was full, which nobody has emptied without taking as many completions as it holds. The kernel
+    /// posts under the lock of the ring that this call takes too, so afterwards the flag is set, or a completion finds room.
+    #[cold]
+    fn await_posting(&mut self) {
+        self.taken = 0;
+        #[cfg(test)]
+        if let Some(word) = self.faults.late.take() {
+            word.wake(1);
+        }
+        // It fails, since the ring is enabled.
+        let _ = self.ring.submitter().register_enable_rings();
     }
 
     #[inline]
