@@ -71,27 +71,27 @@ fn forks_while_busy(what: &str, rounds: u32) {
 /// They took locks before they asked whether this is a fork. A thread of the parent that held one does not exist in the child.
 #[test]
 fn a_fork_may_ask_for_the_figures_of_a_reactor_whatever_other_threads_of_its_parent_did() {
-    forks_while_busy("stats", 500);
+    forks_while_busy("stats", 100);
 }
 
 #[test]
 fn a_fork_may_format_a_reactor_whatever_other_threads_of_its_parent_did() {
-    forks_while_busy("debug", 500);
+    forks_while_busy("debug", 100);
 }
 
 #[test]
 fn a_fork_may_ask_whether_a_reactor_is_closed_whatever_other_threads_of_its_parent_did() {
-    forks_while_busy("is-closed", 500);
+    forks_while_busy("is-closed", 100);
 }
 
 #[test]
 fn a_fork_may_wake_whatever_other_threads_of_its_parent_did() {
-    forks_while_busy("wake", 500);
+    forks_while_busy("wake", 100);
 }
 
 /// The reactors of all runtimes are on a list, and so are the queues of parked threads. A reactor was made while the list was
 /// locked, so that the lock was held most of the time.
 #[test]
 fn a_fork_makes_a_reactor_of_its_own_whatever_other_threads_of_its_parent_did() {
-    forks_while_busy("current", 200);
+    forks_while_busy("current", 50);
 }

@@ -122,6 +122,7 @@ async fn one_of_a_hundred_panics(when: When) {
             arm_with(&mut wait, Waker::from(Arc::new(Panics { calls: calls.clone(), when })));
             bad = Some(wait);
         } else {
+            assert!(arms(&mut wait)); // in this order
             others.push(tokio::spawn(wait));
         }
     }
