@@ -1,7 +1,8 @@
 //! `wait_until` and `changes`: waits that look at the word again.
 
+use futex_sys::futex::Outcome;
 use futex_tests::peer::Peer;
-use futex_tests::{arm, eventually, is_pending, on_each_runtime, until_waiters, within};
+use futex_tests::{arm, eventually, is_pending, on_each_runtime, until_waiters, waiters, within};
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory};
 use futures_util::stream::FusedStream as _;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -125,6 +126,35 @@ fn a_wake_without_a_change_is_no_item() {
         futex.word().store(1, Ordering::Release);
         assert!(futex.wake_one());
         assert_eq!(within(next).await.expect("an item").expect("a value"), 1);
+    });
+}
+
+/// 1. The wait of a stream is armed, and another waiter is behind it.
+/// 2. The word changes, and before it is woken the stream's task is woken for something else and polls the stream.
+/// 3. One waiter is woken.
+///
+/// A stream that loads the word in (2) gives the value, and its wait is armed yet. In (3) that wait takes the wake, nobody needs
+/// it, so it is handed on: two waiters are woken for one.
+#[test]
+fn a_stream_gives_a_value_for_the_wake_of_its_wait_and_not_before() {
+    on_each_runtime(async || {
+        let futex = futex();
+        let mut changes = futex.changes(0);
+        let mut next = changes.next();
+        arm(&mut next).await;
+        until_waiters(futex.word(), 1);
+        let word = futex.word().clone();
+        let behind = std::thread::spawn(move || word.wait(0, None));
+        until_waiters(futex.word(), 2);
+
+        futex.word().store(1, Ordering::Release);
+        assert!(is_pending(&mut next).await, "the wake for it is still to come");
+        assert!(futex.wake_one());
+        assert_eq!(within(next).await.expect("an item").expect("a value"), 1);
+        drop(changes);
+        assert_eq!((waiters(futex.word()), futex.reactor().stats().handed_on), (1, 0));
+        assert!(futex.wake_one());
+        assert_eq!(behind.join().expect("no panic").expect("a wait"), Outcome::Woken);
     });
 }
 

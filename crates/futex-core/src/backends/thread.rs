@@ -6,7 +6,7 @@
 //! a timeout keeps one thread, not one a turn.
 
 use super::Turn;
-use super::stray::{self, Parked};
+use super::stray::{self, Offer, Parked};
 use crate::backend::{Backend, Completion, Ending, Fit, FutexWord as _, Usage};
 use crate::effects::{Effect, perform};
 use futex_sys::futex::{self, Outcome, Scope};
@@ -79,6 +79,10 @@ impl Backend<Word> for Threads {
 
     fn arm(&mut self, slot: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
         let mut state = self.shared.lock();
+        if stray::accept(&word, mask) {
+            state.completions.push_back(Completion { slot: Some(slot), word, mask, ending: Ending::Woken });
+            return Ok(slot);
+        }
         let same = |seat: &Seat| seat.word.same_address(&word) && seat.expected == expected && seat.mask == mask;
         if let Some(position) = state.left.iter().position(|&seat| same(&state.seats[seat])) {
             // The kernel compared when the thread parked. The word may have changed since, and the wake of that change have
@@ -174,20 +178,19 @@ impl State {
 }
 
 impl Parked for Shared {
-    fn offer(&self, word: &Word, mask: NonZeroU32) -> bool {
+    fn offer(&self, wake: &Offer<'_>) -> bool {
         if !self.origin.is_here() {
             return false;
         }
         let mut state = self.lock();
         // Slots of a slab are no order, but the kernel didn't have these, so they have none yet.
         let found = state.seats.iter().find_map(|(_, seat)| {
-            let matches = seat.word.same_word(word) && seat.mask.get() & mask.get() != 0;
+            let matches = seat.word.same_word(wake.word) && seat.mask.get() & wake.mask.get() != 0;
             seat.owner.filter(|_| matches)
         });
-        if let Some(id) = found {
-            state.leave(id, Ending::Woken);
-        }
-        found.is_some()
+        let Some(id) = found.filter(|_| wake.take()) else { return false };
+        state.leave(id, Ending::Woken);
+        true
     }
 
     fn turn(&self) {
@@ -267,3 +270,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests;

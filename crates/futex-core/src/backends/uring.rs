@@ -125,3 +125,19 @@ fn translate(completion: uring::Completion) -> Completion<Word> {
     };
     Completion { slot: tag, word, mask, ending }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use futex_sys::futex::MATCH_ANY;
+    use std::sync::atomic::AtomicU32;
+
+    #[test]
+    fn a_wait_that_may_have_been_woken_is_taken_for_woken() {
+        static WORD: AtomicU32 = AtomicU32::new(0);
+        let (id, word) = (WaitId::from(1), Word::from(&WORD));
+        let lost = uring::Completion { id, tag: Some(2), word, mask: MATCH_ANY, ending: uring::Ending::Lost };
+        let completion = translate(lost);
+        assert!(completion.slot == Some(2) && matches!(completion.ending, Ending::Woken), "{completion:?}");
+    }
+}

@@ -9,7 +9,7 @@
 //! being called back hides no wake.
 
 use super::Turn;
-use super::stray::{self, Parked};
+use super::stray::{self, Offer, Parked};
 use super::thread::{LINGER, Threads};
 use crate::backend::{Backend, Completion, Ending, Fit, FutexWord as _, Usage};
 use crate::effects::{Effect, perform};
@@ -52,7 +52,7 @@ struct State {
     serial: u64,
     completions: VecDeque<Completion<Word>>,
     running: bool,
-    /// There are entries that the thread was not called back for.
+    /// There are entries that the thread has not seen, and was not called back for.
     is_news: bool,
     /// The thread is parked, or on its way to or from there.
     in_kernel: bool,
@@ -113,6 +113,10 @@ impl Backend<Word> for Waitv {
             return self.masked.arm(slot, word, expected, mask);
         }
         let mut state = self.shared.lock();
+        if stray::accept(&word, mask) {
+            state.completions.push_back(Completion { slot: Some(slot), word, mask, ending: Ending::Woken });
+            return Ok(slot);
+        }
         if !state.running {
             self.shared.start()?;
             state.running = true;
@@ -185,17 +189,19 @@ impl Drop for Waitv {
 }
 
 impl Parked for Shared {
-    fn offer(&self, word: &Word, _mask: NonZeroU32) -> bool {
+    fn offer(&self, wake: &Offer<'_>) -> bool {
         if !self.origin.is_here() {
             return false;
         }
         let mut state = self.lock();
-        let found = state.entries.iter().find(|entry| entry.word.same_word(word)).cloned();
-        if let Some(entry) = &found {
-            state.end(entry, Ending::Woken);
-            self.call_back(state);
-        }
-        found.is_some()
+        // Without a mask a wait matches every wake.
+        let found = state.entries.iter().position(|entry| entry.word.same_word(wake.word));
+        let Some(position) = found.filter(|_| wake.take()) else { return false };
+        // No copy of the entry: it might become the last handle to the word's memory, and be dropped here.
+        let entry = state.entries.remove(position);
+        state.completions.push_back(entry.completion(Ending::Woken));
+        self.call_back(state);
+        true
     }
 
     fn turn(&self) {
@@ -239,6 +245,7 @@ impl Shared {
                 return;
             }
             parked.clone_from(&state.entries);
+            state.is_news = false;
             let control = self.control.load(Ordering::Relaxed);
             state.in_kernel = true;
             state.is_called = false;
@@ -318,9 +325,12 @@ impl State {
             }
             // The kernel does not tell which word it was about.
             Err(error) => {
-                let before = self.completions.len();
+                let mut found = false;
                 for entry in parked {
-                    match look(entry) {
+                    let outcome = look(entry);
+                    // Also if the owner has left: the thread does not park for that entry again.
+                    found |= !matches!(outcome, Ok(Outcome::TimedOut));
+                    match outcome {
                         Ok(Outcome::TimedOut) => {}
                         Ok(Outcome::Woken) if self.end(entry, Ending::Woken) => {}
                         Ok(Outcome::Woken) => strays.push(entry.word.clone()),
@@ -332,7 +342,7 @@ impl State {
                         }
                     }
                 }
-                if self.completions.len() == before {
+                if !found {
                     // It was about none of them, but about memory perhaps. Parking again would go on like that.
                     for entry in parked {
                         let copy = io::Error::new(error.kind(), error.to_string());
@@ -363,3 +373,6 @@ impl Entry {
 fn look(entry: &Entry) -> io::Result<Outcome> {
     futex::wait(&entry.word, Scope::Shared, entry.expected, MATCH_ANY, Some(Deadline::after(Duration::ZERO)))
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests;

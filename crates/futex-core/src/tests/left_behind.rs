@@ -1,23 +1,17 @@
 //! The threads that `Thread` leaves parked.
 
+use super::parked::{next_woken, no_turn, until, until_waiting, word};
 use crate::backend::{Backend, Completion, Ending};
 use crate::backends::thread::Threads;
 use futex_sys::Word;
-use futex_sys::futex::{MATCH_ANY, Scope, requeue};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::yield_now;
+use futex_sys::futex::MATCH_ANY;
+use std::sync::atomic::Ordering;
 
 /// A backend with a thread that was left behind, parked while the word is 0.
 fn left_behind() -> (Threads, Word) {
-    static AWAY: AtomicU32 = AtomicU32::new(0);
-    let word = Word::from(Arc::new(AtomicU32::new(0)));
-    let mut threads = Threads::new(Arc::new(|| ()));
+    let (mut threads, word) = (Threads::new(no_turn()), word());
     assert!(threads.arm(0, word.clone(), 0, MATCH_ANY).is_ok());
-    while !matches!(requeue(&word, &AWAY, Scope::Shared, 0, u32::MAX), Ok(1)) {
-        yield_now();
-    }
-    assert!(matches!(requeue(&AWAY, &word, Scope::Shared, 0, u32::MAX), Ok(1)));
+    until_waiting(&word, 1);
     assert!(matches!(threads.cancel(0), Some(Completion { slot: Some(0), ending: Ending::Cancelled, .. })));
     assert!(threads.reap().is_none());
     (threads, word)
@@ -27,9 +21,7 @@ fn left_behind() -> (Threads, Word) {
 fn a_thread_that_was_left_behind_hands_its_wake_on() {
     let (threads, word) = left_behind();
     assert_eq!(word.wake(1), 1);
-    while threads.usage().handed_on == 0 {
-        yield_now();
-    }
+    until("the wake is handed on", || threads.usage().handed_on == 1);
 }
 
 #[test]
@@ -38,13 +30,7 @@ fn a_later_wait_takes_a_thread_over_that_was_left_behind() {
     threads.arm(1, word.clone(), 0, MATCH_ANY).unwrap();
     assert_eq!(threads.usage().units, 1);
     assert_eq!(word.wake(1), 1);
-    let completion = loop {
-        match threads.reap() {
-            Some(completion) => break completion,
-            None => yield_now(),
-        }
-    };
-    assert!(matches!(completion, Completion { slot: Some(1), ending: Ending::Woken, .. }), "{completion:?}");
+    assert_eq!(next_woken(&mut threads), 1);
     assert_eq!(threads.usage().handed_on, 0);
 }
 
@@ -63,7 +49,5 @@ fn a_wait_that_takes_a_thread_over_sees_that_the_word_has_changed() {
     assert!(matches!(completion, Some(Completion { slot: Some(1), ending: Ending::Mismatch, .. })), "{completion:?}");
     // The thread is still there, and hands on.
     assert_eq!(word.wake(1), 1);
-    while threads.usage().handed_on == 0 {
-        yield_now();
-    }
+    until("the wake is handed on", || threads.usage().handed_on == 1);
 }

@@ -8,6 +8,8 @@ mod crowding;
 mod left_behind;
 mod loom_models;
 mod owner;
+#[cfg(not(any(loom, miri)))]
+pub(crate) mod parked;
 #[cfg(not(loom))]
 mod properties;
 #[cfg(not(loom))]

@@ -119,7 +119,7 @@ fn a_wake_is_handed_on_under_the_mask_of_the_wait_that_consumed_it() {
 }
 
 #[test]
-fn a_slot_is_taken_again_only_when_its_wait_has_ended() {
+fn the_end_of_a_wait_is_not_taken_for_that_of_the_next_one_in_its_slot() {
     model("drop, arm | wake(1) | task work", || {
         let world = World::delayed();
         let (word, other) = (world.word(), world.word());

@@ -1,0 +1,60 @@
+//! Waits that begin while a wake is being offered.
+
+use super::*;
+use crate::backend::Backend;
+use crate::backends::{Turn, thread::Threads, waitv::Waitv};
+use crate::tests::parked::{Away, arm, next_woken, no_turn, word};
+use futex_sys::futex::MATCH_ANY;
+
+/// A queue that is asked after another one, in which a wait begins just then.
+struct Asked<B> {
+    first: Mutex<B>,
+    word: Word,
+}
+
+impl<B: Backend<Word>> Parked for Asked<B> {
+    fn offer(&self, wake: &Offer<'_>) -> bool {
+        if wake.word.same_word(&self.word) {
+            arm(&mut *self.first.lock().expect("no panic"), 1, wake.word, MATCH_ANY);
+            assert!(!wake.take(), "the wait that began has taken it");
+        }
+        false
+    }
+
+    fn turn(&self) {}
+}
+
+#[test]
+fn a_wait_that_begins_while_a_wake_is_offered_takes_it_if_its_queue_has_been_asked() {
+    fn check<B: Backend<Word> + 'static>(open: fn(Turn) -> B) {
+        let asked = Arc::new(Asked { first: Mutex::new(open(no_turn())), word: word() });
+        let parked: Weak<dyn Parked> = Arc::downgrade(&asked) as _;
+        register(parked);
+        // A queue that is asked last, with a wait that the kernel does not have.
+        let mut last = open(no_turn());
+        arm(&mut last, 2, &asked.word, MATCH_ANY);
+        let _away = Away::take(&asked.word, 1);
+
+        assert!(hand_on(&asked.word, MATCH_ANY).is_none());
+        let mut first = asked.first.lock().expect("no panic");
+        assert_eq!(next_woken(&mut *first), 1);
+        assert!(last.reap().is_none(), "it was one wake");
+        arm(&mut *first, 3, &asked.word, MATCH_ANY);
+        assert!(first.reap().is_none(), "it is taken");
+    }
+    check(Threads::new);
+    check(Waitv::new);
+}
+
+#[test]
+fn a_wait_takes_a_wake_that_is_offered_only_on_its_word_and_for_its_mask() {
+    let (word, other) = (word(), word());
+    let [left, right] = [1, 2].map(|bits| NonZeroU32::new(bits).expect("a bit"));
+    let offer = Offer::new(&word, left);
+    assert!(!accept(&other, left) && !accept(&word, right) && offer.is_open());
+    assert!(accept(&word, MATCH_ANY) && !offer.is_open());
+    assert!(!accept(&word, left), "it is taken");
+    drop(offer);
+    drop(Offer::new(&word, left));
+    assert!(!accept(&word, left), "it is offered no more");
+}

@@ -1,0 +1,155 @@
+//! What a thread of `Waitv` makes of the kernel's answers.
+
+use super::*;
+use crate::tests::parked::{arm, no_turn, until, until_waiting, waiters, word};
+use futex_sys::SharedMemory;
+use std::sync::atomic::AtomicBool;
+
+/// A word whose page is gone, so that the kernel refuses to wait for it.
+fn gone() -> Word {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("futex-core-gone-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path);
+    let file = file.expect("a new file");
+    std::fs::remove_file(&path).expect("it is there");
+    file.set_len(4096).expect("room for a page");
+    let memory = SharedMemory::from_fd(file.try_clone().expect("a descriptor").into()).expect("memory");
+    file.set_len(0).expect("the page goes");
+    memory.word(0).expect("a word")
+}
+
+/// Entries on words, numbered from 0.
+fn entries<const N: usize>(words: [&Word; N]) -> Vec<Entry> {
+    let numbered = words.into_iter().zip(0..);
+    numbered.map(|(word, slot)| Entry { serial: slot.into(), slot, word: word.clone(), expected: 0 }).collect()
+}
+
+/// What has to be done about an answer.
+struct Sorted {
+    /// The slots of the waits that have ended.
+    ended: Vec<(u32, Ending)>,
+    /// The slots of the waits that go on.
+    left: Vec<u32>,
+    strays: Vec<Word>,
+}
+
+/// The thread parked for `parked`, of which the waits with the slots `gone` have no owner any more, and the kernel answered.
+fn sort_out(parked: &[Entry], ownerless: &[u32], outcome: io::Result<WaitvOutcome>) -> Sorted {
+    let mut state = State { entries: parked.to_vec(), ..State::default() };
+    state.entries.retain(|entry| !ownerless.contains(&entry.slot));
+    let mut strays = Vec::new();
+    let told = state.sort_out(parked, outcome, &mut strays);
+    let ended: Vec<_> =
+        state.completions.into_iter().map(|end| (end.slot.expect("it is of a wait"), end.ending)).collect();
+    assert_eq!(told, !ended.is_empty());
+    Sorted { ended, left: state.entries.iter().map(|entry| entry.slot).collect(), strays }
+}
+
+/// What `futex_waitv` says of a page that is gone. (14 is EFAULT.)
+fn refused() -> io::Result<WaitvOutcome> {
+    Err(io::Error::from_raw_os_error(14))
+}
+
+/// A new thread found the first wait by itself, parked, and was called back for it: it left the kernel's queue, and came back
+/// behind all who had come meanwhile. A bare wake in between found nobody.
+#[test]
+fn a_thread_that_has_found_a_wait_by_itself_is_not_called_back_for_it() {
+    let (mut waitv, word) = (Waitv::new(no_turn()), word());
+    waitv.arm(0, word.clone(), 0, MATCH_ANY).unwrap();
+    until_waiting(&word, 1);
+    waitv.submit().unwrap();
+    assert_eq!((waitv.shared.control.load(Ordering::Relaxed), waiters(&word)), (0, 1));
+    // For another one it is.
+    arm(&mut waitv, 1, &word, MATCH_ANY);
+    until_waiting(&word, 2);
+    assert_eq!(waitv.shared.control.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn each_wait_up_to_the_one_that_was_woken_ends_or_has_its_wake_handed_on() {
+    let words = [word(), word(), word(), word()];
+    let parked = entries(words.each_ref());
+    let sorted = sort_out(&parked, &[1], Ok(WaitvOutcome::Woken(3)));
+    assert!(matches!(sorted.ended[..], [(0, Ending::Woken), (2, Ending::Woken)]), "{:?}", sorted.ended);
+    assert!(matches!(&sorted.strays[..], [stray] if stray.same_address(&words[1])));
+    assert_eq!(sorted.left, [3]);
+}
+
+#[test]
+fn a_refusal_ends_the_waits_that_it_is_about_and_no_others() {
+    let (healthy, changed) = (word(), word());
+    changed.store(1, Ordering::Relaxed);
+    let sorted = sort_out(&entries([&healthy, &gone(), &changed]), &[], refused());
+    assert!(matches!(sorted.ended[..], [(1, Ending::Failed(_)), (2, Ending::Mismatch)]), "{:?}", sorted.ended);
+    assert_eq!((sorted.left, sorted.strays.len()), (vec![0], 0));
+}
+
+/// The owner of the wait that was refused left before the thread looked for it, so the thread took the refusal for one of all
+/// its waits, and they all failed.
+#[test]
+fn a_refusal_of_a_wait_whose_owner_has_left_ends_no_other() {
+    let healthy = word();
+    let sorted = sort_out(&entries([&healthy, &gone()]), &[1], refused());
+    assert!(sorted.ended.is_empty(), "{:?}", sorted.ended);
+    assert_eq!((sorted.left, sorted.strays.len()), (vec![0], 0));
+}
+
+/// For want of memory, perhaps. To park again would fail again, and so on.
+#[test]
+fn a_refusal_that_is_about_no_word_ends_all_waits() {
+    let words = [word(), word()];
+    let sorted = sort_out(&entries(words.each_ref()), &[], refused());
+    assert!(matches!(sorted.ended[..], [(0, Ending::Failed(_)), (1, Ending::Failed(_))]), "{:?}", sorted.ended);
+}
+
+/// To find the wait that was refused, the thread waits for each word for a moment. A wake that comes then is counted.
+///
+/// Returns the waits that it ended, and how many wakes were to be handed on, of one wake that was counted.
+fn wake_while_the_thread_looks(ownerless: &[u32]) -> (Vec<u32>, usize) {
+    let (woken, gone) = (word(), gone());
+    let parked = entries([&gone, &woken]);
+    let (counted, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (mut ended, mut strays) = (Vec::new(), 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) && woken.wake(1) == 0 {
+                std::hint::spin_loop();
+            }
+            counted.store(true, Ordering::Release);
+        });
+        // Ends the thread also when the test fails.
+        let _over = OnDrop(&over);
+        until("a wake is counted", || {
+            // Asked first: the wake that was counted before has been seen by the previous look.
+            let is_last = counted.load(Ordering::Acquire);
+            let sorted = sort_out(&parked, ownerless, refused());
+            ended.extend(sorted.ended.iter().filter(|(_, end)| matches!(end, Ending::Woken)).map(|(slot, _)| *slot));
+            strays += sorted.strays.len();
+            is_last
+        });
+    });
+    (ended, strays)
+}
+
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_wake_that_comes_while_the_thread_looks_for_the_wait_that_was_refused_ends_its_wait() {
+    for _ in 0..10 {
+        assert_eq!(wake_while_the_thread_looks(&[]), (vec![1], 0));
+    }
+}
+
+#[test]
+fn a_wake_that_comes_while_the_thread_looks_is_handed_on_if_the_owner_has_left() {
+    for _ in 0..10 {
+        assert_eq!(wake_while_the_thread_looks(&[1]), (vec![], 1));
+    }
+}

@@ -1,0 +1,71 @@
+//! One word in two mappings. The kernel has one queue for both, so a wake of one meets the waits on the other; but each mapping
+//! may be gone without the other, and an address may belong to another word then.
+
+use super::{Away, arm, mapped_twice, next_woken, no_turn, until_waiting, waiters};
+use crate::backend::{Backend, Fit, FutexWord as _};
+use crate::backends::{thread::Threads, waitv::Waitv};
+use futex_sys::Word;
+use futex_sys::futex::MATCH_ANY;
+
+/// 1,791 of 3,000 wakes were lost that had been counted for a wait which was dropped, while the other waiter's thread was on its
+/// way to park by the other mapping.
+#[test]
+fn a_wake_that_finds_nobody_parked_ends_a_wait_on_the_other_mapping() {
+    fn check(backend: &mut impl Backend<Word>) {
+        for waited in [0, 1] {
+            let words = mapped_twice();
+            arm(backend, 1, &words[waited], MATCH_ANY);
+            let away = Away::take(&words[waited], 1);
+            words[1 - waited].hand_on(MATCH_ANY);
+            assert_eq!(next_woken(backend), 1);
+            drop(away);
+            words[waited].wake(u32::MAX);
+        }
+    }
+    check(&mut Threads::new(no_turn()));
+    check(&mut Waitv::new(no_turn()));
+}
+
+#[test]
+fn waits_on_both_mappings_that_share_a_thread_are_woken_in_their_order() {
+    const WAITS: u32 = 20;
+    let (mut waitv, words) = (Waitv::new(no_turn()), mapped_twice());
+    for slot in 0..WAITS {
+        arm(&mut waitv, slot, &words[slot as usize % 2], MATCH_ANY);
+    }
+    for slot in 0..WAITS {
+        until_waiting(&words[0], WAITS - slot);
+        assert_eq!(words[slot as usize / 2 % 2].wake(1), 1);
+        assert_eq!(next_woken(&mut waitv), slot);
+    }
+}
+
+#[test]
+fn a_wait_on_the_other_mapping_of_a_word_goes_to_a_thread_of_its_own_if_it_can() {
+    let (mut waitv, words) = (Waitv::new(no_turn()), mapped_twice());
+    assert_eq!(waitv.fit(&words[1]), Fit::Good);
+    arm(&mut waitv, 0, &words[0], MATCH_ANY);
+    assert_eq!([waitv.fit(&words[0]), waitv.fit(&words[1])], [Fit::Crowded; 2]);
+    let [other, _] = mapped_twice();
+    assert_eq!(waitv.fit(&other), Fit::Good);
+}
+
+/// What else is known of a word may be the same for two words, which does no harm to wakes that are handed on. A wait would
+/// sleep on the wrong word.
+#[test]
+fn a_wait_takes_over_no_thread_that_was_left_behind_on_the_other_mapping() {
+    let (mut threads, words) = (Threads::new(no_turn()), mapped_twice());
+    arm(&mut threads, 0, &words[0], MATCH_ANY);
+    until_waiting(&words[0], 1);
+    assert!(threads.cancel(0).is_some());
+    arm(&mut threads, 1, &words[1], MATCH_ANY);
+    until_waiting(&words[0], 2);
+    assert_eq!(threads.usage().units, 2);
+    // On its own mapping it does.
+    arm(&mut threads, 2, &words[0], MATCH_ANY);
+    assert_eq!((threads.usage().units, waiters(&words[0])), (2, 2));
+    assert_eq!(words[1].wake(2), 2);
+    let mut ended = [next_woken(&mut threads), next_woken(&mut threads)];
+    ended.sort_unstable();
+    assert_eq!(ended, [1, 2]);
+}

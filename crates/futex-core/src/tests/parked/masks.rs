@@ -1,0 +1,98 @@
+//! Masks: of threads that were left behind, and of wakes that are handed on and find nobody in the kernel.
+
+use super::{Away, arm, mask, next_woken, no_turn, until, until_waiting, waiters, word};
+use crate::backend::{Backend, Ending, FutexWord as _};
+use crate::backends::{thread::Threads, waitv::Waitv};
+use futex_sys::Word;
+use futex_sys::futex::MATCH_ANY;
+
+const LEFT: u32 = 0b01;
+const RIGHT: u32 = 0b10;
+
+/// Leaves a thread behind, parked under a mask.
+fn leave_behind(backend: &mut impl Backend<Word>, word: &Word, bits: u32) {
+    let before = waiters(word);
+    arm(backend, 90, word, mask(bits));
+    until_waiting(word, before + 1);
+    let completion = backend.cancel(90).expect("it is armed");
+    assert!(matches!(completion.ending, Ending::Cancelled), "{completion:?}");
+}
+
+#[test]
+fn a_wait_takes_over_no_thread_that_was_left_behind_under_another_mask() {
+    let (mut threads, word) = (Threads::new(no_turn()), word());
+    leave_behind(&mut threads, &word, LEFT);
+    arm(&mut threads, 1, &word, mask(RIGHT));
+    until_waiting(&word, 2);
+    assert_eq!(word.wake_masked(1, mask(RIGHT)), 1);
+    assert_eq!(next_woken(&mut threads), 1);
+    // The first one is still there, for a wait under its mask.
+    let units = threads.usage().units;
+    arm(&mut threads, 2, &word, mask(LEFT));
+    assert_eq!((threads.usage().units, waiters(&word)), (units, 1));
+    assert_eq!(word.wake_masked(1, mask(LEFT)), 1);
+    assert_eq!(next_woken(&mut threads), 2);
+    assert_eq!(threads.usage().handed_on, 0);
+}
+
+#[test]
+fn a_thread_that_was_left_behind_hands_on_under_the_mask_of_its_wait() {
+    let (mut threads, word) = (Threads::new(no_turn()), word());
+    leave_behind(&mut threads, &word, LEFT);
+    arm(&mut threads, 1, &word, mask(RIGHT));
+    until_waiting(&word, 2);
+    arm(&mut threads, 2, &word, MATCH_ANY);
+    until_waiting(&word, 3);
+    // A wake under any mask, which the kernel spends on the first waiter: the thread that was left behind.
+    assert_eq!(word.wake(1), 1);
+    assert_eq!(next_woken(&mut threads), 2);
+    until("the wake is counted as handed on", || threads.usage().handed_on == 1);
+    assert_eq!(waiters(&word), 1, "the wait under another mask goes on");
+    assert!(threads.reap().is_none());
+}
+
+/// A wake that is handed on and finds nobody in the kernel is offered to the waits that the kernel does not have. It ends those
+/// that it would have found there, and no others.
+#[test]
+fn a_wake_that_finds_nobody_parked_ends_a_wait_only_if_it_has_a_bit_of_its_mask() {
+    fn check(backend: &mut impl Backend<Word>) {
+        let word = word();
+        for (slot, wait) in [(1, LEFT), (2, RIGHT)] {
+            arm(backend, slot, &word, mask(wait));
+            until_waiting(&word, slot);
+        }
+        let away = Away::take(&word, 2);
+        word.hand_on(mask(0b100));
+        assert!(backend.reap().is_none(), "no wait has this bit");
+        word.hand_on(mask(RIGHT | 0b100));
+        assert_eq!(next_woken(backend), 2);
+        word.hand_on(mask(RIGHT));
+        assert!(backend.reap().is_none(), "the wait with this bit is over");
+        word.hand_on(mask(LEFT));
+        assert_eq!(next_woken(backend), 1);
+        word.hand_on(MATCH_ANY);
+        assert!(backend.reap().is_none(), "nobody waits");
+        drop(away);
+        word.wake(u32::MAX);
+    }
+    check(&mut Threads::new(no_turn()));
+    check(&mut Waitv::new(no_turn()));
+}
+
+#[test]
+fn a_wake_under_any_mask_that_finds_nobody_parked_ends_a_wait_without_a_mask() {
+    fn check(backend: &mut impl Backend<Word>) {
+        for bits in [LEFT, RIGHT, 1 << 31, u32::MAX] {
+            let word = word();
+            arm(backend, 1, &word, MATCH_ANY);
+            let away = Away::take(&word, 1);
+            word.hand_on(mask(bits));
+            assert_eq!(next_woken(backend), 1);
+            assert!(backend.reap().is_none());
+            drop(away);
+            word.wake(u32::MAX);
+        }
+    }
+    check(&mut Threads::new(no_turn()));
+    check(&mut Waitv::new(no_turn()));
+}

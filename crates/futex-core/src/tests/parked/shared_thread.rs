@@ -1,0 +1,70 @@
+//! Waits of `Waitv` that share a thread, as all on one word do when there are more of them than threads to keep them apart.
+
+use super::{arm, next_woken, no_turn, until_waiting, word};
+use crate::backend::{Backend as _, Fit};
+use crate::backends::waitv::Waitv;
+use futex_sys::Word;
+use futex_sys::futex::{MATCH_ANY, Scope, requeue};
+
+const WAITS: u32 = 20;
+
+/// The slot of a wait on another word, which lies behind all others in the thread's list.
+const BEHIND: u32 = 100;
+
+/// One thread with waits on a word, whose slots are their order, and behind them one on another word.
+fn crowd() -> (Waitv, Word, Word) {
+    let (mut waitv, word, other) = (Waitv::new(no_turn()), word(), word());
+    arm(&mut waitv, BEHIND, &other, MATCH_ANY);
+    for slot in 0..WAITS {
+        arm(&mut waitv, slot, &word, MATCH_ANY);
+    }
+    until_waiting(&word, WAITS);
+    until_waiting(&other, 1);
+    assert_eq!((waitv.usage().units, waitv.fit(&word)), (1, Fit::Crowded));
+    (waitv, word, other)
+}
+
+/// The thread parks for its list anew after each wake, and the kernel wakes in the order of that list. A wait that was put in
+/// front of the others on its word was woken before them.
+#[test]
+fn waits_on_one_word_that_share_a_thread_are_woken_one_by_one_in_their_order() {
+    let (mut waitv, word, other) = crowd();
+    for slot in 0..WAITS {
+        assert_eq!(word.wake(1), 1);
+        assert_eq!(next_woken(&mut waitv), slot);
+        until_waiting(&word, WAITS - 1 - slot);
+        until_waiting(&other, 1);
+    }
+    assert!(waitv.reap().is_none(), "the wait on the other word goes on");
+}
+
+/// The kernel names the last of the entries that it woke, and the others are found by their places in front of it.
+#[test]
+fn a_wake_of_several_waits_that_share_a_thread_ends_as_many_of_them_in_their_order() {
+    let (mut waitv, word, other) = crowd();
+    let mut first = 0;
+    for count in [5, 1, 7, 2] {
+        assert_eq!(word.wake(count), count);
+        for slot in first..first + count {
+            assert_eq!(next_woken(&mut waitv), slot);
+        }
+        first += count;
+        until_waiting(&word, WAITS - first);
+        until_waiting(&other, 1);
+    }
+    assert!(waitv.reap().is_none(), "the others go on");
+}
+
+/// A wake of two entries at once: one on each word, of which the kernel names the one behind.
+#[test]
+fn a_wake_that_the_kernel_does_not_name_ends_its_wait_too() {
+    let (mut waitv, word, other) = (Waitv::new(no_turn()), word(), word());
+    arm(&mut waitv, 0, &word, MATCH_ANY);
+    arm(&mut waitv, 1, &other, MATCH_ANY); // in front of the first
+    until_waiting(&word, 1);
+    until_waiting(&other, 1);
+    // One wake finds both, since one of them has been moved.
+    assert_eq!(requeue(&other, &word, Scope::Shared, 0, 1).expect("both are mapped"), 1);
+    assert_eq!(word.wake(2), 2);
+    assert_eq!([next_woken(&mut waitv), next_woken(&mut waitv)], [1, 0]);
+}
