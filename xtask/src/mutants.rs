@@ -1,4 +1,4 @@
-//! `cargo xtask mutants`: each model of futex-core fails when the rule is broken that it is there for.
+//! `cargo xtask mutants`: each model, and each test of a rule, fails when the rule is broken that it is there for.
 //!
 //! A mutant is a small change that breaks a rule. It is made in a copy of the workspace, where one test must fail.
 
@@ -6,6 +6,7 @@ mod table;
 
 use self::table::{MUTANTS, Mutant, Under};
 use crate::{Error, workspace};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
@@ -16,8 +17,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) const USAGE: &str = "\
 cargo xtask mutants [--list] [--only NAME]...
-    Breaks futex-core on purpose, one rule at a time and in a copy of the workspace, and checks that the model that
-    proves the rule fails. The table of what is broken is in xtask/src/mutants/table.rs.
+    Breaks the crates on purpose, one rule at a time and in a copy of the workspace, and checks that the model or the
+    test of the rule fails. The table of what is broken is in xtask/src/mutants/table.rs.
         --list       show the mutants and run nothing
         --only NAME  only this one; may be given several times
 ";
@@ -90,14 +91,14 @@ impl Copy {
 
     /// The tests that are to fail pass as long as nothing is broken.
     fn tests_pass(&self, mutants: &[&Mutant]) -> Result<(), Error> {
-        for under in [Under::Loom, Under::Std] {
-            let tests: Vec<_> =
-                mutants.iter().filter(|mutant| mutant.under == under).map(|mutant| test_path(mutant.test)).collect();
-            if tests.is_empty() {
-                continue;
-            }
+        let mut programs = BTreeMap::<_, Vec<_>>::new();
+        for mutant in mutants {
+            let Test { program, path } = Test::named(mutant.test);
+            programs.entry((mutant.under, program)).or_default().push(path);
+        }
+        for ((under, program), tests) in programs {
             let words = ["--", "--exact"].into_iter().chain(tests.iter().map(String::as_str));
-            match self.cargo(under, words, PATIENCE)? {
+            match self.cargo(under, program, words, PATIENCE)? {
                 Ended { success: true, .. } => {}
                 Ended { output, .. } => {
                     return Err(Error::Failed(format!("{output}\nthe models fail although nothing is broken")));
@@ -109,7 +110,7 @@ impl Copy {
 
     /// Why a mutant is not caught; `None` where it is.
     fn try_out(&self, mutant: &Mutant) -> Result<Option<String>, Error> {
-        let path = self.tree.join("crates/futex-core/src").join(mutant.file);
+        let path = self.tree.join(source(mutant.file));
         let whole = fs::read_to_string(&path)?;
         let found = whole.matches(mutant.from).count();
         if found != 1 {
@@ -122,12 +123,12 @@ impl Copy {
     }
 
     fn survives(&self, mutant: &Mutant) -> Result<Option<String>, Error> {
-        let build = self.cargo(mutant.under, ["--no-run"], PATIENCE)?;
+        let Test { program, path } = Test::named(mutant.test);
+        let build = self.cargo(mutant.under, program, ["--no-run"], PATIENCE)?;
         if !build.success {
             return Ok(Some(format!("it does not compile:\n{}", build.output)));
         }
-        let test = test_path(mutant.test);
-        let run = self.cargo(mutant.under, ["--", "--exact", &test], PATIENCE)?;
+        let run = self.cargo(mutant.under, program, ["--", "--exact", &path], PATIENCE)?;
         Ok(if run.timed_out {
             Some("the test does not end".into())
         } else if run.success {
@@ -139,15 +140,20 @@ impl Copy {
         })
     }
 
-    /// Runs `cargo test` for the library of futex-core in the copy.
+    /// Runs `cargo test` for one test program in the copy.
     fn cargo<'a>(
         &self,
         under: Under,
+        program: Program,
         words: impl IntoIterator<Item = &'a str>,
         patience: Duration,
     ) -> Result<Ended, Error> {
         let mut command = workspace::cargo();
-        command.current_dir(&self.tree).args(["test", "-p", "futex-core", "--lib"]);
+        command.current_dir(&self.tree).args(["test", "-p", program.package]);
+        match program.target {
+            None => command.arg("--lib"),
+            Some(target) => command.args(["--test", target]),
+        };
         if under == Under::Loom {
             let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
             command.args(["--profile", "loom"]).env("RUSTFLAGS", format!("{flags} --cfg loom"));
@@ -187,8 +193,38 @@ fn wait(command: &mut Command, log: &Path, patience: Duration) -> io::Result<End
     Ok(Ended { success, timed_out, output: String::from_utf8_lossy(&fs::read(log)?).into_owned() })
 }
 
-fn test_path(test: &str) -> String {
-    format!("tests::{test}")
+/// The tests of a package's library, or one of its integration tests.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Program {
+    package: &'static str,
+    target: Option<&'static str>,
+}
+
+/// A test, and the program that has it.
+struct Test {
+    program: Program,
+    path: String,
+}
+
+impl Test {
+    /// The test with the name that the [table](Mutant::test) gives it.
+    fn named(name: &'static str) -> Self {
+        let split = name.split_once('/').and_then(|(package, rest)| Some((package, rest.split_once("::")?)));
+        let Some((package, (target, path))) = split else {
+            return Self { program: Program { package: "futex-core", target: None }, path: format!("tests::{name}") };
+        };
+        let target = Some(target).filter(|&target| target != "lib");
+        Self { program: Program { package, target }, path: path.to_owned() }
+    }
+}
+
+/// A source file by the name that the [table](Mutant::file) gives it, in the workspace.
+fn source(file: &str) -> PathBuf {
+    if file.starts_with("futex-") {
+        Path::new("crates").join(file)
+    } else {
+        Path::new("crates/futex-core/src").join(file)
+    }
 }
 
 /// Copies a file, or a directory without what was built in it. Links are followed.
@@ -216,7 +252,7 @@ mod tests {
         let names: BTreeSet<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
         assert_eq!(names.len(), MUTANTS.len());
         for mutant in MUTANTS {
-            let path = workspace::root().join("crates/futex-core/src").join(mutant.file);
+            let path = workspace::root().join(source(mutant.file));
             let found = fs::read_to_string(path).unwrap().matches(mutant.from).count();
             assert_eq!(found, 1, "{}: what it replaces occurs {found} times", mutant.name);
             assert_ne!(mutant.from, mutant.to, "{}", mutant.name);
