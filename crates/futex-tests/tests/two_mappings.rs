@@ -10,6 +10,8 @@ use futex_tests::{until_waiters, within};
 use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory, Word};
 use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 
 /// How many wakes each test makes, each of them on a word of its own.
 const WAKES: usize = 3_000;
@@ -75,6 +77,49 @@ fn a_wake_that_was_counted_for_a_dropped_wait_reaches_the_wait_on_the_other_mapp
     runtime().block_on(async {
         let reactors = [reactor(), reactor()];
         one_wake_reaches_the_wait_that_is_left([&reactors[0], &reactors[1]]).await;
+    });
+}
+
+/// A waker that drops its own wait, on the thread that calls it.
+#[derive(Default)]
+struct Leaves(Mutex<Option<Boxed>>);
+
+impl Wake for Leaves {
+    fn wake(self: Arc<Self>) {
+        let wait = self.0.lock().expect("no panic").take();
+        drop(wait);
+    }
+}
+
+/// On `Waitv` the waker is called by the thread that has parked for both waits. So the kernel has neither of them when the wake is
+/// handed on, which lost about half of the wakes: all that were counted for this wait.
+#[test]
+fn a_wake_that_a_wait_hands_on_as_soon_as_it_is_told_reaches_the_wait_on_the_other_mapping() {
+    runtime().block_on(async {
+        let reactor = reactor();
+        let memory = mapped_twice();
+        let mut rng = Rng::new(1);
+        for round in 0..WAKES {
+            let (word, futexes) = at(4 * round, &memory, [&reactor, &reactor]);
+            let (leaves, mapping) = (Arc::new(Leaves::default()), rng.below(2));
+            let mut wait = boxed(&futexes[mapping]);
+            let mut last = boxed(&futexes[1 - mapping]);
+            // Either is in front.
+            for is_last in if rng.below(2) == 0 { [false, true] } else { [true, false] } {
+                if is_last {
+                    assert!(arms(&mut last));
+                } else {
+                    let waker = Waker::from(leaves.clone());
+                    assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                }
+            }
+            *leaves.0.lock().expect("no panic") = Some(wait);
+            until_waiters(&word, 2);
+            assert_eq!(word.wake(1), 1);
+            within(last).await.expect("the wake that was counted");
+            leaves.wake_by_ref(); // if the wake was not for it
+            word.wake(u32::MAX); // a thread that `Thread` left behind
+        }
     });
 }
 
