@@ -83,6 +83,8 @@ struct Queue {
     posted: VecDeque<Ended>,
     /// The waits whose completion was not reaped.
     pending: BTreeSet<u32>,
+    /// The handle that was freed last.
+    freed: Option<u32>,
     /// Those of them that were cancelled: their completion only frees the handle.
     settled: BTreeSet<u32>,
     /// Those that were cancelled before the kernel had them. It gets them with the next submission, which then takes them out

@@ -22,15 +22,14 @@ pub fn on_each_runtime(test: impl AsyncFn()) {
     }
 }
 
-/// Polls a wait for the first time, and lets the tick of the scheduler end, with which deferred waits are armed. Its reactor
-/// has it then; on the backends that park threads, the kernel has it when [`until_waiters`](crate::until_waiters) says so.
+/// Polls a wait for the first time. The kernel has it then; on the backends that park threads, when
+/// [`until_waiters`](crate::until_waiters) says so.
 ///
 /// # Panics
 ///
-/// Where the wait is over already.
+/// If the wait is over already.
 pub async fn arm<F: Future + Unpin>(wait: &mut F) {
     assert!(is_pending(wait).await, "a wait that was to be armed is over already");
-    tokio::task::yield_now().await;
 }
 
 /// Polls a wait once, and tells whether it goes on.

@@ -59,8 +59,10 @@ impl Backend<ModelWord> for ModelQueue {
         }
         let queue = &mut bucket.queues[self.index];
         assert!(!queue.closed, "armed on a queue that is closed");
-        // The smallest that is free, so that it is soon used again; and not equal to the slot.
-        let handle = (100..).find(|handle| !queue.pending.contains(handle)).expect("a free one");
+        // The smallest that is free, so that it is soon used again; but not equal to the slot, and not the one that a wait had
+        // which is armed again.
+        let is_free = |handle: &u32| !queue.pending.contains(handle) && queue.freed != Some(*handle);
+        let handle = (100..).find(is_free).expect("a free one");
         queue.pending.insert(handle);
         self.unsubmitted.push((expected, Queued { queue: self.index, handle, slot, word, mask }));
         Ok(handle)
@@ -131,6 +133,7 @@ impl Backend<ModelWord> for ModelQueue {
         loop {
             let Ended { handle, completion, .. } = queue.posted.pop_front()?;
             assert!(queue.pending.remove(&handle), "a completion of no wait: {completion:?}");
+            queue.freed = Some(handle);
             if queue.withdrawn.remove(&handle) {
                 return completion.map(|completion| Completion { slot: None, ..completion });
             } else if !queue.settled.remove(&handle) {

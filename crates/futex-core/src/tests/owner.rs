@@ -36,6 +36,8 @@ pub(crate) trait Waits {
 
     fn cancel(&mut self);
 
+    fn is_armed(&self) -> bool;
+
     fn outcome(end: Self::End) -> Outcome;
 }
 
@@ -53,6 +55,10 @@ impl Waits for RawWaiter<ModelWord> {
 
     fn cancel(&mut self) {
         self.cancel();
+    }
+
+    fn is_armed(&self) -> bool {
+        self.is_armed()
     }
 
     fn outcome(end: Outcome) -> Outcome {
@@ -74,6 +80,10 @@ impl Waits for RawWaitAny<ModelWord> {
 
     fn cancel(&mut self) {
         self.cancel();
+    }
+
+    fn is_armed(&self) -> bool {
+        self.is_armed()
     }
 
     fn outcome((_, outcome): (usize, Outcome)) -> Outcome {
@@ -143,6 +153,7 @@ impl<T: Waits> OwnerOf<T> {
         match self.waits.poll(&self.engine, &requests, cx) {
             Poll::Pending => None,
             Poll::Ready(end) => {
+                assert!(!self.waits.is_armed(), "all waits are over");
                 self.task = None;
                 if matches!(end, Ok(end) if T::outcome(end) == Outcome::Woken) {
                     self.seen.fetch_add(1, Ordering::Relaxed);
