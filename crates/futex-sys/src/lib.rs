@@ -49,8 +49,8 @@
 //! # Unsafe code
 //!
 //! `unsafe_code` is denied in this crate and allowed in these files only: `word.rs` (a pointer and the owner of what it
-//! points to), `mapping.rs` (`mmap`), `waitv.rs` (a slice of a transparent wrapper), `uring/ring.rs` (submission entries),
-//! `origin.rs` (`mmap` and `madvise`), `per_process.rs` (a pointer to what is never freed).
+//! points to), `mapping.rs` (`mmap`), `waitv.rs` (a slice of a transparent wrapper), `uring/ring.rs` (submission entries) and
+//! `uring/ring/calls.rs` (an enter), `origin.rs` (`mmap` and `madvise`), `per_process.rs` (a pointer to what is never freed).
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("futex-sys supports Linux only: it wraps Linux's futexes, eventfds and io_uring");

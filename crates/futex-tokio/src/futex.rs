@@ -73,10 +73,10 @@ impl AsyncFutex {
     /// If the word differs, it is ready at the first poll, without a system call. It may return without a change and without
     /// a wake, so check the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
     ///
-    /// A change of the word that is followed by a wake is never missed. A wake without a change reaches every wait that has
-    /// returned `Pending`, on `Uring`; but if the thread that armed a wait exits, Linux 6.16 to 6.18.48 end the wait, and
-    /// until it is armed again such a bare wake finds nobody. On `Waitv` and `Thread` a bare wake finds nobody while the
-    /// backend's thread parks, or parks anew. The waker sees all that in its count.
+    /// A change of the word that lasts and is followed by a wake is never missed. On `Uring` a *bare* wake, without a change or
+    /// with one that was taken back, reaches every wait that has returned `Pending`; but if the thread that armed a wait
+    /// exits, Linux 6.16 to 6.18.48 end the wait, and until it is armed again a bare wake finds nobody. On `Waitv` and
+    /// `Thread` a bare wake finds nobody while the backend's thread parks, or parks anew. The waker sees all that in its count.
     ///
     /// # Errors
     ///
