@@ -114,8 +114,9 @@ impl Spinner {
     /// A spinner that has learned nothing yet.
     #[must_use]
     pub fn new(spin: Spin) -> Self {
-        // With one processor the partner runs when this thread sleeps, and not before.
-        let spin = if spin != Spin::OFF && is_alone() { Spin::OFF } else { spin };
+        // With one processor the partner runs when this thread sleeps, and not before. (Asked for the first spinner, whatever its
+        // setting: a thread that is pinned later would take its one processor for the machine's.)
+        let spin = if is_alone() { Spin::OFF } else { spin };
         let learned = AtomicU32::new(Learned::NEW.pack());
         Self { spin, learned, made: Instant::now(), begun: AtomicU64::new(0) }
     }
