@@ -49,7 +49,8 @@ struct HeldWake<'a>(&'a AsyncFutex);
 
 impl<'a> HeldWake<'a> {
     fn of(futex: &'a AsyncFutex, outcome: Outcome) -> Option<Self> {
-        (outcome == Outcome::Woken).then_some(Self(futex))
+        // Not `then_some`, which makes the guard in any case, and drops it.
+        (outcome == Outcome::Woken).then(|| Self(futex))
     }
 
     /// It was acted on.
@@ -61,5 +62,38 @@ impl<'a> HeldWake<'a> {
 impl Drop for HeldWake<'_> {
     fn drop(&mut self) {
         hand_on(self.0.word(), MATCH_ANY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futex_core::SharedMemory;
+
+    /// The guard was made for each outcome, and handed a wake on that nobody had consumed. It cost a system call for each
+    /// change that spinning saw, and ended waits of others without a cause.
+    #[tokio::test]
+    async fn a_wait_whose_word_differed_holds_no_wake() {
+        let word = SharedMemory::anonymous(4096).expect("memory").word(0).expect("a word");
+        let futex = AsyncFutex::new(&word).expect("a futex");
+        let waiter = std::thread::spawn({
+            let word = word.clone();
+            move || word.wait(0, None).expect("a wait")
+        });
+        let waiters = || requeued(&word);
+        while waiters() == 0 {
+            std::thread::yield_now();
+        }
+        assert!(HeldWake::of(&futex, Outcome::Mismatch).is_none());
+        assert_eq!(waiters(), 1, "the thread was woken without a cause");
+
+        drop(HeldWake::of(&futex, Outcome::Woken));
+        waiter.join().expect("it was handed the wake");
+    }
+
+    /// Counts the waiters of a word, by moving them to the same word.
+    fn requeued(word: &futex_core::Word) -> u32 {
+        rustix::thread::futex::requeue(word, rustix::thread::futex::Flags::empty(), 0, i32::MAX as u32, word)
+            .map_or(0, |count| count as u32)
     }
 }
