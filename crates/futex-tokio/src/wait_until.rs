@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(waiters(), 1, "the thread was woken without a cause");
 
         drop(HeldWake::of(&futex, Outcome::Woken));
-        waiter.join().expect("it was handed the wake");
+        let _ = waiter.join().expect("it was handed the wake");
     }
 
     /// Counts the waiters of a word, by moving them to the same word.
