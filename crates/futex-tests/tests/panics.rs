@@ -110,7 +110,7 @@ fn a_waker_that_panics_in_a_turn_within_tokio_keeps_no_wake_from_the_others_then
 }
 
 async fn one_of_a_hundred_panics(when: When) {
-    // In the second of the batches that one turn performs, if it has so many completions.
+    // In the second of the batches that one turn performs, if it has that many completions.
     const BAD: usize = 50;
     let (reactor, futexes) = futexes(100);
     let calls = Arc::new(AtomicU32::new(0));

@@ -55,16 +55,18 @@ pub async fn wait_any(futexes: &[(&AsyncFutex, u32)]) -> io::Result<usize> {
     let mut budget = Budget::default();
     let mut differed = None;
     poll_fn(|cx| {
-        if differed.is_none() {
-            let has_slept = any.is_armed();
-            let (index, outcome) = ready!(any.as_mut().poll(cx))?;
-            if has_slept || outcome == Outcome::Woken {
-                return Poll::Ready(Ok(index));
+        let index = match differed {
+            Some(index) => index,
+            None => {
+                let has_slept = any.is_armed();
+                let (index, outcome) = ready!(any.as_mut().poll(cx))?;
+                if has_slept || outcome == Outcome::Woken {
+                    return Poll::Ready(Ok(index));
+                }
+                *differed.insert(index) // from now on it is ready, whatever the words do
             }
-            differed = Some(index); // from now on it is ready, whatever the words do
-        }
-        ready!(budget.poll(cx));
-        Poll::Ready(differed.take().ok_or_else(|| io::ErrorKind::Other.into())) // it is `Some`
+        };
+        budget.poll(cx).map(|()| Ok(index))
     })
     .await
 }

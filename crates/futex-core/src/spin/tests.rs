@@ -7,7 +7,7 @@ const LIMIT: Duration = Duration::from_micros(50);
 
 const BRISK: Learned = Learned { brisk: true, ..Learned::NEW };
 
-/// How many of `waits` look, where none of them sees a change.
+/// Number of `waits` that spin, if none of them sees a change.
 fn look_in_vain(learned: &mut Learned, waits: u32) -> u32 {
     let mut looks = 0;
     for _ in 0..waits {

@@ -1,4 +1,4 @@
-//! Who polls the waits of a model: one wait, or several at once, with wakers that tell whether they were called.
+//! The owners of the waits of a model, of one or of several at once. Their wakers report that they were called.
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord};
@@ -91,7 +91,7 @@ impl Waits for RawWaitAny<ModelWord> {
     }
 }
 
-/// Who polls waits.
+/// An owner of waits, which polls them.
 pub(crate) struct OwnerOf<T: Waits> {
     engine: Arc<Engine<ModelWord>>,
     kernel: Arc<Kernel>,

@@ -157,9 +157,11 @@ impl FutexRing {
         let id = self.arm(0, Word::from(&WORD), 0, MATCH_ANY)?;
         self.submit()?;
         self.kernel_cancel(id.0).map_err(|error| explain(error, "cannot cancel a futex wait of an io_uring"))?;
-        self.settle(id.0);
-        // The cancelled wait's completion only frees the identifier.
-        if self.next_completion().is_some() { Err(no_futexes()) } else { Ok(()) }
+        self.wait()?;
+        match self.next_completion().map(|completion| completion.ending) {
+            Some(Ending::Cancelled) => Ok(()),
+            _ => Err(no_futexes()),
+        }
     }
 
     /// Has `eventfd` signalled for every completion from now on. Several rings may share one.
@@ -241,31 +243,31 @@ impl FutexRing {
     pub fn cancel(&mut self, id: WaitId) -> io::Result<Completion> {
         self.check_origin()?;
         let key = id.0;
-        let Some(Wait { word: Some(word), mask, tag: tag @ Some(_) }) = self.waits.get(key as usize) else {
+        let is_pending = |wait: &Wait| wait.tag.is_some();
+        if !self.waits.get(key as usize).is_some_and(is_pending) {
             return Err(ended(id));
-        };
-        let completion = |ending| Completion { id, tag: *tag, word: word.clone(), mask: *mask, ending };
-        let completion = if self.queued.contains(&key) {
-            completion(Ending::Cancelled) // the kernel never had it, and may get it with a later call
+        }
+        // A wait that the kernel may still get, or have, is not gone: its completion gives the word back.
+        let (ending, is_gone) = if self.queued.contains(&key) {
+            (Ending::Cancelled, false)
         } else {
             match self.kernel_cancel(key) {
-                Ok(()) => {
-                    let completion = completion(Ending::Cancelled);
-                    self.settle(key);
-                    return Ok(completion);
-                }
-                Err(error) if is(&error, Errno::NOENT) => {
-                    let completion = completion(Ending::Woken);
-                    self.settle(key);
-                    return Ok(completion);
-                }
-                Err(_) => completion(Ending::Cancelled), // if a wake finds it all the same, its completion tells
+                Ok(()) => (Ending::Cancelled, true),
+                Err(error) if is(&error, Errno::NOENT) => (Ending::Woken, true),
+                Err(_) => (Ending::Cancelled, false), // if a wake finds it all the same, its completion tells
             }
         };
-        self.waits[key as usize].tag = None;
+        let wait = &mut self.waits[key as usize];
+        let (tag, mask) = (wait.tag.take(), wait.mask);
         self.ended += 1;
-        self.withdrawn.push(key);
-        Ok(completion)
+        let word = if is_gone {
+            wait.word.take()
+        } else {
+            self.withdrawn.push(key);
+            wait.word.clone()
+        };
+        let Some(word) = word else { return Err(ended(id)) }; // not reached: a wait with a tag has its word
+        Ok(Completion { id, tag, word, mask, ending })
     }
 
     /// Blocks until a completion waits, if any is due.
@@ -376,10 +378,9 @@ impl FutexRing {
             }
         }
         self.cancel_withdrawn();
-        let (queued, armed) =
+        let (queued, armed): (Vec<u32>, Vec<u32>) =
             std::mem::take(&mut self.withdrawn).into_iter().partition(|key| self.queued.contains(key));
         self.withdrawn = queued;
-        let armed: Vec<u32> = armed;
         for key in armed {
             // It was not cancelled, so a wake may have found it.
             let Wait { word, mask, .. } = &mut self.waits[key as usize];
@@ -423,13 +424,6 @@ impl FutexRing {
                 self.withdrawn.retain(|&withdrawn| withdrawn != key);
             }
         }
-    }
-
-    /// Marks a wait as ended, whose word the caller has. Its completion only frees the identifier.
-    fn settle(&mut self, key: u32) {
-        let wait = &mut self.waits[key as usize];
-        (wait.word, wait.tag) = (None, None);
-        self.ended += 1;
     }
 
     /// Ends a wait of a ring that lost completions: nothing tells whether the kernel had woken it.

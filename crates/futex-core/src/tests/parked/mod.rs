@@ -88,7 +88,7 @@ pub(crate) struct Away<'a> {
 }
 
 impl<'a> Away<'a> {
-    /// Takes `count` waiters away, when the kernel has so many.
+    /// Takes `count` waiters away, once the kernel has that number.
     #[track_caller]
     pub(crate) fn take(word: &'a Word, count: u32) -> Self {
         until_waiting(word, count);
