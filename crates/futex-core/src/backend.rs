@@ -28,16 +28,13 @@ pub(crate) trait FutexWord: Clone + Send + Sync + 'static {
 ///    been consumed. (A backend that ends a cancelled wait before the kernel let go of it hands such a wake on itself.)
 /// 3. A completion that waits makes somebody call [`Engine::turn`](crate::engine::Engine::turn), soon.
 pub(crate) trait Backend<W>: Send {
-    /// How well a further wait on `word` fits in here, if there is room.
-    fn fit(&self, word: &W) -> Fit;
-
-    /// With this number of waits the queue is crowded.
-    fn room(&self) -> usize {
-        usize::MAX
+    /// True if the queue takes no more waits. Those that it has end.
+    fn is_lost(&self) -> bool {
+        false
     }
 
-    /// Has the engine's [`Ready`] report this queue's completions, under this number.
-    fn watch(&self, _index: usize) -> io::Result<()> {
+    /// Has the engine's [`Ready`] report this queue's completions, under this key.
+    fn watch(&self, _key: usize) -> io::Result<()> {
         Ok(())
     }
 
@@ -77,23 +74,12 @@ pub(crate) trait Backend<W>: Send {
 
 /// Tells which queues have completions, where there are too many to look at each.
 pub(crate) trait Ready: Send + Sync {
-    /// Gives the numbers of some of the queues that got completions since the last call. If it gives none, there are no more.
+    /// Gives the keys of some of the queues that got completions since the last call. If it gives none, there are no more.
     fn take(&self) -> ArrayVec<usize, READY>;
 }
 
 /// Maximum number of queues reported per call. Small in the models, so that there are more.
 pub(crate) const READY: usize = if cfg!(test) { 2 } else { 32 };
-
-/// How well a wait fits in a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fit {
-    /// There is room.
-    Good,
-    /// It can be taken, but another queue would be better.
-    Crowded,
-    /// It can't be taken.
-    Full,
-}
 
 /// The end of a wait.
 pub(crate) struct Completion<W> {

@@ -1,12 +1,12 @@
 //! Choosing a backend and making a reactor.
 
-use crate::BackendKind;
 use crate::backend::Backend;
 #[cfg(feature = "uring")]
-use crate::backends::uring::{ReadyRings, Uring};
+use crate::backends::uring::{self, ReadyRings, Uring};
 use crate::backends::{Turn, thread::Threads, waitv::Waitv};
 use crate::engine::{Engine, Queues};
-use crate::reactor::Reactor;
+use crate::kind::BackendKind;
+use crate::reactor::{Passed, Reactor};
 use crate::trace;
 use futex_sys::{EventFd, Word, explain};
 use std::io;
@@ -15,9 +15,21 @@ use std::sync::{Arc, OnceLock, Weak};
 /// The environment variable that overrides the automatic choice.
 pub(crate) const VARIABLE: &str = "FUTEX_BACKEND";
 
-/// Waits on one word are kept on up to this many `futex_waitv` threads, so that waking one does not take the others out of
-/// the kernel's queue.
-const WAITV_SPREAD: usize = 16;
+impl Reactor {
+    /// A reactor on the best backend that works here, or on the one that `FUTEX_BACKEND` names.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::build`].
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A builder, to choose the backend.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
 
 /// Makes a [`Reactor`]. From [`Reactor::builder`].
 #[derive(Clone, Debug, Default)]
@@ -84,9 +96,6 @@ impl Builder {
     }
 }
 
-/// A rung of the ladder that did not hold, and why.
-pub(crate) type Passed = (BackendKind, io::Error);
-
 /// The first backend that works here.
 fn step_down(interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<(BackendKind, Arc<Engine<Word>>, Vec<Passed>)> {
     let mut passed = Vec::new();
@@ -131,7 +140,12 @@ fn queues(kind: BackendKind, interrupting: bool, turn: Turn, eventfd: Arc<EventF
                 let ready = ready.clone();
                 move || Ok(Box::new(Uring::open(interrupting, &eventfd, ready.clone())?) as Box<dyn Backend<Word>>)
             };
-            Ok(Queues { open: Box::new(open), spread: Uring::spread(), ready: Some(Box::new(ready)) })
+            Ok(Queues {
+                open: Box::new(open),
+                room: uring::ROOM,
+                spread: Uring::spread(),
+                ready: Some(Box::new(ready)),
+            })
         }
         #[cfg(not(feature = "uring"))]
         BackendKind::Uring => {
@@ -141,11 +155,11 @@ fn queues(kind: BackendKind, interrupting: bool, turn: Turn, eventfd: Arc<EventF
         BackendKind::Waitv => {
             Waitv::probe()?;
             let open = move || Ok(Box::new(Waitv::new(turn.clone())) as Box<dyn Backend<Word>>);
-            Ok(Queues { open: Box::new(open), spread: WAITV_SPREAD, ready: None })
+            Ok(Queues { open: Box::new(open), room: usize::MAX, spread: 1, ready: None })
         }
         BackendKind::Thread => {
             let open = move || Ok(Box::new(Threads::new(turn.clone())) as Box<dyn Backend<Word>>);
-            Ok(Queues { open: Box::new(open), spread: 1, ready: None })
+            Ok(Queues { open: Box::new(open), room: usize::MAX, spread: 1, ready: None })
         }
     }
 }

@@ -41,6 +41,7 @@ impl<W: FutexWord> Effects<W> {
     }
 
     /// Performs all effects. No lock of this crate is held.
+    #[inline]
     pub(crate) fn perform(&mut self) {
         if !self.0.is_empty() {
             perform(self.0.drain(..));

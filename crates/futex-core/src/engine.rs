@@ -1,119 +1,131 @@
-//! A reactor's shards: which one takes a wait, and turning and closing all of them.
-
-mod search;
+//! The part of a reactor that the models check: everything but the kernel.
 
 use crate::backend::{Backend, FutexWord, Ready};
 use crate::effects::Effects;
-use crate::errors::{forked, refused};
+use crate::outcome::{closed, forked, refused};
+use crate::pool::Pool;
 use crate::shard::{Request, Shard};
-use crate::state::Verdict;
 use crate::stats::Stats;
-use crate::sync::{Arc, AtomicUsize, RwLock, read, write};
+use crate::sync::{Arc, Mutex, lock, read, write};
 use futex_sys::Origin;
 use std::io;
 use std::ops::Range;
-use std::task::{Poll, Waker};
 
 /// Opens one more queue in the kernel.
 pub(crate) type Open<W> = Box<dyn Fn() -> io::Result<Box<dyn Backend<W>>> + Send + Sync>;
 
-/// This number of queues is looked at in every turn. [`Ready`] reports which of the others have completions. Small in the
-/// models, so that there are others.
+/// The queues with keys below this are visited by every turn. [`Ready`] reports which of the others have completions. Small in
+/// the models, so that there are others.
 const NEAR: usize = if cfg!(test) { 1 } else { 8 };
 
-/// How an engine gets its queues, and how it knows which of them to look at.
+/// Number of shards that are tried if others have their locks.
+const TRIES: usize = 4;
+
+/// How an engine gets its queues, and how it knows which of them to visit.
 pub(crate) struct Queues<W: FutexWord> {
     pub(crate) open: Open<W>,
-    /// Up to this number are opened just to keep apart waits that disturb each other.
+    /// Number of waits that a queue takes before the next one is opened.
+    pub(crate) room: usize,
+    /// Maximum number of queues. After that, the open ones take more waits.
     pub(crate) spread: usize,
     /// `None`: each turn visits all.
     pub(crate) ready: Option<Box<dyn Ready>>,
 }
 
-/// The part of a reactor that the models check: everything but the kernel.
+/// All waits of a reactor.
 ///
-/// Locks are taken in this order: `shards`, then the lock of one shard. None is held while a waker is called, cloned or
-/// dropped, a word is dropped, or a wake is handed on.
+/// No lock is held while a waker is called, cloned or dropped, a word is dropped, or a wake is handed on. `opening` is taken
+/// before those of the [`Pool`].
 pub(crate) struct Engine<W: FutexWord> {
     queues: Queues<W>,
-    shards: RwLock<Shards<W>>,
-    /// The shard that took the latest wait it had room for, the one that is looked at next where that is full, and the one that
-    /// took the latest wait beyond its room. Ordering: Relaxed, they are only where the searches begin.
-    latest: AtomicUsize,
-    next: AtomicUsize,
-    crowded: AtomicUsize,
-    /// A queue could not be opened when the reactor had this many waits; it is tried again when there are twice as many, or
-    /// half. Ordering: Relaxed, it only keeps failing calls rare.
-    full_at: AtomicUsize,
-    origin: Origin,
-}
-
-struct Shards<W: FutexWord> {
-    list: Vec<Arc<Shard<W>>>,
-    closed: bool,
-}
-
-impl<W: FutexWord> Shards<W> {
-    /// Number of slots that are taken in all.
-    fn taken(&self) -> usize {
-        self.list.iter().map(|shard| shard.taken()).sum()
-    }
-}
-
-/// Waits that one call arms.
-struct Batch<'a, 'r, W, I, F> {
-    /// Those that are not armed yet.
-    left: &'a [Request<'r, W>],
-    wakers: I,
-    /// Gets each one, and whether it is over already.
-    each: F,
-}
-
-/// An armed wait: where it is. It is abandoned when this is dropped.
-pub(crate) struct Armed<W: FutexWord> {
-    /// `None` once it is over.
-    place: Option<(Arc<Shard<W>>, u32)>,
+    pool: Arc<Pool<Shard<W>>>,
+    /// Held while a queue is opened, so that threads which find no room open one and not one each.
+    opening: Mutex<()>,
     origin: Origin,
 }
 
 impl<W: FutexWord> Engine<W> {
     /// An engine with a first queue, or the reason why there is none.
     pub(crate) fn new(queues: Queues<W>) -> io::Result<Self> {
-        let first = Arc::new(Shard::new((queues.open)()?));
-        Ok(Self {
-            queues,
-            shards: RwLock::new(Shards { list: vec![first], closed: false }),
-            latest: AtomicUsize::new(0),
-            next: AtomicUsize::new(0),
-            crowded: AtomicUsize::new(0),
-            full_at: AtomicUsize::new(0),
-            origin: Origin::here(),
-        })
+        let pool = Arc::new(Pool::new(queues.room));
+        let engine = Self { queues, pool, opening: Mutex::new(()), origin: Origin::here() };
+        engine.open()?;
+        Ok(engine)
     }
 
-    /// Arms waits, in order: those that are in one queue with one submission. `wakers` has a waker for each. `each` gets each
-    /// wait, in the order of `requests`, and whether it is over already.
+    /// Arms waits, in order: those that are in one queue with one submission.
     ///
-    /// If there is an error, the caller drops what `each` got, so that none is left armed.
+    /// After an error the caller drops the requests, so that none is left armed.
     #[inline]
-    pub(crate) fn arm(
-        &self,
-        requests: &[Request<'_, W>],
-        wakers: impl Iterator<Item = Waker>,
-        each: impl FnMut(Armed<W>, bool),
-    ) -> io::Result<()> {
+    pub(crate) fn arm(&self, mut requests: &mut [Request<'_, W>]) -> io::Result<()> {
         if !self.origin.is_here() {
             return Err(forked());
         }
-        let mut batch = Batch { left: requests, wakers, each };
-        while !batch.left.is_empty() {
+        while !requests.is_empty() {
             let mut effects = Effects::new(); // performed at the end of the round, when no lock is held
-            match self.arm_in_latest(&mut batch, &mut effects) {
-                Ok(true) => {}
-                Ok(false) => self.arm_elsewhere(&mut batch, &mut effects).map_err(refused)?,
-                Err(error) => return Err(refused(error)),
+            let Some(count) = self.arm_some(requests, &mut effects).map_err(refused)? else {
+                self.make_room().map_err(refused)?;
+                continue;
+            };
+            requests = &mut requests[count..];
+        }
+        Ok(())
+    }
+
+    /// Arms the first of `requests`, as many as a shard with room takes, or none if that one turns out to have none. `None` if
+    /// no shard has room.
+    #[inline]
+    fn arm_some(&self, requests: &mut [Request<'_, W>], effects: &mut Effects<W>) -> io::Result<Option<usize>> {
+        for depth in 0..TRIES {
+            let Some(shard) = self.pool.roomy(depth) else { break };
+            if let Some(inner) = shard.try_lock() {
+                return shard.arm(inner, requests, effects).map(Some);
             }
         }
+        let Some(shard) = self.pool.roomy(0) else { return Ok(None) };
+        shard.arm(shard.lock(), requests, effects).map(Some)
+    }
+
+    /// Opens one more shard. If there can't be one, the open ones take more waits.
+    #[cold]
+    fn make_room(&self) -> io::Result<()> {
+        let opening = lock(&self.opening);
+        if self.pool.roomy(0).is_some() {
+            return Ok(()); // another thread was faster
+        }
+        let Err(error) = self.open() else { return Ok(()) };
+        let shards: Vec<_> = {
+            let all = read(&self.pool.all);
+            if all.closed {
+                return Err(closed());
+            }
+            all.iter().map(|(_, shard)| shard.clone()).collect()
+        };
+        self.pool.raise_quota();
+        shards.iter().for_each(Shard::offer_room);
+        drop(opening);
+        crate::trace::no_more_queues(&error); // the code of a subscriber, so no lock is held
+        if self.pool.roomy(0).is_some() { Ok(()) } else { Err(error) }
+    }
+
+    fn open(&self) -> io::Result<()> {
+        if self.pool.open() >= self.queues.spread {
+            return Err(io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                "this futex reactor has as many queues open as the limit of descriptors allows (see `ulimit -n`)",
+            ));
+        }
+        let backend = (self.queues.open)()?;
+        let mut all = write(&self.pool.all);
+        if all.closed {
+            return Err(closed());
+        }
+        let key = all.free_key();
+        if key >= NEAR {
+            backend.watch(key)?;
+        }
+        let shard = Shard::new(backend, self.queues.room, self.pool.clone(), self.origin);
+        self.pool.add(&mut all, key, Arc::new(shard));
         Ok(())
     }
 
@@ -130,11 +142,11 @@ impl<W: FutexWord> Engine<W> {
             return;
         }
         loop {
-            let indices = ready.take();
+            let keys = ready.take();
             // A ring that gets a completion from now on brings a turn of its own.
-            let is_all = !indices.is_full();
-            for index in indices {
-                self.turn_each(index..index + 1);
+            let is_all = !keys.is_full();
+            for key in keys {
+                self.turn_each(key..key + 1);
             }
             if is_all {
                 return;
@@ -142,24 +154,28 @@ impl<W: FutexWord> Engine<W> {
         }
     }
 
-    /// Takes the completions of the shards in `range`. Returns whether there are shards behind them.
-    fn turn_each(&self, range: Range<usize>) -> bool {
+    /// Takes the completions of the shards with these keys. Returns true if there are shards behind them.
+    fn turn_each(&self, keys: Range<usize>) -> bool {
         let mut effects = Effects::new();
-        let mut next = range.start;
+        let mut emptied = false;
+        let mut next = keys.start;
         loop {
             let (done, has_more) = {
-                let shards = read(&self.shards);
-                let list = &shards.list[..range.end.min(shards.list.len())];
-                while let Some(shard) = list.get(next) {
-                    if !shard.is_empty() && shard.turn(&mut effects) {
-                        break; // the batch is full; this shard may have more
+                let list = &read(&self.pool.all).list;
+                let end = keys.end.min(list.len());
+                while next < end && !effects.is_full() {
+                    if let Some(shard) = list[next].as_ref().filter(|shard| !shard.is_empty()) {
+                        emptied |= shard.turn(&mut effects);
                     }
-                    next += 1;
+                    next += usize::from(!effects.is_full()); // if the batch is full, this shard may have more
                 }
-                (next >= list.len(), shards.list.len() > range.end)
+                (next >= end, list.len() > keys.end)
             };
             effects.perform();
             if done {
+                if emptied {
+                    self.pool.trim();
+                }
                 return has_more;
             }
         }
@@ -171,19 +187,18 @@ impl<W: FutexWord> Engine<W> {
             return;
         }
         let list = {
-            let mut shards = write(&self.shards);
-            shards.closed = true;
-            shards.list.clone()
+            let mut all = write(&self.pool.all);
+            all.closed = true;
+            all.list.clone()
         };
-        for shard in list {
-            shard.close();
-        }
+        list.iter().flatten().for_each(Shard::close);
+        self.pool.clear();
     }
 
     /// True also in a fork, which can't wait with it.
     pub(crate) fn is_closed(&self) -> bool {
         // Asked before the lock, which another thread may have held at the time of the fork.
-        !self.origin.is_here() || read(&self.shards).closed
+        !self.origin.is_here() || read(&self.pool.all).closed
     }
 
     /// Returns true if this process is the one that made the engine, and not a fork of it.
@@ -195,9 +210,9 @@ impl<W: FutexWord> Engine<W> {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         if self.origin.is_here() {
-            for shard in &read(&self.shards).list {
-                stats.add(&shard.stats());
-            }
+            let all = read(&self.pool.all);
+            stats.add(&all.retired);
+            all.iter().for_each(|(_, shard)| stats.add(&shard.stats()));
         }
         stats
     }
@@ -205,38 +220,19 @@ impl<W: FutexWord> Engine<W> {
     /// Takes every lock, as a waker's code may at any time: a deadlock if one is held.
     #[cfg(test)]
     pub(crate) fn take_locks(&self) {
-        drop(write(&self.shards));
-        let _ = self.stats();
+        drop(lock(&self.opening));
+        drop(write(&self.pool.all));
+        let _ = (self.stats(), self.pool.roomy(0));
     }
 }
 
 impl<W: FutexWord> Drop for Engine<W> {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl<W: FutexWord> Armed<W> {
-    /// The owner polls. It is not called again once it was ready.
-    #[inline]
-    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<io::Result<Verdict>> {
-        if !self.origin.is_here() {
-            return Poll::Ready(Err(forked()));
-        }
-        let Some((shard, slot)) = &self.place else { return Poll::Ready(Ok(Verdict::Closed)) };
-        let verdict = shard.poll(*slot, waker);
-        if verdict.is_ready() {
-            self.place = None;
-        }
-        verdict.map(Ok)
-    }
-}
-
-impl<W: FutexWord> Drop for Armed<W> {
-    fn drop(&mut self) {
-        // In a fork the wait is the parent's, and so is its slot.
-        if let Some((shard, slot)) = self.place.take().filter(|_| self.origin.is_here()) {
-            shard.abandon(slot);
+        if self.origin.is_here() {
+            // The shards hold the pool.
+            let list = std::mem::take(&mut write(&self.pool.all).list);
+            drop(list);
         }
     }
 }

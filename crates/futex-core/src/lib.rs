@@ -5,19 +5,6 @@
 //! poller: its descriptor is readable when completions wait, and [`Reactor::turn`] takes them. The example
 //! `other_executor` does it with `async-io`.
 //!
-//! # What is where
-//!
-//! | | |
-//! |---|---|
-//! | `state.rs` | the states of a waiter and their transitions: pure, no kernel, no lock |
-//! | `shard.rs` | a kernel queue and its waiters behind one lock |
-//! | `engine.rs` | all shards of a reactor |
-//! | `waiter.rs` | what a future holds; `reactor.rs` and `wait_any.rs` have the futures |
-//! | `spin.rs` | spinning on a word for a moment before sleeping |
-//! | `effects.rs` | what has to happen once a lock is released |
-//! | `backend.rs` | what all that needs of a kernel; `backends/` has the three that are real |
-//! | `model.rs`, `tests/` | a kernel for the models, and the models |
-//!
 //! # What the models prove
 //!
 //! 1. A wake that the kernel counted is seen by the owner of the wait, or handed on.
@@ -28,38 +15,33 @@
 //! 6. Closing ends every wait and reaps every completion.
 
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    loom,
-    expect(dead_code, reason = "the reactor and its backends are left out, and they use what the models do not")
-)]
-
 #[cfg(not(target_os = "linux"))]
 compile_error!("futex-core supports Linux only: its backends are io_uring, futex_waitv and futex");
 
 #[cfg(target_os = "linux")]
 mod backend;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(target_os = "linux")]
 mod backends;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(target_os = "linux")]
 mod builder;
 #[cfg(target_os = "linux")]
 mod effects;
 #[cfg(target_os = "linux")]
 mod engine;
 #[cfg(target_os = "linux")]
-mod errors;
-#[cfg(target_os = "linux")]
 mod kind;
 #[cfg(all(target_os = "linux", test))]
 mod model;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(target_os = "linux")]
+mod outcome;
+#[cfg(target_os = "linux")]
+mod pool;
+#[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(target_os = "linux")]
 mod shard;
-#[cfg(all(target_os = "linux", not(loom)))]
-mod spin;
 #[cfg(target_os = "linux")]
-mod state;
+mod spin;
 #[cfg(target_os = "linux")]
 mod stats;
 #[cfg(target_os = "linux")]
@@ -68,20 +50,22 @@ mod sync;
 mod tests;
 #[cfg(target_os = "linux")]
 mod trace;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(target_os = "linux")]
 mod wait_any;
 #[cfg(target_os = "linux")]
 mod waiter;
 
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(target_os = "linux")]
 pub use self::{
     backends::hand_on,
     builder::Builder,
-    reactor::{Reactor, Wait, Waiter},
+    kind::BackendKind,
+    outcome::Outcome,
+    reactor::Reactor,
     spin::{Spin, Spinner},
+    stats::Stats,
     wait_any::{Target, WaitAny},
+    waiter::{Wait, Waiter},
 };
-#[cfg(target_os = "linux")]
-pub use self::{kind::BackendKind, stats::Stats, waiter::Outcome};
 #[cfg(target_os = "linux")]
 pub use futex_sys::{PerProcess, SharedMemory, Word, explain, futex::MATCH_ANY};

@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock, Weak};
 pub(crate) struct Options {
     /// The ends of waits are decided at once and posted by [`Kernel::task_work`], as io_uring does it.
     pub(crate) delayed: bool,
-    /// A queue with this many waits is crowded.
+    /// Number of waits that a queue takes before the engine opens the next one.
     pub(crate) room: usize,
     /// A queue that has taken this many waits hands them to the kernel before it takes another one, without being asked.
     pub(crate) entries: usize,
@@ -131,7 +131,8 @@ impl Kernel {
     pub(crate) fn idle_engine(self: &Arc<Self>, spread: usize) -> Arc<Engine<ModelWord>> {
         let kernel = self.clone();
         let ready = self.options.epoll.then(|| Box::new(ReadyQueues(self.clone())) as Box<dyn Ready>);
-        let queues = Queues { open: Box::new(move || Ok(kernel.open())), spread, ready };
+        let room = self.options.room;
+        let queues = Queues { open: Box::new(move || Ok(kernel.open())), room, spread, ready };
         Arc::new(Engine::new(queues).expect("it opens"))
     }
 

@@ -1,20 +1,13 @@
 //! The reactor that users see.
 
-use crate::builder::{Builder, Passed};
 use crate::engine::Engine;
-use crate::shard::Request;
-use crate::waiter::{Outcome, RawWaiter};
-use crate::{BackendKind, Stats};
-use futex_sys::futex::MATCH_ANY;
+use crate::kind::BackendKind;
+use crate::stats::Stats;
 use futex_sys::{EventFd, Word};
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 /// Owns waiters and a way to wait for them, on any executor.
 ///
@@ -59,21 +52,10 @@ struct Inner {
     passed: Vec<Passed>,
 }
 
+/// A backend that would have been better and is not available, with the reason.
+pub(crate) type Passed = (BackendKind, io::Error);
+
 impl Reactor {
-    /// A reactor on the best backend that works here, or on the one that `FUTEX_BACKEND` names.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Builder::build`].
-    pub fn new() -> io::Result<Self> {
-        Self::builder().build()
-    }
-
-    /// A builder, to choose the backend.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn assemble(
         kind: BackendKind,
         engine: Arc<Engine<Word>>,
@@ -100,18 +82,6 @@ impl Reactor {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.engine.stats()
-    }
-
-    /// Waits while `word` is `expected`, until a wake.
-    ///
-    /// The contract is that of every futex: to end the wait, *change the word, then wake*.
-    pub fn wait<'a>(&'a self, word: &'a Word, expected: u32) -> Wait<'a> {
-        self.wait_masked(word, expected, MATCH_ANY)
-    }
-
-    /// [`wait`](Reactor::wait) for the wakes whose mask shares a bit with `mask`. A plain wake matches every mask.
-    pub fn wait_masked<'a>(&'a self, word: &'a Word, expected: u32, mask: NonZeroU32) -> Wait<'a> {
-        Wait { reactor: self, word, expected, mask, waiter: Waiter::new() }
     }
 
     /// Takes all completions that wait, and wakes their tasks. Any thread may call it, at any time.
@@ -155,9 +125,7 @@ impl Reactor {
     pub fn is_here(&self) -> bool {
         self.inner.engine.is_here()
     }
-}
 
-impl Reactor {
     pub(crate) fn engine(&self) -> &Engine<Word> {
         &self.inner.engine
     }
@@ -177,123 +145,5 @@ impl fmt::Debug for Reactor {
             .field("passed_over", &self.inner.passed)
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
-    }
-}
-
-/// The future of [`Reactor::wait`].
-///
-/// # Errors
-///
-/// `BrokenPipe` if the reactor was closed, `Unsupported` in a fork of the reactor's process, `OutOfMemory` if the kernel has
-/// no memory (or no thread) for the wait, and other kinds if it can't wait for want of descriptors, or because a sandbox
-/// forbids it. Never `WouldBlock` or `Interrupted`.
-///
-/// A word whose file is truncated is gone: loading it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
-/// Memory of [`SharedMemory::anonymous`](futex_sys::SharedMemory::anonymous) is sealed against that.
-///
-/// # Cancel safety
-///
-/// Dropping it leaves no trace: a wake that it has consumed is handed on to the next waiter of the word, before the drop
-/// returns. (On `Waitv` and `Thread` a wake that arrives at that moment is handed on by the backend's thread.)
-#[must_use = "futures do nothing unless polled"]
-pub struct Wait<'a> {
-    reactor: &'a Reactor,
-    word: &'a Word,
-    expected: u32,
-    mask: NonZeroU32,
-    waiter: Waiter,
-}
-
-impl Future for Wait<'_> {
-    type Output = io::Result<Outcome>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { reactor, word, expected, mask, waiter } = self.get_mut();
-        waiter.poll_wait_masked(reactor, word, *expected, *mask, cx)
-    }
-}
-
-impl fmt::Debug for Wait<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait")
-            .field("word", self.word)
-            .field("expected", &self.expected)
-            .field("mask", &self.mask)
-            .field("waiter", &self.waiter)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A registered interest in a word: what futures and streams that wait are built of.
-///
-/// Unlike [`Wait`] it borrows nothing, so it can live in a struct beside its reactor and its word. Dropping it behaves like
-/// dropping a [`Wait`].
-pub struct Waiter(RawWaiter<Word>);
-
-impl Waiter {
-    /// A waiter that waits for nothing yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(RawWaiter::new())
-    }
-
-    /// Polls for the end of a wait on `word` while it is `expected`, and begins one if none is armed.
-    ///
-    /// While a wait is armed, only `cx` is used of the arguments: pass the same ones until it is ready. After that the next
-    /// call begins a new wait.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Wait`].
-    #[inline]
-    pub fn poll_wait(
-        &mut self,
-        reactor: &Reactor,
-        word: &Word,
-        expected: u32,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Outcome>> {
-        self.poll_wait_masked(reactor, word, expected, MATCH_ANY, cx)
-    }
-
-    /// [`poll_wait`](Waiter::poll_wait) for the wakes whose mask shares a bit with `mask`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Wait`].
-    #[inline]
-    pub fn poll_wait_masked(
-        &mut self,
-        reactor: &Reactor,
-        word: &Word,
-        expected: u32,
-        mask: NonZeroU32,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Outcome>> {
-        self.0.poll_wait(&reactor.inner.engine, &Request { word, expected, mask }, cx)
-    }
-
-    /// Returns true if a wait is armed.
-    #[must_use]
-    pub fn is_armed(&self) -> bool {
-        self.0.is_armed()
-    }
-
-    /// Gives up the wait, if one is armed, as dropping does.
-    pub fn cancel(&mut self) {
-        self.0.cancel();
-    }
-}
-
-impl Default for Waiter {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Waiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiter").field("armed", &self.is_armed()).finish()
     }
 }

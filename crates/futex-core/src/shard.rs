@@ -1,30 +1,86 @@
-//! A queue of waits with its waiters, behind one lock.
+//! A queue of the kernel and the waiters in it, behind one lock.
+//!
+//! Each waiter has a slot, whose only owner is its [`Armed`], until the wait is over. The states of a slot:
+//!
+//! ```text
+//!            ┌───────────── poll: the latest waker ─────────────┐
+//!            ▼                                                  │
+//!  arm ──▶ Waiting ──Woken / Mismatch / Failed──▶ Done ──poll──▶ free, the owner has the outcome
+//!           │ ▲ │                                  │
+//!           │ └─┴─Cancelled, unasked: arm again    └──drop──▶ free; a wake is handed on
+//!           │ └───Cancelled, closing──▶ Done(closed)
+//!         drop: cancel in the kernel, which answers at once
+//!           └──▶ free; if a wake was faster, it is handed on
+//! ```
 
-use crate::backend::{Backend, Completion, Ending, Fit, FutexWord};
+use crate::backend::{Backend, Completion, Ending, FutexWord};
 use crate::effects::{Effect, Effects, perform};
-use crate::errors::closed;
-use crate::state::{Action, Done, State, Transition, Verdict};
+use crate::outcome::{Outcome, closed, forked};
+use crate::pool::Pool;
 use crate::stats::Stats;
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering, lock, write};
+use futex_sys::Origin;
 use slab::Slab;
 use std::io;
 use std::num::NonZeroU32;
 use std::task::{Poll, Waker};
 
 /// A wait that is to be armed.
-pub(crate) struct Request<'a, W> {
+pub(crate) struct Request<'a, W: FutexWord> {
     pub(crate) word: &'a W,
     pub(crate) expected: u32,
     pub(crate) mask: NonZeroU32,
+    /// That of the owner's poll. It is taken when the wait is armed and not over.
+    waker: Option<Waker>,
+    /// The wait, once the kernel may have it.
+    pub(crate) armed: Armed<W>,
 }
 
-impl<W> Clone for Request<'_, W> {
-    fn clone(&self) -> Self {
-        *self
+impl<'a, W: FutexWord> Request<'a, W> {
+    pub(crate) fn new(word: &'a W, expected: u32, mask: NonZeroU32, waker: Waker) -> Self {
+        Self { word, expected, mask, waker: Some(waker), armed: Armed::NONE }
+    }
+
+    /// True if the wait was armed and is over already.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.armed.is_none() && self.waker.is_some()
     }
 }
 
-impl<W> Copy for Request<'_, W> {}
+/// An armed wait, or none. It is abandoned when this is dropped: a wake that it has consumed is handed on before that returns.
+pub(crate) struct Armed<W: FutexWord> {
+    /// The wait's slot, as long as the wait is not over.
+    place: Option<(Arc<Shard<W>>, u32)>,
+}
+
+impl<W: FutexWord> Armed<W> {
+    pub(crate) const NONE: Self = Self { place: None };
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.place.is_none()
+    }
+
+    /// The owner polls. If this is ready, there is no armed wait any more. `Pending` if there is none.
+    #[inline]
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<io::Result<Outcome>> {
+        let Some((shard, slot)) = &self.place else { return Poll::Pending };
+        let outcome = if shard.origin.is_here() { shard.poll(*slot, waker) } else { Poll::Ready(Err(forked())) };
+        if outcome.is_ready() {
+            self.place = None;
+        }
+        outcome
+    }
+}
+
+impl<W: FutexWord> Drop for Armed<W> {
+    #[inline]
+    fn drop(&mut self) {
+        // In a fork the wait is the parent's, and so is its slot.
+        if let Some((shard, slot)) = self.place.take().filter(|(shard, _)| shard.origin.is_here()) {
+            shard.abandon(slot);
+        }
+    }
+}
 
 /// A queue of waits, and the slots of its waiters.
 pub(crate) struct Shard<W: FutexWord> {
@@ -32,19 +88,20 @@ pub(crate) struct Shard<W: FutexWord> {
     /// Number of slots that are taken, and of cancelled waits whose completion is still to come. Written under the lock, read
     /// without, so that a turn can pass by an empty shard.
     ///
-    /// Ordering: Relaxed. A slot is taken before its wait is armed. A thread that turns for the wait's completion does so
-    /// after the kernel signalled it, which is after the arming.
+    /// Ordering: Relaxed. It is raised before a wait is armed. A thread that turns for the wait's completion does so after the
+    /// kernel signalled it, which is after the arming.
     taken: AtomicUsize,
-    /// With this number of slots taken the queue is crowded.
-    room: usize,
+    pool: Arc<Pool<Self>>,
+    origin: Origin,
 }
 
-struct Inner<W: FutexWord> {
-    /// `None` once the reactor is closed.
+/// What the lock of a shard guards.
+pub(crate) struct Inner<W: FutexWord> {
+    /// `None` once the shard is closed.
     backend: Option<Box<dyn Backend<W>>>,
     slots: Slab<Slot<W>>,
-    /// The slots of the waits that are just being armed.
-    begun: Vec<u32>,
+    /// True if the shard is on the pool's stack.
+    is_roomy: bool,
     stats: Stats,
 }
 
@@ -55,91 +112,87 @@ struct Slot<W> {
     state: State<W>,
 }
 
+/// The state of a waiter.
+enum State<W> {
+    /// The kernel has the wait. The waker is that of the owner's latest poll. There is none while the wait is being armed,
+    /// because its end is the result of that call then.
+    Waiting(Option<Waker>),
+    /// The kernel has ended the wait, and the owner has not polled since. A wake that was consumed is handed on if the owner
+    /// never does.
+    Done { word: W, mask: NonZeroU32, outcome: io::Result<Outcome> },
+}
+
 impl<W: FutexWord> Shard<W> {
-    pub(crate) fn new(backend: Box<dyn Backend<W>>) -> Self {
-        let room = backend.room();
+    /// A shard that is on the stack of `pool`, with `room` for waits.
+    pub(crate) fn new(backend: Box<dyn Backend<W>>, room: usize, pool: Arc<Pool<Self>>, origin: Origin) -> Self {
         // Exactly this number, if it is bounded: many half-empty shards would be much memory.
-        let capacity = if room == usize::MAX { 0 } else { room };
-        Self {
-            room,
-            inner: Mutex::new(Inner {
-                backend: Some(backend),
-                slots: Slab::with_capacity(capacity),
-                begun: Vec::new(),
-                stats: Stats::default(),
-            }),
-            taken: AtomicUsize::new(0),
-        }
+        let slots = Slab::with_capacity(if room == usize::MAX { 0 } else { room });
+        let inner = Inner { backend: Some(backend), slots, is_roomy: true, stats: Stats::default() };
+        Self { inner: Mutex::new(inner), taken: AtomicUsize::new(0), pool, origin }
     }
 
-    /// With this number of slots taken it is crowded.
-    pub(crate) fn room(&self) -> usize {
-        self.room
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner<W>> {
+        lock(&self.inner)
+    }
+
+    /// `None` if another thread has the lock.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Inner<W>>> {
+        self.inner.try_lock().ok()
     }
 
     /// Returns true if no slot is taken, and no completion is to come.
     pub(crate) fn is_empty(&self) -> bool {
-        self.taken() == 0
+        self.taken.load(Ordering::Relaxed) == 0
     }
 
-    /// Number of slots that are taken, and of completions that are still to come.
-    pub(crate) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    /// Returns true if a crowded shard is to take further waits before others do, which is up to about the next multiple of
-    /// its room.
-    pub(crate) fn takes_more(&self) -> bool {
-        self.room != usize::MAX && self.taken() % self.room != 0
-    }
-
-    /// Arms waits, with one submission: the first of `requests`, as many as fit at least as well as `wanted`. Returns how many
-    /// there were.
+    /// Arms the first of `requests`, as many as there is room for, with one submission. Returns how many. If there is no room,
+    /// the shard is taken off the stack.
     ///
-    /// `each` gets the slot of each wait, and whether the wait is over already; if not, it takes one of `wakers`. The slot is
-    /// the owner's until [`poll`](Shard::poll) is ready or [`abandon`](Shard::abandon) is called.
-    ///
-    /// If there is an error, `each` got those that the kernel may have. The owner abandons them, once no lock is held. `effects`
-    /// is empty.
+    /// After an error the requests have those waits that the kernel may have. The caller drops them once no lock is held.
+    /// `effects` is empty.
     #[inline]
     pub(crate) fn arm(
-        &self,
-        requests: &[Request<'_, W>],
-        wakers: &mut impl Iterator<Item = Waker>,
-        wanted: Fit,
+        self: &Arc<Self>,
+        mut inner: MutexGuard<'_, Inner<W>>,
+        requests: &mut [Request<'_, W>],
         effects: &mut Effects<W>,
-        each: impl FnMut(u32, bool),
     ) -> io::Result<usize> {
-        if wanted == Fit::Good && self.taken() >= self.room {
-            return Ok(0); // most often, if there are many shards, and for the price of a load
-        }
-        let mut inner = lock(&self.inner);
-        match inner.begin(requests, wanted, self) {
-            // Nothing has ended, so what was published when the slots were taken still holds.
-            Ok(false) => Ok(inner.settle(wakers, each)),
-            Ok(true) => {
-                inner.reap(effects);
-                let count = inner.settle(wakers, each);
-                self.unlock(inner);
-                Ok(count)
+        let taken = inner.taken();
+        let room = if inner.takes_waits() { self.pool.quota().saturating_sub(taken) } else { 0 };
+        let count = requests.len().min(room);
+        if count == 0 {
+            if std::mem::take(&mut inner.is_roomy) {
+                self.pool.take_off(self);
             }
-            Err(error) => {
-                inner.settle(wakers, each);
-                self.unlock(inner);
-                Err(error)
-            }
+            return Ok(0);
         }
+        // Before the kernel has the waits: a turn for their completions must not pass by.
+        self.publish(taken + count);
+        let requests = &mut requests[..count];
+        let armed = inner.begin(requests, |slot| Armed { place: Some((self.clone(), slot)) });
+        if let Ok(true) = armed {
+            inner.reap(effects);
+        }
+        for request in requests {
+            inner.settle(request);
+        }
+        if !matches!(armed, Ok(false)) {
+            // Otherwise nothing has ended, so what was published still holds.
+            let _ = self.unlock(inner);
+        }
+        armed.map(|_| count)
     }
 
     /// The owner of a wait polls. The slot is free once this is ready.
-    pub(crate) fn poll(&self, slot: u32, waker: &Waker) -> Poll<Verdict> {
+    fn poll(self: &Arc<Self>, slot: u32, waker: &Waker) -> Poll<io::Result<Outcome>> {
         // A waker may not be cloned under the lock (its vtable is anybody's code), so it is cloned if the first pass finds
         // that it is needed, and put in place with the second.
         let mut fresh: Option<Waker> = None;
         loop {
-            let mut inner = lock(&self.inner);
+            let mut inner = self.lock();
             match (&mut inner.slots[slot as usize].state, fresh.take()) {
-                (State::Armed(current), fresh_waker) => {
+                (State::Waiting(current), fresh_waker) => {
                     if current.as_ref().is_some_and(|current| current.will_wake(waker)) {
                         drop(inner);
                         drop(fresh_waker);
@@ -155,99 +208,180 @@ impl<W: FutexWord> Shard<W> {
                     perform(stale.map(Effect::<W>::Forget));
                     return Poll::Pending;
                 }
-                (State::Done(_), unused) => {
+                (State::Done { .. }, unused) => {
                     let state = inner.slots.remove(slot as usize).state;
-                    self.unlock(inner);
+                    let emptied = self.unlock(inner);
                     // Its `Drop` may panic. The slot is free, and the owner must learn of that.
-                    perform(unused.map(Effect::<W>::Forget));
-                    let State::Done(Done { word, verdict, .. }) = state else { return Poll::Ready(Verdict::Closed) };
+                    if let Some(unused) = unused {
+                        Effect::<W>::Forget(unused).perform_alone();
+                    }
+                    let State::Done { word, outcome, .. } = state else { return Poll::Ready(Err(closed())) }; // not reached
                     Effect::Release(word).perform_alone();
-                    return Poll::Ready(verdict);
+                    if emptied {
+                        self.pool.trim();
+                    }
+                    return Poll::Ready(outcome);
                 }
             }
         }
     }
 
     /// The owner of a wait is gone. A wake that the wait has consumed is handed on before this returns.
-    pub(crate) fn abandon(&self, slot: u32) {
-        let mut effects = Effects::new();
-        let mut inner = lock(&self.inner);
-        let Slot { handle, state, .. } = inner.slots.remove(slot as usize);
-        inner.stats.cancelled += 1;
-        let (word, mask, woken) = match state {
-            State::Armed(waker) => {
-                effects.extend(waker.map(Effect::Forget));
-                let cancelled = inner.backend.as_mut().and_then(|backend| backend.cancel(handle));
-                let Some(Completion { word, mask, ending, .. }) = cancelled else { return }; // not reached
-                let woken = matches!(ending, Ending::Woken);
-                inner.stats.woken += u64::from(woken);
-                (word, mask, woken)
-            }
-            State::Done(Done { word, mask, verdict }) => (word, mask, matches!(verdict, Verdict::Woken)),
+    fn abandon(self: &Arc<Self>, slot: u32) {
+        let mut effects = Effects::new(); // performed when no lock is held
+        let emptied = {
+            let mut inner = self.lock();
+            let Slot { handle, state, .. } = inner.slots.remove(slot as usize);
+            inner.stats.cancelled += 1;
+            let (word, mask, woken) = match state {
+                State::Waiting(waker) => {
+                    effects.extend(waker.map(Effect::Forget));
+                    let cancelled = inner.backend.as_mut().and_then(|backend| backend.cancel(handle));
+                    let Some(Completion { word, mask, ending, .. }) = cancelled else { return }; // not reached
+                    let woken = matches!(ending, Ending::Woken);
+                    inner.stats.woken += u64::from(woken);
+                    (word, mask, woken)
+                }
+                State::Done { word, mask, outcome } => (word, mask, matches!(outcome, Ok(Outcome::Woken))),
+            };
+            effects.extend(Some(inner.let_go(word, mask, woken)));
+            inner.reap(&mut effects); // most often the kernel has posted the completion of the cancelled wait
+            self.unlock(inner)
         };
-        inner.stats.handed_on += u64::from(woken);
-        effects.extend(Some(if woken { Effect::HandOn(word, mask) } else { Effect::Release(word) }));
-        inner.reap(&mut effects); // most often the kernel has posted the completion of the cancelled wait
-        self.unlock(inner);
+        effects.perform();
+        if emptied {
+            self.pool.trim(); // last, because rings are closed
+        }
     }
 
-    /// Takes the completions that wait, until `effects` is full. Returns true if there may be more.
-    pub(crate) fn turn(&self, effects: &mut Effects<W>) -> bool {
-        let mut inner = lock(&self.inner);
+    /// Takes the completions that wait, until `effects` is full, when there may be more. Returns true if the shard is empty now,
+    /// and was not before: the pool is to be trimmed once no lock is held.
+    pub(crate) fn turn(self: &Arc<Self>, effects: &mut Effects<W>) -> bool {
+        let mut inner = self.lock();
         inner.reap(effects);
-        self.unlock(inner);
-        effects.is_full()
+        self.unlock(inner)
     }
 
     /// Ends all waits and lets go of the kernel's queue.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(self: &Arc<Self>) {
         let mut effects = Vec::new();
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         let backend = inner.backend.take().map(|mut backend| {
             backend.close(&mut |completion| effects.extend(inner.complete(completion, true)));
             inner.stats.handed_on += backend.usage().handed_on;
             backend
         });
-        self.unlock(inner);
+        let _ = self.unlock(inner);
         drop(backend);
         perform(effects);
     }
 
+    /// The shard goes back on the stack if the pool's quota leaves it room.
+    pub(crate) fn offer_room(self: &Arc<Self>) {
+        self.offer(&mut self.lock(), self.pool.quota().saturating_sub(1));
+    }
+
     pub(crate) fn stats(&self) -> Stats {
-        let inner = lock(&self.inner);
-        let usage = inner.backend.as_ref().map(|backend| backend.usage()).unwrap_or_default();
-        Stats {
-            armed_now: inner.slots.len(),
-            handed_on: inner.stats.handed_on + usage.handed_on,
-            units: usage.units,
-            ..inner.stats
+        self.lock().stats()
+    }
+
+    /// Publishes how many slots are taken, goes back on the stack if a quarter of the room is free, and unlocks. Returns true if
+    /// the shard is empty now, and was not before.
+    #[must_use]
+    #[inline(always)] // in the paths that matter
+    fn unlock(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner<W>>) -> bool {
+        let emptied = self.publish(inner.taken());
+        if !inner.is_roomy {
+            let quota = self.pool.quota();
+            self.offer(&mut inner, quota - quota.div_ceil(4));
+        }
+        emptied
+    }
+
+    /// Goes back on the stack if no more than `limit` slots are taken.
+    #[cold]
+    fn offer(self: &Arc<Self>, inner: &mut Inner<W>, limit: usize) {
+        if !inner.is_roomy && inner.takes_waits() && inner.taken() <= limit {
+            inner.is_roomy = true;
+            self.pool.push(self);
         }
     }
 
-    /// Publishes how many slots are taken, and unlocks.
-    fn unlock(&self, inner: MutexGuard<'_, Inner<W>>) {
-        let unreaped = inner.backend.as_ref().map_or(0, |backend| backend.unreaped());
-        self.taken.store(inner.slots.len() + unreaped, Ordering::Relaxed);
+    /// As [`unlock`](Shard::unlock). The lock is held.
+    #[inline]
+    fn publish(&self, taken: usize) -> bool {
+        let before = self.taken.load(Ordering::Relaxed);
+        self.taken.store(taken, Ordering::Relaxed);
+        match (before, taken) {
+            (0, 1..) => self.pool.count_used(),
+            (1.., 0) => {
+                self.pool.count_spare();
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+}
+
+impl<W: FutexWord> Pool<Shard<W>> {
+    /// Closes empty shards, as long as there are too many. No lock is held.
+    pub(crate) fn trim(&self) {
+        while self.has_surplus() {
+            let Some(backend) = self.retire() else { return };
+            drop(backend); // which closes a queue without waits
+        }
+    }
+
+    /// Takes an empty shard off the list and the stack, and returns its queue.
+    #[cold]
+    fn retire(&self) -> Option<Box<dyn Backend<W>>> {
+        let mut all = write(&self.all);
+        // Of high keys first: each turn visits the shards of low ones.
+        let (key, backend, stats) =
+            all.iter().rev().filter(|(_, shard)| shard.is_empty()).find_map(|(key, shard)| {
+                let mut inner = shard.lock();
+                let backend = if inner.taken() == 0 { inner.backend.take() } else { None }?;
+                inner.stats.handed_on += backend.usage().handed_on;
+                if std::mem::take(&mut inner.is_roomy) {
+                    self.take_off(shard);
+                }
+                Some((key, backend, inner.stats()))
+            })?;
+        self.remove(&mut all, key, &stats);
+        Some(backend)
     }
 }
 
 impl<W: FutexWord> Inner<W> {
-    /// Hands the first of `requests` to the kernel, and notes their slots in `begun`. Returns false if there are surely no
-    /// completions. After an error some of the waits in `begun` may be armed.
+    /// Number of slots that are taken, and of completions that are still to come.
     #[inline]
-    fn begin(&mut self, requests: &[Request<'_, W>], wanted: Fit, shard: &Shard<W>) -> io::Result<bool> {
-        self.begun.clear();
-        let Some(backend) = &mut self.backend else { return Err(closed()) };
-        let unreaped = backend.unreaped();
-        for &Request { word, expected, mask } in requests {
-            match (backend.fit(word), wanted) {
-                (Fit::Good, Fit::Good) if self.slots.len() >= shard.room => break,
-                (Fit::Good, _) | (Fit::Crowded, Fit::Crowded) => {}
-                _ => break,
-            }
-            let slot = self.slots.insert(Slot { expected, handle: 0, state: State::Armed(None) }) as u32; // 2^32 do not fit in memory
-            // Before the kernel has the wait: a turn for its completion must not pass by.
-            shard.taken.store(self.slots.len() + unreaped, Ordering::Relaxed);
+    fn taken(&self) -> usize {
+        self.slots.len() + self.backend.as_ref().map_or(0, |backend| backend.unreaped())
+    }
+
+    #[inline]
+    fn takes_waits(&self) -> bool {
+        self.backend.as_ref().is_some_and(|backend| !backend.is_lost())
+    }
+
+    fn stats(&self) -> Stats {
+        let usage = self.backend.as_ref().map(|backend| backend.usage()).unwrap_or_default();
+        Stats {
+            armed_now: self.slots.len(),
+            handed_on: self.stats.handed_on + usage.handed_on,
+            units: usage.units,
+            ..self.stats
+        }
+    }
+
+    /// Hands `requests` to the kernel. Returns false if there are surely no completions.
+    #[inline]
+    fn begin(&mut self, requests: &mut [Request<'_, W>], armed: impl Fn(u32) -> Armed<W>) -> io::Result<bool> {
+        let Some(backend) = &mut self.backend else { return Err(closed()) }; // not reached
+        for request in requests {
+            let &mut Request { word, expected, mask, .. } = request;
+            let slot = self.slots.insert(Slot { expected, handle: 0, state: State::Waiting(None) }) as u32; // 2^32 do not fit in memory
             match backend.arm(slot, word.clone(), expected, mask) {
                 Ok(handle) => self.slots[slot as usize].handle = handle,
                 Err(error) => {
@@ -255,26 +389,19 @@ impl<W: FutexWord> Inner<W> {
                     return Err(error);
                 }
             }
-            self.begun.push(slot);
+            request.armed = armed(slot);
+            self.stats.armed += 1;
         }
-        if self.begun.is_empty() { Ok(false) } else { backend.submit() }
+        backend.submit()
     }
 
-    /// Gives the waits that were begun and are not over their wakers. Returns how many there are.
+    /// Gives a wait that was begun and is not over its waker.
     #[inline]
-    fn settle(&mut self, wakers: &mut impl Iterator<Item = Waker>, mut each: impl FnMut(u32, bool)) -> usize {
-        for &slot in &self.begun {
-            let is_over = match &mut self.slots[slot as usize].state {
-                State::Done(_) => true,
-                State::Armed(waker) => {
-                    *waker = wakers.next();
-                    false
-                }
-            };
-            each(slot, is_over);
+    fn settle(&mut self, request: &mut Request<'_, W>) {
+        let Some((_, slot)) = &request.armed.place else { return };
+        if let State::Waiting(waker) = &mut self.slots[*slot as usize].state {
+            *waker = request.waker.take();
         }
-        self.stats.armed += self.begun.len() as u64;
-        self.begun.len()
     }
 
     /// Takes completions until none waits or `effects` is full.
@@ -287,36 +414,43 @@ impl<W: FutexWord> Inner<W> {
     }
 
     /// The kernel ended a wait.
+    ///
+    /// `closing` tells an end that the reactor asked for from one that nobody did: the kernel cancels the waits of a thread
+    /// that exits (Linux 6.16 to 6.18.48).
     fn complete(&mut self, completion: Completion<W>, closing: bool) -> Option<Effect<W>> {
-        match completion.ending {
-            Ending::Woken => self.stats.woken += 1,
-            Ending::Mismatch => self.stats.mismatched += 1,
-            Ending::Cancelled | Ending::Failed(_) => {}
-        }
-        let Some(slot) = completion.slot else { return Some(self.pass_on(completion)) };
-        let Some(entry) = self.slots.get_mut(slot as usize) else {
-            debug_assert!(false, "{completion:?} is of no wait");
-            return Some(self.pass_on(completion));
+        let Completion { slot, word, mask, ending } = completion;
+        let slot = slot.and_then(|slot| self.slots.get_mut(slot as usize).map(|entry| (slot, entry)));
+        let outcome = match ending {
+            Ending::Woken => {
+                self.stats.woken += 1;
+                Ok(Outcome::Woken)
+            }
+            Ending::Mismatch => {
+                self.stats.mismatched += 1;
+                Ok(Outcome::Mismatch)
+            }
+            Ending::Failed(error) => Err(error),
+            Ending::Cancelled => match slot {
+                Some((slot, _)) if !closing => return self.rearm(slot, word, mask),
+                _ => Err(closed()),
+            },
         };
-        let state = std::mem::replace(&mut entry.state, State::Armed(None));
-        let Transition { state, action } = state.complete(completion, closing);
-        entry.state = state;
-        match action {
-            Action::Wake(waker) => waker.map(Effect::Wake),
-            Action::Release(word) => Some(Effect::Release(word)),
-            Action::Rearm(word, mask) => self.rearm(slot, word, mask),
+        match slot {
+            Some((_, Slot { state: state @ State::Waiting(_), .. })) => {
+                match std::mem::replace(state, State::Done { word, mask, outcome }) {
+                    State::Waiting(waker) => waker.map(Effect::Wake),
+                    State::Done { .. } => None, // not reached
+                }
+            }
+            // It had ended for its owner before.
+            _ => Some(self.let_go(word, mask, matches!(outcome, Ok(Outcome::Woken)))),
         }
     }
 
-    /// A wait ended that has no owner.
-    #[cold]
-    fn pass_on(&mut self, completion: Completion<W>) -> Effect<W> {
-        let Completion { word, mask, ending, .. } = completion;
-        if !matches!(ending, Ending::Woken) {
-            return Effect::Release(word);
-        }
-        self.stats.handed_on += 1;
-        Effect::HandOn(word, mask)
+    /// A wait is over that has no owner.
+    fn let_go(&mut self, word: W, mask: NonZeroU32, woken: bool) -> Effect<W> {
+        self.stats.handed_on += u64::from(woken);
+        if woken { Effect::HandOn(word, mask) } else { Effect::Release(word) }
     }
 
     /// Arms a wait again that the kernel ended without being asked.

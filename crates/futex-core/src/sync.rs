@@ -5,7 +5,7 @@ pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
 #[cfg(loom)]
-pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use loom::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(all(loom, test))]
 pub(crate) use loom::thread;
 #[cfg(all(not(loom), test))]
@@ -13,9 +13,12 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(all(not(loom), test))]
 pub(crate) use std::thread;
+
+/// That of `std` also under loom, whose `Arc` can't be a method's receiver. Counting handles is not what the models are about.
+pub(crate) use std::sync::Arc;
 
 use std::sync::PoisonError;
 

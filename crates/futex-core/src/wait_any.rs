@@ -1,14 +1,17 @@
 //! Waiting on several words at once.
 
-use crate::shard::Request;
-use crate::waiter::{Outcome, RawWaitAny};
-use crate::{Reactor, Word};
+use crate::backend::FutexWord;
+use crate::engine::Engine;
+use crate::outcome::Outcome;
+use crate::reactor::Reactor;
+use crate::shard::{Armed, Request};
+use futex_sys::Word;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// One wait of a [`WaitAny`]: on `word` while it is `expected`, for wakes whose mask shares a bit with `mask`.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +27,9 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn request(&self) -> Request<'a, Word> {
-        Request { word: self.word, expected: self.expected, mask: self.mask }
+    fn raw(&self) -> RawTarget<'a, Word> {
+        let Self { reactor, word, expected, mask } = *self;
+        RawTarget { engine: reactor.engine(), word, expected, mask }
     }
 }
 
@@ -98,12 +102,84 @@ impl Future for WaitAny<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { targets, waits } = self.get_mut();
-        waits.poll_wait(targets.iter().map(|target| (target.reactor.engine(), target.request())), cx)
+        waits.poll_wait(targets.iter().map(Target::raw), cx)
     }
 }
 
 impl fmt::Debug for WaitAny<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitAny").field("targets", &self.targets).field("armed", &self.is_armed()).finish()
+    }
+}
+
+/// A [`Target`], generic over the kernel.
+pub(crate) struct RawTarget<'a, W: FutexWord> {
+    pub(crate) engine: &'a Engine<W>,
+    pub(crate) word: &'a W,
+    pub(crate) expected: u32,
+    pub(crate) mask: NonZeroU32,
+}
+
+/// Several waits, of which the first that is over ends all.
+pub(crate) struct RawWaitAny<W: FutexWord> {
+    /// In the order of the targets. Empty while nothing is armed.
+    armed: Vec<Armed<W>>,
+}
+
+impl<W: FutexWord> RawWaitAny<W> {
+    pub(crate) const fn new() -> Self {
+        Self { armed: Vec::new() }
+    }
+
+    pub(crate) fn is_armed(&self) -> bool {
+        !self.armed.is_empty()
+    }
+
+    /// `targets` are used only while nothing is armed.
+    pub(crate) fn poll_wait<'a>(
+        &mut self,
+        targets: impl Iterator<Item = RawTarget<'a, W>> + Clone,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(usize, Outcome)>> {
+        if !self.is_armed() {
+            if let Some(index) = targets.clone().position(|target| target.word.value() != target.expected) {
+                return Poll::Ready(Ok((index, Outcome::Mismatch)));
+            }
+            if !self.arm(targets, cx.waker())? {
+                return Poll::Pending;
+            }
+        }
+        for (index, armed) in self.armed.iter_mut().enumerate() {
+            let Poll::Ready(outcome) = armed.poll(cx.waker()) else { continue };
+            self.cancel(); // each of the others hands on a wake that it has consumed
+            return Poll::Ready(outcome.map(|outcome| (index, outcome)));
+        }
+        Poll::Pending
+    }
+
+    /// Arms all waits. Returns true if one is over already.
+    fn arm<'a>(&mut self, targets: impl Iterator<Item = RawTarget<'a, W>>, waker: &Waker) -> io::Result<bool> {
+        // Those of one engine side by side, in their order.
+        let mut targets: Vec<_> = targets.enumerate().collect();
+        targets.sort_unstable_by_key(|(index, target)| (std::ptr::from_ref(target.engine).addr(), *index));
+        let request =
+            |target: &RawTarget<'a, W>| Request::new(target.word, target.expected, target.mask, waker.clone());
+        let mut requests: Vec<_> = targets.iter().map(|(_, target)| request(target)).collect();
+        let mut left = &mut requests[..];
+        for group in targets.chunk_by(|(_, one), (_, next)| std::ptr::eq(one.engine, next.engine)) {
+            let (requests, others) = left.split_at_mut(group.len());
+            group[0].1.engine.arm(requests)?;
+            left = others;
+        }
+        let over = requests.iter().any(Request::is_over);
+        self.armed.resize_with(targets.len(), || Armed::NONE);
+        for ((index, _), request) in targets.iter().zip(requests) {
+            self.armed[*index] = request.armed;
+        }
+        Ok(over)
+    }
+
+    pub(crate) fn cancel(&mut self) {
+        self.armed.clear();
     }
 }

@@ -1,158 +1,205 @@
-//! Waits, generic over the kernel, to build futures and streams of.
+//! A wait: what a future holds of one.
 
 use crate::backend::FutexWord;
-use crate::engine::{Armed, Engine};
-use crate::errors::closed;
-use crate::shard::Request;
-use crate::state::Verdict;
+use crate::engine::Engine;
+use crate::outcome::Outcome;
+use crate::reactor::Reactor;
+use crate::shard::{Armed, Request};
+use futex_sys::Word;
+use futex_sys::futex::MATCH_ANY;
+use std::fmt;
+use std::future::Future;
 use std::io;
-use std::task::{Context, Poll, Waker, ready};
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A wake was consumed, or, rarely, may have been.
-    Woken,
-    /// The word did not have the expected value.
-    Mismatch,
+impl Reactor {
+    /// Waits while `word` is `expected`, until a wake.
+    ///
+    /// The contract is that of every futex: to end the wait, *change the word, then wake*.
+    pub fn wait<'a>(&'a self, word: &'a Word, expected: u32) -> Wait<'a> {
+        self.wait_masked(word, expected, MATCH_ANY)
+    }
+
+    /// [`wait`](Reactor::wait) for the wakes whose mask shares a bit with `mask`. A plain wake matches every mask.
+    pub fn wait_masked<'a>(&'a self, word: &'a Word, expected: u32, mask: NonZeroU32) -> Wait<'a> {
+        Wait { reactor: self, word, expected, mask, waiter: Waiter::new() }
+    }
 }
 
-/// One wait at a time. See [`crate::Waiter`].
+/// The future of [`Reactor::wait`].
+///
+/// # Errors
+///
+/// `BrokenPipe` if the reactor was closed, `Unsupported` in a fork of the reactor's process, `OutOfMemory` if the kernel has
+/// no memory (or no thread) for the wait, and other kinds if it can't wait for want of descriptors, or because a sandbox
+/// forbids it. Never `WouldBlock` or `Interrupted`.
+///
+/// A word whose file is truncated is gone: loading it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
+/// Memory of [`SharedMemory::anonymous`](futex_sys::SharedMemory::anonymous) is sealed against that.
+///
+/// # Cancel safety
+///
+/// Dropping it leaves no trace: a wake that it has consumed is handed on to the next waiter of the word, before the drop
+/// returns. (On `Waitv` and `Thread` a wake that arrives at that moment is handed on by the backend's thread.)
+#[must_use = "futures do nothing unless polled"]
+pub struct Wait<'a> {
+    reactor: &'a Reactor,
+    word: &'a Word,
+    expected: u32,
+    mask: NonZeroU32,
+    waiter: Waiter,
+}
+
+impl Future for Wait<'_> {
+    type Output = io::Result<Outcome>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { reactor, word, expected, mask, waiter } = self.get_mut();
+        waiter.poll_wait_masked(reactor, word, *expected, *mask, cx)
+    }
+}
+
+impl fmt::Debug for Wait<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("word", self.word)
+            .field("expected", &self.expected)
+            .field("mask", &self.mask)
+            .field("waiter", &self.waiter)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A registered interest in a word: what futures and streams that wait are built of.
+///
+/// Unlike [`Wait`] it borrows nothing, so it can live in a struct beside its reactor and its word. Dropping it behaves like
+/// dropping a [`Wait`].
+pub struct Waiter(RawWaiter<Word>);
+
+impl Waiter {
+    /// A waiter that waits for nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(RawWaiter::new())
+    }
+
+    /// Polls for the end of a wait on `word` while it is `expected`, and begins one if none is armed.
+    ///
+    /// While a wait is armed, only `cx` is used of the arguments: pass the same ones until it is ready. After that the next
+    /// call begins a new wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wait`].
+    #[inline]
+    pub fn poll_wait(
+        &mut self,
+        reactor: &Reactor,
+        word: &Word,
+        expected: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Outcome>> {
+        self.poll_wait_masked(reactor, word, expected, MATCH_ANY, cx)
+    }
+
+    /// [`poll_wait`](Waiter::poll_wait) for the wakes whose mask shares a bit with `mask`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wait`].
+    #[inline]
+    pub fn poll_wait_masked(
+        &mut self,
+        reactor: &Reactor,
+        word: &Word,
+        expected: u32,
+        mask: NonZeroU32,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Outcome>> {
+        self.0.poll_wait(reactor.engine(), word, expected, mask, cx)
+    }
+
+    /// Returns true if a wait is armed.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.0.is_armed()
+    }
+
+    /// Gives up the wait, if one is armed, as dropping does.
+    pub fn cancel(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Default for Waiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("armed", &self.is_armed()).finish()
+    }
+}
+
+/// One wait at a time, generic over the kernel: a [`Waiter`] is one on words in memory.
 pub(crate) struct RawWaiter<W: FutexWord> {
-    armed: Option<Armed<W>>,
+    armed: Armed<W>,
 }
 
 impl<W: FutexWord> RawWaiter<W> {
     pub(crate) const fn new() -> Self {
-        Self { armed: None }
+        Self { armed: Armed::NONE }
     }
 
     pub(crate) fn is_armed(&self) -> bool {
-        self.armed.is_some()
+        !self.armed.is_none()
     }
 
-    #[inline]
+    #[inline(always)] // in the path that matters
     pub(crate) fn poll_wait(
         &mut self,
         engine: &Engine<W>,
-        request: &Request<'_, W>,
+        word: &W,
+        expected: u32,
+        mask: NonZeroU32,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Outcome>> {
-        if self.armed.is_some() {
+        if self.is_armed() {
             return self.poll_armed(cx);
         }
-        if request.word.value() != request.expected {
+        if word.value() != expected {
             return Poll::Ready(Ok(Outcome::Mismatch));
         }
-        self.arm(engine, request, cx)
+        self.arm(engine, word, expected, mask, cx)
     }
 
     #[inline(never)] // so that the first poll of a word that differs stays small
-    fn arm(&mut self, engine: &Engine<W>, request: &Request<'_, W>, cx: &mut Context<'_>) -> Poll<io::Result<Outcome>> {
-        let mut over = false;
-        let result =
-            engine.arm(std::slice::from_ref(request), std::iter::once(cx.waker().clone()), |armed, is_over| {
-                self.armed = Some(armed);
-                over = is_over;
-            });
-        if let Err(error) = result {
-            self.cancel();
-            return Poll::Ready(Err(error));
-        }
-        if over { self.poll_armed(cx) } else { Poll::Pending }
+    fn arm(
+        &mut self,
+        engine: &Engine<W>,
+        word: &W,
+        expected: u32,
+        mask: NonZeroU32,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Outcome>> {
+        let mut request = Request::new(word, expected, mask, cx.waker().clone());
+        engine.arm(std::slice::from_mut(&mut request))?;
+        let is_over = request.is_over();
+        self.armed = request.armed;
+        if is_over { self.poll_armed(cx) } else { Poll::Pending }
     }
 
     #[inline(never)] // as above
     fn poll_armed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Outcome>> {
-        let Some(armed) = &mut self.armed else { return Poll::Pending }; // not reached
-        let verdict = ready!(armed.poll(cx.waker()));
-        self.armed = None;
-        Poll::Ready(outcome(verdict?))
+        self.armed.poll(cx.waker())
     }
 
     pub(crate) fn cancel(&mut self) {
-        self.armed = None;
-    }
-}
-
-/// Several waits, of which the first that is over ends all. See [`crate::WaitAny`].
-pub(crate) struct RawWaitAny<W: FutexWord> {
-    /// In the order of the targets. Empty while nothing is armed.
-    armed: Vec<Option<Armed<W>>>,
-}
-
-impl<W: FutexWord> RawWaitAny<W> {
-    pub(crate) const fn new() -> Self {
-        Self { armed: Vec::new() }
-    }
-
-    pub(crate) fn is_armed(&self) -> bool {
-        !self.armed.is_empty()
-    }
-
-    /// `targets` are used only while nothing is armed.
-    pub(crate) fn poll_wait<'a>(
-        &mut self,
-        targets: impl ExactSizeIterator<Item = (&'a Engine<W>, Request<'a, W>)> + Clone,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(usize, Outcome)>> {
-        if !self.is_armed() {
-            let differs = |(_, request): (_, Request<'_, W>)| request.word.value() != request.expected;
-            if let Some(index) = targets.clone().position(differs) {
-                return Poll::Ready(Ok((index, Outcome::Mismatch)));
-            }
-            match self.arm(targets, cx.waker()) {
-                Ok(false) => return Poll::Pending,
-                Ok(true) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        for (index, armed) in self.armed.iter_mut().enumerate() {
-            let Some(armed) = armed else { continue };
-            let Poll::Ready(verdict) = armed.poll(cx.waker()) else { continue };
-            self.cancel(); // each of the others hands on a wake that it has consumed
-            return Poll::Ready(verdict.and_then(outcome).map(|outcome| (index, outcome)));
-        }
-        Poll::Pending
-    }
-
-    /// Arms all waits. Returns true if one is over already.
-    fn arm<'a>(
-        &mut self,
-        targets: impl ExactSizeIterator<Item = (&'a Engine<W>, Request<'a, W>)>,
-        waker: &Waker,
-    ) -> io::Result<bool> {
-        let mut over = false;
-        let mut left: Vec<_> = targets.enumerate().collect();
-        let mut armed: Vec<_> = left.iter().map(|_| None).collect();
-        while let Some(&(_, (engine, _))) = left.first() {
-            let (group, others): (Vec<_>, Vec<_>) =
-                left.into_iter().partition(|(_, (other, _))| std::ptr::eq(*other, engine));
-            let requests: Vec<_> = group.iter().map(|(_, (_, request))| *request).collect();
-            let wakers = vec![waker.clone(); requests.len()];
-            let mut indices = group.iter().map(|(index, _)| *index);
-            engine.arm(&requests, wakers.into_iter(), |wait, is_over| {
-                if let Some(index) = indices.next() {
-                    armed[index] = Some(wait);
-                    over |= is_over;
-                }
-            })?;
-            left = others;
-        }
-        self.armed = armed;
-        Ok(over)
-    }
-
-    pub(crate) fn cancel(&mut self) {
-        self.armed.clear();
-    }
-}
-
-fn outcome(verdict: Verdict) -> io::Result<Outcome> {
-    match verdict {
-        Verdict::Woken => Ok(Outcome::Woken),
-        Verdict::Mismatch => Ok(Outcome::Mismatch),
-        Verdict::Failed(error) => Err(error),
-        Verdict::Closed => Err(closed()),
+        self.armed = Armed::NONE;
     }
 }

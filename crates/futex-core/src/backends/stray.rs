@@ -149,5 +149,5 @@ impl Drop for Offer<'_> {
     }
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(all(test, not(any(loom, miri))))]
 mod tests;

@@ -1,6 +1,6 @@
 //! `Uring`: the kernel waits, without a thread, and signals an eventfd.
 
-use crate::backend::{Backend, Completion, Ending, Fit, READY, Ready, Usage};
+use crate::backend::{Backend, Completion, Ending, READY, Ready, Usage};
 use arrayvec::ArrayVec;
 use futex_sys::uring::{self, FutexRing, WaitId};
 use futex_sys::{EventFd, Word, explain};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 ///
 /// The kernel searches the ring's waits to cancel one, at 0.1 µs for each that is not in the processor's caches. Opening a
 /// ring costs 19 µs, and it takes 8 KiB. `docs/benchmarks.md` has the measurements.
-const ROOM: usize = 96;
+pub(crate) const ROOM: usize = 96;
 
 /// One ring.
 pub(crate) struct Uring {
@@ -65,17 +65,13 @@ impl Ready for Arc<ReadyRings> {
 }
 
 impl Backend<Word> for Uring {
-    fn fit(&self, _word: &Word) -> Fit {
-        if self.ring.is_lost() { Fit::Full } else { Fit::Good }
+    fn is_lost(&self) -> bool {
+        self.ring.is_lost()
     }
 
-    fn room(&self) -> usize {
-        ROOM
-    }
-
-    fn watch(&self, index: usize) -> io::Result<()> {
+    fn watch(&self, key: usize) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::ET;
-        epoll::add(&self.ready.epoll, &self.ring, EventData::new_u64(index as u64), flags)
+        epoll::add(&self.ready.epoll, &self.ring, EventData::new_u64(key as u64), flags)
             .map_err(|errno| explain(errno, "cannot add a ring to an epoll"))
     }
 

@@ -11,7 +11,7 @@
 use super::Turn;
 use super::stray::{self, Offer, Parked};
 use super::thread::{LINGER, Threads};
-use crate::backend::{Backend, Completion, Ending, Fit, FutexWord as _, Usage};
+use crate::backend::{Backend, Completion, Ending, FutexWord as _, Usage};
 use crate::effects::{Effect, perform};
 use arrayvec::ArrayVec;
 use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Outcome, Scope, WaitvEntry, WaitvOutcome};
@@ -96,18 +96,6 @@ impl Waitv {
 }
 
 impl Backend<Word> for Waitv {
-    fn fit(&self, word: &Word) -> Fit {
-        let state = self.shared.lock();
-        if state.entries.len() >= ROOM {
-            Fit::Full
-        } else if state.entries.iter().any(|entry| entry.word.same_word(word)) {
-            // A wake of the one would make the other park anew, behind the waiters of other processes.
-            Fit::Crowded
-        } else {
-            Fit::Good
-        }
-    }
-
     fn arm(&mut self, slot: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
         if mask != MATCH_ANY {
             return self.masked.arm(slot, word, expected, mask);
@@ -374,5 +362,5 @@ fn look(entry: &Entry) -> io::Result<Outcome> {
     futex::wait(&entry.word, Scope::Shared, entry.expected, MATCH_ANY, Some(Deadline::after(Duration::ZERO)))
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(all(test, not(any(loom, miri))))]
 mod tests;

@@ -1,7 +1,7 @@
 //! A queue of waits of the model kernel: what a ring is.
 
 use super::{Ended, Kernel, ModelWord, Queued, Refusal};
-use crate::backend::{Backend, Completion, Ending, Fit, FutexWord as _, Usage};
+use crate::backend::{Backend, Completion, Ending, FutexWord as _, Usage};
 use crate::sync::lock;
 use std::collections::BTreeSet;
 use std::io;
@@ -36,16 +36,8 @@ impl ModelQueue {
 }
 
 impl Backend<ModelWord> for ModelQueue {
-    fn fit(&self, _word: &ModelWord) -> Fit {
-        Fit::Good
-    }
-
-    fn room(&self) -> usize {
-        self.kernel.options.room
-    }
-
-    fn watch(&self, index: usize) -> io::Result<()> {
-        lock(&self.kernel.bucket).queues[self.index].watched = Some(index);
+    fn watch(&self, key: usize) -> io::Result<()> {
+        lock(&self.kernel.bucket).queues[self.index].watched = Some(key);
         Ok(())
     }
 

@@ -1,14 +1,15 @@
-//! Which queue takes a wait where all have as many as they have room for, and no further one is to be opened.
+//! Which queue takes a wait, when one more is opened, and when one is closed.
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord, Options};
-use crate::shard::Request;
 use crate::waiter::RawWaiter;
 use futex_sys::futex::MATCH_ANY;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
 const ROOM: usize = 4;
+/// Number of empty queues that stay open beyond the number of those in use: `pool::SPARE` in the models.
+const SPARE: usize = 1;
 
 /// Waits, and the engine that has them.
 struct Crowd {
@@ -25,16 +26,20 @@ impl Crowd {
         Self { kernel, engine, word, waits: Vec::new() }
     }
 
-    /// Arms further waits. Returns how many each queue has then.
+    /// Arms further waits. Returns the number of waits of each queue that was ever opened.
     fn grow(&mut self, count: usize) -> Vec<usize> {
-        let request = Request { word: &self.word, expected: 0, mask: MATCH_ANY };
         for _ in 0..count {
             let mut wait = RawWaiter::new();
-            let polled = wait.poll_wait(&self.engine, &request, &mut Context::from_waker(Waker::noop()));
+            let cx = &mut Context::from_waker(Waker::noop());
+            let polled = wait.poll_wait(&self.engine, &self.word, 0, MATCH_ANY, cx);
             assert!(polled.is_pending(), "{polled:?}");
             self.waits.push(wait);
         }
         self.kernel.waits()
+    }
+
+    fn open(&self) -> usize {
+        self.engine.stats().units
     }
 }
 
@@ -43,7 +48,7 @@ fn a_crowded_queue_takes_as_many_more_as_it_has_room_for_before_another_one_does
     const QUEUES: usize = 3;
     let mut crowd = Crowd::new(QUEUES);
     assert_eq!(crowd.grow(QUEUES * ROOM), [ROOM; QUEUES]);
-    for times in 2..5 {
+    for times in 2..8 {
         for crowded in 1..=QUEUES {
             let grown = crowd.grow(1);
             assert_eq!(crowd.grow(ROOM - 2).iter().zip(&grown).filter(|(now, before)| now != before).count(), 1);
@@ -65,20 +70,65 @@ fn every_crowded_queue_gets_its_turn() {
     }
 }
 
+/// A queue of which a quarter is free takes waits before one more is opened, or crowded.
 #[test]
-fn room_that_came_free_is_soon_found() {
-    for queues in [8, 66, 130, 195] {
+fn room_that_came_free_is_found() {
+    for queues in [1, 2, 66, 195] {
         let mut crowd = Crowd::new(queues);
         crowd.grow(queues * ROOM);
-        // The first half is crowded, and one wait more, when all waits of the last queues leave.
-        crowd.grow(queues / 2 * ROOM + 1);
-        let emptied = queues / 4;
-        crowd.waits.drain((queues - emptied) * ROOM..queues * ROOM);
-        crowd.engine.turn();
-        let is_empty = |&&waits: &&usize| waits == 0;
-        assert_eq!(crowd.kernel.waits().iter().filter(is_empty).count(), emptied);
-        // With each wait two queues are looked at.
-        crowd.grow(queues.div_ceil(2) + emptied * ROOM);
-        assert!(crowd.kernel.waits().iter().all(|&waits| waits >= ROOM), "{:?}", crowd.kernel.waits());
+        for first in 0..ROOM {
+            let mut index = 0;
+            crowd.waits.retain(|_| {
+                index += 1;
+                index % ROOM != first
+            });
+            assert_eq!(crowd.grow(queues), vec![ROOM; queues]);
+        }
     }
+}
+
+/// A burst of waits left all of its queues open for ever.
+#[test]
+fn queues_that_are_empty_are_closed_but_for_a_few() {
+    let mut crowd = Crowd::new(usize::MAX);
+    for _ in 0..5 {
+        crowd.grow(50 * ROOM);
+        assert!(crowd.open() >= 50);
+        while let Some(wait) = crowd.waits.pop() {
+            drop(wait);
+            let used = crowd.kernel.waits().iter().filter(|&&waits| waits > 0).count();
+            assert!(crowd.open() <= 2 * used + SPARE, "{} are open, of which {used} have waits", crowd.open());
+        }
+        assert!(crowd.open() > 0);
+    }
+    let stats = crowd.engine.stats();
+    assert_eq!(
+        (stats.armed, stats.cancelled),
+        (5 * 50 * 4, 5 * 50 * 4),
+        "the figures of queues that were closed count"
+    );
+}
+
+#[test]
+fn waits_that_come_and_go_open_and_close_no_queue() {
+    let mut crowd = Crowd::new(usize::MAX);
+    crowd.grow(50 * ROOM);
+    crowd.waits.truncate(30 * ROOM);
+    let ever = crowd.kernel.waits().len();
+    for _ in 0..10 {
+        crowd.grow(20 * ROOM);
+        crowd.waits.truncate(30 * ROOM);
+    }
+    assert_eq!(crowd.kernel.waits().len(), ever, "queues were opened");
+    assert_eq!(crowd.open(), ever, "queues were closed");
+}
+
+/// The shards and the pool hold each other.
+#[test]
+fn an_engine_that_is_dropped_leaves_no_queue() {
+    let mut crowd = Crowd::new(usize::MAX);
+    crowd.grow(5 * ROOM);
+    let Crowd { kernel, engine, waits, word } = crowd;
+    drop((waits, engine, word));
+    assert_eq!(Arc::strong_count(&kernel), 1, "a queue of the engine holds the kernel");
 }

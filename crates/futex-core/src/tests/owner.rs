@@ -2,8 +2,9 @@
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord};
-use crate::shard::Request;
-use crate::waiter::{Outcome, RawWaitAny, RawWaiter};
+use crate::outcome::Outcome;
+use crate::wait_any::{RawTarget, RawWaitAny};
+use crate::waiter::RawWaiter;
 use std::fmt::Debug;
 use std::io;
 use std::num::NonZeroU32;
@@ -30,7 +31,9 @@ pub(crate) trait Waits {
     fn poll(
         &mut self,
         engine: &Engine<ModelWord>,
-        requests: &[Request<'_, ModelWord>],
+        words: &[ModelWord],
+        expected: u32,
+        mask: NonZeroU32,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Self::End>>;
 
@@ -47,10 +50,12 @@ impl Waits for RawWaiter<ModelWord> {
     fn poll(
         &mut self,
         engine: &Engine<ModelWord>,
-        requests: &[Request<'_, ModelWord>],
+        words: &[ModelWord],
+        expected: u32,
+        mask: NonZeroU32,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Outcome>> {
-        self.poll_wait(engine, &requests[0], cx)
+        self.poll_wait(engine, &words[0], expected, mask, cx)
     }
 
     fn cancel(&mut self) {
@@ -72,10 +77,12 @@ impl Waits for RawWaitAny<ModelWord> {
     fn poll(
         &mut self,
         engine: &Engine<ModelWord>,
-        requests: &[Request<'_, ModelWord>],
+        words: &[ModelWord],
+        expected: u32,
+        mask: NonZeroU32,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(usize, Outcome)>> {
-        self.poll_wait(requests.iter().map(|request| (engine, *request)), cx)
+        self.poll_wait(words.iter().map(|word| RawTarget { engine, word, expected, mask }), cx)
     }
 
     fn cancel(&mut self) {
@@ -148,9 +155,7 @@ impl<T: Waits> OwnerOf<T> {
 
     fn look(&mut self, waker: &Waker) -> Seen<T::End> {
         let cx = &mut Context::from_waker(waker);
-        let request = |word| Request { word, expected: self.expected, mask: self.mask };
-        let requests: Vec<_> = self.words.iter().map(request).collect();
-        match self.waits.poll(&self.engine, &requests, cx) {
+        match self.waits.poll(&self.engine, &self.words, self.expected, self.mask, cx) {
             Poll::Pending => None,
             Poll::Ready(end) => {
                 assert!(!self.waits.is_armed(), "all waits are over");

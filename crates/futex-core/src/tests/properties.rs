@@ -3,8 +3,8 @@
 use super::sequence::{End, Naive, Op, Owner, sequences};
 use crate::engine::Engine;
 use crate::model::{Counts, Kernel, ModelWord, Options};
-use crate::shard::Request;
-use crate::waiter::{Outcome, RawWaiter};
+use crate::outcome::Outcome;
+use crate::waiter::RawWaiter;
 use proptest::prelude::*;
 use std::io;
 use std::num::NonZeroU32;
@@ -30,8 +30,7 @@ impl Subject {
 
     fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
         let cx = &mut Context::from_waker(Waker::noop());
-        let request = Request { word: &self.words[word], expected, mask };
-        match self.owners[owner].poll_wait(&self.engine, &request, cx) {
+        match self.owners[owner].poll_wait(&self.engine, &self.words[word], expected, mask, cx) {
             Poll::Pending => None,
             Poll::Ready(Ok(Outcome::Woken)) => Some(End::Woken),
             Poll::Ready(Ok(Outcome::Mismatch)) => Some(End::Mismatch),

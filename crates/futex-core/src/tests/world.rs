@@ -4,7 +4,8 @@ use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord, Options};
 use crate::sync::thread;
 use crate::tests::owner::{AnyOwner, Owner, OwnerOf, ReenterOnDrop, Seen, Waits};
-use crate::waiter::{RawWaitAny, RawWaiter};
+use crate::wait_any::RawWaitAny;
+use crate::waiter::RawWaiter;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 // It orders nothing: it is read when all threads are joined.

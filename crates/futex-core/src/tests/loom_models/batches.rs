@@ -1,7 +1,7 @@
 //! Turns of several threads, and more completions than a batch has room for (two, under loom).
 
+use crate::outcome::Outcome;
 use crate::tests::world::{World, join, model, spawn};
-use crate::waiter::Outcome;
 
 #[test]
 fn turns_of_two_threads_take_each_completion_once() {

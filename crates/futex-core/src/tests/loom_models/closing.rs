@@ -1,8 +1,8 @@
 //! Closing the engine against everything else.
 
+use crate::outcome::Outcome;
 use crate::tests::owner::Seen;
 use crate::tests::world::{World, exhaustive_model, join, model, spawn};
-use crate::waiter::Outcome;
 use std::io::ErrorKind::BrokenPipe;
 
 /// The end of a wait whose engine was closed at some time.

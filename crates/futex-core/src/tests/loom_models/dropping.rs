@@ -1,7 +1,7 @@
 //! Waits whose owner leaves while a wake arrives.
 
+use crate::outcome::Outcome;
 use crate::tests::world::{World, join, model, spawn};
-use crate::waiter::Outcome;
 use std::num::NonZeroU32;
 
 #[test]

@@ -2,8 +2,8 @@
 //! per call.
 
 use crate::model::Options;
+use crate::outcome::Outcome;
 use crate::tests::world::{World, join, model, polling, spawn};
-use crate::waiter::Outcome;
 
 /// An engine of up to `count` queues, each with room for one wait.
 fn queues(count: usize) -> World {

@@ -2,8 +2,8 @@
 //! or dropped, which would be a deadlock.
 
 use crate::model::Refusal;
+use crate::outcome::Outcome;
 use crate::tests::world::{World, join, model, polling, spawn};
-use crate::waiter::Outcome;
 use std::io::ErrorKind::OutOfMemory;
 
 #[test]

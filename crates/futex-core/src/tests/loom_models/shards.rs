@@ -1,8 +1,8 @@
 //! An engine with several queues.
 
 use crate::model::Options;
+use crate::outcome::Outcome;
 use crate::tests::world::{World, join, model, spawn};
-use crate::waiter::Outcome;
 
 fn two_queues() -> World {
     World::with(Options { room: 1, ..Options::default() }, 2)

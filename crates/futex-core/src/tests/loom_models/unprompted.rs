@@ -1,8 +1,8 @@
 //! Waits that the kernel ends although nobody asked.
 
 use crate::model::Refusal;
+use crate::outcome::Outcome;
 use crate::tests::world::{World, exhaustive_model, join, model, spawn};
-use crate::waiter::Outcome;
 
 #[test]
 fn a_wait_that_the_kernel_ended_still_sees_the_change_and_its_wake() {

@@ -1,9 +1,9 @@
 //! Waits on several words at once, of which the first that is over ends all.
 
 use crate::model::{Options, Refusal};
+use crate::outcome::Outcome;
 use crate::tests::owner::Seen;
 use crate::tests::world::{World, join, model, polling, spawn};
-use crate::waiter::Outcome;
 use std::io::ErrorKind::{BrokenPipe, OutOfMemory};
 
 #[test]

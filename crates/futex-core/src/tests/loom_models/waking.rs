@@ -1,7 +1,7 @@
 //! A wake against the arming of a wait, and against its polls.
 
+use crate::outcome::Outcome;
 use crate::tests::world::{World, exhaustive_model, join, model, spawn};
-use crate::waiter::Outcome;
 
 #[test]
 fn a_change_and_its_wake_are_seen_by_a_wait_that_begins_meanwhile() {

@@ -4,8 +4,8 @@ use super::{until, until_waiting, word};
 use crate::backend::Backend;
 use crate::backends::{Turn, thread::Threads, waitv::Waitv};
 use crate::engine::{Engine, Queues};
-use crate::shard::Request;
-use crate::waiter::{Outcome, RawWaiter};
+use crate::outcome::Outcome;
+use crate::waiter::RawWaiter;
 use futex_sys::Word;
 use futex_sys::futex::MATCH_ANY;
 use std::hint::black_box;
@@ -30,7 +30,7 @@ fn engine(open: Open, before: impl Fn() + Send + Sync + 'static) -> Arc<Engine<W
             }
         }
     });
-    let queues = Queues { open: Box::new(move || Ok(open(turn.clone()))), spread: 1, ready: None };
+    let queues = Queues { open: Box::new(move || Ok(open(turn.clone()))), room: usize::MAX, spread: 1, ready: None };
     let engine = Arc::new(Engine::new(queues).expect("a first queue"));
     let is_first = handle.set(Arc::downgrade(&engine)).is_ok();
     assert!(is_first);
@@ -63,8 +63,7 @@ impl Wake for Task {
 
 fn poll(engine: &Engine<Word>, word: &Word, wait: &mut RawWaiter<Word>, task: &Arc<Task>) -> Poll<Outcome> {
     let waker = Waker::from(task.clone());
-    let request = Request { word, expected: 0, mask: MATCH_ANY };
-    wait.poll_wait(engine, &request, &mut Context::from_waker(&waker)).map(Result::unwrap)
+    wait.poll_wait(engine, word, 0, MATCH_ANY, &mut Context::from_waker(&waker)).map(Result::unwrap)
 }
 
 /// All of them end in one turn. The first panic ended the thread, and the second one the process.

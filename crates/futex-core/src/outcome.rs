@@ -1,8 +1,18 @@
-//! The errors of waits.
+//! How a wait ends for its owner.
 
 use std::io;
 
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A wake was consumed, or, rarely, may have been.
+    Woken,
+    /// The word did not have the expected value.
+    Mismatch,
+}
+
 /// The error of a wait whose reactor was closed.
+#[cold]
 pub(crate) fn closed() -> io::Error {
     io::Error::new(
         io::ErrorKind::BrokenPipe,
@@ -11,6 +21,7 @@ pub(crate) fn closed() -> io::Error {
 }
 
 /// The error of a wait in a fork of the reactor's process.
+#[cold]
 pub(crate) fn forked() -> io::Error {
     io::Error::new(
         io::ErrorKind::Unsupported,
@@ -20,6 +31,7 @@ pub(crate) fn forked() -> io::Error {
 
 /// The error of a wait that the kernel did not take. Want of memory or threads has one kind, whichever number the kernel
 /// gives: a poll that returns `WouldBlock` would be taken for one that is pending.
+#[cold]
 pub(crate) fn refused(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy => io::Error::new(io::ErrorKind::OutOfMemory, error),
