@@ -70,14 +70,21 @@ impl<W: FutexWord> Armed<W> {
         }
         outcome
     }
+
+    #[inline(never)] // so that dropping a wait that is not armed stays small
+    fn abandon(&mut self) {
+        // In a fork the wait is the parent's, and so is its slot.
+        if let Some((shard, slot)) = self.place.take().filter(|(shard, _)| shard.origin.is_here()) {
+            shard.abandon(slot);
+        }
+    }
 }
 
 impl<W: FutexWord> Drop for Armed<W> {
     #[inline]
     fn drop(&mut self) {
-        // In a fork the wait is the parent's, and so is its slot.
-        if let Some((shard, slot)) = self.place.take().filter(|(shard, _)| shard.origin.is_here()) {
-            shard.abandon(slot);
+        if !self.is_none() {
+            self.abandon();
         }
     }
 }
@@ -99,27 +106,26 @@ pub(crate) struct Shard<W: FutexWord> {
 pub(crate) struct Inner<W: FutexWord> {
     /// `None` once the shard is closed.
     backend: Option<Box<dyn Backend<W>>>,
-    slots: Slab<Slot<W>>,
+    slots: Slab<State<W>>,
     /// True if the shard is on the pool's stack.
     is_roomy: bool,
     stats: Stats,
 }
 
-struct Slot<W> {
-    expected: u32,
-    /// What the backend cancels the wait by.
-    handle: u32,
-    state: State<W>,
-}
-
-/// The state of a waiter.
+/// The state of a waiter, which is what a slot holds.
 enum State<W> {
-    /// The kernel has the wait. The waker is that of the owner's latest poll. There is none while the wait is being armed,
-    /// because its end is the result of that call then.
-    Waiting(Option<Waker>),
+    /// The kernel has the wait.
+    Waiting {
+        /// That of the owner's latest poll. There is none while the wait is being armed, because its end is the result of that
+        /// call then.
+        waker: Option<Waker>,
+        expected: u32,
+        /// What the backend cancels the wait by.
+        handle: u32,
+    },
     /// The kernel has ended the wait, and the owner has not polled since. A wake that was consumed is handed on if the owner
-    /// never does.
-    Done { word: W, mask: NonZeroU32, outcome: io::Result<Outcome> },
+    /// never does. The outcome counts if there is no error. (A `Result` of both would be 8 bytes more for each slot.)
+    Done { word: W, mask: NonZeroU32, outcome: Outcome, error: Option<io::Error> },
 }
 
 impl<W: FutexWord> Shard<W> {
@@ -191,8 +197,8 @@ impl<W: FutexWord> Shard<W> {
         let mut fresh: Option<Waker> = None;
         loop {
             let mut inner = self.lock();
-            match (&mut inner.slots[slot as usize].state, fresh.take()) {
-                (State::Waiting(current), fresh_waker) => {
+            match (&mut inner.slots[slot as usize], fresh.take()) {
+                (State::Waiting { waker: current, .. }, fresh_waker) => {
                     if current.as_ref().is_some_and(|current| current.will_wake(waker)) {
                         drop(inner);
                         drop(fresh_waker);
@@ -209,18 +215,18 @@ impl<W: FutexWord> Shard<W> {
                     return Poll::Pending;
                 }
                 (State::Done { .. }, unused) => {
-                    let state = inner.slots.remove(slot as usize).state;
+                    let state = inner.slots.remove(slot as usize);
                     let emptied = self.unlock(inner);
                     // Its `Drop` may panic. The slot is free, and the owner must learn of that.
                     if let Some(unused) = unused {
                         Effect::<W>::Forget(unused).perform_alone();
                     }
-                    let State::Done { word, outcome, .. } = state else { return Poll::Ready(Err(closed())) }; // not reached
+                    let State::Done { word, outcome, error, .. } = state else { return Poll::Pending }; // not reached
                     Effect::Release(word).perform_alone();
                     if emptied {
                         self.pool.trim();
                     }
-                    return Poll::Ready(outcome);
+                    return Poll::Ready(error.map_or(Ok(outcome), Err));
                 }
             }
         }
@@ -231,10 +237,10 @@ impl<W: FutexWord> Shard<W> {
         let mut effects = Effects::new(); // performed when no lock is held
         let emptied = {
             let mut inner = self.lock();
-            let Slot { handle, state, .. } = inner.slots.remove(slot as usize);
+            let state = inner.slots.remove(slot as usize);
             inner.stats.cancelled += 1;
             let (word, mask, woken) = match state {
-                State::Waiting(waker) => {
+                State::Waiting { waker, handle, .. } => {
                     effects.extend(waker.map(Effect::Forget));
                     let cancelled = inner.backend.as_mut().and_then(|backend| backend.cancel(handle));
                     let Some(Completion { word, mask, ending, .. }) = cancelled else { return }; // not reached
@@ -242,7 +248,9 @@ impl<W: FutexWord> Shard<W> {
                     inner.stats.woken += u64::from(woken);
                     (word, mask, woken)
                 }
-                State::Done { word, mask, outcome } => (word, mask, matches!(outcome, Ok(Outcome::Woken))),
+                State::Done { word, mask, outcome, error } => {
+                    (word, mask, outcome == Outcome::Woken && error.is_none())
+                }
             };
             effects.extend(Some(inner.let_go(word, mask, woken)));
             inner.reap(&mut effects); // most often the kernel has posted the completion of the cancelled wait
@@ -381,14 +389,9 @@ impl<W: FutexWord> Inner<W> {
         let Some(backend) = &mut self.backend else { return Err(closed()) }; // not reached
         for request in requests {
             let &mut Request { word, expected, mask, .. } = request;
-            let slot = self.slots.insert(Slot { expected, handle: 0, state: State::Waiting(None) }) as u32; // 2^32 do not fit in memory
-            match backend.arm(slot, word.clone(), expected, mask) {
-                Ok(handle) => self.slots[slot as usize].handle = handle,
-                Err(error) => {
-                    self.slots.remove(slot as usize);
-                    return Err(error);
-                }
-            }
+            let slot = self.slots.vacant_key() as u32; // 2^32 do not fit in memory
+            let handle = backend.arm(slot, word.clone(), expected, mask)?;
+            self.slots.insert(State::Waiting { waker: None, expected, handle });
             request.armed = armed(slot);
             self.stats.armed += 1;
         }
@@ -399,7 +402,7 @@ impl<W: FutexWord> Inner<W> {
     #[inline]
     fn settle(&mut self, request: &mut Request<'_, W>) {
         let Some((_, slot)) = &request.armed.place else { return };
-        if let State::Waiting(waker) = &mut self.slots[*slot as usize].state {
+        if let State::Waiting { waker, .. } = &mut self.slots[*slot as usize] {
             *waker = request.waker.take();
         }
     }
@@ -419,31 +422,31 @@ impl<W: FutexWord> Inner<W> {
     /// that exits (Linux 6.16 to 6.18.48).
     fn complete(&mut self, completion: Completion<W>, closing: bool) -> Option<Effect<W>> {
         let Completion { slot, word, mask, ending } = completion;
-        let slot = slot.and_then(|slot| self.slots.get_mut(slot as usize).map(|entry| (slot, entry)));
-        let outcome = match ending {
+        let state = slot.and_then(|slot| self.slots.get_mut(slot as usize));
+        let (outcome, error) = match ending {
             Ending::Woken => {
                 self.stats.woken += 1;
-                Ok(Outcome::Woken)
+                (Outcome::Woken, None)
             }
             Ending::Mismatch => {
                 self.stats.mismatched += 1;
-                Ok(Outcome::Mismatch)
+                (Outcome::Mismatch, None)
             }
-            Ending::Failed(error) => Err(error),
+            Ending::Failed(error) => (Outcome::Mismatch, Some(error)),
             Ending::Cancelled => match slot {
-                Some((slot, _)) if !closing => return self.rearm(slot, word, mask),
-                _ => Err(closed()),
+                Some(slot) if !closing => return self.rearm(slot, word, mask),
+                _ => (Outcome::Mismatch, Some(closed())),
             },
         };
-        match slot {
-            Some((_, Slot { state: state @ State::Waiting(_), .. })) => {
-                match std::mem::replace(state, State::Done { word, mask, outcome }) {
-                    State::Waiting(waker) => waker.map(Effect::Wake),
+        match state {
+            Some(state @ State::Waiting { .. }) => {
+                match std::mem::replace(state, State::Done { word, mask, outcome, error }) {
+                    State::Waiting { waker, .. } => waker.map(Effect::Wake),
                     State::Done { .. } => None, // not reached
                 }
             }
             // It had ended for its owner before.
-            _ => Some(self.let_go(word, mask, matches!(outcome, Ok(Outcome::Woken)))),
+            _ => Some(self.let_go(word, mask, outcome == Outcome::Woken)),
         }
     }
 
@@ -457,10 +460,12 @@ impl<W: FutexWord> Inner<W> {
     #[cold]
     fn rearm(&mut self, slot: u32, word: W, mask: NonZeroU32) -> Option<Effect<W>> {
         let backend = self.backend.as_mut()?;
-        let entry = &mut self.slots[slot as usize];
-        let armed = backend.arm(slot, word.clone(), entry.expected, mask).and_then(|handle| {
-            entry.handle = handle;
-            backend.submit().inspect_err(|_| drop(backend.cancel(handle)))
+        let Some(State::Waiting { expected, handle, .. }) = self.slots.get_mut(slot as usize) else {
+            return Some(Effect::Release(word)); // not reached
+        };
+        let armed = backend.arm(slot, word.clone(), *expected, mask).and_then(|again| {
+            *handle = again;
+            backend.submit().inspect_err(|_| drop(backend.cancel(again)))
         });
         match armed {
             Ok(_) => Some(Effect::Release(word)),

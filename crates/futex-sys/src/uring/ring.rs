@@ -64,11 +64,11 @@ pub struct FutexRing {
     ring: IoUring,
     /// The waits whose completion was not taken yet. The key is the identifier, and the `user_data` of the entry.
     waits: Slab<Wait>,
-    /// Number of waits that ended for the caller before their completion was taken: those of `waits` without a tag.
+    /// Number of waits that ended for the caller before their completion was taken: those without a word, and `withdrawn`.
     ended: usize,
-    /// Those of them that the kernel may still get, or have: entries that were not submitted, and cancels that the kernel
-    /// refused to take.
-    withdrawn: Vec<u32>,
+    /// Those of them whose completion gives the word back: waits that were cancelled before they were submitted, or while the
+    /// kernel refused to cancel them.
+    withdrawn: Vec<Withdrawn>,
     /// Entries that the kernel has not been handed, in order.
     queued: Vec<u32>,
     /// Number of completions that were taken since [`await_posting`](FutexRing::await_posting).
@@ -80,12 +80,19 @@ pub struct FutexRing {
     faults: Faults,
 }
 
+/// A wait that ended for the caller, and that the kernel may still get, or have.
+#[derive(Clone, Copy)]
+struct Withdrawn {
+    key: u32,
+    /// True if the kernel has cancelled it since.
+    cancelled: bool,
+}
+
 struct Wait {
     /// `None` if the wait's completion only frees the identifier.
     word: Option<Word>,
     mask: NonZeroU32,
-    /// `None` once the wait has ended for the caller.
-    tag: Option<u32>,
+    tag: u32,
 }
 
 impl FutexRing {
@@ -206,7 +213,7 @@ impl FutexRing {
         if self.waits.len() < FEW && self.waits.capacity() == self.waits.len() {
             self.waits.reserve_exact(FEW / 4); // most rings have few waits
         }
-        self.waits.insert(Wait { word: Some(word), mask, tag: Some(tag) });
+        self.waits.insert(Wait { word: Some(word), mask, tag });
         Ok(WaitId(id))
     }
 
@@ -243,7 +250,8 @@ impl FutexRing {
     pub fn cancel(&mut self, id: WaitId) -> io::Result<Completion> {
         self.check_origin()?;
         let key = id.0;
-        let is_pending = |wait: &Wait| wait.tag.is_some();
+        let is_pending =
+            |wait: &Wait| wait.word.is_some() && !self.withdrawn.iter().any(|withdrawn| withdrawn.key == key);
         if !self.waits.get(key as usize).is_some_and(is_pending) {
             return Err(ended(id));
         }
@@ -258,15 +266,15 @@ impl FutexRing {
             }
         };
         let wait = &mut self.waits[key as usize];
-        let (tag, mask) = (wait.tag.take(), wait.mask);
+        let (tag, mask) = (Some(wait.tag), wait.mask);
         self.ended += 1;
         let word = if is_gone {
             wait.word.take()
         } else {
-            self.withdrawn.push(key);
+            self.withdrawn.push(Withdrawn { key, cancelled: false });
             wait.word.clone()
         };
-        let Some(word) = word else { return Err(ended(id)) }; // not reached: a wait with a tag has its word
+        let Some(word) = word else { return Err(ended(id)) }; // not reached: a wait that is pending has its word
         Ok(Completion { id, tag, word, mask, ending })
     }
 
@@ -320,10 +328,9 @@ impl FutexRing {
             debug_assert!(self.lost.is_some(), "a completion for the wait {user_data}, which is not pending");
             return None;
         };
-        if tag.is_none() {
-            self.ended -= 1;
-            self.withdrawn.retain(|&withdrawn| withdrawn as usize != key);
-        }
+        let is_withdrawn = self.take_withdrawn(key as u32);
+        self.ended -= usize::from(is_withdrawn || word.is_none());
+        let tag = (!is_withdrawn).then_some(tag);
         Some(Completion { id: WaitId(key as u32), tag, word: word?, mask, ending: ending(result) })
     }
 
@@ -378,11 +385,10 @@ impl FutexRing {
             }
         }
         self.cancel_withdrawn();
-        let (queued, armed): (Vec<u32>, Vec<u32>) =
-            std::mem::take(&mut self.withdrawn).into_iter().partition(|key| self.queued.contains(key));
-        self.withdrawn = queued;
-        for key in armed {
-            // It was not cancelled, so a wake may have found it.
+        for Withdrawn { key, cancelled } in self.withdrawn.clone() {
+            if cancelled || self.queued.contains(&key) {
+                continue; // no wake found it
+            }
             let Wait { word, mask, .. } = &mut self.waits[key as usize];
             if let Some(word) = word.take() {
                 each(Completion { id: WaitId(key), tag: None, word, mask: *mask, ending: Ending::Lost });
@@ -414,14 +420,22 @@ impl FutexRing {
         Ok(())
     }
 
+    /// Takes a wait out of those that were withdrawn. Returns false if it is not one of them.
+    #[inline]
+    fn take_withdrawn(&mut self, key: u32) -> bool {
+        let position = self.withdrawn.iter().position(|withdrawn| withdrawn.key == key);
+        position.map(|position| self.withdrawn.swap_remove(position)).is_some()
+    }
+
     /// Cancels the waits that were withdrawn before the kernel had them, as far as it has them now.
     #[cold]
     fn cancel_withdrawn(&mut self) {
-        for key in self.withdrawn.clone() {
+        for index in 0..self.withdrawn.len() {
+            let Withdrawn { key, cancelled } = self.withdrawn[index];
             // If a wake was faster, or the kernel refuses, the completion tells. The caller gets the word with it: dropping the
             // last handle to a word runs code of others, and a lock of the caller's may be held here.
-            if !self.queued.contains(&key) && self.kernel_cancel(key).is_ok() {
-                self.withdrawn.retain(|&withdrawn| withdrawn != key);
+            if !cancelled && !self.queued.contains(&key) && self.kernel_cancel(key).is_ok() {
+                self.withdrawn[index].cancelled = true;
             }
         }
     }
