@@ -37,7 +37,9 @@ impl<W: FutexWord> Effects<W> {
 
     /// Adds an effect, if there is one. The batch is not full.
     pub(crate) fn extend(&mut self, effect: Option<Effect<W>>) {
-        self.0.extend(effect);
+        if let Some(effect) = effect {
+            self.0.push(effect);
+        }
     }
 
     /// Performs all effects. No lock of this crate is held.

@@ -250,9 +250,7 @@ impl FutexRing {
     pub fn cancel(&mut self, id: WaitId) -> io::Result<Completion> {
         self.check_origin()?;
         let key = id.0;
-        let is_pending =
-            |wait: &Wait| wait.word.is_some() && !self.withdrawn.iter().any(|withdrawn| withdrawn.key == key);
-        if !self.waits.get(key as usize).is_some_and(is_pending) {
+        if self.waits.get(key as usize).is_none_or(|wait| wait.word.is_none()) || self.is_withdrawn(key) {
             return Err(ended(id));
         }
         // A wait that the kernel may still get, or have, is not gone: its completion gives the word back.
@@ -328,7 +326,10 @@ impl FutexRing {
             debug_assert!(self.lost.is_some(), "a completion for the wait {user_data}, which is not pending");
             return None;
         };
-        let is_withdrawn = self.take_withdrawn(key as u32);
+        let is_withdrawn = self.is_withdrawn(key as u32);
+        if is_withdrawn {
+            self.withdrawn.retain(|withdrawn| withdrawn.key as usize != key);
+        }
         self.ended -= usize::from(is_withdrawn || word.is_none());
         let tag = (!is_withdrawn).then_some(tag);
         Some(Completion { id: WaitId(key as u32), tag, word: word?, mask, ending: ending(result) })
@@ -420,11 +421,9 @@ impl FutexRing {
         Ok(())
     }
 
-    /// Takes a wait out of those that were withdrawn. Returns false if it is not one of them.
     #[inline]
-    fn take_withdrawn(&mut self, key: u32) -> bool {
-        let position = self.withdrawn.iter().position(|withdrawn| withdrawn.key == key);
-        position.map(|position| self.withdrawn.swap_remove(position)).is_some()
+    fn is_withdrawn(&self, key: u32) -> bool {
+        !self.withdrawn.is_empty() && self.withdrawn.iter().any(|withdrawn| withdrawn.key == key)
     }
 
     /// Cancels the waits that were withdrawn before the kernel had them, as far as it has them now.
