@@ -284,9 +284,11 @@ impl<W: FutexWord> Shard<W> {
         perform(effects);
     }
 
-    /// The shard goes back on the stack if the pool's quota leaves it room.
-    pub(crate) fn offer_room(self: &Arc<Self>) {
-        self.offer(&mut self.lock(), self.pool.quota().saturating_sub(1));
+    /// Goes back on the stack if the pool's quota leaves room. Returns false if the shard takes no waits any more.
+    pub(crate) fn offer_room(self: &Arc<Self>) -> bool {
+        let mut inner = self.lock();
+        self.offer(&mut inner, self.pool.quota().saturating_sub(1));
+        inner.takes_waits()
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -2,7 +2,8 @@
 
 use crate::model::Options;
 use crate::outcome::Outcome;
-use crate::tests::world::{World, join, model, spawn};
+use crate::tests::owner::Owner;
+use crate::tests::world::{World, join, model, polling, spawn};
 
 fn two_queues() -> World {
     World::with(Options { room: 1, ..Options::default() }, 2)
@@ -91,6 +92,86 @@ fn two_threads_that_open_a_queue_at_once_both_arm() {
         for owner in [first, second, third] {
             assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
         }
+        world.check();
+    });
+}
+
+#[test]
+fn two_threads_that_crowd_the_only_queue_at_once_both_arm() {
+    model("arm | arm, no room in the only queue", || {
+        let world = World::with(Options { room: 1, ..Options::default() }, 1);
+        let word = world.word();
+        let first = world.armed(&word);
+        let arming = [(); 2].map(|()| polling(world.owner(&word)));
+        let owners = arming.map(|arming| {
+            let (owner, seen) = join(arming);
+            assert!(seen.is_none());
+            owner
+        });
+        assert_eq!(world.engine.stats().units, 1);
+        assert_eq!(word.wake(u32::MAX), 3);
+        for owner in owners.into_iter().chain([first]) {
+            assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
+        }
+        world.check();
+    });
+}
+
+/// The two queues of the waits that leave are empty then, which is one too many.
+fn a_wait_begins_while_a_queue_is_closed(name: &str, epoll: bool) {
+    model(name, move || {
+        let world = World::with(Options { room: 1, epoll, ..Options::default() }, 4);
+        let (word, other) = (world.word(), world.word());
+        let leaving = [world.armed(&other), world.armed(&other)];
+        let dropping = spawn(move || leaving.map(Owner::abandon));
+        let owner = world.armed(&word);
+        assert_eq!(word.wake(1), 1);
+        join(dropping);
+        // Nobody settles: the turn of the wake was the last one.
+        assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
+        assert_eq!(world.engine.stats().units, 1, "one queue stays for the next wait");
+        world.check();
+    });
+}
+
+#[test]
+fn a_wait_that_begins_while_empty_queues_are_closed_is_armed_in_an_open_one() {
+    a_wait_begins_while_a_queue_is_closed("drop of all waits of two queues | arm, wake(1)", false);
+}
+
+/// The next queue gets the key of the one that was closed, which may have been reported.
+#[test]
+fn a_queue_that_gets_the_key_of_a_closed_one_is_reported() {
+    a_wait_begins_while_a_queue_is_closed(
+        "drop of all waits of two queues | arm, wake(1), if queues are reported",
+        true,
+    );
+}
+
+#[test]
+fn an_engine_that_is_closed_while_an_empty_queue_is_leaves_none_open() {
+    model("drop of all waits of two queues | close", || {
+        let world = two_queues();
+        let word = world.word();
+        let leaving = [world.armed(&word), world.armed(&word)];
+        let closing = world.closing();
+        leaving.map(Owner::abandon);
+        join(closing);
+        assert_eq!(world.engine.stats().units, 0);
+        world.check();
+    });
+}
+
+#[test]
+fn a_wake_that_meets_the_drop_which_closes_its_queue_is_handed_on() {
+    model("drop of all waits of two queues | wake(1), a waiter in a third queue", || {
+        let world = World::with(Options { room: 1, ..Options::default() }, 3);
+        let word = world.word();
+        let [first, second, third] = [(); 3].map(|()| world.armed(&word));
+        let dropping = spawn(move || [first, second].map(Owner::abandon));
+        assert_eq!(word.wake(1), 1);
+        join(dropping);
+        assert_eq!(third.finish(), Some(Ok(Outcome::Woken)));
         world.check();
     });
 }
