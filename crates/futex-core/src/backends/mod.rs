@@ -6,14 +6,12 @@ pub(crate) mod thread;
 pub(crate) mod uring;
 pub(crate) mod waitv;
 
+pub(crate) use stray::Turn;
+
 use crate::backend::FutexWord;
 use futex_sys::Word;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// What a backend's own threads call when completions wait: a turn of the reactor.
-pub(crate) type Turn = Arc<dyn Fn() + Send + Sync>;
 
 /// Passes a wake that a wait has consumed, and that its owner can't act on, to the next waiter of the word whose mask shares a
 /// bit with `mask`, in whatever process. `mask` is the one of the wait.
@@ -31,8 +29,8 @@ impl FutexWord for Word {
     }
 
     fn hand_on(&self, mask: NonZeroU32) {
-        if let Some(queue) = stray::hand_on(self, mask) {
-            queue.turn();
+        if let Some(turn) = stray::hand_on(self, mask) {
+            turn();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Wakes that were handed on and found nobody in the kernel.
 //!
 //! A thread that parks for a wait is not always there: it is on its way to park, or is out because another of its words has
-//! changed. A waker whose wake finds nobody then sees that in its count. But a wake that was *handed on* has been counted
+//! changed, or because its park has ended. A waker whose wake finds nobody then sees that in its count. But a wake that was *handed on* has been counted
 //! before, so it must not be lost where somebody waits: what the kernel doesn't find, this does, in any queue of parked
 //! threads of the process.
 //!
@@ -21,16 +21,16 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+/// What a backend's own threads call when completions wait: a turn of the reactor.
+pub(crate) type Turn = Arc<dyn Fn() + Send + Sync>;
+
 /// A queue whose waits are not always in the kernel.
 pub(super) trait Parked: Send + Sync {
-    /// Ends the longest wait that the wake would have found, as woken, if the wake can be [taken](Offer::take). Returns false if
-    /// there was none; otherwise the caller has to [turn](Parked::turn), when it holds no lock.
+    /// Ends the longest wait that the wake would have found, as woken, if the wake can be [taken](Offer::take). Returns `None` if
+    /// there was none; otherwise the caller makes the turn, when it holds no lock.
     ///
     /// If that wait has consumed a wake of its own meanwhile, that is handed on in turn.
-    fn offer(&self, wake: &Offer<'_>) -> bool;
-
-    /// Turns the reactor of the queue.
-    fn turn(&self);
+    fn offer(&self, wake: &Offer<'_>) -> Option<Turn>;
 }
 
 /// The queues of this process. In a child of `fork` there are none, and the lock is free.
@@ -41,27 +41,27 @@ fn queues() -> MutexGuard<'static, Vec<Weak<dyn Parked>>> {
 }
 
 /// Has wakes offered to `queue` as long as it lives.
-pub(super) fn register(queue: Weak<dyn Parked>) {
+pub(super) fn register<Q: Parked + 'static>(queue: &Arc<Q>) {
     let mut queues = queues();
     queues.retain(|queue| queue.strong_count() > 0);
-    queues.push(queue);
+    queues.push(Arc::downgrade(queue) as _);
 }
 
 /// Passes a consumed wake to the next waiter of `word`. If that is one of a queue of this process that the kernel does not
-/// have now, the queue is returned: it has to be turned. The caller holds no lock of a queue.
+/// have now, the caller makes the turn of that queue. The caller holds no lock of a queue.
 #[must_use]
-pub(super) fn hand_on(word: &Word, mask: NonZeroU32) -> Option<Arc<dyn Parked>> {
+pub(super) fn hand_on(word: &Word, mask: NonZeroU32) -> Option<Turn> {
     if word.wake_masked(1, mask) > 0 {
         return None;
     }
     let wake = Offer::new(word, mask);
     let queues = queues().clone();
-    let queue = queues.iter().filter_map(Weak::upgrade).find(|queue| queue.offer(&wake));
-    if queue.is_none() && wake.is_open() {
+    let turn = queues.iter().filter_map(Weak::upgrade).find_map(|queue| queue.offer(&wake));
+    if turn.is_none() && wake.is_open() {
         // For waiters of other kinds, and of other processes, that have come meanwhile.
         word.wake_masked(1, mask);
     }
-    queue
+    turn
 }
 
 /// A wait on `word` begins. Returns true if it takes a wake that is being offered.
@@ -72,7 +72,8 @@ pub(super) fn hand_on(word: &Word, mask: NonZeroU32) -> Option<Arc<dyn Parked>> 
 pub(super) fn accept(word: &Word, mask: NonZeroU32) -> bool {
     let offers = OFFERS.get();
     // Ordering: Relaxed. If the queue has been asked already, the lock that the caller holds orders this behind the addition.
-    offers.open.load(Ordering::Relaxed) > 0 && offers.take(|wake| wake.meets(word, mask))
+    offers.open.load(Ordering::Relaxed) > 0
+        && offers.take(|wake| wake.word.same_word(word) && wake.mask.get() & mask.get() != 0)
 }
 
 /// Wakes that are being offered. In a child of `fork` there are none, and the lock is free.
@@ -91,12 +92,6 @@ struct Offered {
     number: usize,
     word: Word,
     mask: NonZeroU32,
-}
-
-impl Offered {
-    fn meets(&self, word: &Word, mask: NonZeroU32) -> bool {
-        self.word.same_word(word) && self.mask.get() & mask.get() != 0
-    }
 }
 
 impl Offers {

@@ -1,26 +1,36 @@
-//! `Thread`: one parked thread a wait, for machines that have nothing better.
+//! `Thread`: one parked thread per wait, for machines that have nothing better.
 //!
-//! Nothing short of a signal gets a thread out of `FUTEX_WAIT`, so cancelling is lazy: the wait ends for its owner at
-//! once, and the thread stays parked, *left behind*, until a wake or a change of the word finds it. It hands such a wake
-//! on. A later wait for the same value of the same word takes a thread that was left behind over, so a loop of waits with
-//! a timeout keeps one thread, not one a turn.
+//! Nothing short of a signal gets a thread out of `FUTEX_WAIT`, so cancelling is lazy: the wait ends for its owner at once,
+//! and the thread stays parked, *left behind*, until a wake finds it, which it hands on, or until its park ends. A later wait
+//! for the same value of the same word takes over a thread that was left behind.
+//!
+//! A park lasts as long as the wait has waited so far, but at least 10 ms and at most 10 s. Then a thread whose wait has an
+//! owner parks anew, and a thread that was left behind is free. A wake and the end of a park exclude each other in the kernel.
+//! The bound costs a wait about ten parks in its first 10 s, and then one every 10 s. With each park the wait loses its place
+//! in the kernel's queue, and a bare wake that comes in between finds nobody, which its count shows. (A wake that is handed on
+//! finds the wait: see `stray.rs`.)
 
-use super::Turn;
-use super::stray::{self, Offer, Parked};
+use super::stray::{self, Offer, Parked, Turn};
 use crate::backend::{Backend, Completion, Ending, FutexWord as _, Usage};
 use crate::effects::{Effect, perform};
-use futex_sys::futex::{self, Outcome, Scope};
-use futex_sys::{Origin, Word, explain};
+use futex_sys::futex::{self, Scope};
+use futex_sys::{Deadline, Origin, Word, explain};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a thread without a wait stays for the next one.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// How long a park lasts at least. In the unit tests, which leave threads behind, it is as long as it may be.
+const SHORTEST: Duration = if cfg!(test) { LONGEST } else { Duration::from_millis(10) };
+
+/// How long a park lasts at most.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Threads that park for one wait each.
 pub(crate) struct Threads {
@@ -60,14 +70,15 @@ struct Seat {
     expected: u32,
     mask: NonZeroU32,
     owner: Option<u32>,
+    /// When the wait began.
+    since: Instant,
 }
 
 impl Threads {
     pub(crate) fn new(turn: Turn) -> Self {
         let (state, job) = (Mutex::default(), Condvar::new());
         let shared = Arc::new(Shared { state, job, turn, origin: Origin::here() });
-        let parked: Weak<Shared> = Arc::downgrade(&shared);
-        stray::register(parked);
+        stray::register(&shared);
         Self { shared }
     }
 }
@@ -84,14 +95,15 @@ impl Backend<Word> for Threads {
             // The kernel compared when the thread parked. The word may have changed since, and the wake of that change have
             // gone to a waiter in front of the thread: a wait that took it over now would sleep through it.
             // (While the word is what it was, the thread is parked and is found by the wake of the next change, or is on
-            // its way out with a wake that the wait then has.)
+            // its way out with a wake that the wait then has, or parks anew and compares.)
             if word.value() != expected {
                 state.completions.push_back(Completion { slot: Some(slot), word, mask, ending: Ending::Mismatch });
                 return Ok(slot);
             }
-            let seat = state.left.swap_remove(position);
-            state.seats[seat].owner = Some(slot);
-            state.owned.insert(slot, seat);
+            let index = state.left.swap_remove(position);
+            let seat = &mut state.seats[index];
+            (seat.owner, seat.since) = (Some(slot), Instant::now());
+            state.owned.insert(slot, index);
             return Ok(slot);
         }
         // Each waiting job has an idle thread on its way to it.
@@ -100,7 +112,8 @@ impl Backend<Word> for Threads {
             state.threads += 1;
             state.idle += 1;
         }
-        let seat = state.seats.insert(Seat { word, expected, mask, owner: Some(slot) });
+        let (owner, since) = (Some(slot), Instant::now());
+        let seat = state.seats.insert(Seat { word, expected, mask, owner, since });
         state.owned.insert(slot, seat);
         state.jobs.push_back(seat);
         drop(state);
@@ -114,8 +127,10 @@ impl Backend<Word> for Threads {
 
     fn cancel(&mut self, handle: u32) -> Option<Completion<Word>> {
         let mut state = self.shared.lock();
-        state.leave(handle, Ending::Cancelled);
-        state.take(handle)
+        state.leave(handle, Ending::Cancelled).or_else(|| {
+            let position = state.completions.iter().position(|completion| completion.slot == Some(handle))?;
+            state.completions.remove(position)
+        })
     }
 
     fn reap(&mut self) -> Option<Completion<Word>> {
@@ -125,11 +140,9 @@ impl Backend<Word> for Threads {
     fn close(&mut self, each: &mut dyn FnMut(Completion<Word>)) {
         let mut state = self.shared.lock();
         state.closed = true;
+        let mut completions = std::mem::take(&mut state.completions);
         let owned: Vec<u32> = state.owned.keys().copied().collect();
-        for id in owned {
-            state.leave(id, Ending::Cancelled);
-        }
-        let completions = std::mem::take(&mut state.completions);
+        completions.extend(owned.into_iter().filter_map(|slot| state.leave(slot, Ending::Cancelled)));
         drop(state);
         self.shared.job.notify_all();
         completions.into_iter().for_each(each);
@@ -152,50 +165,39 @@ impl Drop for Threads {
 
 impl State {
     /// Ends a wait for its owner, if it has not ended. Its thread stays behind, unless none sat down yet.
-    fn leave(&mut self, slot: u32, ending: Ending) {
-        let Some(index) = self.owned.remove(&slot) else { return };
+    fn leave(&mut self, slot: u32, ending: Ending) -> Option<Completion<Word>> {
+        let index = self.owned.remove(&slot)?;
         let seat = &mut self.seats[index];
         seat.owner = None;
         let completion = Completion { slot: Some(slot), word: seat.word.clone(), mask: seat.mask, ending };
-        self.completions.push_back(completion);
         if let Some(position) = self.jobs.iter().position(|&job| job == index) {
             self.jobs.remove(position);
             self.seats.remove(index);
         } else {
             self.left.push(index);
         }
-    }
-
-    /// Takes the completion of a wait out of those that wait.
-    fn take(&mut self, slot: u32) -> Option<Completion<Word>> {
-        let position = self.completions.iter().position(|completion| completion.slot == Some(slot))?;
-        self.completions.remove(position)
+        Some(completion)
     }
 }
 
 impl Parked for Shared {
-    fn offer(&self, wake: &Offer<'_>) -> bool {
+    fn offer(&self, wake: &Offer<'_>) -> Option<Turn> {
         if !self.origin.is_here() {
-            return false;
+            return None;
         }
         let mut state = self.lock();
-        // Slots of a slab are no order, but the kernel didn't have these, so they have none yet.
-        let found = state.seats.iter().find_map(|(_, seat)| {
-            let matches = seat.word.same_word(wake.word) && seat.mask.get() & wake.mask.get() != 0;
-            seat.owner.filter(|_| matches)
-        });
-        let Some(id) = found.filter(|_| wake.take()) else { return false };
-        state.leave(id, Ending::Woken);
-        true
-    }
-
-    fn turn(&self) {
-        (self.turn)();
+        let matches = |seat: &Seat| seat.word.same_word(wake.word) && seat.mask.get() & wake.mask.get() != 0;
+        let matching = state.seats.iter().map(|(_, seat)| seat).filter(|seat| matches(seat));
+        let longest = matching.filter_map(|seat| Some((seat.since, seat.owner?))).min();
+        let (_, slot) = longest.filter(|_| wake.take())?;
+        let completion = state.leave(slot, Ending::Woken);
+        state.completions.extend(completion);
+        Some(self.turn.clone())
     }
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -208,61 +210,51 @@ impl Shared {
             .map_err(|error| explain(error, "cannot start a thread to wait on a futex word (see `ulimit -u`)"))
     }
 
-    /// What a thread does: wait for what it is told, until there is nothing to do for a while.
+    /// What a thread does: park for one seat after the other, until there is none for a while.
     fn run(&self) {
         let mut state = self.lock();
         loop {
-            let Some(index) = state.jobs.pop_front() else {
-                let mut over = state.closed;
-                if !over {
-                    let (back, timeout) = self.job.wait_timeout(state, LINGER).unwrap_or_else(PoisonError::into_inner);
-                    state = back;
-                    over = timeout.timed_out() && state.jobs.is_empty();
-                }
-                if over {
-                    state.idle -= 1;
-                    state.threads -= 1;
-                    return;
-                }
-                continue;
-            };
+            let is_idle = |state: &mut State| state.jobs.is_empty() && !state.closed;
+            state = self.job.wait_timeout_while(state, LINGER, is_idle).unwrap_or_else(PoisonError::into_inner).0;
             state.idle -= 1;
+            let Some(index) = state.jobs.pop_front() else {
+                state.threads -= 1;
+                return;
+            };
             let Seat { word, expected, mask, .. } = &state.seats[index];
             let (word, expected, mask) = (word.clone(), *expected, *mask);
-            drop(state);
-
-            let outcome = futex::wait(&word, Scope::Shared, expected, mask, None);
-
-            state = self.lock();
-            let seat = state.seats.remove(index);
-            let owner = seat.owner;
-            let is_stray = owner.is_none() && matches!(outcome, Ok(Outcome::Woken));
-            let ending = match outcome {
-                Ok(Outcome::Woken) => Ending::Woken,
-                Ok(Outcome::Mismatch | Outcome::TimedOut) => Ending::Mismatch,
-                Err(error) => Ending::Failed(explain(error, "cannot wait on a futex word")),
+            let outcome = loop {
+                let deadline = Deadline::after(state.seats[index].since.elapsed().clamp(SHORTEST, LONGEST));
+                drop(state);
+                let outcome = futex::wait(&word, Scope::Shared, expected, mask, Some(deadline));
+                state = self.lock();
+                if !matches!(outcome, Ok(futex::Outcome::TimedOut)) || state.seats[index].owner.is_none() {
+                    break outcome;
+                }
             };
-            if let Some(id) = owner {
-                state.owned.remove(&id);
-                state.completions.push_back(Completion { slot: Some(id), word: word.clone(), mask, ending });
+            let owner = state.seats.remove(index).owner; // not the last handle to the word
+            let is_stray = owner.is_none() && matches!(outcome, Ok(futex::Outcome::Woken));
+            if let Some(slot) = owner {
+                let ending = match outcome {
+                    Ok(futex::Outcome::Woken) => Ending::Woken,
+                    Ok(futex::Outcome::Mismatch | futex::Outcome::TimedOut) => Ending::Mismatch,
+                    Err(error) => Ending::Failed(explain(error, "cannot wait on a futex word")),
+                };
+                state.owned.remove(&slot);
+                state.completions.push_back(Completion { slot: Some(slot), word: word.clone(), mask, ending });
             } else {
                 state.left.retain(|&left| left != index);
             }
             drop(state);
-            if owner.is_some() {
-                (self.turn)();
+            let own = owner.map(|_| self.turn.clone());
+            if let Some(turn) = if is_stray { stray::hand_on(&word, mask) } else { own } {
+                turn();
             }
-            if is_stray {
-                let queue = stray::hand_on(&word, mask);
-                self.lock().handed_on += 1;
-                if let Some(queue) = queue {
-                    queue.turn();
-                }
-            }
-            // They may be the last handles to the word's memory, and the code of the memory's owner anybody's.
-            perform([seat.word, word].map(Effect::Release));
+            // It may be the last handle to the word's memory, and the code of the memory's owner anybody's.
+            perform([Effect::Release(word)]);
             state = self.lock();
             state.idle += 1;
+            state.handed_on += u64::from(is_stray);
         }
     }
 }

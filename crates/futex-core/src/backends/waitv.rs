@@ -3,31 +3,41 @@
 //! A thread has to come back from the kernel, and park anew, for every change of what it waits for. In between it waits
 //! for nothing: a wake that comes then without a change of the word finds nobody. The waker sees that in its count.
 //!
-//! The kernel names the *highest* entry that was woken, and swallows wakes of entries in front of it. Those are told by
-//! looking: an entry on the same word as the named one was woken for certain (the kernel wakes the entries of a word in
-//! order), and any other in front of it may have been, so its wait ends too. The control word is the first entry, so that
-//! being called back hides no wake.
+//! The kernel names the *highest* entry that was woken, and swallows wakes of the entries in front of it. An entry on the same
+//! word as the named one was woken for certain (the kernel wakes the entries of a word in order). Any other in front of it may
+//! have been, so its wait ends too. The control word is the first entry, so that being called back hides no wake.
 
-use super::Turn;
-use super::stray::{self, Offer, Parked};
+use super::stray::{self, Offer, Parked, Turn};
 use super::thread::{LINGER, Threads};
 use crate::backend::{Backend, Completion, Ending, FutexWord as _, Usage};
 use crate::effects::{Effect, perform};
 use arrayvec::ArrayVec;
-use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Outcome, Scope, WaitvEntry, WaitvOutcome};
+use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Scope, WaitvEntry, WaitvOutcome};
 use futex_sys::{Deadline, Origin, Word, explain};
-use std::collections::VecDeque;
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::iter::once;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// Words that a thread waits on, besides its control word.
 const ROOM: usize = MAX_WAITV - 1;
 
-/// One parked thread, and threads of their own for the waits that have a mask.
+/// Up to this number of threads are started to keep the waits on one word apart: a wake of one of them takes the others of its
+/// thread out of the kernel's queue. It is also the number of threads that are compared to find one for a wait. In the unit
+/// tests waits share a thread.
+const SPREAD: usize = if cfg!(test) { 1 } else { 16 };
+
+/// The thread parks for the entries that its group has.
+const PARKED: u32 = 0;
+/// The thread loads the entries of its group before it parks. No other thread has to call it back.
+const CALLED: u32 = 1;
+
+/// Threads for waits on any number of words, and threads of their own for the waits that have a mask.
 pub(crate) struct Waitv {
     shared: Arc<Shared>,
     /// `futex_waitv` has no masks.
@@ -36,35 +46,41 @@ pub(crate) struct Waitv {
 
 struct Shared {
     state: Mutex<State>,
-    /// Tells [`Waitv::close`] that the thread is out of the kernel.
+    /// Signalled to [`Waitv::close`] when a thread is out of the kernel.
     out: Condvar,
-    /// Changes whenever the thread has to look at the state. Waited for and woken with the private flag.
-    control: AtomicU32,
     turn: Turn,
     origin: Origin,
 }
 
 #[derive(Default)]
 struct State {
-    /// What the thread is to wait for.
-    entries: Vec<Entry>,
-    /// The number of the latest entry.
+    groups: Slab<Group>,
+    /// The keys of the groups that are not full.
+    with_room: Vec<usize>,
+    /// The keys of the groups with waits that their thread has not seen, and was not called back for.
+    news: Vec<usize>,
+    /// The group of each wait that has not ended, by the wait's slot.
+    places: HashMap<u32, usize>,
+    /// The number of the latest wait.
     serial: u64,
     completions: VecDeque<Completion<Word>>,
-    running: bool,
-    /// There are entries that the thread has not seen, and was not called back for.
-    is_news: bool,
-    /// The thread is parked, or on its way to or from there.
-    in_kernel: bool,
-    /// Somebody is calling the thread back from there, so nobody else has to.
-    is_called: bool,
     closed: bool,
     handed_on: u64,
 }
 
+/// The waits that share a thread. It lives as long as the thread runs, or until the backend is closed.
+struct Group {
+    /// At most [`ROOM`]. The thread parks for them in this order.
+    entries: Vec<Entry>,
+    /// [`PARKED`] or [`CALLED`]. Waited for and woken with the private flag.
+    control: Arc<AtomicU32>,
+    /// The thread is parked, or on its way to or from there.
+    in_kernel: bool,
+}
+
 #[derive(Clone)]
 struct Entry {
-    /// Tells this wait from a later one with the same `slot`.
+    /// Tells this wait from a later one with the same `slot`, and from one that has waited for longer.
     serial: u64,
     slot: u32,
     word: Word,
@@ -73,15 +89,9 @@ struct Entry {
 
 impl Waitv {
     pub(crate) fn new(turn: Turn) -> Self {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            out: Condvar::new(),
-            control: AtomicU32::new(0),
-            turn: turn.clone(),
-            origin: Origin::here(),
-        });
-        let parked: Weak<Shared> = Arc::downgrade(&shared);
-        stray::register(parked);
+        let (state, out) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { state, out, turn: turn.clone(), origin: Origin::here() });
+        stray::register(&shared);
         Self { shared, masked: Threads::new(turn) }
     }
 
@@ -105,38 +115,38 @@ impl Backend<Word> for Waitv {
             state.completions.push_back(Completion { slot: Some(slot), word, mask, ending: Ending::Woken });
             return Ok(slot);
         }
-        if !state.running {
-            self.shared.start()?;
-            state.running = true;
-        }
+        let key = match state.group_for(&word) {
+            Some(key) => key,
+            None => self.shared.start(&mut state).or_else(|error| state.smallest_group().ok_or(error))?,
+        };
         state.serial += 1;
         let serial = state.serial;
-        state.insert(Entry { serial, slot, word, expected });
-        state.is_news = true;
+        state.insert(key, Entry { serial, slot, word, expected });
         Ok(slot)
     }
 
     fn submit(&mut self) -> io::Result<bool> {
         let mut state = self.shared.lock();
-        if std::mem::take(&mut state.is_news) {
-            self.shared.call_back(state);
+        while let Some(key) = state.news.pop() {
+            self.shared.call_back(state, key);
+            state = self.shared.lock();
         }
         Ok(true)
     }
 
     fn cancel(&mut self, handle: u32) -> Option<Completion<Word>> {
-        if let Some(masked) = self.masked.cancel(handle) {
-            return Some(masked);
-        }
         let mut state = self.shared.lock();
+        if let Some(&key) = state.places.get(&handle) {
+            // It is over for its owner. If the thread finds that it had been woken, it hands the wake on.
+            let entry = state.take(key, |entry| entry.slot == handle)?;
+            self.shared.call_back(state, key);
+            return Some(entry.completion(Ending::Cancelled));
+        }
         if let Some(position) = state.completions.iter().position(|completion| completion.slot == Some(handle)) {
             return state.completions.remove(position);
         }
-        let position = state.entries.iter().position(|entry| entry.slot == handle)?;
-        // It is over for its owner. If the thread finds that it had been woken, it hands the wake on.
-        let entry = state.entries.remove(position);
-        self.shared.call_back(state);
-        Some(entry.completion(Ending::Cancelled))
+        drop(state);
+        self.masked.cancel(handle)
     }
 
     fn reap(&mut self) -> Option<Completion<Word>> {
@@ -148,13 +158,18 @@ impl Backend<Word> for Waitv {
         self.masked.close(each);
         let mut state = self.shared.lock();
         state.closed = true;
-        self.shared.call_back(state);
+        // All are on their way before the first one is waited for.
+        let keys: Vec<usize> = state.groups.iter().map(|(key, _)| key).collect();
+        drop(state);
+        for key in keys {
+            self.shared.call_back(self.shared.lock(), key);
+        }
         let mut state = self.shared.lock();
-        while state.in_kernel {
+        while state.groups.iter().any(|(_, group)| group.in_kernel) {
             state = self.shared.out.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let completions = std::mem::take(&mut state.completions);
-        let entries = std::mem::take(&mut state.entries);
+        let entries: Vec<Entry> = state.groups.iter_mut().flat_map(|(_, group)| group.entries.drain(..)).collect();
         drop(state);
         completions.into_iter().for_each(&mut *each);
         entries.into_iter().map(|entry| entry.completion(Ending::Cancelled)).for_each(each);
@@ -163,13 +178,13 @@ impl Backend<Word> for Waitv {
     fn usage(&self) -> Usage {
         let state = self.shared.lock();
         let masked = self.masked.usage();
-        Usage { units: usize::from(state.running) + masked.units, handed_on: state.handed_on + masked.handed_on }
+        Usage { units: state.groups.len() + masked.units, handed_on: state.handed_on + masked.handed_on }
     }
 }
 
 impl Drop for Waitv {
     fn drop(&mut self) {
-        // A fork has no such thread, and would wait for it.
+        // A fork has no such threads, and would wait for them.
         if self.shared.origin.is_here() {
             self.close(&mut |completion| perform([Effect::Release(completion.word)]));
         }
@@ -177,23 +192,22 @@ impl Drop for Waitv {
 }
 
 impl Parked for Shared {
-    fn offer(&self, wake: &Offer<'_>) -> bool {
+    fn offer(&self, wake: &Offer<'_>) -> Option<Turn> {
         if !self.origin.is_here() {
-            return false;
+            return None;
         }
         let mut state = self.lock();
-        // Without a mask a wait matches every wake.
-        let found = state.entries.iter().position(|entry| entry.word.same_word(wake.word));
-        let Some(position) = found.filter(|_| wake.take()) else { return false };
+        // Without a mask a wait matches every wake. The first one of a group on a word is the longest waiting of the group.
+        let longest = state.groups.iter().filter_map(|(key, group)| {
+            let entry = group.entries.iter().find(|entry| entry.word.same_word(wake.word))?;
+            Some((entry.serial, key))
+        });
+        let (serial, key) = longest.min().filter(|_| wake.take())?;
         // No copy of the entry: it might become the last handle to the word's memory, and be dropped here.
-        let entry = state.entries.remove(position);
+        let entry = state.take(key, |entry| entry.serial == serial)?;
         state.completions.push_back(entry.completion(Ending::Woken));
-        self.call_back(state);
-        true
-    }
-
-    fn turn(&self) {
-        (self.turn)();
+        self.call_back(state, key);
+        Some(self.turn.clone())
     }
 }
 
@@ -202,152 +216,135 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the thread look at the state, which the caller has changed.
-    fn call_back(&self, mut state: MutexGuard<'_, State>) {
-        // Ordering: Relaxed. The thread reads it under the lock that is held here, or the kernel compares it.
-        self.control.fetch_add(1, Ordering::Relaxed);
-        let call = state.in_kernel && !std::mem::replace(&mut state.is_called, true);
-        drop(state);
-        if call {
-            // It fails only where the word's page is gone.
-            let _ = futex::wake(&self.control, Scope::Private, 1);
+    /// Has the thread of a group load the state, which the caller has changed.
+    fn call_back(&self, mut state: MutexGuard<'_, State>, key: usize) {
+        let Some(group) = state.groups.get_mut(key) else { return }; // the thread has ended
+        let control = group.control.clone();
+        // Ordering: Relaxed. The thread stores and loads it under the lock that is held here, or the kernel compares it.
+        if control.swap(CALLED, Ordering::Relaxed) == PARKED {
+            drop(state);
+            // It fails only if the word's page is gone.
+            let _ = futex::wake(&control, Scope::Private, 1);
         }
     }
 
-    fn start(self: &Arc<Self>) -> io::Result<()> {
-        let shared = self.clone();
+    /// Starts one more thread. Returns the key of its group.
+    fn start(self: &Arc<Self>, state: &mut State) -> io::Result<usize> {
+        let (key, control) = (state.groups.vacant_key(), Arc::new(AtomicU32::new(CALLED)));
+        let (shared, of_thread) = (self.clone(), control.clone());
         thread::Builder::new()
             .name("futex-waitv".into())
-            .spawn(move || shared.run())
-            .map(drop)
-            .map_err(|error| explain(error, "cannot start a thread to wait on futex words (see `ulimit -u`)"))
+            .spawn(move || shared.run(key, &of_thread))
+            .map_err(|error| explain(error, "cannot start a thread to wait on futex words (see `ulimit -u`)"))?;
+        state.with_room.push(key);
+        Ok(state.groups.insert(Group { entries: Vec::new(), control, in_kernel: false }))
     }
 
-    /// What the thread does: park for all entries, tell what it was woken for, and again.
-    fn run(&self) {
+    /// What a thread does: park for all entries of its group, report those that ended, and again.
+    fn run(&self, key: usize, control: &AtomicU32) {
         let mut parked: Vec<Entry> = Vec::new();
         let mut state = self.lock();
-        loop {
-            if state.closed {
-                state.running = false;
-                return;
-            }
-            parked.clone_from(&state.entries);
-            state.is_news = false;
-            let control = self.control.load(Ordering::Relaxed);
-            state.in_kernel = true;
-            state.is_called = false;
+        while !state.closed {
+            state.news.retain(|&news| news != key);
+            let group = &mut state.groups[key];
+            parked.clone_from(&group.entries);
+            group.in_kernel = true;
+            control.store(PARKED, Ordering::Relaxed);
             drop(state);
 
-            let outcome = self.park(&parked, control);
-
-            let mut strays = Vec::new();
-            let delivered = self.lock().sort_out(&parked, outcome, &mut strays);
+            let ended = endings(&parked, park(&parked, control));
+            let has_ended = !ended.is_empty();
+            let strays = self.lock().end(key, ended);
             // Before `close` may return: the wakes of its waits have been handed on then.
-            let queues: Vec<_> = strays.iter().filter_map(|word| stray::hand_on(word, MATCH_ANY)).collect();
+            let turns: Vec<_> = strays.iter().filter_map(|word| stray::hand_on(word, MATCH_ANY)).collect();
 
             state = self.lock();
             state.handed_on += strays.len() as u64;
-            state.in_kernel = false;
-            if parked.is_empty() && state.entries.is_empty() && control == self.control.load(Ordering::Relaxed) {
-                // Nothing to do, for so long that the deadline passed.
-                state.running = false;
-                return;
-            }
             if state.closed {
                 self.out.notify_all();
             }
+            let group = &mut state.groups[key];
+            group.in_kernel = false;
+            let is_called = control.swap(CALLED, Ordering::Relaxed) == CALLED;
+            if parked.is_empty() && group.entries.is_empty() && !is_called {
+                // Nothing to do, for so long that the deadline passed.
+                state.groups.remove(key);
+                state.with_room.retain(|&with_room| with_room != key);
+                return;
+            }
             drop(state);
-            if delivered {
+            if has_ended {
                 (self.turn)();
             }
-            queues.iter().for_each(|queue| queue.turn());
+            turns.iter().for_each(|turn| turn());
             // They may be the last handles to the words' memory, and the code of the memory's owner anybody's.
-            perform(strays.into_iter().chain(parked.drain(..).map(|entry| entry.word)).map(Effect::Release));
+            perform(parked.drain(..).map(|entry| Effect::Release(entry.word)));
             state = self.lock();
         }
-    }
-
-    fn park(&self, parked: &[Entry], control: u32) -> io::Result<WaitvOutcome> {
-        let mut entries = ArrayVec::<WaitvEntry<'_>, MAX_WAITV>::new();
-        entries.push(WaitvEntry::new(&self.control, Scope::Private, control));
-        for entry in parked {
-            entries.push(WaitvEntry::new(&entry.word, Scope::Shared, entry.expected));
-        }
-        let deadline = parked.is_empty().then(|| Deadline::after(LINGER));
-        futex::waitv(&entries, deadline)
     }
 }
 
 impl State {
-    /// Puts a wait where the thread finds it.
-    ///
-    /// Behind the others on its word, so that they are woken in order; else in front of all, so that waits which are
-    /// woken often have few in front of them that might have been.
-    fn insert(&mut self, entry: Entry) {
-        let last = self.entries.iter().rposition(|other| other.word.same_word(&entry.word));
-        self.entries.insert(last.map_or(0, |position| position + 1), entry);
+    /// The group that takes a wait on `word`: one that has room, and no wait on the word. `None` if one more group suits better,
+    /// or if all are full.
+    fn group_for(&self, word: &Word) -> Option<usize> {
+        let has_word = |key: usize| self.groups[key].entries.iter().any(|entry| entry.word.same_word(word));
+        let apart = self.candidates().find(|&key| !has_word(key));
+        apart.or_else(|| self.smallest_group().filter(|_| self.groups.len() >= SPREAD))
     }
 
-    /// Ends the waits that the kernel's answer ended, and collects the wakes whose owner has left. Returns whether there are
-    /// completions.
-    fn sort_out(&mut self, parked: &[Entry], outcome: io::Result<WaitvOutcome>, strays: &mut Vec<Word>) -> bool {
-        let before = self.completions.len();
-        match outcome {
-            // Index 0 is the control word.
-            Ok(WaitvOutcome::Woken(0) | WaitvOutcome::TimedOut) => {}
-            Ok(WaitvOutcome::Woken(index)) => {
-                for entry in &parked[..index] {
-                    // For certain, or possibly: a return without a cause is allowed, a lost wake is not.
-                    if !self.end(entry, Ending::Woken) {
-                        strays.push(entry.word.clone());
-                    }
-                }
-            }
-            Ok(WaitvOutcome::Mismatch) => {
-                for entry in parked {
-                    if entry.word.value() != entry.expected {
-                        self.end(entry, Ending::Mismatch);
-                    }
-                }
-            }
-            // The kernel does not tell which word it was about.
-            Err(error) => {
-                let mut found = false;
-                for entry in parked {
-                    let outcome = look(entry);
-                    // Also if the owner has left: the thread does not park for that entry again.
-                    found |= !matches!(outcome, Ok(Outcome::TimedOut));
-                    match outcome {
-                        Ok(Outcome::TimedOut) => {}
-                        Ok(Outcome::Woken) if self.end(entry, Ending::Woken) => {}
-                        Ok(Outcome::Woken) => strays.push(entry.word.clone()),
-                        Ok(Outcome::Mismatch) => {
-                            self.end(entry, Ending::Mismatch);
-                        }
-                        Err(error) => {
-                            self.end(entry, Ending::Failed(explain(error, "cannot wait on a futex word")));
-                        }
-                    }
-                }
-                if !found {
-                    // It was about none of them, but about memory perhaps. Parking again would go on like that.
-                    for entry in parked {
-                        let copy = io::Error::new(error.kind(), error.to_string());
-                        self.end(entry, Ending::Failed(explain(copy, "cannot wait on futex words")));
-                    }
-                }
+    /// Some groups that have room.
+    fn candidates(&self) -> impl Iterator<Item = usize> {
+        self.with_room.iter().rev().take(SPREAD).copied()
+    }
+
+    fn smallest_group(&self) -> Option<usize> {
+        self.candidates().min_by_key(|&key| self.groups[key].entries.len())
+    }
+
+    /// Puts a wait into a group that has room.
+    ///
+    /// Behind the others on its word, so that they are woken in order; otherwise in front of all, so that waits which are
+    /// woken often have few in front of them that might have been.
+    fn insert(&mut self, key: usize, entry: Entry) {
+        self.places.insert(entry.slot, key);
+        let group = &mut self.groups[key];
+        let last = group.entries.iter().rposition(|other| other.word.same_word(&entry.word));
+        group.entries.insert(last.map_or(0, |position| position + 1), entry);
+        if group.entries.len() == ROOM {
+            self.with_room.retain(|&with_room| with_room != key);
+        }
+        if !self.news.contains(&key) {
+            self.news.push(key);
+        }
+    }
+
+    /// Takes a wait out of its group, if it has not ended.
+    fn take(&mut self, key: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let entries = &mut self.groups[key].entries;
+        let position = entries.iter().position(is_it)?;
+        if entries.len() == ROOM {
+            self.with_room.push(key);
+        }
+        let entry = entries.remove(position);
+        self.places.remove(&entry.slot);
+        if self.places.is_empty() {
+            self.places.shrink_to(1024); // there may have been a million
+        }
+        Some(entry)
+    }
+
+    /// Ends waits of a group for their owners. Returns the words of the wakes whose owner has left.
+    fn end<'a>(&mut self, key: usize, ended: Vec<(&'a Entry, Ending)>) -> Vec<&'a Word> {
+        let mut strays = Vec::new();
+        for (entry, ending) in ended {
+            match self.take(key, |other| other.serial == entry.serial) {
+                Some(entry) => self.completions.push_back(entry.completion(ending)),
+                None if matches!(ending, Ending::Woken) => strays.push(&entry.word),
+                None => {}
             }
         }
-        self.completions.len() > before
-    }
-
-    /// Ends a wait, if its owner is there.
-    fn end(&mut self, entry: &Entry, ending: Ending) -> bool {
-        let Some(position) = self.entries.iter().position(|other| other.serial == entry.serial) else { return false };
-        let entry = self.entries.remove(position);
-        self.completions.push_back(entry.completion(ending));
-        true
+        strays
     }
 }
 
@@ -357,9 +354,46 @@ impl Entry {
     }
 }
 
-/// What the kernel says about one word: [`Outcome::TimedOut`] where it could be waited for.
-fn look(entry: &Entry) -> io::Result<Outcome> {
-    futex::wait(&entry.word, Scope::Shared, entry.expected, MATCH_ANY, Some(Deadline::after(Duration::ZERO)))
+fn park(parked: &[Entry], control: &AtomicU32) -> io::Result<WaitvOutcome> {
+    let words = parked.iter().map(|entry| WaitvEntry::new(&entry.word, Scope::Shared, entry.expected));
+    let entries: ArrayVec<_, MAX_WAITV> = once(WaitvEntry::new(control, Scope::Private, PARKED)).chain(words).collect();
+    futex::waitv(&entries, parked.is_empty().then(|| Deadline::after(LINGER)))
+}
+
+/// The waits that the kernel's answer ended.
+fn endings(parked: &[Entry], answer: io::Result<WaitvOutcome>) -> Vec<(&Entry, Ending)> {
+    match answer {
+        // Index 0 is the control word.
+        Ok(WaitvOutcome::Woken(0) | WaitvOutcome::TimedOut) => Vec::new(),
+        // For certain, or possibly: a return without a cause is allowed, a lost wake is not.
+        Ok(WaitvOutcome::Woken(index)) => parked[..index].iter().map(|entry| (entry, Ending::Woken)).collect(),
+        Ok(WaitvOutcome::Mismatch) => {
+            let differs = |entry: &&Entry| entry.word.value() != entry.expected;
+            parked.iter().filter(differs).map(|entry| (entry, Ending::Mismatch)).collect()
+        }
+        // The kernel does not say which word it refused.
+        Err(error) => {
+            let mut ended: Vec<_> = parked.iter().filter_map(|entry| Some((entry, ending_alone(entry)?))).collect();
+            if ended.is_empty() {
+                // It was about none of them, but about memory perhaps. Parking again would go on like that.
+                let copy = || io::Error::new(error.kind(), error.to_string());
+                let failed = || Ending::Failed(explain(copy(), "cannot wait on futex words"));
+                ended.extend(parked.iter().map(|entry| (entry, failed())));
+            }
+            ended
+        }
+    }
+}
+
+/// How the kernel ends a wait on one word at once; `None` if it can be waited for.
+fn ending_alone(entry: &Entry) -> Option<Ending> {
+    let now = Some(Deadline::after(Duration::ZERO));
+    match futex::wait(&entry.word, Scope::Shared, entry.expected, MATCH_ANY, now) {
+        Ok(futex::Outcome::TimedOut) => None,
+        Ok(futex::Outcome::Woken) => Some(Ending::Woken),
+        Ok(futex::Outcome::Mismatch) => Some(Ending::Mismatch),
+        Err(error) => Some(Ending::Failed(explain(error, "cannot wait on a futex word"))),
+    }
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backend::Backend;
-use crate::backends::{Turn, thread::Threads, waitv::Waitv};
+use crate::backends::{thread::Threads, waitv::Waitv};
 use crate::tests::parked::{Away, arm, next_woken, no_turn, word};
 use futex_sys::futex::MATCH_ANY;
 
@@ -13,23 +13,20 @@ struct Asked<B> {
 }
 
 impl<B: Backend<Word>> Parked for Asked<B> {
-    fn offer(&self, wake: &Offer<'_>) -> bool {
+    fn offer(&self, wake: &Offer<'_>) -> Option<Turn> {
         if wake.word.same_word(&self.word) {
             arm(&mut *self.first.lock().expect("no panic"), 1, wake.word, MATCH_ANY);
             assert!(!wake.take(), "the wait that began has taken it");
         }
-        false
+        None
     }
-
-    fn turn(&self) {}
 }
 
 #[test]
 fn a_wait_that_begins_while_a_wake_is_offered_takes_it_if_its_queue_has_been_asked() {
     fn check<B: Backend<Word> + 'static>(open: fn(Turn) -> B) {
         let asked = Arc::new(Asked { first: Mutex::new(open(no_turn())), word: word() });
-        let parked: Weak<dyn Parked> = Arc::downgrade(&asked) as _;
-        register(parked);
+        register(&asked);
         // A queue that is asked last, with a wait that the kernel does not have.
         let mut last = open(no_turn());
         arm(&mut last, 2, &asked.word, MATCH_ANY);

@@ -64,6 +64,21 @@ fn a_wake_that_is_handed_on_ends_a_wait_whose_thread_has_not_sat_down() {
     assert!(threads.cancel(1).is_none());
 }
 
+/// The wait in the first seat that matched was taken, and a seat that came free is taken again.
+#[test]
+fn a_wake_that_is_handed_on_ends_the_longest_waiting_of_the_waits_that_the_kernel_has_not() {
+    let (mut threads, word) = (Threads::new(no_turn()), word());
+    arm_without_a_thread(&mut threads, 1, &word);
+    arm_without_a_thread(&mut threads, 2, &word);
+    assert!(threads.cancel(1).is_some());
+    arm(&mut threads, 3, &word, MATCH_ANY); // in the seat of the first
+    for slot in [2, 3] {
+        word.hand_on(MATCH_ANY);
+        assert_eq!(next_woken(&mut threads), slot);
+    }
+    assert_empty(&threads);
+}
+
 #[test]
 fn closing_ends_a_wait_whose_thread_has_not_sat_down() {
     let (mut threads, word) = (Threads::new(no_turn()), word());

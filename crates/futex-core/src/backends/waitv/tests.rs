@@ -1,7 +1,7 @@
 //! What a thread of `Waitv` makes of the kernel's answers.
 
 use super::*;
-use crate::tests::parked::{arm, no_turn, until, until_waiting, waiters, word};
+use crate::tests::parked::{arm, next_woken, no_turn, until, until_waiting, waiters, word};
 use futex_sys::SharedMemory;
 use std::sync::atomic::AtomicBool;
 
@@ -34,16 +34,30 @@ struct Sorted {
     strays: Vec<Word>,
 }
 
-/// The thread parked for `parked`, of which the waits with the slots `gone` have no owner any more, and the kernel answered.
-fn sort_out(parked: &[Entry], ownerless: &[u32], outcome: io::Result<WaitvOutcome>) -> Sorted {
-    let mut state = State { entries: parked.to_vec(), ..State::default() };
-    state.entries.retain(|entry| !ownerless.contains(&entry.slot));
-    let mut strays = Vec::new();
-    let told = state.sort_out(parked, outcome, &mut strays);
-    let ended: Vec<_> =
-        state.completions.into_iter().map(|end| (end.slot.expect("it is of a wait"), end.ending)).collect();
-    assert_eq!(told, !ended.is_empty());
-    Sorted { ended, left: state.entries.iter().map(|entry| entry.slot).collect(), strays }
+/// The thread parked for `parked`, of which the waits with the slots `ownerless` have no owner any more, and the kernel answered.
+fn sort_out(parked: &[Entry], ownerless: &[u32], answer: io::Result<WaitvOutcome>) -> Sorted {
+    let mut state = State::default();
+    let key = add_group(&mut state, PARKED);
+    // Each one goes in front of those on other words.
+    for entry in parked.iter().rev().filter(|entry| !ownerless.contains(&entry.slot)) {
+        state.insert(key, entry.clone());
+    }
+    let strays = state.end(key, endings(parked, answer)).into_iter().cloned().collect();
+    let left: Vec<u32> = state.groups[key].entries.iter().map(|entry| entry.slot).collect();
+    assert!(state.places.len() == left.len() && left.iter().all(|slot| state.places[slot] == key));
+    let ended = state.completions.into_iter().map(|end| (end.slot.expect("it is of a wait"), end.ending)).collect();
+    Sorted { ended, left, strays }
+}
+
+/// Adds a group that has no thread.
+fn add_group(state: &mut State, control: u32) -> usize {
+    let key = state.groups.insert(Group {
+        entries: Vec::new(),
+        control: Arc::new(AtomicU32::new(control)),
+        in_kernel: control == PARKED,
+    });
+    state.with_room.push(key);
+    key
 }
 
 /// What `futex_waitv` says of a page that is gone. (14 is EFAULT.)
@@ -59,11 +73,80 @@ fn a_thread_that_has_found_a_wait_by_itself_is_not_called_back_for_it() {
     waitv.arm(0, word.clone(), 0, MATCH_ANY).unwrap();
     until_waiting(&word, 1);
     waitv.submit().unwrap();
-    assert_eq!((waitv.shared.control.load(Ordering::Relaxed), waiters(&word)), (0, 1));
+    assert_eq!((waitv.shared.lock().groups[0].control.load(Ordering::Relaxed), waiters(&word)), (PARKED, 1));
     // For another one it is.
     arm(&mut waitv, 1, &word, MATCH_ANY);
     until_waiting(&word, 2);
-    assert_eq!(waitv.shared.control.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_group_takes_waits_until_it_is_full_and_again_when_one_has_ended() {
+    let (mut state, word) = (State::default(), word());
+    let key = add_group(&mut state, CALLED);
+    for slot in 0..ROOM as u32 {
+        assert_eq!(state.group_for(&word), Some(key));
+        state.insert(key, Entry { serial: slot.into(), slot, word: word.clone(), expected: 0 });
+    }
+    assert_eq!((state.group_for(&word), state.places.len()), (None, ROOM));
+    for slot in [5, 3] {
+        assert_eq!(state.take(key, |entry| entry.slot == slot).map(|entry| entry.slot), Some(slot));
+        assert_eq!((state.group_for(&word), state.places.contains_key(&slot)), (Some(key), false));
+    }
+    assert_eq!(state.with_room, [key], "it is there once");
+}
+
+/// The queues of the threads were asked one after the other, and the first one that had a wait on the word took the wake.
+#[test]
+fn a_wake_that_is_handed_on_ends_the_longest_waiting_wait_whichever_thread_has_it() {
+    let (mut waitv, word) = (Waitv::new(no_turn()), word());
+    let mut state = waitv.shared.lock();
+    let [first, second] = [(); 2].map(|()| add_group(&mut state, CALLED));
+    for (serial, slot, key) in [(1, 30, second), (2, 20, first), (3, 10, second), (4, 0, first)] {
+        state.insert(key, Entry { serial, slot, word: word.clone(), expected: 0 });
+    }
+    drop(state);
+    for slot in [30, 20, 10, 0] {
+        word.hand_on(MATCH_ANY);
+        assert_eq!(next_woken(&mut waitv), slot);
+    }
+}
+
+/// Each thread was called back only when the one before it was out of the kernel, so each that was slow delayed all the others.
+#[test]
+fn closing_calls_all_threads_back_before_it_waits_for_one() {
+    /// Threads that are still on their way out of the kernel, until this is dropped.
+    struct Slow(Arc<Shared>, [usize; 2]);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            let mut state = self.0.lock();
+            self.1.into_iter().for_each(|key| state.groups[key].in_kernel = false);
+            self.0.out.notify_all();
+        }
+    }
+
+    let (mut waitv, word) = (Waitv::new(no_turn()), word());
+    let shared = waitv.shared.clone();
+    // One in front of a thread that is parked, and one behind it.
+    let before = add_group(&mut shared.lock(), PARKED);
+    let key = shared.start(&mut shared.lock()).expect("a thread");
+    let behind = add_group(&mut shared.lock(), PARKED);
+    shared.lock().insert(key, Entry { serial: 1, slot: 0, word: word.clone(), expected: 0 });
+    waitv.submit().expect("it is called");
+    until_waiting(&word, 1);
+
+    let mut ended = Vec::new();
+    thread::scope(|scope| {
+        let slow = Slow(shared.clone(), [before, behind]);
+        let closing = scope.spawn(|| waitv.close(&mut |completion| ended.push(completion)));
+        until("all are called back", || {
+            let is_called = |key: &usize| shared.lock().groups[*key].control.load(Ordering::Relaxed) == CALLED;
+            slow.1.iter().all(is_called) && waiters(&word) == 0
+        });
+        assert!(!closing.is_finished(), "two threads are in the kernel");
+        drop(slow);
+    });
+    assert!(matches!(ended[..], [Completion { slot: Some(0), ending: Ending::Cancelled, .. }]), "{ended:?}");
 }
 
 #[test]

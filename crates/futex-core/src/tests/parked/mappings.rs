@@ -40,13 +40,6 @@ fn waits_on_both_mappings_that_share_a_thread_are_woken_in_their_order() {
     }
 }
 
-#[test]
-fn a_wait_on_the_other_mapping_of_a_word_goes_to_a_thread_of_its_own_if_it_can() {
-    let (mut waitv, words) = (Waitv::new(no_turn()), mapped_twice());
-    arm(&mut waitv, 0, &words[0], MATCH_ANY);
-    let [other, _] = mapped_twice();
-}
-
 /// What else is known of a word may be the same for two words, which does no harm to wakes that are handed on. A wait would
 /// sleep on the wrong word.
 #[test]
