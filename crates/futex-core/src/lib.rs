@@ -18,6 +18,10 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("futex-core supports Linux only: its backends are io_uring, futex_waitv and futex");
 
+// Some tests share files with `tests/`.
+#[cfg(all(target_os = "linux", test, not(any(loom, miri))))]
+extern crate self as futex_core;
+
 #[cfg(target_os = "linux")]
 mod backend;
 #[cfg(target_os = "linux")]

@@ -5,6 +5,8 @@
 #[cfg(not(loom))]
 mod crowding;
 #[cfg(not(any(loom, miri)))]
+mod kernel;
+#[cfg(not(any(loom, miri)))]
 mod left_behind;
 mod loom_models;
 mod owner;

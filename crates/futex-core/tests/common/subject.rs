@@ -1,0 +1,64 @@
+//! The real backends, as the random sequences use them.
+
+use super::common::{self, Flag, reactor};
+use super::sequence::{End, OWNERS, WORDS};
+use futex_core::{BackendKind, Outcome, Reactor, Waiter, Word};
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+pub(crate) struct Subject {
+    pub(crate) reactor: Reactor,
+    pub(crate) words: Vec<Word>,
+    pub(crate) owners: Vec<Waiter>,
+    pub(crate) tasks: Vec<(Arc<Flag>, Waker)>,
+}
+
+impl Subject {
+    pub(crate) fn new(kind: BackendKind) -> Option<Self> {
+        Some(Self {
+            reactor: reactor(kind)?,
+            words: (0..WORDS).map(|_| common::word()).collect(),
+            owners: (0..OWNERS).map(|_| Waiter::new()).collect(),
+            tasks: (0..OWNERS).map(|_| Flag::new()).collect(),
+        })
+    }
+
+    pub(crate) fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
+        if !self.owners[owner].is_armed() {
+            self.tasks[owner] = Flag::new();
+        }
+        let cx = &mut Context::from_waker(&self.tasks[owner].1);
+        match self.owners[owner].poll_wait_masked(&self.reactor, &self.words[word], expected, mask, cx) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(Outcome::Woken)) => Some(End::Woken),
+            Poll::Ready(Ok(Outcome::Mismatch)) => Some(End::Mismatch),
+            Poll::Ready(Err(error)) => {
+                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                Some(End::Closed)
+            }
+        }
+    }
+
+    pub(crate) fn wake(&self, word: usize, n: u32, mask: NonZeroU32) -> u32 {
+        self.words[word].wake_masked(n, mask)
+    }
+
+    pub(crate) fn set(&self, word: usize, value: u32) {
+        self.words[word].store(value, Ordering::Release);
+    }
+
+    /// All leave. Threads that are left behind are freed.
+    pub(crate) fn end(self) {
+        drop(self.owners);
+        let stats = self.reactor.stats();
+        self.reactor.turn();
+        assert_eq!(self.reactor.stats().armed_now, 0, "{stats:?}");
+        self.reactor.close();
+        for word in self.words {
+            word.wake(u32::MAX);
+        }
+    }
+}

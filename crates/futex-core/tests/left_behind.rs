@@ -1,0 +1,118 @@
+//! The threads that `Thread` leaves behind end by themselves, and a wait that has an owner goes on. No wake helps here.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::{reactor, until, until_waiting, waiters, word};
+use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Waiter, Word};
+use futex_sys::futex::{Scope, requeue};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+
+/// Reactors, and masks under which a wait has a thread of its own.
+fn thread_per_wait() -> impl Iterator<Item = (Reactor, NonZeroU32)> {
+    let kinds = [(BackendKind::Thread, MATCH_ANY), (BackendKind::Waitv, NonZeroU32::MIN)];
+    kinds.into_iter().filter_map(|(kind, mask)| Some((reactor(kind)?, mask)))
+}
+
+fn poll(reactor: &Reactor, word: &Word, mask: NonZeroU32, waiter: &mut Waiter) -> Poll<Outcome> {
+    let cx = &mut Context::from_waker(Waker::noop());
+    waiter.poll_wait_masked(reactor, word, 0, mask, cx).map(|ended| ended.expect("it can be waited for"))
+}
+
+/// A wait that the kernel has.
+#[track_caller]
+fn armed(reactor: &Reactor, word: &Word, mask: NonZeroU32) -> Waiter {
+    let mut waiter = Waiter::new();
+    assert!(poll(reactor, word, mask, &mut waiter).is_pending());
+    until_waiting(word, 1);
+    waiter
+}
+
+#[track_caller]
+fn outcome(reactor: &Reactor, word: &Word, mask: NonZeroU32, waiter: &mut Waiter) -> Outcome {
+    let mut polled = Poll::Pending;
+    until("the wait ends", || {
+        polled = poll(reactor, word, mask, waiter);
+        polled.is_ready()
+    });
+    let Poll::Ready(outcome) = polled else { unreachable!() };
+    outcome
+}
+
+/// Makes the kernel's waiter of `word` one of `other`, where no change of `word` finds it.
+#[track_caller]
+fn move_away(word: &Word, other: &Word) {
+    until("the waiter is moved", || requeue(word, other, Scope::Shared, 0, 1).expect("both are mapped") == 1);
+}
+
+/// It stayed parked until a wake or a change of the word found it, and kept the word's memory.
+#[test]
+fn a_thread_that_was_left_behind_ends_by_itself_and_lets_go_of_the_word() {
+    for (reactor, mask) in thread_per_wait() {
+        let memory = Arc::new(AtomicU32::new(0));
+        let word = Word::from(memory.clone());
+        drop(armed(&reactor, &word, mask));
+        until("the kernel has no waiter", || waiters(&word) == 0);
+        drop(word);
+        until("the memory is free", || Arc::strong_count(&memory) == 1);
+        until("the thread ends", || reactor.stats().units == 0);
+    }
+}
+
+#[test]
+fn a_reactor_that_was_closed_lets_go_of_the_words_of_its_waits() {
+    for (reactor, mask) in thread_per_wait() {
+        let memory = Arc::new(AtomicU32::new(0));
+        let word = Word::from(memory.clone());
+        let waiter = armed(&reactor, &word, mask);
+        reactor.close();
+        until("the kernel has no waiter", || waiters(&word) == 0);
+        drop((word, waiter));
+        until("the memory is free", || Arc::strong_count(&memory) == 1);
+    }
+}
+
+#[test]
+fn a_wait_parks_anew_each_time_its_park_ends() {
+    for (reactor, mask) in thread_per_wait() {
+        let (word, other) = (word(), word());
+        let mut waiter = armed(&reactor, &word, mask);
+        for _ in 0..4 {
+            move_away(&word, &other);
+            until_waiting(&word, 1);
+            assert!(poll(&reactor, &word, mask, &mut waiter).is_pending());
+        }
+        until("a wake finds it", || word.wake(1) == 1);
+        assert_eq!(outcome(&reactor, &word, mask, &mut waiter), Outcome::Woken);
+    }
+}
+
+/// It slept on the other word, and missed the change of its own.
+#[test]
+fn a_wait_that_was_moved_to_another_word_sees_a_change_of_its_own_without_a_wake() {
+    for (reactor, mask) in thread_per_wait() {
+        let (word, other) = (word(), word());
+        let mut waiter = armed(&reactor, &word, mask);
+        move_away(&word, &other);
+        word.store(1, Ordering::Release);
+        assert_eq!(outcome(&reactor, &word, mask, &mut waiter), Outcome::Mismatch);
+    }
+}
+
+/// A wait took a thread over that was left behind and then moved, and slept on the other word until that was woken.
+#[test]
+fn a_wait_that_takes_over_a_thread_on_another_word_sees_a_change_of_its_own() {
+    for (reactor, mask) in thread_per_wait() {
+        let (word, other) = (word(), word());
+        let first = armed(&reactor, &word, mask);
+        move_away(&word, &other);
+        drop(first);
+        let mut waiter = Waiter::new();
+        assert!(poll(&reactor, &word, mask, &mut waiter).is_pending());
+        word.store(1, Ordering::Release);
+        assert_eq!(outcome(&reactor, &word, mask, &mut waiter), Outcome::Mismatch);
+    }
+}
