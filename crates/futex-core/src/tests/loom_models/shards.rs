@@ -155,7 +155,7 @@ fn an_engine_that_is_closed_while_an_empty_queue_is_leaves_none_open() {
         let word = world.word();
         let leaving = [world.armed(&word), world.armed(&word)];
         let closing = world.closing();
-        leaving.map(Owner::abandon);
+        leaving.into_iter().for_each(Owner::abandon);
         join(closing);
         assert_eq!(world.engine.stats().units, 0);
         world.check();
