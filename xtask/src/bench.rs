@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: builds the performance lab in release and runs it.
 
-use crate::{Error, command_succeeds, workspace};
+use crate::error::{Error, command_succeeds};
+use crate::workspace;
 use std::ffi::OsString;
 
 pub(crate) const USAGE: &str = "\

@@ -1,6 +1,6 @@
 //! `cargo xtask linux-only`: elsewhere than on Linux, each published crate fails with one clear error.
 
-use crate::Error;
+use crate::error::Error;
 use crate::workspace::{self, PUBLISHED};
 
 pub(crate) const USAGE: &str = "\
@@ -15,8 +15,7 @@ const TARGET: &str = "x86_64-apple-darwin";
 /// What the error must say.
 const SAYS: &str = "Linux only";
 
-pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
-    crate::no_arguments(&mut args)?;
+pub(crate) fn run() -> Result<(), Error> {
     let mut faults = Vec::new();
     for package in PUBLISHED {
         let args = ["check", "--color", "never", "--all-features", "--target", TARGET, "--package", package];

@@ -1,7 +1,7 @@
 //! `cargo xtask minimal-versions`: the version requirements are true, down to their lower ends.
 
+use crate::error::{Error, command_succeeds};
 use crate::workspace::{self, PUBLISHED};
-use crate::{Error, command_succeeds};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -15,8 +15,7 @@ cargo xtask minimal-versions
 /// The line of the workspace's manifest that names its members.
 const MEMBERS: &str = r#"members = ["crates/*", "xtask"]"#;
 
-pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
-    crate::no_arguments(&mut args)?;
+pub(crate) fn run() -> Result<(), Error> {
     let copy = workspace::scratch_dir().join("minimal-versions");
     if copy.exists() {
         fs::remove_dir_all(&copy)?;

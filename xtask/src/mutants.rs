@@ -5,7 +5,8 @@
 mod table;
 
 use self::table::{MUTANTS, Mutant, Under};
-use crate::{Error, workspace};
+use crate::error::Error;
+use crate::workspace;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;

@@ -1,7 +1,7 @@
 //! `cargo xtask packaged`: what would be published is complete, and builds from the packages alone.
 
+use crate::error::{Error, command_succeeds};
 use crate::workspace::{self, PUBLISHED, VERSION};
-use crate::{Error, command_succeeds};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -15,8 +15,7 @@ cargo xtask packaged
 /// What each package must contain, with something in it.
 const FILES: [&str; 5] = ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "src/lib.rs"];
 
-pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
-    crate::no_arguments(&mut args)?;
+pub(crate) fn run() -> Result<(), Error> {
     // cargo's own verification is not used: it keeps what it unpacks by name and version, so at the second run it
     // builds one crate against the others' old text.
     let packages = PUBLISHED.iter().flat_map(|package| ["--package", package]);

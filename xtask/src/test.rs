@@ -1,8 +1,9 @@
 //! `cargo xtask test`: runs the matrix.
 
-use crate::matrix::{self, Row};
+use crate::error::Error;
+use crate::matrix::{self, FORBID_SKIPS, Row};
 use crate::report::{self, Outcome, Report, Tests};
-use crate::{Error, run, workspace};
+use crate::{run, workspace};
 use std::env;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -20,9 +21,6 @@ cargo xtask test [OPTIONS]
 
 /// How long a row may take. None needs as much; a row that hangs must not hold up the others for ever.
 const BOUND: Duration = Duration::from_secs(20 * 60);
-
-/// Tells the tests that a skip is a failure.
-pub(crate) const FORBID_SKIPS: &str = "FUTEX_TESTS_FORBID_SKIPS";
 
 #[derive(Debug, Default)]
 struct Options {
