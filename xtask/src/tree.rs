@@ -1,12 +1,22 @@
-//! `cargo xtask tree`: each crate depends on what its layer may, and on no more.
+//! `cargo xtask tree`: each crate depends on what its layer may, and no modules of a crate import from each other.
 
-use crate::{Error, workspace};
+mod circles;
+mod modules;
+mod source;
+
+use self::circles::circles;
+use self::modules::Crate;
+use crate::error::Error;
+use crate::workspace;
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 pub(crate) const USAGE: &str = "\
 cargo xtask tree
-    Checks what each published crate depends on against the table in xtask/src/tree.rs.
+    Checks what each published crate depends on against the table in xtask/src/tree.rs. Then checks that the files of each
+    crate of the workspace do not import from each other in a circle, without what is compiled for tests only.
 ";
 
 /// What each layer may depend on beside its own lower layers and what those may depend on.
@@ -18,8 +28,7 @@ const LAYERS: [(&str, &[&str]); 3] = [
     ("futex-tokio", &["mio", "socket2", "tokio"]),
 ];
 
-pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
-    crate::no_arguments(&mut args)?;
+pub(crate) fn run() -> Result<(), Error> {
     let mut faults = Vec::new();
     for (package, _) in LAYERS {
         let tree = dependencies(package)?;
@@ -27,7 +36,33 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
         writeln!(io::stdout(), "{package} has {} dependencies: {}", names.len(), names.join(", "))?;
         faults.extend(tree.iter().filter_map(|dependency| fault(package, dependency)));
     }
+    for root in crate_roots(&workspace::root())? {
+        let read = Crate::read(&root, |path| fs::read_to_string(workspace::root().join(path)).ok());
+        faults.extend(circles(&read.map_err(Error::Failed)?));
+    }
     if faults.is_empty() { Ok(()) } else { Err(Error::Failed(faults.join("\n"))) }
+}
+
+/// The root file of each library and program of the workspace, from the workspace's root.
+fn crate_roots(workspace: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut roots = Vec::new();
+    for package in entries(workspace, "crates")?.into_iter().chain([PathBuf::from("xtask")]) {
+        let programs = entries(workspace, package.join("src/bin")).unwrap_or_default();
+        let programs =
+            programs.into_iter().map(|path| if path.extension().is_some() { path } else { path.join("main.rs") });
+        roots.extend(["src/lib.rs", "src/main.rs"].map(|root| package.join(root)).into_iter().chain(programs));
+    }
+    roots.retain(|root| workspace.join(root).is_file());
+    Ok(roots)
+}
+
+/// What is in a directory, in order.
+fn entries(workspace: &Path, directory: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
+    let directory = directory.as_ref();
+    let entries = fs::read_dir(workspace.join(directory))?;
+    let mut paths = entries.map(|entry| Ok(directory.join(entry?.file_name()))).collect::<io::Result<Vec<_>>>()?;
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 /// Everything that a crate is built from, with all features.
