@@ -8,7 +8,7 @@
 
 pub use crate::waitv::{MAX_WAITV, WaitvEntry, WaitvOutcome, waitv};
 
-use crate::Deadline;
+use crate::deadline::Deadline;
 use rustix::io::Errno;
 use rustix::thread::futex as sys;
 use std::io;

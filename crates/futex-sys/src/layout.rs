@@ -1,7 +1,13 @@
 //! Facts about types that other code relies on, checked by the compiler.
 
-use crate::futex::{Outcome, WaitvEntry};
-use crate::{Deadline, EventFd, Origin, PerProcess, SharedMemory, Word};
+use crate::deadline::Deadline;
+use crate::eventfd::EventFd;
+use crate::futex::Outcome;
+use crate::origin::Origin;
+use crate::per_process::PerProcess;
+use crate::shared_memory::SharedMemory;
+use crate::waitv::WaitvEntry;
+use crate::word::Word;
 use static_assertions::{assert_eq_align, assert_eq_size, assert_impl_all, const_assert_eq};
 use std::fmt::Debug;
 use std::sync::atomic::AtomicU32;
@@ -27,4 +33,4 @@ assert_impl_all!(PerProcess<std::sync::Mutex<Vec<u8>>>: Send, Sync, Debug);
 assert_impl_all!(Deadline: Copy, Ord, Send, Sync);
 assert_impl_all!(Outcome: Copy, Eq, Send, Sync);
 #[cfg(feature = "uring")]
-assert_impl_all!(crate::uring::FutexRing: Send, Debug);
+assert_impl_all!(crate::uring::ring::FutexRing: Send, Debug);

@@ -1,7 +1,7 @@
 //! Values that a process does not share with its forks.
 #![expect(unsafe_code, reason = "a pointer to a node that is never freed once others can have it")]
 
-use crate::Origin;
+use crate::origin::Origin;
 use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};

@@ -1,10 +1,9 @@
 //! Memory that several processes map.
 
-use crate::Word;
 use crate::error::{explain, refuse};
 use crate::object::{Object, memfd};
-use crate::owner::Owner;
 use crate::posix_name::PosixName;
+use crate::word::Word;
 use rustix::fs::{CWD, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use std::fmt;
@@ -172,7 +171,7 @@ impl SharedMemory {
                 "offset {offset} is not a multiple of 4: a futex word is aligned to four bytes"
             )));
         }
-        Word::in_memory(self, offset / 4).ok_or_else(|| {
+        Word::in_object(&self.object, offset / 4).ok_or_else(|| {
             refuse(format!("a word at offset {offset} ends beyond the shared memory, which has {} bytes", self.len()))
         })
     }
@@ -217,11 +216,6 @@ impl SharedMemory {
             return Ok(self);
         }
         Err(refuse(format!("{name} exists with {} bytes, not {len}: open it as it is, or unlink it first", self.len())))
-    }
-
-    /// What a [`Word`] keeps alive.
-    pub(crate) fn owner(&self) -> Arc<dyn Owner> {
-        self.object.clone()
     }
 }
 

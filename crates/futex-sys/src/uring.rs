@@ -11,7 +11,7 @@
     target_arch = "loongarch64",
     target_arch = "powerpc64"
 ))]
-mod ring;
+pub(crate) mod ring;
 #[cfg(not(any(
     target_arch = "x86_64",
     target_arch = "aarch64",
@@ -20,11 +20,11 @@ mod ring;
     target_arch = "powerpc64"
 )))]
 #[path = "uring/no_ring.rs"]
-mod ring;
+pub(crate) mod ring;
 
 pub use self::ring::FutexRing;
 
-use crate::Word;
+use crate::word::Word;
 use std::io;
 use std::num::NonZeroU32;
 

@@ -1,7 +1,7 @@
 //! `futex_waitv(2)`: one thread waits on up to 128 words.
 #![expect(unsafe_code, reason = "a slice of a transparent wrapper is handed over as a slice of what it wraps")]
 
-use crate::Deadline;
+use crate::deadline::Deadline;
 use crate::error::refuse;
 use crate::futex::Scope;
 use rustix::io::Errno;

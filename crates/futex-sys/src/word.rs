@@ -1,9 +1,11 @@
 //! A handle to a futex word.
 #![expect(unsafe_code, reason = "a handle is a pointer and the owner that keeps it valid")]
 
+use crate::deadline::Deadline;
+use crate::error::explain;
 use crate::futex::{self, MATCH_ANY, Outcome, Scope};
+use crate::object::Object;
 use crate::owner::{Owner, Place, Supplied};
-use crate::{Deadline, SharedMemory, explain};
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
@@ -75,10 +77,10 @@ impl Word {
         Self { owner: Some(Arc::new(Supplied::new(owner))), ..word }
     }
 
-    /// A handle to the word of `memory` with this index; `None` where there is none.
-    pub(crate) fn in_memory(memory: &SharedMemory, index: usize) -> Option<Self> {
-        let word = memory.as_words().get(index)?;
-        Some(Self { ptr: NonNull::from(word), owner: Some(memory.owner()) })
+    /// A handle to the word of `object` with this index; `None` if there is none.
+    pub(crate) fn in_object(object: &Arc<Object>, index: usize) -> Option<Self> {
+        let word = object.mapping.words().get(index)?;
+        Some(Self { ptr: NonNull::from(word), owner: Some(object.clone()) })
     }
 
     /// Blocks the thread while the word is `expected`, until a wake or until `timeout` has passed.
@@ -131,10 +133,10 @@ impl Word {
 
     /// Whether both handles name the same futex word, so that a wake on one finds the waiters on the other.
     ///
-    /// Words in [`SharedMemory`] are compared by their offset and by the device and inode of their object, which were read
-    /// when the memory was mapped: a word is known again in another mapping. All other words are compared by address. That
-    /// includes the words of [`from_ptr`](Word::from_ptr) and [`from_ptr_with_owner`](Word::from_ptr_with_owner), also when
-    /// their memory is shared.
+    /// Words in [`SharedMemory`](crate::SharedMemory) are compared by their offset and by the device and inode of their
+    /// object, which were read when the memory was mapped: a word is known again in another mapping. All other words
+    /// are compared by address. That includes the words of [`from_ptr`](Word::from_ptr) and
+    /// [`from_ptr_with_owner`](Word::from_ptr_with_owner), also when their memory is shared.
     ///
     /// The answer serves to keep the waits on one word in order and to pass wakes on. For nothing else is it good enough,
     /// since two objects can have the same number: inode numbers of memfds, and of some memory file systems, have 32 bits and

@@ -1,7 +1,7 @@
 //! The ring where there is none: everything compiles, and nothing can be opened.
 
 use super::{Completion, WaitId, no_futexes};
-use crate::Word;
+use crate::word::Word;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -2,7 +2,7 @@
 
 use super::FutexRing;
 #[cfg(test)]
-use crate::Word;
+use crate::word::Word;
 use io_uring::types::CancelBuilder;
 #[cfg(test)]
 use rustix::io::Errno;
