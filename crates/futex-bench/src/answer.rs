@@ -1,13 +1,13 @@
 //! What the contestants of a question showed.
 
 use crate::contestant::Figures;
-use crate::question::Question;
 use crate::series::Series;
 use std::collections::BTreeMap;
 
 /// The series of a question, by contestant and case, in the order of the question.
 pub(crate) struct Answer {
-    pub(crate) question: &'static Question,
+    /// The contestant that the others are held against.
+    reference: Option<&'static str>,
     pub(crate) contestants: Vec<Entry>,
 }
 
@@ -20,8 +20,8 @@ pub(crate) struct Entry {
 }
 
 impl Answer {
-    pub(crate) fn new(question: &'static Question) -> Self {
-        Self { question, contestants: Vec::new() }
+    pub(crate) fn new(reference: Option<&'static str>) -> Self {
+        Self { reference, contestants: Vec::new() }
     }
 
     /// Makes a place for a contestant, behind those that have one.
@@ -58,7 +58,7 @@ impl Answer {
 
     /// The series of the reference that a case is held against.
     pub(crate) fn reference(&self, case: &str) -> Option<&Series> {
-        self.fitting(self.question.reference?, case)
+        self.fitting(self.reference?, case)
     }
 
     /// The series that a case is held against. One that has no runtime, such as a blocking futex, has its cases without

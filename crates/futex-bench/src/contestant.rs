@@ -3,6 +3,22 @@
 use std::collections::BTreeMap;
 use std::io;
 
+/// Names of contestants of several questions.
+pub(crate) const BLOCKING: &str = "blocking futex";
+pub(crate) const BARE_RING: &str = "bare ring";
+pub(crate) const NOTIFY: &str = "tokio Notify";
+
+/// The name of a case with a number of waits.
+pub(crate) fn case(kind: &str, count: usize) -> String {
+    format!("{kind} of {count:>7}")
+}
+
+/// What [`case`] put together.
+pub(crate) fn split_case(case: &str) -> Option<(&str, f64)> {
+    let (kind, count) = case.rsplit_once(" of ")?;
+    Some((kind, count.trim_start().parse().ok()?))
+}
+
 /// One way to do what a question asks about. Several may have the same name, and add cases to it.
 pub(crate) struct Contestant {
     pub(crate) name: String,

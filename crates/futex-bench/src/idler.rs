@@ -1,7 +1,7 @@
 //! The process that `idle` looks at: it waits for what never happens.
 
 use crate::executor::Executor;
-use crate::links::Hull;
+use crate::hull::Hull;
 use crate::ours::Config;
 use crate::{names, population};
 use futex_tokio::SharedMemory;

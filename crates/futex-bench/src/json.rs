@@ -1,34 +1,42 @@
 //! The report for programs. Its shape is told in `docs/benchmarks.md`.
 
 use crate::answer::{Answer, Entry};
+use crate::question::{Question, Unit};
 use crate::series::Series;
 use serde_json::{Map, Value, json};
 
 /// Question → contestant → case → figures.
-pub(crate) fn of(answers: &[Answer]) -> String {
-    let questions: Map<_, _> =
-        answers.iter().map(|answer| (answer.question.name.to_owned(), question(answer))).collect();
+pub(crate) fn of(answers: &[(&Question, Answer)]) -> String {
+    let questions: Map<_, _> = answers
+        .iter()
+        .map(|(question, answer)| (question.name.to_owned(), contestants(question.unit, answer)))
+        .collect();
     format!("{:#}\n", Value::Object(questions))
 }
 
-fn question(answer: &Answer) -> Value {
-    answer.contestants.iter().map(|entry| (entry.name.clone(), contestant(answer, entry))).collect::<Map<_, _>>().into()
+fn contestants(unit: Unit, answer: &Answer) -> Value {
+    answer
+        .contestants
+        .iter()
+        .map(|entry| (entry.name.clone(), contestant(unit, answer, entry)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
-fn contestant(answer: &Answer, entry: &Entry) -> Value {
+fn contestant(unit: Unit, answer: &Answer, entry: &Entry) -> Value {
     let mut cases: Map<_, _> =
-        entry.cases.iter().map(|(case, series)| (case.clone(), figures(answer, case, series))).collect();
+        entry.cases.iter().map(|(case, series)| (case.clone(), figures(unit, answer, case, series))).collect();
     if !entry.absent.is_empty() {
         cases.insert("absent".into(), json!(entry.absent));
     }
     cases.into()
 }
 
-fn figures(answer: &Answer, case: &str, series: &Series) -> Value {
+fn figures(unit: Unit, answer: &Answer, case: &str, series: &Series) -> Value {
     let reference = answer.reference(case);
     let (low, high) = series.quartiles().unzip();
     json!({
-        "unit": answer.question.unit.name(),
+        "unit": unit.name(),
         "p50": series.p50(),
         "p99": series.quantile(0.99),
         "least": series.quantile(0.0),

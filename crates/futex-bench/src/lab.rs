@@ -1,14 +1,13 @@
 //! What the program does, from its arguments to its exit code.
 
 use crate::answer::Answer;
+use crate::directory::directory;
 use crate::options::{USAGE, Wish, parse};
 use crate::question::{Effort, Question};
 use crate::{charts, counts, json, page, questions, rounds, table};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use std::env;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -54,15 +53,15 @@ fn run(effort: Effort, only: &[String]) -> io::Result<()> {
     for question in asked(only) {
         let start = Instant::now();
         let answer = rounds::ask(question, effort);
-        println!("{}  asked for {:.0} s", table::of(&answer), start.elapsed().as_secs_f64());
-        answers.push(answer);
+        println!("{}  asked for {:.0} s", table::of(question, &answer), start.elapsed().as_secs_f64());
+        answers.push((question, answer));
     }
     println!("\n{}", all_verdicts(&answers));
 
     fs::write(directory.join("report.json"), json::of(&answers))?;
     fs::write(directory.join("report.html"), page::of(&answers)?)?;
-    if let Some(answer) = answers.iter().find(|answer| answer.question.name == "round_trip") {
-        fs::write(directory.join("round_trip.svg"), charts::of(answer)?.remove(0))?;
+    if let Some((question, answer)) = answers.iter().find(|(question, _)| question.name == "round_trip") {
+        fs::write(directory.join("round_trip.svg"), charts::of(question, answer)?.remove(0))?;
     }
     println!("The report is {}", directory.join("report.html").display());
     Ok(())
@@ -72,15 +71,10 @@ fn asked(only: &[String]) -> impl Iterator<Item = &'static Question> {
     questions::ALL.into_iter().filter(move |question| only.is_empty() || only.iter().any(|name| name == question.name))
 }
 
-fn all_verdicts(answers: &[Answer]) -> String {
-    let lines = answers.iter().flat_map(|answer| {
-        let name = answer.question.name;
-        (answer.question.verdicts)(answer).into_iter().map(move |verdict| format!("{name:<16} {verdict}\n"))
+fn all_verdicts(answers: &[(&Question, Answer)]) -> String {
+    let lines = answers.iter().flat_map(|(question, answer)| {
+        let name = question.name;
+        (question.verdicts)(answer).into_iter().map(move |verdict| format!("{name:<16} {verdict}\n"))
     });
     lines.collect()
-}
-
-/// Where the report goes: `cargo xtask bench` says.
-pub(crate) fn directory() -> PathBuf {
-    env::var_os("FUTEX_BENCH_REPORT").map_or_else(|| PathBuf::from("target/bench"), PathBuf::from)
 }

@@ -12,7 +12,8 @@
 //! | `answer.rs`, `series.rs` | what was measured, with medians and ratios |
 //! | `verdict.rs` | whether a target is met |
 //! | `table.rs`, `json.rs`, `page.rs`, `charts/` | telling it |
-//! | `peer.rs` | this program again, as the other process |
+//! | `peer.rs`, `hull.rs` | this program again, as the other process, and what it is started with |
+//! | `directory.rs` | where the report goes |
 //! | `counts.rs`, `scenes.rs` | instruction counts, without a clock |
 
 #[cfg(not(target_os = "linux"))]
@@ -23,7 +24,9 @@ mod answer;
 mod charts;
 mod contestant;
 mod counts;
+mod directory;
 mod executor;
+mod hull;
 mod idler;
 mod json;
 mod lab;

@@ -1,6 +1,7 @@
 //! The report for people: one file that opens without a network.
 
 use crate::answer::Answer;
+use crate::question::Question;
 use crate::{charts, table};
 use std::fmt::Write as _;
 use std::fs;
@@ -15,33 +16,29 @@ td, th { padding: .15rem .7rem; text-align: left; border-bottom: 1px solid #ddd;
 svg { max-width: 100%; height: auto; }
 ";
 
-pub(crate) fn of(answers: &[Answer]) -> io::Result<String> {
+pub(crate) fn of(answers: &[(&Question, Answer)]) -> io::Result<String> {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <title>Async futex: performance</title><style>{STYLE}</style></head><body>\n\
          <h1>Async futex: performance</h1>\n<p>{}</p>\n",
         escape(&machine())
     );
-    for answer in answers {
-        let question = answer.question;
+    for (question, answer) in answers {
         let _ = writeln!(page, "<h2 id=\"{0}\">{0}</h2>\n<p>{1}</p>\n<ul>", question.name, escape(question.asks));
         for verdict in (question.verdicts)(answer) {
             let class = verdict.word().split(' ').next().unwrap_or_default();
             let _ = writeln!(page, "<li class=\"{class}\">{}</li>", escape(&verdict.to_string()));
         }
         page.push_str("</ul>\n");
-        for chart in charts::of(answer)? {
+        for chart in charts::of(question, answer)? {
             page.push_str(&chart);
         }
         page.push_str("<table>\n");
         push_row(&mut page, "th", &table::head());
-        for row in table::rows(answer) {
+        for row in table::rows(question.unit, answer) {
             push_row(&mut page, "td", &row);
         }
-        page.push_str(
-            "</table>
-",
-        );
+        page.push_str("</table>\n");
         if let Some(reference) = question.reference {
             let _ = writeln!(page, "<p>Ratios to: {}.</p>", escape(reference));
         }

@@ -1,8 +1,10 @@
 //! The other process: this program again, in a role.
 
 use crate::executor::{Executor, Kind};
+use crate::hull::Hull;
 use crate::idler::Idler;
-use crate::links::{Hull, Link, echo};
+use crate::links::Link;
+use crate::links::end::echo;
 use crate::pipes::Pipe;
 use crate::stage::pin;
 use std::io;

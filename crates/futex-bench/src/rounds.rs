@@ -10,7 +10,7 @@ const LEAST: usize = 3;
 
 /// Asks one question.
 pub(crate) fn ask(question: &'static Question, effort: Effort) -> Answer {
-    let mut answer = Answer::new(question);
+    let mut answer = Answer::new(question.reference);
     let mut stages = Vec::new();
     for contestant in (question.contestants)(effort) {
         let name = contestant.name.clone();

@@ -1,6 +1,7 @@
 //! A question's answer as a table of text.
 
 use crate::answer::{Answer, Entry};
+use crate::question::{Question, Unit};
 use crate::series::Series;
 use std::fmt::Write as _;
 
@@ -8,10 +9,10 @@ use std::fmt::Write as _;
 const COLUMNS: [&str; 6] = ["p50", "p99", "quartiles of the rounds' p50", "ratio", "rounds", "figures"];
 
 /// The rows of the table: the contestant, the case, and the columns.
-pub(crate) fn rows(answer: &Answer) -> Vec<Vec<String>> {
+pub(crate) fn rows(unit: Unit, answer: &Answer) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for entry in &answer.contestants {
-        rows.extend(entry.cases.iter().map(|(case, series)| row(answer, entry, case, series)));
+        rows.extend(entry.cases.iter().map(|(case, series)| row(unit, answer, entry, case, series)));
         rows.extend(entry.absent.iter().map(|reason| vec![entry.name.clone(), format!("absent: {reason}")]));
     }
     rows
@@ -22,9 +23,8 @@ pub(crate) fn head() -> Vec<String> {
     ["contestant", "case"].into_iter().chain(COLUMNS).map(str::to_owned).collect()
 }
 
-fn row(answer: &Answer, entry: &Entry, case: &str, series: &Series) -> Vec<String> {
-    let question = answer.question;
-    let figure = |figure: Option<f64>| figure.map_or_else(String::new, |figure| question.unit.format(figure));
+fn row(unit: Unit, answer: &Answer, entry: &Entry, case: &str, series: &Series) -> Vec<String> {
+    let figure = |figure: Option<f64>| figure.map_or_else(String::new, |figure| unit.format(figure));
     let (low, high) = series.quartiles().unzip();
     let ratio = answer.reference(case).and_then(|reference| series.ratio(reference));
     vec![
@@ -41,14 +41,13 @@ fn row(answer: &Answer, entry: &Entry, case: &str, series: &Series) -> Vec<Strin
 }
 
 /// The whole table, with its verdicts.
-pub(crate) fn of(answer: &Answer) -> String {
-    let question = answer.question;
+pub(crate) fn of(question: &Question, answer: &Answer) -> String {
     let mut text = format!("\n{}: {}", question.name, question.asks);
     if let Some(reference) = question.reference {
         let _ = write!(text, " (ratios to: {reference})");
     }
     text.push('\n');
-    let rows: Vec<_> = [head()].into_iter().chain(rows(answer)).collect();
+    let rows: Vec<_> = [head()].into_iter().chain(rows(question.unit, answer)).collect();
     let whole = rows.iter().filter(|row| row.len() > 2);
     let widths = whole.fold(vec![0; 2 + COLUMNS.len()], |widths, row| {
         widths.iter().zip(row).map(|(&width, cell)| width.max(cell.chars().count())).collect()

@@ -1,7 +1,8 @@
 //! A bar for each contestant.
 
-use super::{WIDTH, failed};
+use super::drawing::{WIDTH, failed};
 use crate::answer::Answer;
+use crate::question::Question;
 use plotters::prelude::{
     BLACK, Color as _, DrawingBackend, IntoDrawingArea as _, IntoFont as _, PathElement, RGBColor, Rectangle,
     SVGBackend, Text, WHITE,
@@ -19,7 +20,7 @@ const OURS: RGBColor = RGBColor(0, 114, 178);
 const RIVAL: RGBColor = RGBColor(170, 170, 170);
 
 /// The medians in one case, with a line to the 99th of a hundred.
-pub(super) fn draw(answer: &Answer, case: &str) -> io::Result<String> {
+pub(super) fn draw(question: &Question, answer: &Answer, case: &str) -> io::Result<String> {
     let rows: Vec<(&str, f64, f64)> = answer
         .contestants
         .iter()
@@ -31,20 +32,20 @@ pub(super) fn draw(answer: &Answer, case: &str) -> io::Result<String> {
     let mut svg = String::new();
     let height = TOP + ROW * rows.len() as i32 + 20;
     let backend = SVGBackend::with_string(&mut svg, (WIDTH, height as u32));
-    paint(backend, answer, case, &rows).map_err(failed)?;
+    paint(backend, question, case, &rows).map_err(failed)?;
     Ok(svg)
 }
 
 fn paint<B: DrawingBackend>(
     backend: B,
-    answer: &Answer,
+    question: &Question,
     case: &str,
     rows: &[(&str, f64, f64)],
 ) -> Result<(), plotters::drawing::DrawingAreaErrorKind<B::ErrorType>> {
     let area = backend.into_drawing_area();
     area.fill(&WHITE)?;
-    let unit = answer.question.unit;
-    let title = format!("{}: median, and 99th percentile as a line ({case})", answer.question.name);
+    let unit = question.unit;
+    let title = format!("{}: median, and 99th percentile as a line ({case})", question.name);
     area.draw(&Text::new(title, (16, 16), ("sans-serif", 18).into_font()))?;
     let longest = rows.iter().map(|&(_, p50, _)| p50).fold(f64::MIN_POSITIVE, f64::max);
     let letters = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Lines over a logarithmic axis.
 
-use super::{WIDTH, colour, failed};
+use super::drawing::{WIDTH, colour, failed};
 use crate::question::Unit;
 use plotters::prelude::{
     BLACK, ChartBuilder, Circle, Color as _, DrawingBackend, IntoDrawingArea as _, IntoLogRange as _, LineSeries,

@@ -2,30 +2,28 @@
 
 mod bars;
 mod curves;
+mod drawing;
 
 use crate::answer::Answer;
-use crate::question::Chart;
-use crate::questions::split_case;
+use crate::contestant::split_case;
+use crate::question::{Chart, Question};
 use curves::{Axis, Curve};
-use plotters::style::RGBColor;
 use std::io;
 
-const WIDTH: u32 = 860;
-
 /// The charts that the question asks for, those without a figure left out.
-pub(crate) fn of(answer: &Answer) -> io::Result<Vec<String>> {
-    let charts = answer.question.charts.iter().map(|chart| match chart {
-        Chart::Bars(case) => bars::draw(answer, case),
+pub(crate) fn of(question: &Question, answer: &Answer) -> io::Result<Vec<String>> {
+    let charts = question.charts.iter().map(|chart| match chart {
+        Chart::Bars(case) => bars::draw(question, answer, case),
         Chart::Distribution(case) => curves::draw(
-            &format!("{}: share of the figures that are below ({case})", answer.question.name),
-            Axis::Unit(answer.question.unit),
+            &format!("{}: share of the figures that are below ({case})", question.name),
+            Axis::Unit(question.unit),
             Axis::Share,
             &distributions(answer, case),
         ),
         Chart::Population => curves::draw(
-            &format!("{}: p50 over the number of waits", answer.question.name),
+            &format!("{}: p50 over the number of waits", question.name),
             Axis::Count,
-            Axis::Unit(answer.question.unit),
+            Axis::Unit(question.unit),
             &populations(answer),
         ),
     });
@@ -65,24 +63,4 @@ fn populations(answer: &Answer) -> Vec<Curve> {
         curve.points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     }
     curves
-}
-
-/// Told apart by most eyes.
-fn colour(index: usize) -> RGBColor {
-    const COLOURS: [RGBColor; 8] = [
-        RGBColor(0, 114, 178),
-        RGBColor(213, 94, 0),
-        RGBColor(0, 158, 115),
-        RGBColor(204, 121, 167),
-        RGBColor(230, 159, 0),
-        RGBColor(86, 180, 233),
-        RGBColor(90, 90, 90),
-        RGBColor(140, 86, 75),
-    ];
-    COLOURS[index % COLOURS.len()]
-}
-
-/// The error of a chart.
-fn failed(error: impl std::fmt::Display) -> io::Error {
-    io::Error::other(format!("cannot draw a chart: {error}"))
 }

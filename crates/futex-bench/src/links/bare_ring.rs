@@ -1,6 +1,7 @@
 //! What the kernel's part of the library costs: an io_uring, its eventfd in an epoll, and a thread, with nothing else.
 
-use super::{End, words::Words};
+use super::end::End;
+use super::words::Words;
 use futex_sys::EventFd;
 use futex_sys::futex::MATCH_ANY;
 use futex_sys::uring::FutexRing;

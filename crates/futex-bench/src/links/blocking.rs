@@ -3,7 +3,8 @@
 //! And the same with something to do before each wait. Where a sleeping processor takes long to wake, that is *faster*: the
 //! answer comes before the thread has gone to sleep. Contestants that do more than others gain from it.
 
-use super::{End, words::Words};
+use super::end::End;
+use super::words::Words;
 use std::io;
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! event-listener with an atomic, within one process, as its documentation has it.
 
-use super::End;
+use super::end::End;
 use event_listener::Event;
 use std::io;
 use std::sync::Arc;

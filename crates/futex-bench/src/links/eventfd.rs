@@ -1,6 +1,7 @@
 //! Two eventfds that both processes have, each in the other's epoll.
 
-use super::{AnyEnd, End, Hull};
+use super::end::End;
+use crate::hull::Hull;
 use crate::register::register;
 use futex_sys::EventFd;
 use std::io;
@@ -12,19 +13,21 @@ pub(crate) struct Eventfd {
     theirs: OwnedFd,
 }
 
-pub(super) fn to_process() -> io::Result<(AnyEnd, Hull)> {
-    let (mine, theirs) = (OwnedFd::from(EventFd::new()?), OwnedFd::from(EventFd::new()?));
-    let hull = Hull {
-        stdin: theirs.as_fd().try_clone_to_owned()?,
-        stdout: Some(mine.as_fd().try_clone_to_owned()?),
-        name: String::new(),
-    };
-    Ok((AnyEnd::Eventfd(Eventfd { mine: register(mine)?, theirs }), hull))
-}
+impl Eventfd {
+    pub(super) fn to_process() -> io::Result<(Self, Hull)> {
+        let (mine, theirs) = (OwnedFd::from(EventFd::new()?), OwnedFd::from(EventFd::new()?));
+        let hull = Hull {
+            stdin: theirs.as_fd().try_clone_to_owned()?,
+            stdout: Some(mine.as_fd().try_clone_to_owned()?),
+            name: String::new(),
+        };
+        Ok((Self { mine: register(mine)?, theirs }, hull))
+    }
 
-pub(super) fn from_hull(hull: Hull) -> io::Result<AnyEnd> {
-    let theirs = hull.stdout.ok_or_else(|| io::Error::other("an eventfd is missing"))?;
-    Ok(AnyEnd::Eventfd(Eventfd { mine: register(hull.stdin)?, theirs }))
+    pub(super) fn from_hull(hull: Hull) -> io::Result<Self> {
+        let theirs = hull.stdout.ok_or_else(|| io::Error::other("an eventfd is missing"))?;
+        Ok(Self { mine: register(hull.stdin)?, theirs })
+    }
 }
 
 impl End for Eventfd {

@@ -1,6 +1,7 @@
 //! The library.
 
-use super::{End, words::Words};
+use super::end::End;
+use super::words::Words;
 use crate::ours::Config;
 use futex_tokio::AsyncFutex;
 use std::io;

@@ -1,6 +1,7 @@
 //! iceoryx2's events: its listener's descriptor in Tokio's epoll.
 
-use super::{AnyEnd, End, Hull};
+use super::end::End;
+use crate::hull::Hull;
 use crate::register::{duplicate, register};
 use iceoryx2::port::{listener::Listener, notifier::Notifier};
 use iceoryx2::prelude::{LogLevel, Node, NodeBuilder, ipc_threadsafe, set_log_level};
@@ -18,28 +19,30 @@ pub(crate) struct Event {
     _node: Node<Service>,
 }
 
-pub(super) fn to_process() -> io::Result<(AnyEnd, Hull)> {
-    static LATEST: AtomicU32 = AtomicU32::new(0);
-    let name = format!("futex-bench-{}-{}", std::process::id(), LATEST.fetch_add(1, Ordering::Relaxed));
-    let end = end(&name, 0)?;
-    Ok((end, Hull { stdin: rustix::stdio::stdin().try_clone_to_owned()?, stdout: None, name }))
-}
+impl Event {
+    pub(super) fn to_process() -> io::Result<(Self, Hull)> {
+        static LATEST: AtomicU32 = AtomicU32::new(0);
+        let name = format!("futex-bench-{}-{}", std::process::id(), LATEST.fetch_add(1, Ordering::Relaxed));
+        let end = Self::new(&name, 0)?;
+        Ok((end, Hull { stdin: rustix::stdio::stdin().try_clone_to_owned()?, stdout: None, name }))
+    }
 
-pub(super) fn from_hull(hull: &Hull) -> io::Result<AnyEnd> {
-    end(&hull.name, 1)
-}
+    pub(super) fn from_hull(hull: &Hull) -> io::Result<Self> {
+        Self::new(&hull.name, 1)
+    }
 
-fn end(name: &str, side: usize) -> io::Result<AnyEnd> {
-    set_log_level(LogLevel::Error); // it warns that there is no configuration file
-    let node = NodeBuilder::new().create::<Service>().map_err(io::Error::other)?;
-    let event = |side: usize| {
-        let name = format!("{name}-{side}").as_str().try_into().map_err(io::Error::other)?;
-        node.service_builder(&name).event().open_or_create().map_err(io::Error::other)
-    };
-    let listener = event(side)?.listener_builder().create().map_err(io::Error::other)?;
-    let notifier = event(1 - side)?.notifier_builder().create().map_err(io::Error::other)?;
-    let readable = register(duplicate(&listener)?)?;
-    Ok(AnyEnd::Iceoryx2(Box::new(Event { readable, listener, notifier, _node: node })))
+    fn new(name: &str, side: usize) -> io::Result<Self> {
+        set_log_level(LogLevel::Error); // it warns that there is no configuration file
+        let node = NodeBuilder::new().create::<Service>().map_err(io::Error::other)?;
+        let event = |side: usize| {
+            let name = format!("{name}-{side}").as_str().try_into().map_err(io::Error::other)?;
+            node.service_builder(&name).event().open_or_create().map_err(io::Error::other)
+        };
+        let listener = event(side)?.listener_builder().create().map_err(io::Error::other)?;
+        let notifier = event(1 - side)?.notifier_builder().create().map_err(io::Error::other)?;
+        let readable = register(duplicate(&listener)?)?;
+        Ok(Self { readable, listener, notifier, _node: node })
+    }
 }
 
 impl End for Event {

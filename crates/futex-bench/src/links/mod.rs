@@ -2,6 +2,7 @@
 
 mod bare_ring;
 mod blocking;
+pub(crate) mod end;
 mod event_listener;
 mod eventfd;
 mod futex;
@@ -12,30 +13,29 @@ mod socket;
 mod spawn_blocking;
 mod words;
 
+use self::bare_ring::BareRing;
+use self::blocking::{Blocking, LATE};
+use self::end::End;
+use self::eventfd::Eventfd;
+use self::futex::Futex;
+use self::socket::Socket;
+use self::spawn_blocking::SpawnBlocking;
+use self::words::Words;
+use crate::executor::Executor;
+use crate::hull::Hull;
+use crate::names;
 use crate::ours::Config;
-use crate::{executor, names};
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::str::FromStr;
-use std::time::Instant;
-
-/// One side's end. The sides take turns: a signal here ends one wait there.
-pub(crate) trait End: Send + 'static {
-    /// Wakes the other side.
-    fn signal(&mut self) -> impl Future<Output = io::Result<()>> + Send;
-
-    /// Waits for the other side's signal.
-    fn wait(&mut self) -> impl Future<Output = io::Result<()>> + Send;
-}
+use std::time::Duration;
 
 /// A way to wake each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
     Ours(Config),
     Blocking,
-    /// Blocking, but each wait begins with [`blocking::LATE`] of work.
+    /// Blocking, but each wait begins with [`LATE`] of work.
     LateBlocking,
     BareRing,
     Eventfd,
@@ -46,23 +46,14 @@ pub(crate) enum Link {
     EventListener,
 }
 
-/// What the other process is started with.
-#[derive(Debug)]
-pub(crate) struct Hull {
-    pub(crate) stdin: OwnedFd,
-    pub(crate) stdout: Option<OwnedFd>,
-    /// Where the sides meet by a name.
-    pub(crate) name: String,
-}
-
 /// One side's end of any link.
 pub(crate) enum AnyEnd {
-    Ours(futex::Futex),
-    Blocking(blocking::Blocking),
-    BareRing(Box<bare_ring::BareRing>),
-    Eventfd(eventfd::Eventfd),
-    Socket(socket::Socket),
-    SpawnBlocking(spawn_blocking::SpawnBlocking),
+    Ours(Futex),
+    Blocking(Blocking),
+    BareRing(Box<BareRing>),
+    Eventfd(Eventfd),
+    Socket(Socket),
+    SpawnBlocking(SpawnBlocking),
     #[cfg(feature = "iceoryx2")]
     Iceoryx2(Box<iceoryx2::Event>),
     Notify(notify::Waker),
@@ -87,43 +78,64 @@ impl Link {
         Self::EventListener,
     ];
 
-    /// This side's end of a link to another process, and what that one needs for the other end. Where the link needs a
-    /// runtime, in one.
+    /// This side's end of a link to another process, and what that one needs for the other end. If the link needs a runtime,
+    /// in one.
     pub(crate) fn to_process(self) -> io::Result<(AnyEnd, Hull)> {
-        match self {
-            Self::Ours(_) | Self::Blocking | Self::LateBlocking | Self::BareRing | Self::SpawnBlocking => {
-                words::to_process(self)
+        Ok(match self {
+            Self::Eventfd => {
+                let (end, hull) = Eventfd::to_process()?;
+                (AnyEnd::Eventfd(end), hull)
             }
-            Self::Eventfd => eventfd::to_process(),
-            Self::Socket => socket::to_process(),
+            Self::Socket => {
+                let (end, hull) = Socket::to_process()?;
+                (AnyEnd::Socket(end), hull)
+            }
             #[cfg(feature = "iceoryx2")]
-            Self::Iceoryx2 => iceoryx2::to_process(),
+            Self::Iceoryx2 => {
+                let (end, hull) = iceoryx2::Event::to_process()?;
+                (AnyEnd::Iceoryx2(Box::new(end)), hull)
+            }
             #[cfg(not(feature = "iceoryx2"))]
-            Self::Iceoryx2 => Err(io::Error::other("this lab was built without the feature `iceoryx2`")),
-            Self::Notify | Self::EventListener => Err(io::Error::other(format!("{self} ends at the process's border"))),
-        }
+            Self::Iceoryx2 => return Err(io::Error::other("this lab was built without the feature `iceoryx2`")),
+            _ => {
+                let (words, hull) = Words::to_process()?;
+                (self.over(words)?, hull)
+            }
+        })
     }
 
     /// The other process's end.
     pub(crate) fn other_end(self, hull: Hull) -> io::Result<AnyEnd> {
         match self {
-            Self::Ours(_) | Self::Blocking | Self::LateBlocking | Self::BareRing | Self::SpawnBlocking => {
-                words::from_hull(self, hull)
-            }
-            Self::Eventfd => eventfd::from_hull(hull),
-            Self::Socket => socket::from_hull(hull),
+            Self::Eventfd => Eventfd::from_hull(hull).map(AnyEnd::Eventfd),
+            Self::Socket => Socket::from_hull(hull).map(AnyEnd::Socket),
             #[cfg(feature = "iceoryx2")]
-            Self::Iceoryx2 => iceoryx2::from_hull(&hull),
-            _ => Err(io::Error::other(format!("{self} does not reach another process"))),
+            Self::Iceoryx2 => iceoryx2::Event::from_hull(&hull).map(|end| AnyEnd::Iceoryx2(Box::new(end))),
+            _ => self.over(Words::from_hull(hull)?),
         }
     }
 
-    /// Both ends within one process. Each `at` runs its argument in the runtime of its side.
-    pub(crate) fn within(self, at: [&executor::Executor; 2]) -> io::Result<[AnyEnd; 2]> {
+    /// Both ends within one process, each made in the runtime of its side.
+    pub(crate) fn within(self, at: [&Executor; 2]) -> io::Result<[AnyEnd; 2]> {
         match self {
             Self::Notify => Ok(notify::pair().map(AnyEnd::Notify)),
             Self::EventListener => Ok(event_listener::pair().map(AnyEnd::EventListener)),
-            _ => words::within(self, at),
+            _ => {
+                let [mine, theirs] = Words::pair()?;
+                Ok([at[0].enter(|| self.over(mine))?, at[1].enter(|| self.over(theirs))?])
+            }
+        }
+    }
+
+    /// An end of a link over two words.
+    fn over(self, words: Words) -> io::Result<AnyEnd> {
+        match self {
+            Self::Ours(config) => Futex::new(words, config).map(AnyEnd::Ours),
+            Self::Blocking => Ok(AnyEnd::Blocking(Blocking::new(words, Duration::ZERO))),
+            Self::LateBlocking => Ok(AnyEnd::Blocking(Blocking::new(words, LATE))),
+            Self::BareRing => Ok(AnyEnd::BareRing(Box::new(BareRing::new(words)?))),
+            Self::SpawnBlocking => Ok(AnyEnd::SpawnBlocking(SpawnBlocking(words))),
+            _ => Err(io::Error::other(format!("{self} has no words"))),
         }
     }
 }
@@ -133,7 +145,7 @@ impl fmt::Display for Link {
         match self {
             Self::Ours(config) => config.fmt(f),
             Self::Blocking => f.write_str("blocking futex"),
-            Self::LateBlocking => write!(f, "blocking futex, {} µs late", blocking::LATE.as_micros()),
+            Self::LateBlocking => write!(f, "blocking futex, {} µs late", LATE.as_micros()),
             Self::BareRing => f.write_str("bare ring and epoll"),
             Self::Eventfd => f.write_str("shared eventfds"),
             Self::Socket => f.write_str("Unix socket pair"),
@@ -179,24 +191,4 @@ impl End for AnyEnd {
     async fn wait(&mut self) -> io::Result<()> {
         each_end!(self, end => end.wait().await)
     }
-}
-
-/// Answers every signal, for ever.
-pub(crate) async fn echo(mut end: AnyEnd) -> io::Result<()> {
-    loop {
-        end.wait().await?;
-        end.signal().await?;
-    }
-}
-
-/// Signals and waits for the answer, `count` times. Gives the end back, with the nanoseconds of each round trip.
-pub(crate) async fn round_trips(mut end: AnyEnd, count: usize) -> io::Result<(AnyEnd, Vec<f64>)> {
-    let mut trips = Vec::with_capacity(count);
-    for _ in 0..count {
-        let start = Instant::now();
-        end.signal().await?;
-        end.wait().await?;
-        trips.push(start.elapsed().as_nanos() as f64);
-    }
-    Ok((end, trips))
 }

@@ -1,6 +1,6 @@
 //! Tokio's own, within one process.
 
-use super::End;
+use super::end::End;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::Notify;

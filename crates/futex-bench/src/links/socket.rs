@@ -1,6 +1,7 @@
 //! A pair of Unix sockets and one byte.
 
-use super::{AnyEnd, End, Hull};
+use super::end::End;
+use crate::hull::Hull;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net;
@@ -9,18 +10,20 @@ use tokio::net::UnixStream;
 
 pub(crate) struct Socket(UnixStream);
 
-pub(super) fn to_process() -> io::Result<(AnyEnd, Hull)> {
-    let (here, there) = net::UnixStream::pair()?;
-    Ok((end(here)?, Hull { stdin: OwnedFd::from(there), stdout: None, name: String::new() }))
-}
+impl Socket {
+    pub(super) fn to_process() -> io::Result<(Self, Hull)> {
+        let (here, there) = net::UnixStream::pair()?;
+        Ok((Self::new(here)?, Hull { stdin: OwnedFd::from(there), stdout: None, name: String::new() }))
+    }
 
-pub(super) fn from_hull(hull: Hull) -> io::Result<AnyEnd> {
-    end(hull.stdin.into())
-}
+    pub(super) fn from_hull(hull: Hull) -> io::Result<Self> {
+        Self::new(hull.stdin.into())
+    }
 
-fn end(socket: net::UnixStream) -> io::Result<AnyEnd> {
-    socket.set_nonblocking(true)?;
-    Ok(AnyEnd::Socket(Socket(UnixStream::from_std(socket)?)))
+    fn new(socket: net::UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        UnixStream::from_std(socket).map(Self)
+    }
 }
 
 impl End for Socket {

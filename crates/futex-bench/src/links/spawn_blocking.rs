@@ -1,6 +1,7 @@
 //! What one does without this library: a blocking thread of Tokio's for each wait.
 
-use super::{End, words::Words};
+use super::end::End;
+use super::words::Words;
 use std::io;
 use tokio::task::spawn_blocking;
 

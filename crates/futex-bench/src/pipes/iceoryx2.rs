@@ -1,7 +1,9 @@
 //! iceoryx2: samples by publish and subscribe, and its event to sleep for them.
 
-use super::{AHEAD, Consume, Control, MESSAGE, Opened, message};
-use crate::links::Hull;
+use super::control::Control;
+use super::message::{AHEAD, MESSAGE, message};
+use super::opened::{Consume, Opened};
+use crate::hull::Hull;
 use iceoryx2::port::listener::Listener;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::{BackpressureStrategy, LogLevel, Node, NodeBuilder, ipc, set_log_level};

@@ -1,7 +1,9 @@
 //! ipc-channel's channels of bytes, one for each producer.
 
-use super::{Consume, Control, Opened, bytes};
-use crate::links::Hull;
+use super::control::Control;
+use super::message::bytes;
+use super::opened::{Consume, Opened};
+use crate::hull::Hull;
 use ipc_channel::ipc::{IpcBytesReceiver, IpcOneShotServer, IpcSender, bytes_channel};
 use std::hint::black_box;
 use std::io;

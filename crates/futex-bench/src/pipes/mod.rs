@@ -5,27 +5,21 @@ mod control;
 mod iceoryx2;
 #[cfg(feature = "ipc-channel")]
 mod ipc_channel;
+mod message;
+pub(crate) mod opened;
 mod slot;
-mod slots;
+pub(crate) mod slots;
 mod socket;
 
+use self::opened::Opened;
+use self::slots::Order;
 use crate::executor::{Executor, Kind};
-use crate::links::Hull;
+use crate::hull::Hull;
 use crate::names;
 use crate::ours::Config;
-use control::Control;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
-
-pub(crate) use slots::Order;
-
-/// Words of a message: its number, and 48 bytes more.
-const MESSAGE: usize = 13;
-
-/// How far a producer may be ahead of the consumer, where that can be chosen. About as far as Linux lets it with a Unix socket,
-/// which is what the others use: some 280 writes of this size.
-const AHEAD: usize = 256;
 
 /// A way to send messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +29,6 @@ pub(crate) enum Pipe {
     Socket,
     IpcChannel,
     Iceoryx2,
-}
-
-/// Takes as many messages.
-pub(crate) type Consume = Box<dyn FnMut(&Executor, usize) -> io::Result<()>>;
-
-/// The consumer's end.
-pub(crate) struct Opened {
-    pub(crate) control: Control,
-    /// What each producer is started with.
-    pub(crate) hulls: Vec<Hull>,
-    /// To be called when the producers were started.
-    pub(crate) consume: Box<dyn FnOnce() -> io::Result<Consume>>,
 }
 
 impl Pipe {
@@ -120,18 +102,4 @@ impl FromStr for Pipe {
     fn from_str(name: &str) -> Result<Self, String> {
         names::find(Self::ALL, name)
     }
-}
-
-/// What is sent. Words, so that slots can hold it without a copy.
-fn message(number: u32) -> [u32; MESSAGE] {
-    std::array::from_fn(|index| number.wrapping_add(index as u32))
-}
-
-/// The bytes of a message.
-fn bytes(number: u32) -> [u8; MESSAGE * 4] {
-    let mut bytes = [0; MESSAGE * 4];
-    for (bytes, word) in bytes.chunks_exact_mut(4).zip(message(number)) {
-        bytes.copy_from_slice(&word.to_ne_bytes());
-    }
-    bytes
 }

@@ -1,6 +1,6 @@
 //! A slot in shared memory: its state word, and a message behind it.
 
-use super::MESSAGE;
+use super::message::MESSAGE;
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory};
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};

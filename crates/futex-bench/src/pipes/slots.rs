@@ -1,8 +1,10 @@
 //! The library: slots in shared memory, which tasks on either side take in turn.
 
+use super::control::Control;
+use super::message::{AHEAD, message};
+use super::opened::{Consume, Opened};
 use super::slot::{EMPTY, FULL, Slot};
-use super::{AHEAD, Consume, Control, Opened, message};
-use crate::links::Hull;
+use crate::hull::Hull;
 use crate::ours::Config;
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory};
 use std::cell::Cell;

@@ -1,7 +1,9 @@
 //! A pair of Unix sockets for each producer, through Tokio.
 
-use super::{Consume, Control, MESSAGE, Opened, bytes};
-use crate::links::Hull;
+use super::control::Control;
+use super::message::{MESSAGE, bytes};
+use super::opened::{Consume, Opened};
+use crate::hull::Hull;
 use std::hint::black_box;
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,8 +1,7 @@
 //! `arm`: the cost to arm a wait, alone and together with others.
 
-use super::{BARE_RING, NOTIFY};
 use crate::answer::Answer;
-use crate::contestant::{Contestant, Figures};
+use crate::contestant::{BARE_RING, Contestant, Figures, NOTIFY};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
 use crate::population::{self, Bare, Population as _, armed};

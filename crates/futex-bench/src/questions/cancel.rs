@@ -1,8 +1,7 @@
 //! `cancel`: dropping an armed wait among many.
 
-use super::{BARE_RING, case};
 use crate::answer::Answer;
-use crate::contestant::{Contestant, Figures};
+use crate::contestant::{BARE_RING, Contestant, Figures, case};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
 use crate::population::{Bare, BareRings, Ours, Population, kept_futexes};

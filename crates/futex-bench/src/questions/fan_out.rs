@@ -1,8 +1,7 @@
 //! `fan_out`: waking very many at once.
 
-use super::{BARE_RING, NOTIFY};
 use crate::answer::Answer;
-use crate::contestant::{Contestant, Figures};
+use crate::contestant::{BARE_RING, Contestant, Figures, NOTIFY};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
 use crate::population::{self, Bare};

@@ -1,8 +1,7 @@
 //! `growth`: what each operation costs, from a hundred waits to a million.
 
-use super::case;
 use crate::answer::Answer;
-use crate::contestant::{Contestant, Figures};
+use crate::contestant::{Contestant, Figures, case};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
 use crate::population::{self, Ours, Population as _};

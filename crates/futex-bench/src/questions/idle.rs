@@ -3,8 +3,8 @@
 use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
 use crate::executor::Kind;
+use crate::hull::Hull;
 use crate::idler::Idler;
-use crate::links::Hull;
 use crate::ours::Config;
 use crate::peer::{Part, Peer, Role};
 use crate::question::{Chart, Effort, Question, Unit};

@@ -1,8 +1,8 @@
 //! `in_process`: a task wakes a task on another thread of the same process, and is woken.
 
-use super::{NOTIFY, trips};
+use super::trips;
 use crate::answer::Answer;
-use crate::contestant::Contestant;
+use crate::contestant::{Contestant, NOTIFY};
 use crate::links::Link;
 use crate::ours::Config;
 use crate::question::{Chart, Effort, Question, Unit};

@@ -1,9 +1,8 @@
 //! `memory`: bytes of an armed wait.
 
-use super::{NOTIFY, case};
 use crate::allocator;
 use crate::answer::Answer;
-use crate::contestant::{Contestant, Figures};
+use crate::contestant::{Contestant, Figures, NOTIFY, case};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
 use crate::population::{self, Ours, Population as _};

@@ -31,19 +31,3 @@ pub(crate) const ALL: [&Question; 12] = [
     &pipe::QUESTION,
     &growth::QUESTION,
 ];
-
-/// Named by several.
-const BLOCKING: &str = "blocking futex";
-const BARE_RING: &str = "bare ring";
-const NOTIFY: &str = "tokio Notify";
-
-/// The name of a case with a number of waits.
-fn case(kind: &str, count: usize) -> String {
-    format!("{kind} of {count:>7}")
-}
-
-/// What [`case`] put together.
-pub(crate) fn split_case(case: &str) -> Option<(&str, f64)> {
-    let (kind, count) = case.rsplit_once(" of ")?;
-    Some((kind, count.trim_start().parse().ok()?))
-}

@@ -5,11 +5,12 @@
 
 use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures};
+use crate::directory::directory;
 use crate::ours::Config;
+use crate::population;
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::stage::pin;
 use crate::verdict::Verdict;
-use crate::{lab, population};
 use futex_tokio::{AsyncFutex, Word};
 use std::fs::{self, File};
 use std::io;
@@ -213,7 +214,7 @@ impl Task {
 
 /// A file beside the report: a directory for temporary files may be in memory, where `fsync` has nothing to wait for.
 fn unnamed_file() -> io::Result<File> {
-    let path = lab::directory().join("prompt.tmp");
+    let path = directory().join("prompt.tmp");
     let file = File::create(&path)?;
     fs::remove_file(path)?;
     Ok(file)

@@ -1,8 +1,8 @@
 //! `round_trip`: change and wake, the other process's task, and back.
 
-use super::{BLOCKING, trips};
+use super::trips;
 use crate::answer::Answer;
-use crate::contestant::Contestant;
+use crate::contestant::{BLOCKING, Contestant};
 use crate::links::Link;
 use crate::ours::Config;
 use crate::question::{Chart, Effort, Question, Unit};

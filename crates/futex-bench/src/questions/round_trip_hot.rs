@@ -1,8 +1,8 @@
 //! `round_trip_hot`: the same as `round_trip`, with adaptive spinning on.
 
-use super::{BLOCKING, trips};
+use super::trips;
 use crate::answer::Answer;
-use crate::contestant::Contestant;
+use crate::contestant::{BLOCKING, Contestant};
 use crate::links::Link;
 use crate::ours::Config;
 use crate::question::{Chart, Effort, Question, Unit};

@@ -2,7 +2,8 @@
 
 use crate::contestant::{Contestant, Figures};
 use crate::executor::{self, Executor};
-use crate::links::{AnyEnd, Link, echo, round_trips};
+use crate::links::end::{echo, round_trips};
+use crate::links::{AnyEnd, Link};
 use crate::peer::{Part, Peer, Role};
 use crate::stage::pin;
 use crate::usage::own_cpu_time;
