@@ -76,30 +76,65 @@ pub(crate) fn armed(polled: Poll<io::Result<()>>) -> io::Result<()> {
     }
 }
 
-/// One io_uring and nothing else: a submission for each wait.
+/// An error if a wake did not find every wait.
+pub(crate) fn all_woken(woken: u32, count: usize) -> io::Result<()> {
+    if woken as usize == count {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("of {count} waits {woken} were armed")))
+}
+
+/// Rings and nothing else: a submission for each wait.
 pub(crate) struct Bare {
-    pub(crate) ring: FutexRing,
+    rings: Vec<FutexRing>,
+    /// Waits of a ring.
+    room: usize,
     pub(crate) words: Vec<Word>,
-    /// What the ring calls the latest wait on each word.
+    /// What its ring calls the latest wait on each word.
     waits: Vec<Option<WaitId>>,
 }
 
 impl Bare {
+    /// Waits of one of the library's rings.
+    pub(crate) const ROOM: usize = 96;
+
+    /// One ring for as many waits.
     pub(crate) fn new(count: usize) -> io::Result<Self> {
-        Ok(Self { ring: FutexRing::new()?, words: words(count)?, waits: vec![None; count] })
+        Self::with_room(count, count)
+    }
+
+    /// Rings that have as many waits each as the library's have.
+    pub(crate) fn rings(count: usize) -> io::Result<Self> {
+        Self::with_room(count, Self::ROOM)
+    }
+
+    fn with_room(count: usize, room: usize) -> io::Result<Self> {
+        let rings = (0..count.div_ceil(room)).map(|_| FutexRing::new()).collect::<io::Result<_>>()?;
+        Ok(Self { rings, room, words: words(count)?, waits: vec![None; count] })
     }
 
     /// Queues a wait, without a submission.
     pub(crate) fn queue(&mut self, id: usize) -> io::Result<()> {
-        self.waits[id] = Some(self.ring.arm(id as u32, self.words[id].clone(), 0, MATCH_ANY)?);
+        self.queue_on(id, id)
+    }
+
+    /// Queues a wait on the word of another one.
+    pub(crate) fn queue_on(&mut self, id: usize, word: usize) -> io::Result<()> {
+        let ring = &mut self.rings[id / self.room];
+        self.waits[id] = Some(ring.arm(id as u32, self.words[word].clone(), 0, MATCH_ANY)?);
         Ok(())
     }
 
-    /// Takes as many completions.
+    /// Submits what is queued.
+    pub(crate) fn submit(&mut self) -> io::Result<()> {
+        self.rings.iter_mut().try_for_each(FutexRing::submit)
+    }
+
+    /// Takes as many completions of the one ring.
     pub(crate) fn reap(&mut self, count: usize) -> io::Result<()> {
         for _ in 0..count {
-            while self.ring.next_completion().is_none() {
-                self.ring.wait()?;
+            while self.rings[0].next_completion().is_none() {
+                self.rings[0].wait()?;
             }
         }
         Ok(())
@@ -109,47 +144,16 @@ impl Bare {
 impl Population for Bare {
     fn arm(&mut self, id: usize) -> io::Result<()> {
         self.queue(id)?;
-        self.ring.submit()
+        self.rings[id / self.room].submit()
     }
 
     fn cancel(&mut self, id: usize) -> io::Result<()> {
-        cancel(&mut self.ring, &mut self.waits[id])
+        let wait =
+            self.waits[id].take().ok_or_else(|| io::Error::other("a wait that is not armed can't be cancelled"))?;
+        let ring = &mut self.rings[id / self.room];
+        ring.cancel(wait)?;
+        // The kernel's own completion of the wait is taken too, so that the ring has its identifier again.
+        while ring.next_completion().is_some() {}
+        Ok(())
     }
-}
-
-/// Bare rings that have as many waits each as the library's have.
-pub(crate) struct BareRings {
-    rings: Vec<FutexRing>,
-    words: Vec<Word>,
-    waits: Vec<Option<WaitId>>,
-}
-
-impl BareRings {
-    /// Waits of a ring.
-    pub(crate) const ROOM: usize = 96;
-
-    pub(crate) fn new(count: usize) -> io::Result<Self> {
-        let rings = (0..count.div_ceil(Self::ROOM)).map(|_| FutexRing::new());
-        Ok(Self { rings: rings.collect::<io::Result<_>>()?, words: words(count)?, waits: vec![None; count] })
-    }
-}
-
-impl Population for BareRings {
-    fn arm(&mut self, id: usize) -> io::Result<()> {
-        let ring = &mut self.rings[id / Self::ROOM];
-        self.waits[id] = Some(ring.arm(id as u32, self.words[id].clone(), 0, MATCH_ANY)?);
-        ring.submit()
-    }
-
-    fn cancel(&mut self, id: usize) -> io::Result<()> {
-        cancel(&mut self.rings[id / Self::ROOM], &mut self.waits[id])
-    }
-}
-
-fn cancel(ring: &mut FutexRing, wait: &mut Option<WaitId>) -> io::Result<()> {
-    let wait = wait.take().ok_or_else(|| io::Error::other("a wait that is not armed can't be cancelled"))?;
-    ring.cancel(wait)?;
-    // The kernel's own completion of the wait is taken too, so that the ring has its identifier again.
-    while ring.next_completion().is_some() {}
-    Ok(())
 }

@@ -42,6 +42,7 @@ pub(crate) enum Effort {
 pub(crate) enum Unit {
     Nanoseconds,
     Bytes,
+    Count,
     PerSecond,
     CpuSecondsPerHour,
 }
@@ -67,6 +68,7 @@ impl Unit {
         match self {
             Self::Nanoseconds => "ns",
             Self::Bytes => "bytes",
+            Self::Count => "count",
             Self::PerSecond => "per second",
             Self::CpuSecondsPerHour => "CPU seconds per hour",
         }
@@ -77,6 +79,7 @@ impl Unit {
         match self {
             Self::Nanoseconds => nanoseconds(figure),
             Self::Bytes => format!("{figure:.0} B"),
+            Self::Count => format!("{figure:.0}"),
             Self::PerSecond => format!("{figure:.0}/s"),
             Self::CpuSecondsPerHour => format!("{figure:.2} s/h"),
         }

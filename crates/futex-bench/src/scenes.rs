@@ -2,7 +2,7 @@
 
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
-use crate::population::{armed, words};
+use crate::population::{all_woken, armed, words};
 use crate::{allocator, names};
 use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Target, Wait, WaitAny, Word};
 use futex_tokio::AsyncFutex;
@@ -128,10 +128,7 @@ fn scene_arm(waits: &mut [Wait<'_>]) -> io::Result<()> {
 
 #[inline(never)]
 fn scene_wake(words: &[Word]) -> io::Result<()> {
-    match words.iter().map(|word| word.wake(1) as usize).sum::<usize>() {
-        BATCH => Ok(()),
-        woken => Err(io::Error::other(format!("of {BATCH} waits {woken} were armed"))),
-    }
+    all_woken(words.iter().map(|word| word.wake(1)).sum(), BATCH)
 }
 
 #[inline(never)]

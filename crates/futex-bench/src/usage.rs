@@ -20,6 +20,11 @@ pub(crate) fn own_cpu_time() -> f64 {
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
+/// Number of descriptors that this process has open.
+pub(crate) fn descriptors() -> io::Result<usize> {
+    Ok(fs::read_dir("/proc/self/fd")?.count())
+}
+
 /// Bytes of io_uring's rings that this process has mapped.
 pub(crate) fn ring_bytes() -> io::Result<f64> {
     let mut total = 0.0;

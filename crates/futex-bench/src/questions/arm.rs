@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::contestant::{BARE_RING, Contestant, Figures, NOTIFY};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
-use crate::population::{self, Bare, Population as _, armed};
+use crate::population::{self, Bare, Population as _, all_woken, armed};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
 use futex_tokio::{AsyncFutex, WaitAsync, wait_any};
@@ -44,7 +44,7 @@ fn contestants(_: Effort) -> Vec<Contestant> {
     // The other backends hand their waits to threads, and no count tells when those have armed them.
     vec![
         Contestant::new(BARE_RING, || bare(&CASES, Bare::arm, |_| Ok(()))),
-        Contestant::new(BATCHED, || bare(&[(TOGETHER, MANY)], Bare::queue, |bare| bare.ring.submit())),
+        Contestant::new(BATCHED, || bare(&[(TOGETHER, MANY)], Bare::queue, Bare::submit)),
         Contestant::new(NOTIFY, notify),
         Contestant::new(Config::URING.to_string(), ours),
     ]
@@ -85,7 +85,7 @@ fn bare(
                 })?;
                 figures.add(case, time / count as f64);
 
-                all_armed(bare.words[..count].iter().map(|word| word.wake(1)).sum(), count)?;
+                all_woken(bare.words[..count].iter().map(|word| word.wake(1)).sum(), count)?;
                 bare.reap(count)?;
             }
         }
@@ -135,7 +135,7 @@ async fn separate(futexes: &[AsyncFutex]) -> io::Result<f64> {
     let start = Instant::now();
     poll_all(&mut waits, armed).await?;
     let time = start.elapsed().as_nanos() as f64;
-    all_armed(futexes.iter().map(|futex| futex.word().wake(1)).sum(), futexes.len())?;
+    all_woken(futexes.iter().map(|futex| futex.word().wake(1)).sum(), futexes.len())?;
     for wait in waits {
         wait.await?;
     }
@@ -149,7 +149,7 @@ async fn together(all: &[(&AsyncFutex, u32)]) -> io::Result<f64> {
     let start = Instant::now();
     poll_fn(|cx| Poll::Ready(armed(wait.as_mut().poll(cx).map_ok(drop)))).await?;
     let time = start.elapsed().as_nanos() as f64;
-    all_armed(all.iter().map(|(futex, _)| futex.word().wake(1)).sum(), all.len())?;
+    all_woken(all.iter().map(|(futex, _)| futex.word().wake(1)).sum(), all.len())?;
     wait.await?;
     Ok(time)
 }
@@ -160,11 +160,4 @@ async fn poll_all<F: Future + Unpin>(
     check: fn(Poll<F::Output>) -> io::Result<()>,
 ) -> io::Result<()> {
     poll_fn(|cx| Poll::Ready(futures.iter_mut().try_for_each(|future| check(Pin::new(future).poll(cx))))).await
-}
-
-fn all_armed(woken: u32, count: usize) -> io::Result<()> {
-    if woken as usize == count {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("of {count} waits {woken} were armed")))
 }

@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::contestant::{BARE_RING, Contestant, Figures, case};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
-use crate::population::{Bare, BareRings, Ours, Population, kept_futexes};
+use crate::population::{Bare, Ours, Population, kept_futexes};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::random::Random;
 use crate::verdict::Verdict;
@@ -42,8 +42,8 @@ impl Order {
 
 fn contestants(_: Effort) -> Vec<Contestant> {
     let bare = |count| Contestant::new(BARE_RING, move || line_of(Bare::new(count)?, count));
-    let rings = format!("bare rings of {} waits", BareRings::ROOM);
-    let bare_rings = |count| Contestant::new(rings.clone(), move || line_of(BareRings::new(count)?, count));
+    let rings = format!("bare rings of {} waits", Bare::ROOM);
+    let bare_rings = |count| Contestant::new(rings.clone(), move || line_of(Bare::rings(count)?, count));
     let ours = |count| {
         Contestant::new(Config::URING.to_string(), move || {
             let executor = Executor::new(Kind::CurrentThread)?;

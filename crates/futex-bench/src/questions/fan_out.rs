@@ -4,10 +4,9 @@ use crate::answer::Answer;
 use crate::contestant::{BARE_RING, Contestant, Figures, NOTIFY};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
-use crate::population::{self, Bare};
+use crate::population::{self, Bare, all_woken};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
-use futex_sys::futex::MATCH_ANY;
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
@@ -51,10 +50,9 @@ fn bare() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
     Ok(move |figures: &mut Figures| {
         for (case, count, word) in [(WORDS, MANY, None), (ONE, FEW, Some(0))] {
             for id in 0..count {
-                let word = bare.words[word.unwrap_or(id)].clone();
-                bare.ring.arm(id as u32, word, 0, MATCH_ANY)?;
+                bare.queue_on(id, word.unwrap_or(id))?;
             }
-            bare.ring.submit()?;
+            bare.submit()?;
             let start = Instant::now();
             match word {
                 Some(word) => all_woken(bare.words[word].wake(u32::MAX), count)?,
@@ -75,26 +73,16 @@ fn notify() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
             let all = all.clone();
             async move { all[id].notified().await }
         };
-        let each = || all.iter().for_each(Notify::notify_one);
-        figures.add(
-            WORDS,
-            fan_out(&executor, MANY, wait, || {
-                each();
-                Ok(())
-            })?,
-        );
-        figures.add(
-            ONE,
-            fan_out(
-                &executor,
-                FEW,
-                |_| wait(0),
-                || {
-                    all[0].notify_waiters();
-                    Ok(())
-                },
-            )?,
-        );
+        let each = || {
+            all.iter().for_each(Notify::notify_one);
+            Ok(())
+        };
+        let one = || {
+            all[0].notify_waiters();
+            Ok(())
+        };
+        figures.add(WORDS, fan_out(&executor, MANY, wait, each)?);
+        figures.add(ONE, fan_out(&executor, FEW, |_| wait(0), one)?);
         Ok(())
     })
 }
@@ -148,11 +136,4 @@ fn fan_out<F: Future<Output = ()> + 'static>(
         all_done.notified().await;
         Ok(start.elapsed().as_nanos() as f64 / count as f64)
     }))
-}
-
-fn all_woken(woken: u32, count: usize) -> io::Result<()> {
-    if woken as usize == count {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("of {count} waits {woken} were woken")))
 }
