@@ -1,11 +1,9 @@
 //! What polls a side's futures.
 
-use crate::names;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::str::FromStr;
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::{Builder, Runtime};
 
@@ -19,29 +17,18 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Blocking, Self::CurrentThread, Self::MultiThread];
     /// The runtimes of Tokio.
     pub(crate) const RUNTIMES: [Self; 2] = [Self::CurrentThread, Self::MultiThread];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Blocking => "blocking",
-            Self::CurrentThread => "current-thread",
-            Self::MultiThread => "multi-thread",
-        }
-    }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        names::find([Self::Blocking, Self::CurrentThread, Self::MultiThread], name)
+        f.write_str(match self {
+            Self::Blocking => "blocking",
+            Self::CurrentThread => "current-thread",
+            Self::MultiThread => "multi-thread",
+        })
     }
 }
 

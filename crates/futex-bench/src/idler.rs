@@ -3,12 +3,11 @@
 use crate::executor::Executor;
 use crate::hull::Hull;
 use crate::ours::Config;
-use crate::{names, population};
+use crate::population;
 use futex_tokio::SharedMemory;
 use std::fmt;
 use std::future::pending;
 use std::io;
-use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{interval, sleep};
@@ -66,13 +65,5 @@ impl fmt::Display for Idler {
             Self::Polling => f.write_str("polling every 1 ms"),
             Self::Ours(config) => config.fmt(f),
         }
-    }
-}
-
-impl FromStr for Idler {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        names::find(Self::ALL, name)
     }
 }

@@ -1,21 +1,26 @@
-//! Things that are chosen by the name that they are told by.
+//! Things that the command line names as the reports do.
 
+use lexopt::ValueExt as _;
 use std::fmt;
 
-/// The one of `all` whose name this is.
-pub(crate) fn find<T: fmt::Display>(all: impl IntoIterator<Item = T>, name: &str) -> Result<T, String> {
-    all.into_iter()
-        .find(|one| one.to_string() == name)
-        .ok_or_else(|| format!("there is nothing called {name:?} to choose"))
+/// The one of `all` whose name is the next value of the command line.
+pub(crate) fn value<T: fmt::Display>(
+    arguments: &mut lexopt::Parser,
+    all: impl IntoIterator<Item = T>,
+) -> Result<T, lexopt::Error> {
+    let name = arguments.value()?.string()?;
+    let mut all = all.into_iter();
+    all.find(|one| one.to_string() == name).ok_or_else(|| format!("there is nothing called {name:?} to choose").into())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::value;
 
     #[test]
     fn what_is_told_is_found_again() {
-        assert_eq!(find([10, 20, 30], "20"), Ok(20));
-        assert_eq!(find([10, 20], "25"), Err("there is nothing called \"25\" to choose".into()));
+        let find = |name| value(&mut lexopt::Parser::from_args([name]), [10, 20, 30]);
+        assert_eq!(find("20").unwrap(), 20);
+        assert_eq!(find("25").unwrap_err().to_string(), "there is nothing called \"25\" to choose");
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::names;
 use crate::peer::Part;
 use crate::question::Effort;
 use crate::questions;
@@ -47,7 +48,9 @@ pub(crate) fn parse(mut arguments: lexopt::Parser) -> Result<Wish, lexopt::Error
             Long("help") | Short('h') => return Ok(Wish::Help),
             // From the lab to itself.
             Long("peer") => return Part::parse(&mut arguments).map(Wish::Peer),
-            Long("scene") => return Ok(Wish::Scene(arguments.value()?.parse()?, arguments.value()?.parse()?)),
+            Long("scene") => {
+                return Ok(Wish::Scene(names::value(&mut arguments, Scene::ALL)?, arguments.value()?.parse()?));
+            }
             other => return Err(other.unexpected()),
         }
     }

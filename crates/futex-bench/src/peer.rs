@@ -5,6 +5,7 @@ use crate::hull::Hull;
 use crate::idler::Idler;
 use crate::links::Link;
 use crate::links::end::echo;
+use crate::names;
 use crate::pipes::Pipe;
 use crate::stage::pin;
 use std::io;
@@ -82,14 +83,14 @@ impl Part {
         let mut pipe = None;
         while let Some(argument) = arguments.next()? {
             match argument {
-                Long("link") => part.role = Role::Echo(arguments.value()?.parse()?),
-                Long("idler") => part.role = Role::Idle(arguments.value()?.parse()?),
-                Long("pipe") => pipe = Some(arguments.value()?.parse()?),
+                Long("link") => part.role = Role::Echo(names::value(arguments, Link::ALL)?),
+                Long("idler") => part.role = Role::Idle(names::value(arguments, Idler::ALL)?),
+                Long("pipe") => pipe = Some(names::value(arguments, Pipe::ALL)?),
                 Long("producer") => {
                     let pipe = pipe.ok_or("--producer comes behind --pipe")?;
                     part.role = Role::Produce(pipe, arguments.value()?.parse()?);
                 }
-                Long("executor") => part.executor = arguments.value()?.parse()?,
+                Long("executor") => part.executor = names::value(arguments, Kind::ALL)?,
                 Long("cpu") => part.cpu = Some(arguments.value()?.parse()?),
                 Long("meet") => part.name = arguments.value()?.parse()?,
                 other => return Err(other.unexpected()),

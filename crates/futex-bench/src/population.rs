@@ -3,7 +3,7 @@
 use futex_sys::futex::MATCH_ANY;
 use futex_sys::uring::{FutexRing, WaitId};
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory, WaitAsync, Word};
-use std::future::Future as _;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -74,6 +74,15 @@ pub(crate) fn armed(polled: Poll<io::Result<()>>) -> io::Result<()> {
         Poll::Ready(Err(error)) => Err(error),
         Poll::Ready(Ok(())) => Err(io::Error::other("a wait was over before anybody woke it")),
     }
+}
+
+/// Polls each future once.
+pub(crate) fn poll_each<F: Future + Unpin>(
+    cx: &mut Context<'_>,
+    futures: &mut [F],
+    check: fn(Poll<F::Output>) -> io::Result<()>,
+) -> io::Result<()> {
+    futures.iter_mut().try_for_each(|future| check(Pin::new(future).poll(cx)))
 }
 
 /// An error if a wake did not find every wait.

@@ -1,16 +1,15 @@
 //! What `--counts` counts: every operation as a function of its own, by whose name callgrind finds it.
 
+use crate::allocator;
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
-use crate::population::{all_woken, armed, words};
-use crate::{allocator, names};
+use crate::population::{armed, words};
 use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Target, Wait, WaitAny, Word};
 use futex_tokio::AsyncFutex;
 use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::str::FromStr;
 use std::task::{Context, Poll, Waker};
 
 /// Waits that are armed together.
@@ -51,14 +50,6 @@ impl fmt::Display for Scene {
             Self::Any => "wait_any",
             Self::Tokio => "tokio",
         })
-    }
-}
-
-impl FromStr for Scene {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        names::find(Self::ALL, name)
     }
 }
 
@@ -128,7 +119,10 @@ fn scene_arm(waits: &mut [Wait<'_>]) -> io::Result<()> {
 
 #[inline(never)]
 fn scene_wake(words: &[Word]) -> io::Result<()> {
-    all_woken(words.iter().map(|word| word.wake(1)).sum(), BATCH)
+    match words.iter().map(|word| word.wake(1) as usize).sum::<usize>() {
+        BATCH => Ok(()),
+        woken => Err(io::Error::other(format!("of {BATCH} waits {woken} were armed"))),
+    }
 }
 
 #[inline(never)]

@@ -23,11 +23,9 @@ use self::spawn_blocking::SpawnBlocking;
 use self::words::Words;
 use crate::executor::Executor;
 use crate::hull::Hull;
-use crate::names;
 use crate::ours::Config;
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// A way to wake each other.
@@ -61,7 +59,7 @@ pub(crate) enum AnyEnd {
 }
 
 impl Link {
-    const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Ours(Config::URING),
         Self::Ours(Config::WAITV),
         Self::Ours(Config::THREAD),
@@ -154,14 +152,6 @@ impl fmt::Display for Link {
             Self::Notify => f.write_str("tokio Notify"),
             Self::EventListener => f.write_str("event-listener"),
         }
-    }
-}
-
-impl FromStr for Link {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        names::find(Self::ALL, name)
     }
 }
 

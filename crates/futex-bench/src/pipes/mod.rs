@@ -15,11 +15,9 @@ use self::opened::Opened;
 use self::slots::Order;
 use crate::executor::{Executor, Kind};
 use crate::hull::Hull;
-use crate::names;
 use crate::ours::Config;
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 
 /// A way to send messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +91,5 @@ impl fmt::Display for Pipe {
             Self::IpcChannel => f.write_str("ipc-channel"),
             Self::Iceoryx2 => f.write_str("iceoryx2 publish/subscribe"),
         }
-    }
-}
-
-impl FromStr for Pipe {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        names::find(Self::ALL, name)
     }
 }

@@ -4,13 +4,13 @@ use crate::answer::Answer;
 use crate::contestant::{BARE_RING, Contestant, Figures, NOTIFY};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
-use crate::population::{self, Bare, Population as _, all_woken, armed};
+use crate::population::{self, Bare, Population as _, all_woken, armed, poll_each};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
 use futex_tokio::{AsyncFutex, WaitAsync, wait_any};
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -102,7 +102,7 @@ fn notify() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
                 for _ in 0..TURN {
                     let mut waits: Vec<_> = all[..count].iter().map(|one| Box::pin(one.notified())).collect();
                     let start = Instant::now();
-                    poll_all(&mut waits, |_| Ok(())).await?;
+                    poll_fn(|cx| Poll::Ready(poll_each(cx, &mut waits, |_| Ok(())))).await?;
                     figures.add(case, start.elapsed().as_nanos() as f64 / count as f64);
                 }
             }
@@ -133,7 +133,7 @@ async fn separate(futexes: &[AsyncFutex]) -> io::Result<f64> {
     let mut waits: Vec<WaitAsync<'_>> = futexes.iter().map(|futex| futex.wait_async(0)).collect();
     yield_now().await;
     let start = Instant::now();
-    poll_all(&mut waits, armed).await?;
+    poll_fn(|cx| Poll::Ready(poll_each(cx, &mut waits, armed))).await?;
     let time = start.elapsed().as_nanos() as f64;
     all_woken(futexes.iter().map(|futex| futex.word().wake(1)).sum(), futexes.len())?;
     for wait in waits {
@@ -152,12 +152,4 @@ async fn together(all: &[(&AsyncFutex, u32)]) -> io::Result<f64> {
     all_woken(all.iter().map(|(futex, _)| futex.word().wake(1)).sum(), all.len())?;
     wait.await?;
     Ok(time)
-}
-
-/// Polls each future once.
-async fn poll_all<F: Future + Unpin>(
-    futures: &mut [F],
-    check: fn(Poll<F::Output>) -> io::Result<()>,
-) -> io::Result<()> {
-    poll_fn(|cx| Poll::Ready(futures.iter_mut().try_for_each(|future| check(Pin::new(future).poll(cx))))).await
 }

@@ -4,14 +4,12 @@ use crate::answer::Answer;
 use crate::contestant::{Contestant, Figures, NOTIFY};
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
-use crate::population::{self, Bare, Population, armed};
+use crate::population::{self, Bare, Population as _, armed, poll_each};
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -68,7 +66,7 @@ fn notify() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
     Ok(move |figures: &mut Figures| {
         on_threads(figures, &mut each, |all, gate| {
             let mut waits: Vec<_> = all.iter().map(|one| Box::pin(one.notified())).collect();
-            gate.time(|| poll_each(&mut waits, |_| Ok(())))
+            gate.time(|| poll_each(&mut Context::from_waker(Waker::noop()), &mut waits, |_| Ok(())))
         })
     })
 }
@@ -80,16 +78,11 @@ fn ours() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
     Ok(move |figures: &mut Figures| {
         on_threads(figures, &mut each, |futexes, gate| {
             let mut waits: Vec<_> = futexes.iter().map(|futex| futex.wait_async(0)).collect();
-            gate.time(|| poll_each(&mut waits, armed))
+            gate.time(|| poll_each(&mut Context::from_waker(Waker::noop()), &mut waits, armed))
         })?;
         executor.block_on(yield_now()); // the reactor takes the completions of the turn
         Ok(())
     })
-}
-
-fn poll_each<F: Future + Unpin>(futures: &mut [F], check: fn(Poll<F::Output>) -> io::Result<()>) -> io::Result<()> {
-    let mut cx = Context::from_waker(Waker::noop());
-    futures.iter_mut().try_for_each(|future| check(Pin::new(future).poll(&mut cx)))
 }
 
 /// Has as many threads as each case says arm their batches at the same time. `batch` arms one and drops it.
@@ -157,34 +150,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_begin_together_and_a_thread_that_fails_holds_up_no_other() {
-        let (begun, mut figures) = (AtomicUsize::new(0), Figures::default());
-        let mut rounds = [0; MOST_THREADS];
-        on_threads(&mut figures, &mut rounds, |round, gate| {
-            begun.fetch_add(1, Ordering::AcqRel);
-            let all = *round * gate.threads + gate.threads;
-            *round += 1;
-            let time = gate.time(|| {
-                assert!(begun.load(Ordering::Acquire) >= all, "a thread began before another one came");
-                Ok(())
-            });
-            if *round == BATCHES {
-                // The next case counts anew.
-                *round = 0;
+    fn threads_come_through_the_gate_together() {
+        let (begun, passed, threads) = (AtomicUsize::new(0), AtomicUsize::new(0), 3);
+        let run = || {
+            let mut gate = Gate { passed: &passed, threads, passes: 0 };
+            for round in 1..100 {
+                begun.fetch_add(1, Ordering::AcqRel);
                 gate.pass();
-                begun.store(0, Ordering::Release);
-                gate.pass();
+                assert!(begun.load(Ordering::Acquire) >= round * threads, "a thread is through before all have come");
             }
-            time
-        })
-        .unwrap();
-        let counts = CASES.map(|(case, threads)| figures.0[case].len() / threads);
-        assert_eq!(counts, [BATCHES; CASES.len()]);
+        };
+        thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
+    }
 
+    #[test]
+    fn a_thread_that_fails_holds_up_no_other() {
         let mut each = [false, true, false, false];
-        on_threads(&mut figures, &mut each, |fails, gate| {
+        let failed = on_threads(&mut Figures::default(), &mut each, |fails, gate| {
             if *fails { Err(io::Error::other("it fails")) } else { gate.time(|| Ok(())) }
-        })
-        .unwrap_err();
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "it fails");
     }
 }
