@@ -1,7 +1,7 @@
 //! A process that forks while waits of its reactors are armed.
 #![expect(unsafe_code, reason = "fork, waitpid, prctl and _exit")]
 
-use crate::{Result, ok, outcome, report};
+use crate::answer::{Result, ok, outcome, report};
 use futex_sys::SharedMemory;
 use futex_tests::{is_pending, until_waiters};
 use futex_tokio::{AsyncFutex, Reactor};

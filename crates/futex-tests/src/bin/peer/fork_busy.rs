@@ -1,7 +1,7 @@
 //! A process that forks while its other threads hold the locks of reactors. In the child they are locked for ever.
 #![expect(unsafe_code, reason = "fork, waitpid, kill and _exit")]
 
-use crate::Result;
+use crate::answer::Result;
 use futex_tests::load::zero;
 use futex_tests::within;
 use futex_tokio::{AsyncFutex, Reactor};

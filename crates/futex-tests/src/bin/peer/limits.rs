@@ -1,7 +1,7 @@
 //! What the system may take from a process: system calls, memory, descriptors, and its peace.
 #![expect(unsafe_code, reason = "signals")]
 
-use crate::{Result, ok};
+use crate::answer::{Result, ok};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};

@@ -3,27 +3,25 @@
 //! `peer fd N` takes the memory by an inherited descriptor, `peer name NAME` by a POSIX name. Offsets are in bytes. Labels
 //! are for the reports of what comes later.
 
+mod answer;
 mod fork;
 mod fork_busy;
 mod limits;
 mod waits;
 
+use crate::answer::{Result, describe, ok, say};
 use futex_sys::SharedMemory;
 use futex_tests::is_pending;
 use futex_tokio::{AsyncFutex, Backend, Reactor, Word};
 use std::collections::HashMap;
 use std::error::Error;
-use std::fmt::Display;
 use std::future::Future;
-use std::io::Write as _;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
-
-type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,29 +44,6 @@ fn main() -> Result<()> {
 fn inherited(fd: i32) -> OwnedFd {
     // SAFETY: The parent started this process with the descriptor open, and nothing else here knows of it.
     unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
-/// Writes a line, whole.
-fn say(line: impl Display) {
-    let line = format!("{line}\n");
-    // Where the parent is gone, nobody needs the line, and the end of the input will end this process.
-    let _ = std::io::stdout().lock().write_all(line.as_bytes());
-}
-
-fn report(label: &str, text: impl Display) {
-    say(format_args!("! {label} {text}"));
-}
-
-/// An error as a line: an `io::Error` with its kind.
-fn describe(error: &(dyn Error + 'static)) -> String {
-    match error.downcast_ref::<std::io::Error>() {
-        Some(error) => format!("error {:?}: {error}", error.kind()),
-        None => format!("error: {error}"),
-    }
-}
-
-fn outcome(result: std::io::Result<()>) -> String {
-    result.map_or_else(|error| describe(&error), |()| "ok".to_owned())
 }
 
 /// A wait that only its holder polls.
@@ -199,10 +174,6 @@ impl Peer {
     fn word(&self, offset: &str) -> Result<Word> {
         Ok(self.memory.word(number(offset)?)?)
     }
-}
-
-fn ok() -> Result<String> {
-    Ok("ok".to_owned())
 }
 
 fn number<T: FromStr<Err: Error + Send + Sync + 'static>>(text: &str) -> Result<T> {

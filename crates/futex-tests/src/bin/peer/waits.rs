@@ -1,6 +1,6 @@
 //! Waits: of threads that block, and of tasks.
 
-use crate::{Result, describe, ok, outcome, report};
+use crate::answer::{Result, describe, ok, outcome, report};
 use futex_sys::SharedMemory;
 use futex_tokio::{AsyncFutex, Word};
 use std::future::{Future, poll_fn};
