@@ -42,7 +42,7 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
                 .append("RUSTDOCFLAGS", "-D warnings"),
         ),
         row("xtask", "the tests of xtask itself").tests(cargo("test -p xtask")),
-        row("tree", "each crate depends on what its layer may, and its modules import in one direction")
+        row("tree", "each crate depends on what its layer may, and no files of a crate import in a circle")
             .step(xtask("tree")),
     ];
     for (name, bare, package) in CRATES {

@@ -1,4 +1,4 @@
-//! `cargo xtask tree`: each crate depends on what its layer may, and no modules of a crate import from each other.
+//! `cargo xtask tree`: each crate depends on what its layer may, and no files of a crate import from each other in a circle.
 
 mod circles;
 mod modules;

@@ -89,7 +89,9 @@ mod tests {
     fn a_re_export_for_users_of_the_crate_is_no_import() {
         let (a, lib) = (("a.rs", "use super::Unit;"), "mod a; pub use a::A; pub struct Unit;");
         assert_eq!(found(&[("lib.rs", lib), a]), [""; 0]);
-        // But the file that re-exports a name imports it if it uses the name itself.
+        // In a module within the file it is one, and the file takes the name.
+        assert_eq!(found(&[("lib.rs", "mod a; pub mod b { pub use crate::a::A; } pub struct Unit;"), a]).len(), 1);
+        // The file that re-exports a name imports it if it uses the name itself.
         assert_eq!(found(&[("lib.rs", &format!("{lib} fn f(_: A) {{}}")), a]).len(), 1);
     }
 
@@ -110,6 +112,7 @@ mod tests {
             impl B { #[cfg(any(test, all(test, unix)))] fn f() { crate::a::f() } }
             struct C { #[cfg(test)] field: crate::a::A }";
         assert_eq!(found(&[lib, a, ("b.rs", b)]), [""; 0]);
+        assert_eq!(found(&[lib, a, ("b.rs", "#![cfg(test)] use crate::a::A;")]), [""; 0]);
         assert_eq!(found(&[lib, a, ("b.rs", "#[cfg(any(test, unix))] use crate::a::A;")]).len(), 1);
     }
 

@@ -48,7 +48,10 @@ pub(super) enum Kind {
 /// Reads the text of a file that is the module `path`.
 pub(super) fn read(file: &Path, path: &[String], text: &str) -> syn::Result<Source> {
     let mut reader = Reader { file, path, within: path.to_vec(), source: Source::default() };
-    reader.visit_file(&syn::parse_file(text)?);
+    let parsed = syn::parse_file(text)?;
+    if !only_for_tests(&parsed.attrs) {
+        reader.visit_file(&parsed);
+    }
     Ok(reader.source)
 }
 
@@ -190,7 +193,9 @@ impl<'a> Visit<'a> for Reader<'_> {
 
     fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
         if item.leading_colon.is_none() {
-            self.mention_tree(&item.tree, Vec::new(), !matches!(item.vis, Visibility::Inherited));
+            // In a module within the file it is an import like any other.
+            let re_export = self.within == self.path && !matches!(item.vis, Visibility::Inherited);
+            self.mention_tree(&item.tree, Vec::new(), re_export);
         }
     }
 
