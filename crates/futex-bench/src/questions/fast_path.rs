@@ -7,6 +7,7 @@ use crate::ours::Config;
 use crate::population;
 use crate::question::{Chart, Effort, Question, Unit};
 use crate::verdict::Verdict;
+use rustix::thread::futex::{Flags, wake};
 use std::hint::black_box;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -49,13 +50,7 @@ fn bare() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
     Ok(move |figures: &mut Figures| {
         for _ in 0..BATCHES {
             figures.add(WAIT, each(|| black_box(&word).load(Ordering::Acquire) != black_box(1)));
-            figures.add(
-                WAKE,
-                each(|| {
-                    let flags = rustix::thread::futex::Flags::empty();
-                    rustix::thread::futex::wake(black_box(&word), flags, 1)
-                }),
-            );
+            figures.add(WAKE, each(|| wake(black_box(&word), Flags::empty(), 1)));
         }
         Ok(())
     })
@@ -67,16 +62,14 @@ fn ours() -> io::Result<impl FnMut(&mut Figures) -> io::Result<()>> {
     let futex = &futexes[0];
     Ok(move |figures: &mut Figures| {
         for _ in 0..BATCHES {
-            figures.add(
-                WAIT,
-                executor.block_on(async {
-                    let start = Instant::now();
-                    for _ in 0..BATCH {
-                        let _ = black_box(black_box(futex).wait_async(black_box(1)).await);
-                    }
-                    start.elapsed().as_nanos() as f64 / f64::from(BATCH)
-                }),
-            );
+            let wait = executor.block_on(async {
+                let start = Instant::now();
+                for _ in 0..BATCH {
+                    let _ = black_box(black_box(futex).wait_async(black_box(1)).await);
+                }
+                start.elapsed().as_nanos() as f64 / f64::from(BATCH)
+            });
+            figures.add(WAIT, wait);
             figures.add(WAKE, each(|| black_box(futex).wake(1)));
         }
         Ok(())
