@@ -14,6 +14,12 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// Returns true if the latest [`poll`](Budget::poll) was not ready.
+    #[inline]
+    pub(crate) fn has_yielded(&self) -> bool {
+        self.has_yielded
+    }
+
     /// Ready if the caller may go on: a unit was taken, or it has yielded since the last time. Otherwise its task is scheduled
     /// to poll again.
     #[inline]

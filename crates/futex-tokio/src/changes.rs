@@ -1,12 +1,42 @@
 //! The values of a word as a stream.
 
-use crate::AsyncFutex;
+use crate::futex::AsyncFutex;
 use crate::wait_until::WaitUntil;
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+
+impl AsyncFutex {
+    /// A stream of the word's values that differ from the one before, the first from `last_seen`.
+    ///
+    /// It coalesces: a consumer that is slower than the changes of the word sees the latest value, and not each one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futex_tokio::AsyncFutex;
+    /// use futures_util::StreamExt;
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let futex = AsyncFutex::new(Arc::new(AtomicU32::new(3)))?;
+    /// let mut changes = futex.changes(0);
+    /// assert_eq!(changes.next().await.unwrap()?, 3);
+    ///
+    /// futex.word().store(4, Ordering::Release);
+    /// futex.word().store(5, Ordering::Release);
+    /// futex.wake_all();
+    /// assert_eq!(changes.next().await.unwrap()?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn changes(&self, last_seen: u32) -> Changes {
+        Changes { futex: self.clone(), last_seen, wait: WaitUntil::default(), over: false }
+    }
+}
 
 /// The stream of [`AsyncFutex::changes`].
 ///
@@ -26,10 +56,6 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub(crate) fn new(futex: AsyncFutex, last_seen: u32) -> Self {
-        Self { futex, last_seen, wait: WaitUntil::default(), over: false }
-    }
-
     /// The latest value that the stream gave, or the one that it began with.
     #[must_use]
     pub fn last_seen(&self) -> u32 {

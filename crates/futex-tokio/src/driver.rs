@@ -7,8 +7,7 @@
 //! The waker is registered at all times. So the runtime's shutdown is seen too, which wakes all that is registered.
 
 use crate::register::register;
-use crate::registry;
-use futex_core::{Reactor, Spin, explain};
+use futex_core::{Reactor, explain};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -23,28 +22,29 @@ use tokio::task::coop::unconstrained;
 /// A reactor and its registration with a runtime.
 pub(crate) struct Driver {
     pub(crate) reactor: Reactor,
-    pub(crate) spin: Spin,
     /// There until this is dropped.
     eventfd: Option<AsyncFd<OwnedFd>>,
     waker: Waker,
     runtime: Id,
+    /// Called after the runtime's shutdown, when the reactor is closed.
+    forget: fn(Id),
 }
 
 impl Driver {
-    /// Has the current runtime drive `reactor`.
-    pub(crate) fn start(reactor: Reactor, spin: Spin) -> io::Result<Arc<Self>> {
-        let runtime = Handle::try_current().map_err(|_| outside())?.id();
+    /// Has the current runtime drive `reactor`. At its shutdown it closes the reactor, and then calls `forget`.
+    pub(crate) fn start(reactor: Reactor, forget: fn(Id)) -> io::Result<Arc<Self>> {
+        let runtime = current_runtime()?;
         // An edge-triggered epoll needs no reading of the eventfd: each signal is an edge.
         let eventfd = reactor.as_fd().try_clone_to_owned().map_err(|error| {
-            explain(error, "cannot duplicate a futex reactor's eventfd (see `ulimit -n` where descriptors ran out)")
+            explain(error, "cannot duplicate a futex reactor's eventfd (see `ulimit -n` if descriptors ran out)")
         })?;
         let eventfd = register(eventfd)?;
         let driver = Arc::new_cyclic(|driver| Self {
-            spin,
             reactor,
             eventfd: Some(eventfd),
             waker: Waker::from(Arc::new(Turn(driver.clone()))),
             runtime,
+            forget,
         });
         // In a runtime that is shutting down there is nothing to wait with.
         driver.turn()?;
@@ -65,14 +65,13 @@ impl Driver {
 
     /// The runtime has shut down. Waits of other runtimes would wait for ever.
     fn shut_down(&self) {
-        // In this order: see `registry::current`.
         self.reactor.close();
-        registry::forget(self.runtime);
+        (self.forget)(self.runtime);
         #[cfg(feature = "tracing")]
         tracing::debug!(runtime = %self.runtime, "a runtime has shut down and has closed its futex reactor");
     }
 
-    /// Ready once for each edge, or with an error where the runtime is gone.
+    /// Ready once for each edge, or with an error if the runtime is gone.
     fn poll_edge(&self) -> Poll<io::Result<()>> {
         let Some(eventfd) = &self.eventfd else { return Poll::Pending }; // not reached
         let edge = poll_fn(|cx| {
@@ -119,10 +118,12 @@ impl Wake for Turn {
     }
 }
 
-/// The error of whoever needs a runtime and is outside one.
-pub(crate) fn outside() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        "there is no Tokio runtime here: call this within one, or give the futex a reactor that was made in one",
-    )
+/// The runtime that the caller is in.
+pub(crate) fn current_runtime() -> io::Result<Id> {
+    Handle::try_current().map(|handle| handle.id()).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            "there is no Tokio runtime here: call this within one, or give the futex a reactor that was made in one",
+        )
+    })
 }

@@ -9,10 +9,10 @@
 //! *Change the word, then wake.* A wait compares the word with `expected` and goes to sleep in one step, in the kernel, so
 //! a waker that changes the word first and wakes second can't be missed. A wait ends
 //!
-//! - at once, where the word differs from `expected`;
+//! - at once, if the word differs from `expected`;
 //! - after a wake;
-//! - now and then, without either: rarely on `Uring`, more often on `Waitv`, where a wake of one word may end the waits on
-//!   others that share its thread. So look at the word again, in a loop, or use [`AsyncFutex::wait_until`], which does.
+//! - now and then, without either: rarely on `Uring`, more often on `Waitv`: a wake of one word may end the waits on
+//!   others that share its thread. So load the word again, in a loop, or use [`AsyncFutex::wait_until`], which does.
 //!
 //! # Examples
 //!
@@ -41,7 +41,7 @@
 //!
 //! # Backends
 //!
-//! A [`Reactor`] per runtime waits in the kernel with io_uring, where that may be used; else with threads parked in
+//! A [`Reactor`] per runtime waits in the kernel with io_uring, if that may be used, and otherwise with threads parked in
 //! `futex_waitv` or `FUTEX_WAIT`. The choice is made by probing, and `FUTEX_BACKEND=uring|waitv|thread` in the environment
 //! overrides it. [`Backend`] compares them.
 //!
@@ -53,14 +53,21 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("futex-tokio supports Linux only: it waits on Linux's futexes");
 
+// These come first, in the order in which the page of `AsyncFutex` is to show their methods.
+#[cfg(target_os = "linux")]
+mod futex;
+#[cfg(target_os = "linux")]
+mod wait;
+#[cfg(target_os = "linux")]
+mod wait_until;
+
+#[cfg(target_os = "linux")]
+mod changes;
+
 #[cfg(target_os = "linux")]
 mod budget;
 #[cfg(target_os = "linux")]
-mod changes;
-#[cfg(target_os = "linux")]
 mod driver;
-#[cfg(target_os = "linux")]
-mod futex;
 #[cfg(target_os = "linux")]
 mod reactor;
 #[cfg(target_os = "linux")]
@@ -68,11 +75,7 @@ mod register;
 #[cfg(target_os = "linux")]
 mod registry;
 #[cfg(target_os = "linux")]
-mod wait;
-#[cfg(target_os = "linux")]
 mod wait_any;
-#[cfg(target_os = "linux")]
-mod wait_until;
 
 #[cfg(target_os = "linux")]
 pub use self::{

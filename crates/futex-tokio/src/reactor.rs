@@ -1,7 +1,8 @@
 //! A reactor that a Tokio runtime drives.
 
-use crate::driver::Driver;
-use crate::{Backend, Spin, Stats, registry};
+use crate::driver::{Driver, current_runtime};
+use crate::registry;
+use futex_core::{BackendKind as Backend, Spin, Stats};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Reactor {
     driver: Arc<Driver>,
+    spin: Spin,
 }
 
 impl Reactor {
@@ -49,12 +51,12 @@ impl Reactor {
     ///
     /// `Unsupported` outside a runtime, and in one without an I/O driver. Those of [`Builder::build`].
     pub fn current() -> io::Result<Self> {
-        registry::current().map(|driver| Self { driver })
+        registry::current().map(|driver| Self { driver, spin: Spin::OFF })
     }
 
     /// A builder, to choose the backend.
     pub fn builder() -> Builder {
-        Builder { core: futex_core::Reactor::builder(), spin: Spin::default() }
+        Builder { core: futex_core::Reactor::builder(), spin: Spin::OFF }
     }
 
     /// The backend in use.
@@ -63,16 +65,16 @@ impl Reactor {
         self.core().backend()
     }
 
-    /// The backends that would have been better and are not available here, with the reasons, best first. Empty where the
+    /// The backends that would have been better and are not available here, with the reasons, best first. Empty if the
     /// backend was chosen and not found.
     pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
         self.core().passed_over()
     }
 
-    /// How long waits look at their word, at most, before they sleep, unless their futex says otherwise.
+    /// How long waits spin on their word, at most, before they sleep, unless their futex says otherwise.
     #[must_use]
     pub fn spin(&self) -> Spin {
-        self.driver.spin
+        self.spin
     }
 
     /// What the reactor has done, and does now.
@@ -119,7 +121,7 @@ impl Builder {
         self
     }
 
-    /// How long waits look at their word, at most, before they sleep. They do where that has paid off lately on their futex;
+    /// How long waits spin on their word, at most, before they sleep. They do so if that has paid off lately on their futex;
     /// see [`Spin`]. Without this they sleep at once.
     ///
     /// [`AsyncFutex::with_spin`](crate::AsyncFutex::with_spin) sets it for one futex.
@@ -144,11 +146,13 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `Unsupported` outside a runtime, and in one without an I/O driver. Where the chosen backend is not available here, or
-    /// `FUTEX_BACKEND` names none: the message has the choices. Where descriptors ran out.
+    /// `Unsupported` outside a runtime, and in one without an I/O driver. An error that lists the choices if the chosen backend
+    /// is not available here, or `FUTEX_BACKEND` names none. That of the kernel if descriptors ran out.
     pub fn build(self) -> io::Result<Reactor> {
         // Asked first, so that nothing is opened in vain.
-        tokio::runtime::Handle::try_current().map_err(|_| crate::driver::outside())?;
-        Driver::start(self.core.build()?, self.spin).map(|driver| Reactor { driver })
+        current_runtime()?;
+        // A reactor of its own: it is in no table.
+        let driver = Driver::start(self.core.build()?, drop)?;
+        Ok(Reactor { driver, spin: self.spin })
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::unix::AsyncFd;
 
 /// Registers `fd` for reading with the runtime that is entered.
 pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // Tokio panics, and offers no way to ask before, where the runtime has no I/O driver.
+    // Tokio panics if the runtime has no I/O driver, and offers no way to ask before.
     catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: The descriptor has to stay open, and the same, for as long as the `AsyncFd` lives. It is owned, the
         // `AsyncFd` owns it, and an `OwnedFd` gives the same number whenever it is asked.

@@ -1,18 +1,18 @@
 //! Which runtime has which reactor.
 
-use crate::driver::{Driver, outside};
-use futex_core::{PerProcess, Reactor, Spin};
+use crate::driver::{Driver, current_runtime};
+use futex_core::{PerProcess, Reactor};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Id;
 
 /// The reactor of each runtime that has asked for one, until it shuts down.
 static DRIVERS: PerProcess<Mutex<HashMap<Id, Arc<Driver>>>> = PerProcess::new();
 
 /// The current runtime's reactor, made if it has none.
 pub(crate) fn current() -> io::Result<Arc<Driver>> {
-    let runtime = Handle::try_current().map_err(|_| outside())?.id();
+    let runtime = current_runtime()?;
     // A runtime of the process that this one was forked from keeps its reactor, with which waiting is an error. A second one
     // would be registered with an epoll that the two processes share.
     let open = |drivers: &HashMap<Id, Arc<Driver>>| {
@@ -23,7 +23,7 @@ pub(crate) fn current() -> io::Result<Arc<Driver>> {
         return Ok(driver);
     }
     // Without the lock: making a reactor runs the code of a `tracing` subscriber, which may ask for it as well.
-    let driver = Driver::start(Reactor::new()?, Spin::default())?;
+    let driver = Driver::start(Reactor::new()?, forget)?;
     let mut drivers = drivers();
     if let Some(first) = open(&drivers) {
         drop(drivers);
@@ -40,7 +40,7 @@ pub(crate) fn current() -> io::Result<Arc<Driver>> {
 }
 
 /// A runtime is gone.
-pub(crate) fn forget(runtime: Id) {
+fn forget(runtime: Id) {
     let driver = drivers().remove(&runtime);
     drop(driver); // not under the lock: it may be the last handle, and closes the reactor
 }

@@ -1,8 +1,8 @@
-//! The future of a wait.
+//! Waiting once, and how every wait begins.
 
-use crate::AsyncFutex;
 use crate::budget::Budget;
-use futex_core::{Outcome, Waiter};
+use crate::futex::AsyncFutex;
+use futex_core::{MATCH_ANY, Outcome, Waiter};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -10,8 +10,93 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use tokio::task::coop::has_budget_remaining;
 
-/// The future of [`AsyncFutex::wait_async`](crate::AsyncFutex::wait_async).
+impl AsyncFutex {
+    /// Waits while the word is `expected`, until a wake.
+    ///
+    /// If the word differs, it is ready at the first poll, without a system call. It may return without a change and without
+    /// a wake, so check the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
+    ///
+    /// A change of the word that lasts and is followed by a wake is never missed. On `Uring` a *bare* wake, without a change or
+    /// with one that was taken back, reaches every wait that has returned `Pending`; but if the thread that armed a wait
+    /// exits, Linux 6.16 to 6.18.48 end the wait, and until it is armed again a bare wake finds nobody. On `Waitv` and
+    /// `Thread` a bare wake finds nobody while the backend's thread parks, or parks anew. The waker sees all that in its count.
+    ///
+    /// # Errors
+    ///
+    /// See [`WaitAsync`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`WaitAsync`].
+    ///
+    /// # Memory ordering
+    ///
+    /// The comparison at the first poll is an acquire load. To read what was written before the word was changed, load the
+    /// word with [`Acquire`](std::sync::atomic::Ordering::Acquire) after the wait; the other side stores it with [`Release`](std::sync::atomic::Ordering::Release).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futex_tokio::AsyncFutex;
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    /// use tokio::time::{Duration, timeout};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0)))?;
+    ///
+    /// // Nobody wakes, and dropping the wait leaves no trace.
+    /// assert!(timeout(Duration::from_millis(1), futex.wait_async(0)).await.is_err());
+    ///
+    /// futex.word().store(1, Ordering::Release);
+    /// futex.wait_async(0).await?; // it is 1: ready at once
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn wait_async(&self, expected: u32) -> WaitAsync<'_> {
+        self.wait_async_masked(expected, MATCH_ANY)
+    }
+
+    /// [`wait_async`](AsyncFutex::wait_async) for the wakes whose mask shares a bit with `mask`: one word for up to 32 kinds
+    /// of waiters. A plain wake matches every mask.
+    ///
+    /// # Errors
+    ///
+    /// See [`WaitAsync`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`WaitAsync`]. A wake is handed on under this wait's own mask.
+    #[inline]
+    pub fn wait_async_masked(&self, expected: u32, mask: NonZeroU32) -> WaitAsync<'_> {
+        WaitAsync { futex: self, expected, mask, waiter: Waiter::new(), budget: Budget::default() }
+    }
+
+    /// Polls a wait, and begins it if it is not armed: spins on the word for a moment if that pays off, and then sleeps.
+    pub(crate) fn poll_wait(
+        &self,
+        waiter: &mut Waiter,
+        expected: u32,
+        mask: NonZeroU32,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Outcome>> {
+        // Two tasks that answer each other within the moment would never let go of their threads. A wait that is ready after
+        // spinning takes budget, and without budget it sleeps at once.
+        if !waiter.is_armed() && has_budget_remaining() && self.spinner.spin(self.word(), expected) {
+            return Poll::Ready(Ok(Outcome::Mismatch));
+        }
+        let outcome = waiter.poll_wait_masked(self.reactor().core(), self.word(), expected, mask, cx);
+        if outcome.is_ready() {
+            self.spinner.slept();
+        }
+        outcome
+    }
+}
+
+/// The future of [`AsyncFutex::wait_async`].
 ///
 /// When it has returned `Pending`, the kernel has the wait, or its task is scheduled to poll again. (The second is so if the
 /// word differed and the task's [cooperative budget](tokio::task::coop) was used up.)
@@ -36,31 +121,17 @@ pub struct WaitAsync<'a> {
     expected: u32,
     mask: NonZeroU32,
     waiter: Waiter,
-    /// The word differed. From then on the wait is over, whatever the word does.
-    differed: bool,
     budget: Budget,
 }
 
-impl<'a> WaitAsync<'a> {
-    pub(crate) fn new(futex: &'a AsyncFutex, expected: u32, mask: NonZeroU32) -> Self {
-        Self { futex, expected, mask, waiter: Waiter::new(), differed: false, budget: Budget::default() }
-    }
-
+impl WaitAsync<'_> {
     #[cold]
     fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let has_slept = self.waiter.is_armed();
-        let ended = self.futex.poll_wait(&mut self.waiter, self.expected, self.mask, cx);
-        if let (false, Poll::Ready(Ok(Outcome::Mismatch))) = (has_slept, &ended) {
-            return self.poll_differed(cx);
+        let outcome = ready!(self.futex.poll_wait(&mut self.waiter, self.expected, self.mask, cx))?;
+        if !has_slept && outcome == Outcome::Mismatch {
+            return self.budget.poll(cx).map(Ok);
         }
-        ended.map_ok(drop)
-    }
-
-    #[inline]
-    fn poll_differed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.differed = true;
-        ready!(self.budget.poll(cx));
-        self.differed = false;
         Poll::Ready(Ok(()))
     }
 }
@@ -71,9 +142,10 @@ impl Future for WaitAsync<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let word = this.futex.word();
-        if this.differed || !this.waiter.is_armed() && word.load(Ordering::Acquire) != this.expected {
-            return this.poll_differed(cx);
+        let differs = || !this.waiter.is_armed() && this.futex.word().load(Ordering::Acquire) != this.expected;
+        // A wait that has yielded is over, whatever the word does since.
+        if this.budget.has_yielded() || differs() {
+            return this.budget.poll(cx).map(Ok);
         }
         this.poll_slowly(cx)
     }

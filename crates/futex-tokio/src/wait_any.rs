@@ -1,7 +1,7 @@
 //! Waiting on several words.
 
-use crate::AsyncFutex;
 use crate::budget::Budget;
+use crate::futex::AsyncFutex;
 use futex_core::{MATCH_ANY, Outcome, Target, WaitAny};
 use std::future::{Future as _, poll_fn};
 use std::io;

@@ -1,11 +1,39 @@
 //! Waiting until a word has a value that suits.
 
-use crate::AsyncFutex;
 use crate::budget::Budget;
+use crate::futex::AsyncFutex;
 use futex_core::{MATCH_ANY, Outcome, Waiter, hand_on};
+use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+
+impl AsyncFutex {
+    /// Waits until `pred` is true of the word's value, and returns that value.
+    ///
+    /// It calls `pred` at once, and again after every wake. A process that changes the word has to wake. Intermediate values
+    /// can be missed: wait only for final states, or for states that only the waiter leaves.
+    ///
+    /// # Panics
+    ///
+    /// If `pred` panics. A wake that the wait had consumed is handed on then.
+    ///
+    /// # Errors
+    ///
+    /// See [`WaitAsync`](crate::WaitAsync).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`WaitAsync`](crate::WaitAsync).
+    ///
+    /// # Memory ordering
+    ///
+    /// The value was loaded with acquire ordering.
+    pub async fn wait_until(&self, mut pred: impl FnMut(u32) -> bool) -> io::Result<u32> {
+        let mut wait = WaitUntil::default();
+        poll_fn(|cx| wait.poll(self, &mut pred, cx)).await
+    }
+}
 
 /// The state of a wait for a value. It begins anew after each result.
 #[derive(Debug, Default)]
@@ -35,7 +63,7 @@ impl WaitUntil {
             }
             let value = futex.word().load(Ordering::Acquire);
             let over = suits(value); // if it panics, `held` hands on
-            held.take().into_iter().for_each(HeldWake::keep);
+            std::mem::forget(held.take());
             if over {
                 return Poll::Ready(Ok(value));
             }
@@ -51,11 +79,6 @@ impl<'a> HeldWake<'a> {
     fn of(futex: &'a AsyncFutex, outcome: Outcome) -> Option<Self> {
         // Not `then_some`, which makes the guard in any case, and drops it.
         (outcome == Outcome::Woken).then(|| Self(futex))
-    }
-
-    /// It was acted on.
-    fn keep(self) {
-        std::mem::forget(self);
     }
 }
 

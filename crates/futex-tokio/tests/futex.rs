@@ -2,14 +2,25 @@
 
 mod support;
 
-use futex_tokio::{AsyncFutex, Reactor, Spin, Word, wait_any};
+use futex_tokio::{AsyncFutex, Backend, Builder, Changes, Reactor, Spin, WaitAsync, Word, wait_any};
 use futures_util::{FutureExt, StreamExt, future::join_all, stream::FusedStream};
+use static_assertions::assert_impl_all;
+use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use support::{futex, poll, reactors, wake_one};
+use tokio::task::coop::{consume_budget, has_budget_remaining};
+
+assert_impl_all!(AsyncFutex: Clone, Send, Sync, fmt::Debug, Unpin);
+assert_impl_all!(WaitAsync<'static>: Send, Sync, fmt::Debug, Unpin);
+assert_impl_all!(Changes: Send, Sync, fmt::Debug, Unpin);
+assert_impl_all!(Reactor: Clone, Send, Sync, fmt::Debug, Unpin);
+assert_impl_all!(Builder: Clone, Send, Sync, fmt::Debug, Unpin);
+assert_impl_all!(Backend: Copy, Send, Sync, fmt::Debug);
 
 const LEFT: NonZeroU32 = NonZeroU32::MIN;
 const RIGHT: NonZeroU32 = LEFT.checked_add(1).unwrap();
@@ -212,5 +223,22 @@ async fn a_task_that_is_answered_at_once_lets_other_tasks_run() {
             })
             .await
             .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_yields_for_lack_of_budget_is_over_though_the_word_changes_back() {
+    for reactor in reactors() {
+        let futex = futex(&reactor);
+        let waits = [(&futex, 1)];
+        let (mut wait, mut any) = (futex.wait_async(1), pin!(wait_any(&waits)));
+        while has_budget_remaining() {
+            consume_budget().await;
+        }
+        // The word differs, so both are ready but for the budget.
+        assert!(poll(&mut wait).is_pending() && poll(&mut any).is_pending());
+        futex.word().store(1, Ordering::Release);
+        assert!(poll(&mut wait).is_ready() && poll(&mut any).is_ready());
+        assert_eq!(reactor.stats().armed, 0);
     }
 }
