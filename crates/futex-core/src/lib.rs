@@ -45,8 +45,6 @@ mod reactor;
 #[cfg(target_os = "linux")]
 mod shard;
 #[cfg(target_os = "linux")]
-mod spin;
-#[cfg(target_os = "linux")]
 mod stats;
 #[cfg(target_os = "linux")]
 mod sync;
@@ -66,7 +64,6 @@ pub use self::{
     kind::BackendKind,
     outcome::Outcome,
     reactor::Reactor,
-    spin::{Spin, Spinner},
     stats::Stats,
     wait_any::{Target, WaitAny},
     waiter::{Wait, Waiter},

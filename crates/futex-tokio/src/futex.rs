@@ -1,7 +1,8 @@
 //! The face of the library: a word that tasks wait on.
 
 use crate::reactor::Reactor;
-use futex_core::{Spin, Spinner, Word};
+use crate::spin::{Spin, Spinner};
+use futex_core::Word;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;

@@ -75,6 +75,8 @@ mod register;
 #[cfg(target_os = "linux")]
 mod registry;
 #[cfg(target_os = "linux")]
+mod spin;
+#[cfg(target_os = "linux")]
 mod wait_any;
 
 #[cfg(target_os = "linux")]
@@ -82,8 +84,9 @@ pub use self::{
     changes::Changes,
     futex::AsyncFutex,
     reactor::{Builder, Reactor},
+    spin::Spin,
     wait::WaitAsync,
     wait_any::wait_any,
 };
 #[cfg(target_os = "linux")]
-pub use futex_core::{BackendKind as Backend, SharedMemory, Spin, Stats, Word};
+pub use futex_core::{BackendKind as Backend, SharedMemory, Stats, Word};

@@ -2,7 +2,8 @@
 
 use crate::driver::{Driver, current_runtime};
 use crate::registry;
-use futex_core::{BackendKind as Backend, Spin, Stats};
+use crate::spin::Spin;
+use futex_core::{BackendKind as Backend, Stats};
 use std::fmt;
 use std::io;
 use std::sync::Arc;

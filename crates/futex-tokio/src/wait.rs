@@ -88,11 +88,7 @@ impl AsyncFutex {
         if !waiter.is_armed() && has_budget_remaining() && self.spinner.spin(self.word(), expected) {
             return Poll::Ready(Ok(Outcome::Mismatch));
         }
-        let outcome = waiter.poll_wait_masked(self.reactor().core(), self.word(), expected, mask, cx);
-        if outcome.is_ready() {
-            self.spinner.slept();
-        }
-        outcome
+        waiter.poll_wait_masked(self.reactor().core(), self.word(), expected, mask, cx)
     }
 }
 

@@ -177,7 +177,7 @@ async fn two_tasks_take_turns_without_missing_one() {
 }
 
 #[test]
-fn waits_that_look_first_miss_nothing() {
+fn waits_that_spin_first_miss_nothing() {
     // Two runtimes on two threads: whichever is faster, the other is seen or slept for.
     let home = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let spin = Spin::up_to(Duration::from_micros(50));
