@@ -2,6 +2,7 @@
 
 mod bounded;
 mod docs;
+pub mod holdings;
 pub mod peer;
 mod stuck;
 mod tasks;

@@ -1,0 +1,102 @@
+//! What this process holds: rings, threads of the backends, and mappings.
+
+use futex_sys::SharedMemory;
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// The descriptors of this process that are rings, by their numbers. A closed ring's number is given to the next descriptor, so
+/// a ring that is closed shows until another descriptor is opened.
+///
+/// # Panics
+///
+/// If `/proc` is not mounted.
+#[must_use]
+pub fn rings() -> BTreeSet<u32> {
+    fs::read_dir("/proc/self/fd")
+        .expect("/proc/self/fd")
+        .filter_map(|entry| {
+            let entry = entry.expect("a descriptor");
+            // The descriptor of the directory itself is closed by the time its link is read, or is not a ring.
+            let target = fs::read_link(entry.path()).ok()?;
+            (target.as_os_str() == "anon_inode:[io_uring]")
+                .then(|| entry.file_name().to_str().and_then(|number| number.parse().ok()).expect("a number"))
+        })
+        .collect()
+}
+
+/// Number of threads that the backends of this process have, parked or not. They are found by their names, and a thread has its
+/// name only once it runs.
+///
+/// # Panics
+///
+/// If `/proc` is not mounted.
+#[must_use]
+pub fn backend_threads() -> usize {
+    fs::read_dir("/proc/self/task")
+        .expect("/proc/self/task")
+        .filter(|entry| {
+            let path = entry.as_ref().expect("a thread").path();
+            // It can't be read when the thread has ended meanwhile.
+            fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with("futex-wait"))
+        })
+        .count()
+}
+
+/// The lines of `/proc/self/maps`, one per mapping.
+///
+/// # Panics
+///
+/// If `/proc` is not mounted.
+#[must_use]
+pub fn mappings() -> Vec<String> {
+    fs::read_to_string("/proc/self/maps").expect("/proc/self/maps").lines().map(String::from).collect()
+}
+
+/// The object behind a mapping. Its number stays the same when the mapping is gone and another one has its address.
+#[derive(Debug)]
+pub struct Object(String);
+
+impl Object {
+    /// The object that `memory` maps.
+    ///
+    /// # Panics
+    ///
+    /// If `/proc` is not mounted.
+    #[must_use]
+    pub fn of(memory: &SharedMemory) -> Self {
+        let start = format!("{:x}-", memory.as_ptr() as usize);
+        let mapped = mappings();
+        let line = mapped.iter().find(|line| line.starts_with(&start)).expect("the memory is mapped");
+        Self(Self::key(line))
+    }
+
+    /// Returns true if this process maps the object.
+    ///
+    /// # Panics
+    ///
+    /// If `/proc` is not mounted.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        mappings().iter().any(|line| Self::key(line) == self.0)
+    }
+
+    /// Device and inode of a line such as `7f00-7f01 rw-s 00000000 00:01 4711 /memfd:words (deleted)`.
+    fn key(line: &str) -> String {
+        line.split_whitespace().skip(3).take(2).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Returns once `condition` is true, yielding the processor in between.
+///
+/// # Panics
+///
+/// If that takes longer than `limit`, which is part of what is promised.
+#[track_caller]
+pub fn until_within(limit: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < limit, "a condition did not come true within {limit:?}");
+        std::thread::yield_now();
+    }
+}
