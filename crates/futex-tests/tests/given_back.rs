@@ -1,0 +1,173 @@
+//! Very many waits come and go, and leave the process with what it had before.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(unsafe_code, reason = "an allocator that counts is an allocator, whose trait is unsafe")]
+
+use futex_core::BackendKind;
+use futex_sys::SharedMemory;
+use futex_tests::holdings::{Object, backend_threads, mappings, rings, until_within};
+use futex_tests::load::{Boxed, Rng, arms, backend, boxed, descriptors, threads, zero};
+use futex_tests::{eventually, on_each_runtime, until, until_waiters, within};
+use futex_tokio::{AsyncFutex, Reactor, Word};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+/// Bytes that the process has allocated and not freed.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+// SAFETY: All of it is the system's allocator. Counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: The caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: The caller's promise.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+/// What the process has.
+#[derive(Debug)]
+struct Holdings {
+    descriptors: usize,
+    rings: usize,
+    mappings: usize,
+    ring_mappings: usize,
+    bytes: usize,
+}
+
+impl Holdings {
+    fn now() -> Self {
+        let bytes = LIVE.load(Ordering::Relaxed);
+        let mappings = mappings();
+        Self {
+            descriptors: descriptors(),
+            rings: rings().len(),
+            mappings: mappings.len(),
+            ring_mappings: mappings.iter().filter(|line| line.ends_with("[io_uring]")).count(),
+            bytes,
+        }
+    }
+
+    /// Checks what the libraries of the process have a part in: it is as much as `before`, and a little more.
+    #[track_caller]
+    fn check(&self, before: &Self, bytes: usize) {
+        // The C library keeps stacks for the next threads (40 MiB, with a guard page each) and arenas (eight per processor).
+        let kept = 60 + 3 * 8 * available_parallelism().unwrap().get();
+        assert!(self.mappings <= before.mappings + kept, "{self:?}");
+        assert!(self.bytes <= before.bytes + bytes, "{self:?}");
+    }
+}
+
+/// Most rings that may be open when nobody waits.
+const SPARE_RINGS: usize = 8;
+/// Most bytes that a reactor may keep for the next waits, when nobody waits. For 100,000 waits it had 10 MiB.
+const SPARE_BYTES: usize = 512 * 1024;
+/// Bytes that Tokio and the standard library may take for the first time meanwhile.
+const LAZY_BYTES: usize = 64 * 1024;
+/// Time after which no thread is left behind, with a second for a busy machine.
+const LONGEST_PARK: Duration = Duration::from_secs(10 + 1);
+
+/// Number of waits at one time, and number of rounds. There are a million waits in all if `FUTEX_TESTS_MILLION` is set, and
+/// otherwise as many as take a few seconds.
+fn waits_and_rounds(backend: BackendKind) -> (usize, usize) {
+    let (waits, few) = match backend {
+        BackendKind::Uring => (100_000, 1),
+        BackendKind::Waitv => (2_000, 10),
+        _ => (200, 50),
+    };
+    (waits, if std::env::var_os("FUTEX_TESTS_MILLION").is_some() { 1_000_000 / waits } else { few })
+}
+
+/// Arms a wait on each of the words.
+fn arm<'a>(reactor: &Reactor, words: &'a [Word]) -> Vec<(Boxed, &'a Word)> {
+    let wait = |word| (boxed(&AsyncFutex::with_reactor(reactor, word)), word);
+    let mut waits: Vec<_> = words.iter().map(wait).collect();
+    assert!(waits.iter_mut().all(|(wait, _)| arms(wait)));
+    waits
+}
+
+/// Arms a wait on each of the words, of which half are woken, and the others dropped, both in random order.
+async fn round(reactor: &Reactor, words: &[Word], rng: &mut Rng) {
+    let mut waits = arm(reactor, words);
+    rng.shuffle(&mut waits);
+    let dropped = waits.split_off(words.len() / 2);
+    for (_, word) in &waits {
+        word.store(1, Ordering::Release);
+        word.wake(1);
+    }
+    drop(dropped);
+    for (wait, word) in waits {
+        within(wait).await.unwrap();
+        word.store(0, Ordering::Release);
+    }
+}
+
+/// Has what is made at the first use and stays, such as the files of Tokio's signal handling.
+async fn warm_up() {
+    let futex = AsyncFutex::new(zero()).unwrap();
+    let mut wait = boxed(&futex);
+    assert!(arms(&mut wait));
+    until_waiters(futex.word(), 1);
+    futex.reactor().close();
+    futex.wake_all();
+    drop(wait);
+    // Not by the number of threads, since it is not known yet how many there are to be.
+    until(|| backend_threads() == 0);
+}
+
+/// One test, so that it has the process for itself.
+#[test]
+fn a_million_waits_and_back_leave_the_process_with_what_it_had() {
+    on_each_runtime(async || {
+        warm_up().await;
+        let (before, own_threads) = (Holdings::now(), threads());
+        assert_eq!((before.rings, before.ring_mappings), (0, 0));
+
+        let reactor = Reactor::builder().backend(backend()).build().unwrap();
+        let (waits, rounds) = waits_and_rounds(reactor.backend());
+        let memory = SharedMemory::anonymous(4 * waits).unwrap();
+        let mapped = Object::of(&memory);
+        let words: Vec<_> = (0..waits).map(|i| memory.word(4 * i).unwrap()).collect();
+        drop(memory);
+        let new = Holdings::now();
+        let mut rng = Rng::new(1);
+        for _ in 0..rounds {
+            round(&reactor, &words, &mut rng).await;
+        }
+        assert_eq!(reactor.stats().armed, (waits * rounds) as u64);
+
+        // Nobody waits, but the reactor lives.
+        eventually(|| reactor.stats().armed_now == 0).await;
+        until_within(LONGEST_PARK, || threads() <= own_threads);
+        let idle = Holdings::now();
+        println!("{waits} waits, {rounds} times: {before:?}, with a reactor {new:?}, afterwards {idle:?}");
+        // Eight rings for one, and the descriptor that tells which of many rings are readable.
+        assert!(idle.rings <= before.rings + SPARE_RINGS, "{idle:?}");
+        assert!(idle.descriptors <= new.descriptors + SPARE_RINGS, "{idle:?}");
+        assert!(idle.ring_mappings <= SPARE_RINGS * new.ring_mappings, "{idle:?}");
+        idle.check(&new, SPARE_BYTES);
+
+        // It is closed with some waits armed, and goes.
+        let pending = arm(&reactor, &words[..waits / 10]);
+        reactor.close();
+        drop(pending);
+        drop((words, reactor));
+        until_within(LONGEST_PARK, || threads() <= own_threads);
+        until(|| !mapped.is_mapped());
+        until(|| descriptors() <= before.descriptors);
+        let after = Holdings::now();
+        assert_eq!((after.rings, after.ring_mappings), (0, 0), "{after:?}");
+        after.check(&before, LAZY_BYTES);
+    });
+}
