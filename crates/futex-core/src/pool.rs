@@ -1,6 +1,6 @@
 //! The shards of a reactor: a list of all, and a stack of those that have room for waits.
 //!
-//! The next wait goes to the top of the stack. A shard that is found full is taken off, and is pushed again when a quarter of
+//! The next wait goes to the top of the stack. A shard that is found full is taken off, and is pushed again when an eighth of
 //! its room is free. If the stack is empty, the engine opens one more shard, or raises the quota of all.
 
 use crate::stats::Stats;

@@ -295,7 +295,7 @@ impl<W: FutexWord> Shard<W> {
         self.lock().stats()
     }
 
-    /// Publishes how many slots are taken, goes back on the stack if a quarter of the room is free, and unlocks. Returns true if
+    /// Publishes how many slots are taken, goes back on the stack if an eighth of the room is free, and unlocks. Returns true if
     /// the shard is empty now, and was not before.
     #[must_use]
     #[inline(always)] // in the paths that matter
@@ -303,7 +303,7 @@ impl<W: FutexWord> Shard<W> {
         let emptied = self.publish(inner.taken());
         if !inner.is_roomy {
             let quota = self.pool.quota();
-            self.offer(&mut inner, quota - quota.div_ceil(4));
+            self.offer(&mut inner, quota - quota.div_ceil(8));
         }
         emptied
     }

@@ -20,8 +20,8 @@ const_assert_eq!(align_of::<AtomicU32>(), 4);
 assert_eq_size!(WaitvEntry<'static>, rustix::thread::futex::Wait, [u64; 3]);
 assert_eq_align!(WaitvEntry<'static>, rustix::thread::futex::Wait);
 
-// A wait stores a handle, so it stays three pointers wide, with the null address as its niche.
-assert_eq_size!(Word, Option<Word>, [usize; 3]);
+// A wait stores a handle, so it stays two pointers wide, with the null address as its niche.
+assert_eq_size!(Word, Option<Word>, [usize; 2]);
 
 // What users move between threads.
 assert_impl_all!(Word: Clone, Send, Sync, Unpin, Debug, std::ops::Deref<Target = AtomicU32>);

@@ -2,7 +2,6 @@
 
 use crate::error::{explain, refuse};
 use crate::mapping::Mapping;
-use crate::owner::{Owner, Place};
 use rustix::fs::{FileType, MemfdFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -62,17 +61,25 @@ impl Object {
         })?;
         Ok(Self { mapping, len, fd, identity: (stat.st_dev, stat.st_ino) })
     }
+
+    /// The place of a word of this mapping.
+    pub(crate) fn place(&self, word: NonNull<AtomicU32>) -> Place {
+        Place { object: self.identity, offset: word.addr().get() - self.mapping.as_ptr().addr() }
+    }
+}
+
+/// Where a word lies in a shared object, wherever the object is mapped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Device and inode of the object.
+    object: (u64, u64),
+    /// Bytes from the start of the object.
+    offset: usize,
 }
 
 impl AsFd for Object {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-impl Owner for Object {
-    fn place(&self, word: NonNull<AtomicU32>) -> Option<Place> {
-        Some(Place { object: self.identity, offset: word.addr().get() - self.mapping.as_ptr().addr() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{explain, refuse};
 use crate::object::{Object, memfd};
+use crate::owner::Owner;
 use crate::posix_name::PosixName;
 use crate::word::Word;
 use rustix::fs::{CWD, Mode, OFlags, SealFlags};
@@ -49,6 +50,8 @@ use std::sync::atomic::AtomicU32;
 #[derive(Clone)]
 pub struct SharedMemory {
     object: Arc<Object>,
+    /// What each word of the object holds.
+    owner: Arc<Owner>,
 }
 
 impl SharedMemory {
@@ -171,7 +174,7 @@ impl SharedMemory {
                 "offset {offset} is not a multiple of 4: a futex word is aligned to four bytes"
             )));
         }
-        Word::in_object(&self.object, offset / 4).ok_or_else(|| {
+        Word::in_object(&self.object, &self.owner, offset / 4).ok_or_else(|| {
             refuse(format!("a word at offset {offset} ends beyond the shared memory, which has {} bytes", self.len()))
         })
     }
@@ -208,7 +211,8 @@ impl SharedMemory {
     }
 
     fn of(object: Object) -> Self {
-        Self { object: Arc::new(object) }
+        let object = Arc::new(object);
+        Self { owner: Arc::new(Owner::Object(object.clone())), object }
     }
 
     fn of_len(self, len: usize, name: &PosixName<'_>) -> io::Result<Self> {

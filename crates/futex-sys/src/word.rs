@@ -4,8 +4,8 @@
 use crate::deadline::Deadline;
 use crate::error::explain;
 use crate::futex::{self, MATCH_ANY, Outcome, Scope};
-use crate::object::Object;
-use crate::owner::{Owner, Place, Supplied};
+use crate::object::{Object, Place};
+use crate::owner::Owner;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
@@ -42,7 +42,7 @@ use std::time::Duration;
 pub struct Word {
     ptr: NonNull<AtomicU32>,
     /// Keeps `ptr` valid; `None` if the memory is never freed, or kept by the caller.
-    owner: Option<Arc<dyn Owner>>,
+    owner: Option<Arc<Owner>>,
 }
 
 // SAFETY: A `Word` is a shared reference to an atomic (which is `Sync`) and an owner that is `Send + Sync`.
@@ -74,13 +74,14 @@ impl Word {
     pub unsafe fn from_ptr_with_owner(ptr: *mut u32, owner: Arc<dyn Send + Sync>) -> Self {
         // SAFETY: The caller's promise; its owner lives as long as the handle and its clones.
         let word = unsafe { Self::from_ptr(ptr) };
-        Self { owner: Some(Arc::new(Supplied::new(owner))), ..word }
+        Self { owner: Some(Arc::new(Owner::Supplied { _owner: owner })), ..word }
     }
 
-    /// A handle to the word of `object` with this index; `None` if there is none.
-    pub(crate) fn in_object(object: &Arc<Object>, index: usize) -> Option<Self> {
+    /// A handle to the word of `object` with this index; `None` if there is none. `owner` is one of the object.
+    pub(crate) fn in_object(object: &Object, owner: &Arc<Owner>, index: usize) -> Option<Self> {
+        debug_assert!(matches!(&**owner, Owner::Object(owned) if std::ptr::eq(&raw const **owned, object)));
         let word = object.mapping.words().get(index)?;
-        Some(Self { ptr: NonNull::from(word), owner: Some(object.clone()) })
+        Some(Self { ptr: NonNull::from(word), owner: Some(owner.clone()) })
     }
 
     /// Blocks the thread while the word is `expected`, until a wake or until `timeout` has passed.
@@ -183,7 +184,7 @@ impl From<&'static mut AtomicU32> for Word {
 
 impl From<Arc<AtomicU32>> for Word {
     fn from(word: Arc<AtomicU32>) -> Self {
-        Self { ptr: NonNull::from(&*word), owner: Some(word) }
+        Self { ptr: NonNull::from(&*word), owner: Some(Arc::new(Owner::Word { _word: word })) }
     }
 }
 
@@ -208,9 +209,11 @@ mod tests {
         let arc = Arc::new(AtomicU32::new(5));
         let word = Word::from(arc.clone());
         let clone = word.clone();
-        assert_eq!(Arc::strong_count(&arc), 3);
+        let witness = Arc::downgrade(&arc);
         drop((arc, word));
         assert_eq!(clone.load(Ordering::Relaxed), 5);
+        drop(clone);
+        assert_eq!(witness.strong_count(), 0);
     }
 
     #[test]
