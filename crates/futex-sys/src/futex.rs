@@ -41,7 +41,7 @@ impl Scope {
 /// How a wait ended.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum WaitOutcome {
     /// A wake was consumed.
     Woken,
     /// The word did not have the expected value, so there was no wait.
@@ -65,14 +65,14 @@ pub fn wait(
     expected: u32,
     mask: NonZeroU32,
     deadline: Option<Deadline>,
-) -> io::Result<Outcome> {
+) -> io::Result<WaitOutcome> {
     let deadline = deadline.map(Deadline::timespec);
     loop {
         // Without the realtime flag the kernel takes the deadline on CLOCK_MONOTONIC, futex(2).
         match sys::wait_bitset(word, scope.flags(), expected, deadline.as_ref(), mask) {
-            Ok(()) => return Ok(Outcome::Woken),
-            Err(Errno::AGAIN) => return Ok(Outcome::Mismatch),
-            Err(Errno::TIMEDOUT) => return Ok(Outcome::TimedOut),
+            Ok(()) => return Ok(WaitOutcome::Woken),
+            Err(Errno::AGAIN) => return Ok(WaitOutcome::Mismatch),
+            Err(Errno::TIMEDOUT) => return Ok(WaitOutcome::TimedOut),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -2,7 +2,7 @@
 
 use crate::deadline::Deadline;
 use crate::eventfd::EventFd;
-use crate::futex::Outcome;
+use crate::futex::WaitOutcome;
 use crate::origin::Origin;
 use crate::per_process::PerProcess;
 use crate::shared_memory::SharedMemory;
@@ -31,6 +31,6 @@ assert_impl_all!(EventFd: Send, Sync, Debug, std::os::fd::AsFd);
 assert_impl_all!(Origin: Copy, Send, Sync);
 assert_impl_all!(PerProcess<std::sync::Mutex<Vec<u8>>>: Send, Sync, Debug);
 assert_impl_all!(Deadline: Copy, Ord, Send, Sync);
-assert_impl_all!(Outcome: Copy, Eq, Send, Sync);
+assert_impl_all!(WaitOutcome: Copy, Eq, Send, Sync);
 #[cfg(feature = "uring")]
 assert_impl_all!(crate::uring::ring::FutexRing: Send, Debug);

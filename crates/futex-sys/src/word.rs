@@ -3,7 +3,7 @@
 
 use crate::deadline::Deadline;
 use crate::error::explain;
-use crate::futex::{self, MATCH_ANY, Outcome, Scope};
+use crate::futex::{self, MATCH_ANY, Scope, WaitOutcome};
 use crate::object::{Object, Place};
 use crate::owner::Owner;
 use std::fmt;
@@ -27,13 +27,13 @@ use std::time::Duration;
 ///
 /// ```
 /// use futex_sys::Word;
-/// use futex_sys::futex::Outcome;
+/// use futex_sys::futex::WaitOutcome;
 /// use std::sync::atomic::{AtomicU32, Ordering};
 /// use std::{sync::Arc, time::Duration};
 ///
 /// let word = Word::from(Arc::new(AtomicU32::new(3)));
-/// assert_eq!(word.wait(4, None)?, Outcome::Mismatch);
-/// assert_eq!(word.wait(3, Some(Duration::from_millis(1)))?, Outcome::TimedOut);
+/// assert_eq!(word.wait(4, None)?, WaitOutcome::Mismatch);
+/// assert_eq!(word.wait(3, Some(Duration::from_millis(1)))?, WaitOutcome::TimedOut);
 /// word.store(4, Ordering::Release);
 /// assert_eq!(word.wake(1), 0); // nobody waits
 /// # Ok::<(), std::io::Error>(())
@@ -92,9 +92,9 @@ impl Word {
     /// # Errors
     ///
     /// `ENOMEM`, and `EFAULT` where the word's page goes at this moment.
-    pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> io::Result<Outcome> {
+    pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> io::Result<WaitOutcome> {
         if self.load(Ordering::Acquire) != expected {
-            return Ok(Outcome::Mismatch);
+            return Ok(WaitOutcome::Mismatch);
         }
         futex::wait(self, Scope::Shared, expected, MATCH_ANY, timeout.map(Deadline::after))
             .map_err(|error| explain(error, format!("cannot wait while {self:?} is {expected}")))
@@ -244,6 +244,6 @@ mod tests {
         while word.wake(1) == 0 {
             std::thread::yield_now();
         }
-        assert_eq!(waiter.join().unwrap(), Outcome::Woken);
+        assert_eq!(waiter.join().unwrap(), WaitOutcome::Woken);
     }
 }

@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "std has no signals, and the trait of allocators is unsafe")]
 
-use futex_sys::futex::{self, MATCH_ANY, Outcome, Scope, WaitvEntry, waitv};
+use futex_sys::futex::{self, MATCH_ANY, Scope, WaitOutcome, WaitvEntry, waitv};
 use futex_sys::{SharedMemory, Word};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -157,7 +157,7 @@ fn a_signal_handler_that_interrupts_the_allocator_wakes_a_waiter() {
 
     assert!(HANDLED.load(Ordering::Relaxed), "no signal was handled");
     assert_eq!([0, 1].map(|index: usize| WOKEN[index].load(Ordering::Relaxed)), [1, 0]);
-    assert_eq!(waiter.join().unwrap(), Outcome::Woken);
+    assert_eq!(waiter.join().unwrap(), WaitOutcome::Woken);
     assert_eq!(CALLS_OF_HANDLER.load(Ordering::Relaxed), 0, "calls of the allocator");
     // The processors for which rustix makes raw system calls.
     if cfg!(any(

@@ -1,6 +1,6 @@
 //! `wait_until` and `changes`: waits that look at the word again.
 
-use futex_sys::futex::Outcome;
+use futex_sys::futex::WaitOutcome;
 use futex_tests::peer::Peer;
 use futex_tests::{arm, eventually, is_pending, on_each_runtime, until_waiters, waiters, within};
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory};
@@ -154,7 +154,7 @@ fn a_stream_gives_a_value_for_the_wake_of_its_wait_and_not_before() {
         drop(changes);
         assert_eq!((waiters(futex.word()), futex.reactor().stats().handed_on), (1, 0));
         assert!(futex.wake_one());
-        assert_eq!(behind.join().expect("no panic").expect("a wait"), Outcome::Woken);
+        assert_eq!(behind.join().expect("no panic").expect("a wait"), WaitOutcome::Woken);
     });
 }
 

@@ -1,6 +1,6 @@
 //! Tasks and threads of different processes wait for each other.
 
-use futex_sys::futex::Outcome;
+use futex_sys::futex::WaitOutcome;
 use futex_tests::peer::Peer;
 use futex_tests::{arm, on_each_runtime, until_waiters, within};
 use futex_tokio::{AsyncFutex, SharedMemory, Word};
@@ -133,7 +133,7 @@ async fn a_thread_here_and_a_task_of_a_child_wait_side_by_side() {
     until_waiters(&word, 2);
     peer.tell(format_args!("store {OFFSET} 2"));
     assert_eq!(peer.ask(format_args!("wake {OFFSET} 9")), "2");
-    assert_eq!(waiter.join().unwrap(), Outcome::Woken);
+    assert_eq!(waiter.join().unwrap(), WaitOutcome::Woken);
     assert_eq!(peer.report().await, "it 2");
 }
 

@@ -228,16 +228,16 @@ impl Shared {
                 drop(state);
                 let outcome = futex::wait(&word, Scope::Shared, expected, mask, Some(deadline));
                 state = self.lock();
-                if !matches!(outcome, Ok(futex::Outcome::TimedOut)) || state.seats[index].owner.is_none() {
+                if !matches!(outcome, Ok(futex::WaitOutcome::TimedOut)) || state.seats[index].owner.is_none() {
                     break outcome;
                 }
             };
             let owner = state.seats.remove(index).owner; // not the last handle to the word
-            let is_stray = owner.is_none() && matches!(outcome, Ok(futex::Outcome::Woken));
+            let is_stray = owner.is_none() && matches!(outcome, Ok(futex::WaitOutcome::Woken));
             if let Some(slot) = owner {
                 let ending = match outcome {
-                    Ok(futex::Outcome::Woken) => Ending::Woken,
-                    Ok(futex::Outcome::Mismatch | futex::Outcome::TimedOut) => Ending::Mismatch,
+                    Ok(futex::WaitOutcome::Woken) => Ending::Woken,
+                    Ok(futex::WaitOutcome::Mismatch | futex::WaitOutcome::TimedOut) => Ending::Mismatch,
                     Err(error) => Ending::Failed(explain(error, "cannot wait on a futex word")),
                 };
                 state.owned.remove(&slot);

@@ -389,9 +389,9 @@ fn endings(parked: &[Entry], answer: io::Result<WaitvOutcome>) -> Vec<(&Entry, E
 fn ending_alone(entry: &Entry) -> Option<Ending> {
     let now = Some(Deadline::after(Duration::ZERO));
     match futex::wait(&entry.word, Scope::Shared, entry.expected, MATCH_ANY, now) {
-        Ok(futex::Outcome::TimedOut) => None,
-        Ok(futex::Outcome::Woken) => Some(Ending::Woken),
-        Ok(futex::Outcome::Mismatch) => Some(Ending::Mismatch),
+        Ok(futex::WaitOutcome::TimedOut) => None,
+        Ok(futex::WaitOutcome::Woken) => Some(Ending::Woken),
+        Ok(futex::WaitOutcome::Mismatch) => Some(Ending::Mismatch),
         Err(error) => Some(Ending::Failed(explain(error, "cannot wait on a futex word"))),
     }
 }

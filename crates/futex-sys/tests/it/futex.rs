@@ -2,7 +2,7 @@
 
 use crate::support::{blocked, blocked_with, mask, until, until_waiters, waiters, word};
 use futex_sys::Deadline;
-use futex_sys::futex::{self, MATCH_ANY, Outcome, Scope};
+use futex_sys::futex::{self, MATCH_ANY, Scope, WaitOutcome};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 #[test]
 fn a_word_with_another_value_is_not_waited_for() {
     let word = word();
-    assert_eq!(futex::wait(&word, Scope::Shared, 1, MATCH_ANY, None).unwrap(), Outcome::Mismatch);
+    assert_eq!(futex::wait(&word, Scope::Shared, 1, MATCH_ANY, None).unwrap(), WaitOutcome::Mismatch);
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn a_wake_is_counted_and_ends_a_wait() {
     let word = word();
     let waiter = blocked(&word);
     assert_eq!(futex::wake(&word, Scope::Shared, 1).unwrap(), 1);
-    assert_eq!(waiter.join().unwrap(), Outcome::Woken);
+    assert_eq!(waiter.join().unwrap(), WaitOutcome::Woken);
     assert_eq!(futex::wake(&word, Scope::Shared, 1).unwrap(), 0);
 }
 
@@ -36,7 +36,7 @@ fn a_wake_between_the_check_and_the_wait_is_kept() {
                 // The check; the other thread changes the word and wakes here, or later, or did before.
                 while word.load(Ordering::Acquire) == round {
                     let outcome = futex::wait(&word, Scope::Shared, round, MATCH_ANY, None).unwrap();
-                    assert_ne!(outcome, Outcome::TimedOut);
+                    assert_ne!(outcome, WaitOutcome::TimedOut);
                 }
             }
         }
@@ -63,7 +63,7 @@ fn wake_n_of_m_wakes_exactly_n() {
     assert_eq!(waiters(&word, Scope::Shared), 3);
     assert_eq!(futex::wake(&word, Scope::Shared, 9).unwrap(), 3);
     for thread in threads {
-        assert_eq!(thread.join().unwrap(), Outcome::Woken);
+        assert_eq!(thread.join().unwrap(), WaitOutcome::Woken);
     }
 }
 
@@ -74,7 +74,7 @@ fn counts_that_the_kernel_would_take_for_negative_wake_all() {
         let threads: Vec<_> = (0..3).map(|_| blocked(&word)).collect();
         assert_eq!(futex::wake(&word, Scope::Shared, n).unwrap(), 3, "{n}");
         for thread in threads {
-            assert_eq!(thread.join().unwrap(), Outcome::Woken);
+            assert_eq!(thread.join().unwrap(), WaitOutcome::Woken);
         }
     }
 }
@@ -95,7 +95,7 @@ fn the_longest_waiting_thread_is_woken_first() {
         assert_eq!(futex::wake(&word, Scope::Shared, 1).unwrap(), 1);
         until("a thread ran", || woken.lock().unwrap().len() > number);
     }
-    assert_eq!(*woken.lock().unwrap(), (0..8).map(|number| (number, Outcome::Woken)).collect::<Vec<_>>());
+    assert_eq!(*woken.lock().unwrap(), (0..8).map(|number| (number, WaitOutcome::Woken)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn a_wake_reaches_the_waiters_that_share_a_bit_with_its_mask() {
     assert_eq!(wake(u32::MAX, 0b100), 0);
     assert_eq!(wake(0, 0b001), 0);
     assert_eq!(wake(u32::MAX, 0b010), 1);
-    assert_eq!(both.join().unwrap(), Outcome::Woken);
+    assert_eq!(both.join().unwrap(), WaitOutcome::Woken);
     assert_eq!(wake(u32::MAX, 1 << 31), 1);
-    assert_eq!(top.join().unwrap(), Outcome::Woken);
+    assert_eq!(top.join().unwrap(), WaitOutcome::Woken);
     assert_eq!(futex::wake(&word, Scope::Shared, 1).unwrap(), 1);
-    assert_eq!(low.join().unwrap(), Outcome::Woken);
+    assert_eq!(low.join().unwrap(), WaitOutcome::Woken);
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn private_and_shared_waiters_do_not_meet() {
     let shared = blocked_with(&word, Scope::Shared, MATCH_ANY);
 
     assert_eq!(futex::wake(&word, Scope::Private, u32::MAX).unwrap(), 1);
-    assert_eq!(private.join().unwrap(), Outcome::Woken);
+    assert_eq!(private.join().unwrap(), WaitOutcome::Woken);
     assert_eq!(futex::wake(&word, Scope::Shared, u32::MAX).unwrap(), 1);
-    assert_eq!(shared.join().unwrap(), Outcome::Woken);
+    assert_eq!(shared.join().unwrap(), WaitOutcome::Woken);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_wait_ends_at_its_deadline_and_not_before() {
     for scope in [Scope::Shared, Scope::Private] {
         let start = Instant::now();
         let deadline = Deadline::after(Duration::from_millis(30));
-        assert_eq!(futex::wait(&word, scope, 0, MATCH_ANY, Some(deadline)).unwrap(), Outcome::TimedOut);
+        assert_eq!(futex::wait(&word, scope, 0, MATCH_ANY, Some(deadline)).unwrap(), WaitOutcome::TimedOut);
         assert!(start.elapsed() >= Duration::from_millis(30));
         assert_eq!(waiters(&word, scope), 0);
     }
@@ -145,8 +145,8 @@ fn a_wait_ends_at_its_deadline_and_not_before() {
 fn a_deadline_that_has_passed_ends_a_wait_but_does_not_hide_a_mismatch() {
     let word = word();
     let passed = Deadline::after(Duration::ZERO);
-    assert_eq!(futex::wait(&word, Scope::Shared, 0, MATCH_ANY, Some(passed)).unwrap(), Outcome::TimedOut);
-    assert_eq!(futex::wait(&word, Scope::Shared, 1, MATCH_ANY, Some(passed)).unwrap(), Outcome::Mismatch);
+    assert_eq!(futex::wait(&word, Scope::Shared, 0, MATCH_ANY, Some(passed)).unwrap(), WaitOutcome::TimedOut);
+    assert_eq!(futex::wait(&word, Scope::Shared, 1, MATCH_ANY, Some(passed)).unwrap(), WaitOutcome::Mismatch);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn the_longest_deadline_is_accepted_and_waits() {
         move || futex::wait(&word, Scope::Shared, 0, MATCH_ANY, Some(Deadline::after(Duration::MAX))).unwrap()
     });
     until("the waiter is woken", || futex::wake(&word, Scope::Shared, 1).unwrap() == 1);
-    assert_eq!(waiter.join().unwrap(), Outcome::Woken);
+    assert_eq!(waiter.join().unwrap(), WaitOutcome::Woken);
 }
 
 #[test]

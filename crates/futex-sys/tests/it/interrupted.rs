@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "std has no signals")]
 
 use crate::support::{skip, until, until_waiters, word};
-use futex_sys::futex::{self, MATCH_ANY, Outcome, Scope, WaitvEntry, WaitvOutcome, waitv};
+use futex_sys::futex::{self, MATCH_ANY, Scope, WaitOutcome, WaitvEntry, WaitvOutcome, waitv};
 use futex_sys::{Deadline, Word};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -91,13 +91,13 @@ fn the_signals_of_these_tests_do_interrupt_a_raw_wait() {
 #[test]
 fn a_wait_goes_on_after_a_signal() {
     let outcome = interrupted(&word(), |word| futex::wait(word, Scope::Shared, 0, MATCH_ANY, None).unwrap());
-    assert_eq!(outcome, Outcome::Woken);
+    assert_eq!(outcome, WaitOutcome::Woken);
 }
 
 #[test]
 fn a_wait_with_a_timeout_goes_on_after_a_signal() {
     let outcome = interrupted(&word(), |word| word.wait(0, Some(Duration::from_secs(3600))).unwrap());
-    assert_eq!(outcome, Outcome::Woken);
+    assert_eq!(outcome, WaitOutcome::Woken);
 }
 
 #[test]
@@ -141,6 +141,6 @@ fn signals_do_not_move_a_deadline() {
         target.signal();
         thread::yield_now();
     }
-    assert_eq!(target.thread.join().unwrap(), Outcome::TimedOut);
+    assert_eq!(target.thread.join().unwrap(), WaitOutcome::TimedOut);
     assert!(start.elapsed() >= Duration::from_millis(200));
 }

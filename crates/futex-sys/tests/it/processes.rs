@@ -3,7 +3,7 @@
 use crate::support::child::Process;
 use crate::support::{blocked, until_waiters, waiters};
 use futex_sys::SharedMemory;
-use futex_sys::futex::{Outcome, Scope};
+use futex_sys::futex::{Scope, WaitOutcome};
 use std::sync::atomic::Ordering;
 
 const PING: usize = 0;
@@ -42,7 +42,7 @@ fn two_processes_wake_each_other_through_a_descriptor_that_was_passed() {
 pub(crate) fn wait(memory: &SharedMemory) {
     let word = memory.word(PING).expect("a word");
     let outcome = word.wait(0, None).expect("wait");
-    assert_eq!(outcome, Outcome::Woken);
+    assert_eq!(outcome, WaitOutcome::Woken);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_wake_reaches_a_waiter_of_another_process_in_its_turn() {
     assert!(first.end().success());
     assert_eq!(waiters(&word, Scope::Shared), 1);
     assert_eq!(word.wake(1), 1);
-    assert_eq!(second.join().unwrap(), Outcome::Woken);
+    assert_eq!(second.join().unwrap(), WaitOutcome::Woken);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_waiter_that_is_killed_swallows_no_wake() {
     let second = blocked(&word);
     first.kill();
     assert_eq!(word.wake(1), 1);
-    assert_eq!(second.join().unwrap(), Outcome::Woken);
+    assert_eq!(second.join().unwrap(), WaitOutcome::Woken);
     assert_eq!(word.wake(1), 0);
 }
 
@@ -96,7 +96,7 @@ fn a_ring_whose_process_is_killed_leaves_the_queue() {
     // The kernel takes a killed process's ring apart when it gets to it: that may be after the process is gone.
     until_waiters(&word, Scope::Shared, 1);
     assert_eq!(word.wake(1), 1);
-    assert_eq!(second.join().unwrap(), Outcome::Woken);
+    assert_eq!(second.join().unwrap(), WaitOutcome::Woken);
 }
 
 /// Fails where a memfd of the parent came along.

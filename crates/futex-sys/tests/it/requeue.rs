@@ -1,7 +1,7 @@
 //! `futex::requeue` and `futex::requeue_if`.
 
 use crate::support::{blocked, blocked_with, mask, waiters, word};
-use futex_sys::futex::{self, MATCH_ANY, Outcome, Scope};
+use futex_sys::futex::{self, MATCH_ANY, Scope, WaitOutcome};
 use std::sync::atomic::Ordering;
 
 #[test]
@@ -12,14 +12,14 @@ fn requeue_wakes_some_and_moves_some_and_counts_both() {
     assert_eq!((waiters(&from, Scope::Shared), waiters(&to, Scope::Shared)), (2, 2));
 
     // The longest waiting was woken, the next two were moved.
-    assert_eq!(threads.remove(0).join().unwrap(), Outcome::Woken);
+    assert_eq!(threads.remove(0).join().unwrap(), WaitOutcome::Woken);
     assert_eq!(to.wake(u32::MAX), 2);
     for moved in threads.drain(..2) {
-        assert_eq!(moved.join().unwrap(), Outcome::Woken);
+        assert_eq!(moved.join().unwrap(), WaitOutcome::Woken);
     }
     assert_eq!(from.wake(u32::MAX), 2);
     for left in threads {
-        assert_eq!(left.join().unwrap(), Outcome::Woken);
+        assert_eq!(left.join().unwrap(), WaitOutcome::Woken);
     }
 }
 
@@ -31,7 +31,7 @@ fn requeue_takes_counts_that_the_kernel_would_take_for_negative_as_all() {
     assert_eq!(futex::requeue(&to, &from, Scope::Shared, 1 << 31, 1 << 31).unwrap(), 3);
     assert_eq!((waiters(&from, Scope::Shared), waiters(&to, Scope::Shared)), (0, 0));
     for thread in threads {
-        assert_eq!(thread.join().unwrap(), Outcome::Woken);
+        assert_eq!(thread.join().unwrap(), WaitOutcome::Woken);
     }
 }
 
@@ -46,7 +46,7 @@ fn requeue_if_moves_nobody_where_the_word_has_another_value() {
     assert_eq!(futex::requeue_if(&from, 7, &to, Scope::Shared, 0, 1).unwrap(), Some(1));
     assert_eq!((waiters(&from, Scope::Shared), waiters(&to, Scope::Shared)), (0, 1));
     assert_eq!(to.wake(1), 1);
-    assert_eq!(thread.join().unwrap(), Outcome::Woken);
+    assert_eq!(thread.join().unwrap(), WaitOutcome::Woken);
 }
 
 #[test]
@@ -63,10 +63,10 @@ fn requeue_from_a_word_to_itself_counts_its_waiters_and_keeps_their_order() {
     assert_eq!(futex::requeue(&word, &word, Scope::Shared, 0, u32::MAX).unwrap(), 2);
     assert_eq!(futex::requeue(&word, &word, Scope::Shared, 0, 1).unwrap(), 1);
     assert_eq!(word.wake(1), 1);
-    assert_eq!(first.join().unwrap(), Outcome::Woken);
+    assert_eq!(first.join().unwrap(), WaitOutcome::Woken);
     assert!(!second.is_finished());
     assert_eq!(word.wake(u32::MAX), 1);
-    assert_eq!(second.join().unwrap(), Outcome::Woken);
+    assert_eq!(second.join().unwrap(), WaitOutcome::Woken);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_waiter_that_is_moved_keeps_its_mask() {
     assert_eq!(futex::requeue(&from, &to, Scope::Shared, 0, 1).unwrap(), 1);
     assert_eq!(to.wake_masked(1, mask(0b10)), 0);
     assert_eq!(to.wake_masked(1, mask(0b01)), 1);
-    assert_eq!(thread.join().unwrap(), Outcome::Woken);
+    assert_eq!(thread.join().unwrap(), WaitOutcome::Woken);
 }
 
 #[test]
@@ -86,5 +86,5 @@ fn requeue_takes_waiters_of_its_own_scope_only() {
     assert_eq!(futex::requeue(&from, &to, Scope::Shared, 1, 1).unwrap(), 0);
     assert_eq!(futex::requeue(&from, &to, Scope::Private, 0, 1).unwrap(), 1);
     assert_eq!(futex::wake(&to, Scope::Private, 1).unwrap(), 1);
-    assert_eq!(private.join().unwrap(), Outcome::Woken);
+    assert_eq!(private.join().unwrap(), WaitOutcome::Woken);
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{arm, assert_refused, blocked, complete, complete_all, mask, ring, until, waiters, word};
 use futex_sys::EventFd;
-use futex_sys::futex::{self, MATCH_ANY, Outcome, Scope};
+use futex_sys::futex::{self, MATCH_ANY, Scope, WaitOutcome};
 use futex_sys::uring::{Ending, FutexRing};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
@@ -168,13 +168,13 @@ fn rings_and_threads_stand_in_one_queue() {
     assert_eq!(complete(&mut one).tag, Some(0));
     assert!(one.next_completion().is_none() && two.next_completion().is_none());
     wake();
-    assert_eq!(first.join().unwrap(), Outcome::Woken);
+    assert_eq!(first.join().unwrap(), WaitOutcome::Woken);
     assert!(one.next_completion().is_none() && two.next_completion().is_none());
     wake();
     assert_eq!(complete(&mut two).tag, Some(1));
     assert!(one.next_completion().is_none() && !second.is_finished());
     wake();
-    assert_eq!(second.join().unwrap(), Outcome::Woken);
+    assert_eq!(second.join().unwrap(), WaitOutcome::Woken);
     assert!(one.next_completion().is_none());
     wake();
     assert_eq!(complete(&mut one).tag, Some(2));

@@ -3,7 +3,7 @@
 use crate::support::child::Process;
 use crate::support::{arm, blocked, blocked_with, complete, mask, ring, sandbox, skip, until, waiters, word};
 use futex_sys::SharedMemory;
-use futex_sys::futex::{MATCH_ANY, Outcome, Scope};
+use futex_sys::futex::{MATCH_ANY, Scope, WaitOutcome};
 use futex_sys::uring::{Ending, FutexRing};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -72,7 +72,7 @@ fn a_dropped_ring_hands_on_the_wakes_that_its_waits_consumed() {
         assert!(!third.is_finished());
         assert_eq!(word.wake(1), 1);
         for thread in [first, second, third] {
-            assert_eq!(thread.join().unwrap(), Outcome::Woken);
+            assert_eq!(thread.join().unwrap(), WaitOutcome::Woken);
         }
     }
 }
@@ -87,10 +87,10 @@ fn a_dropped_ring_hands_on_under_the_waits_own_mask() {
     let same = blocked_with(&word, Scope::Shared, mask(0b01));
     assert_eq!(word.wake_masked(1, mask(0b01)), 1);
     drop(ring);
-    assert_eq!(same.join().unwrap(), Outcome::Woken);
+    assert_eq!(same.join().unwrap(), WaitOutcome::Woken);
     assert!(!other.is_finished());
     assert_eq!(word.wake(u32::MAX), 1);
-    assert_eq!(other.join().unwrap(), Outcome::Woken);
+    assert_eq!(other.join().unwrap(), WaitOutcome::Woken);
 }
 
 #[test]

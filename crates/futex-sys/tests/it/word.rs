@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "handles of raw pointers")]
 
 use crate::support::{until, until_waiters};
-use futex_sys::futex::{Outcome, Scope};
+use futex_sys::futex::{Scope, WaitOutcome};
 use futex_sys::{SharedMemory, Word};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn a_word_can_be_made_of_every_memory_that_lives_long_enough() {
             move || word.wait(value, None).unwrap()
         });
         until("the waiter is woken", || word.wake(1) == 1);
-        assert_eq!(waiter.join().unwrap(), Outcome::Woken);
+        assert_eq!(waiter.join().unwrap(), WaitOutcome::Woken);
     }
 }
 
@@ -149,17 +149,17 @@ fn two_mappings_of_one_word_meet() {
     until_waiters(&word, Scope::Shared, 1);
     assert_eq!(memory.word(2052).unwrap().wake(1), 0);
     assert_eq!(word.wake(1), 1);
-    assert_eq!(waiter.join().unwrap(), Outcome::Woken);
+    assert_eq!(waiter.join().unwrap(), WaitOutcome::Woken);
 }
 
 #[test]
 fn a_wait_with_a_timeout_ends_after_it() {
     let word = Word::from(Arc::new(AtomicU32::new(0)));
     let start = Instant::now();
-    assert_eq!(word.wait(0, Some(Duration::from_millis(20))).unwrap(), Outcome::TimedOut);
+    assert_eq!(word.wait(0, Some(Duration::from_millis(20))).unwrap(), WaitOutcome::TimedOut);
     assert!(start.elapsed() >= Duration::from_millis(20));
-    assert_eq!(word.wait(0, Some(Duration::ZERO)).unwrap(), Outcome::TimedOut);
-    assert_eq!(word.wait(1, Some(Duration::MAX)).unwrap(), Outcome::Mismatch);
+    assert_eq!(word.wait(0, Some(Duration::ZERO)).unwrap(), WaitOutcome::TimedOut);
+    assert_eq!(word.wait(1, Some(Duration::MAX)).unwrap(), WaitOutcome::Mismatch);
 }
 
 #[test]

@@ -4,7 +4,7 @@ pub(crate) mod child;
 pub(crate) mod sandbox;
 
 use futex_sys::Word;
-use futex_sys::futex::{self, MATCH_ANY, Outcome, Scope};
+use futex_sys::futex::{self, MATCH_ANY, Scope, WaitOutcome};
 use std::fmt::Display;
 use std::io;
 use std::num::NonZeroU32;
@@ -54,7 +54,7 @@ pub(crate) fn until_waiters(word: &AtomicU32, scope: Scope, n: u32) {
 }
 
 /// A thread that waits while `word` is zero. It is in the kernel's queue when this returns, behind all others.
-pub(crate) fn blocked_with(word: &Word, scope: Scope, mask: NonZeroU32) -> JoinHandle<Outcome> {
+pub(crate) fn blocked_with(word: &Word, scope: Scope, mask: NonZeroU32) -> JoinHandle<WaitOutcome> {
     let before = waiters(word, scope);
     let thread = thread::spawn({
         let word = word.clone();
@@ -64,7 +64,7 @@ pub(crate) fn blocked_with(word: &Word, scope: Scope, mask: NonZeroU32) -> JoinH
     thread
 }
 
-pub(crate) fn blocked(word: &Word) -> JoinHandle<Outcome> {
+pub(crate) fn blocked(word: &Word) -> JoinHandle<WaitOutcome> {
     blocked_with(word, Scope::Shared, MATCH_ANY)
 }
 
