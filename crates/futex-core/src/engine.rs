@@ -93,15 +93,12 @@ impl<W: FutexWord> Engine<W> {
         if self.pool.roomy(0).is_some() {
             return Ok(()); // another thread was faster
         }
+        if self.is_closed() {
+            return Err(closed());
+        }
         let Err(error) = self.open() else { return Ok(()) };
-        let shards: Vec<_> = {
-            let all = read(&self.pool.all);
-            if all.closed {
-                return Err(closed());
-            }
-            all.iter().map(|(_, shard)| shard.clone()).collect()
-        };
         self.pool.raise_quota();
+        let shards: Vec<_> = read(&self.pool.all).iter().map(|(_, shard)| shard.clone()).collect();
         let usable = shards.iter().filter(|shard| shard.offer_room()).count();
         drop(opening);
         crate::trace::no_more_queues(&error); // the code of a subscriber, so no lock is held
@@ -110,7 +107,7 @@ impl<W: FutexWord> Engine<W> {
     }
 
     fn open(&self) -> io::Result<()> {
-        if self.pool.open() >= self.queues.spread {
+        if self.pool.open() >= self.queues.spread.max(1) {
             return Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
                 "this futex reactor has as many queues open as the limit of descriptors allows (see `ulimit -n`)",

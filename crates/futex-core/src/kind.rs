@@ -22,7 +22,8 @@ pub enum BackendKind {
     /// Threads that are parked for many words each. A wake without a change of the word may find nobody in the moment in
     /// which such a thread parks anew.
     Waitv,
-    /// One parked thread for each wait. Cancelling leaves the thread parked until a wake, which it hands on.
+    /// One parked thread for each wait. The thread of a cancelled wait stays parked for as long as the wait has waited (10 ms to
+    /// 10 s). A wake that finds it in that time is handed on.
     Thread,
 }
 
