@@ -107,9 +107,9 @@ impl Reactor {
 
     /// Ends all waits, which return an error, and closes everything in the kernel.
     ///
-    /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen by its
-    /// owner or handed on. (The threads of `Thread` end within 10 s. Until then a wake may find one, which hands it on.) It does not depend on what the threads
-    /// that armed the waits do.
+    /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen
+    /// by its owner or handed on. (The threads of `Thread` end within 10 s. Until then a wake may find one, which hands
+    /// it on.) It does not depend on what the threads that armed the waits do.
     pub fn close(&self) {
         self.inner.engine.close();
     }

@@ -86,9 +86,10 @@ impl Reactor {
 
     /// Ends all waits with an error, and lets go of everything in the kernel. The runtime's shutdown does the same.
     ///
-    /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen by its
-    /// owner or handed on. (The threads of `Thread` end within 10 s. Until then a wake may find one, which hands it on.) It does not depend on what the threads
-    /// that armed the waits do. [`current`](Reactor::current) makes a new reactor afterwards.
+    /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen
+    /// by its owner or handed on. (The threads of `Thread` end within 10 s. Until then a wake may find one, which hands
+    /// it on.) It does not depend on what the threads that armed the waits do. [`current`](Reactor::current) makes a
+    /// new reactor afterwards.
     pub fn close(&self) {
         self.core().close();
     }
