@@ -70,7 +70,7 @@ impl AsyncFutex {
     /// It is the [`wake`](Word::wake) of the word, and may be called in a signal handler.
     ///
     /// Zero wakes nobody, and `u32::MAX` wakes all. The kernel takes the longest waiting first; a thread of the `Waitv`
-    /// backend that parks anew goes to the end of the queue.
+    /// or the `Thread` backend that parks anew goes to the end of the queue.
     ///
     /// A waiter that is just giving up, and a thread that the `Thread` backend has left behind, are counted, and hand their
     /// wake on: the count is of wakes that somebody will see, as long as somebody waits.
