@@ -42,7 +42,7 @@ fn verdicts(answer: &Answer) -> Vec<Verdict> {
     let ours = Config::URING.to_string();
     let verdict = |count| {
         let bytes = answer.p50(&ours, &case(USER, count));
-        Verdict::at_most(format!("bytes of user memory for each of {count} waits"), bytes, 200.0)
+        Verdict::at_most(format!("bytes of user memory for each of {count} waits"), bytes, 150.0)
     };
     POPULATIONS.map(verdict).into()
 }
