@@ -9,7 +9,7 @@ mod tasks;
 
 pub use self::bounded::{in_its_own_process, without_a_hang};
 pub use self::stuck::Stuck;
-pub use self::tasks::{arm, block_on, eventually, is_pending, on_each_runtime, within};
+pub use self::tasks::{arm, block_on, eventually, is_pending, on_each_runtime, on_each_runtime_in_order, within};
 
 pub mod load;
 

@@ -2,7 +2,9 @@
 
 use futex_sys::futex::WaitOutcome;
 use futex_tests::peer::Peer;
-use futex_tests::{arm, eventually, is_pending, on_each_runtime, until_waiters, waiters, within};
+use futex_tests::{
+    arm, eventually, is_pending, on_each_runtime, on_each_runtime_in_order, until_waiters, waiters, within,
+};
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory};
 use futures_util::stream::FusedStream as _;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -137,7 +139,7 @@ fn a_wake_without_a_change_is_no_item() {
 /// it, so it is handed on: two waiters are woken for one.
 #[test]
 fn a_stream_gives_a_value_for_the_wake_of_its_wait_and_not_before() {
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         let futex = futex();
         let mut changes = futex.changes(0);
         let mut next = changes.next();

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_core::BackendKind;
-use futex_tests::load::{arms, boxed, runtime, zero};
+use futex_tests::load::{arms, backend, boxed, runtime, zero};
 use futex_tests::until_waiters;
 use futex_tokio::{AsyncFutex, Word};
 use rustix::time::{ClockId, clock_gettime};
@@ -45,7 +45,9 @@ fn waits_use_no_processor_time_while_nothing_happens() {
     std::thread::sleep(Duration::from_secs(2)); // what is measured, not a wait for something
     let idle = used() - before;
     println!("{} waits used {idle:?} in two seconds", words.len());
-    assert!(idle < Duration::from_millis(20), "{} waits used {idle:?} in two seconds", words.len());
+    // The threads of `Thread` park anew about eight times in this time: 10 µs each (measured), and some patience.
+    let limit = if backend() == BackendKind::Thread { 200 } else { 20 };
+    assert!(idle < Duration::from_millis(limit), "{} waits used {idle:?} in two seconds", words.len());
 
     for (i, word) in (1..).zip(&words) {
         word.store(i, Ordering::Release);

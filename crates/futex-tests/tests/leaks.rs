@@ -1,13 +1,16 @@
 //! No slot, thread, descriptor or memory is left of waits that are over.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::BackendKind;
+use futex_core::{BackendKind, MATCH_ANY};
 use futex_tests::load::{Rng, arms, backend, boxed, descriptors, runtime, threads, turns, zero};
 use futex_tests::{until, until_waiters, waiters};
 use futex_tokio::{AsyncFutex, Reactor, Word};
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 /// One at a time: they count what belongs to the process. The harness runs each test in a thread of its own, one more or
 /// less of which is not counted.
@@ -100,6 +103,41 @@ fn a_storm_leaves_no_slot_and_no_waiter() {
     words.iter().for_each(|word| until_waiters(word, 0));
     drop(runtime);
     before.check();
+}
+
+/// 201 threads of `Thread` were left, each until a wake found it, and a wake of all counted 200 with nobody waiting.
+#[test]
+fn timeouts_on_a_word_that_changes_leave_few_threads_and_soon_none() {
+    let _alone = alone();
+    warm_up();
+    // `Waitv` has threads like those of `Thread` for waits with a mask.
+    for mask in [MATCH_ANY, NonZeroU32::MIN] {
+        let before = Before::now();
+        let word = zero();
+        let runtime = current_thread();
+        runtime.block_on(async {
+            let futex = AsyncFutex::new(&word).unwrap();
+            for value in 0..200 {
+                word.store(value, Ordering::Release);
+                let ended = timeout(Duration::from_millis(1), futex.wait_async_masked(value, mask)).await;
+                assert!(ended.is_err(), "it ended without a wake: {ended:?}");
+            }
+        });
+        let (left, counted) = (threads().saturating_sub(before.threads), word.wake(u32::MAX));
+        println!("{left} threads were left, and {counted} were woken");
+        assert!(left <= 32 && counted <= 32, "{left} threads were left, and {counted} were woken");
+        // Some are left when the runtime ends.
+        runtime.block_on(async {
+            let futex = AsyncFutex::new(&word).unwrap();
+            for value in 200..220 {
+                word.store(value, Ordering::Release);
+                let _ = timeout(Duration::from_millis(1), futex.wait_async_masked(value, mask)).await;
+            }
+        });
+        drop(runtime);
+        until_waiters(&word, 0);
+        before.check();
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How many a wake wakes, and which.
 
 use futex_tests::peer::Peer;
-use futex_tests::{arm, is_pending, on_each_runtime, until_waiters, waiters, within};
+use futex_tests::{arm, is_pending, on_each_runtime_in_order, until_waiters, waiters, within};
 use futex_tokio::{AsyncFutex, SharedMemory, WaitAsync};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ async fn all_pending(waits: &mut [WaitAsync<'_>]) -> bool {
 
 #[test]
 fn a_wake_of_n_among_m_wakes_the_first_n_and_no_other() {
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         for (n, m) in [(1, 1), (1, 2), (4, 10), (10, 10), (10, 4)] {
             let futex = futex();
             let mut waits = Vec::new();
@@ -61,7 +61,7 @@ fn a_wake_of_n_among_m_wakes_the_first_n_and_no_other() {
 
 #[test]
 fn one_wake_after_the_other_goes_along_the_queue_across_two_processes() {
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let futex = AsyncFutex::new(memory.word(0).expect("a word")).expect("a futex");
         let mut peer = Peer::start(PEER, &memory);
@@ -100,7 +100,7 @@ fn one_wake_after_the_other_goes_along_the_queue_across_two_processes() {
 
 #[test]
 fn a_wake_with_nobody_there_returns_0() {
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         let futex = futex();
         assert_eq!((futex.wake(1), futex.wake(7), futex.wake_all(), futex.wake_one()), (0, 0, 0, false));
         // It is not kept for whoever comes.
@@ -111,7 +111,7 @@ fn a_wake_with_nobody_there_returns_0() {
 
 #[test]
 fn a_wake_of_0_wakes_nobody() {
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         let futex = futex();
         let mut wait = line_up(&futex, futex.wait_async(0)).await;
         assert_eq!((futex.wake(0), futex.wake_masked(0, NonZeroU32::MAX)), (0, 0));
@@ -125,7 +125,7 @@ fn a_wake_of_0_wakes_nobody() {
 #[test]
 fn a_wake_of_the_highest_number_wakes_all_in_all_processes() {
     const EACH: usize = 40; // more than a backend spreads over its threads
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let futex = AsyncFutex::new(memory.word(0).expect("a word")).expect("a futex");
         let mut peer = Peer::start(PEER, &memory);
@@ -155,7 +155,7 @@ fn a_wake_of_the_highest_number_wakes_all_in_all_processes() {
 
 #[test]
 fn a_wake_with_a_mask_wakes_those_that_share_a_bit_with_it() {
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         let futex = futex();
         let [left, right, both] = [0b01, 0b10, 0b11].map(mask);
         let mut first = line_up(&futex, futex.wait_async_masked(0, left)).await;
@@ -180,7 +180,7 @@ fn a_wake_with_a_mask_wakes_those_that_share_a_bit_with_it() {
 
 #[test]
 fn a_wake_with_a_mask_goes_by_who_does_not_match() {
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         let futex = futex();
         let mut waits = Vec::new();
         for bit in [1, 2, 1, 2, 1, 2, 1, 2] {
