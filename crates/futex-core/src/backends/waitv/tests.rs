@@ -72,6 +72,7 @@ fn a_thread_that_has_found_a_wait_by_itself_is_not_called_back_for_it() {
     let (mut waitv, word) = (Waitv::new(no_turn()), word());
     waitv.arm(0, word.clone(), 0, MATCH_ANY).unwrap();
     until_waiting(&word, 1);
+    assert!(waitv.shared.lock().news.is_empty(), "the thread knows of it");
     waitv.submit().unwrap();
     assert_eq!((waitv.shared.lock().groups[0].control.load(Ordering::Relaxed), waiters(&word)), (PARKED, 1));
     // For another one it is.
