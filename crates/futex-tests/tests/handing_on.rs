@@ -128,7 +128,7 @@ fn a_wake_goes_along_a_line_of_waits_that_are_dropped() {
 
 #[test]
 fn a_wake_is_handed_on_under_the_mask_of_the_wait() {
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");
         let [left, right] = [0b01, 0b10].map(|bits| NonZeroU32::new(bits).expect("a bit"));
         let [mut first, mut other, mut last] = [left, right, left].map(|mask| futex.wait_async_masked(0, mask));

@@ -1,7 +1,7 @@
 //! `wait_any`: one task waits on several words.
 
 use futex_tests::peer::Peer;
-use futex_tests::{arm, is_pending, on_each_runtime, until_waiters, waiters, within};
+use futex_tests::{arm, is_pending, on_each_runtime, on_each_runtime_in_order, until_waiters, waiters, within};
 use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory, wait_any};
 use std::pin::pin;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ fn a_word_that_differs_already_is_ready_and_nothing_is_left_of_the_others() {
 
 #[test]
 fn wakes_of_the_others_are_handed_on() {
-    on_each_runtime(async || {
+    on_each_runtime_in_order(async || {
         for _ in 0..10 {
             let memory = SharedMemory::anonymous(4096).expect("memory");
             let mut peer = Peer::start(PEER, &memory);
