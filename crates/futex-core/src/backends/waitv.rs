@@ -15,7 +15,7 @@ use arrayvec::ArrayVec;
 use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Scope, WaitvEntry, WaitvOutcome};
 use futex_sys::{Deadline, Origin, Word, explain};
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::iter::once;
 use std::num::NonZeroU32;
@@ -59,8 +59,8 @@ struct State {
     with_room: Vec<usize>,
     /// The keys of the groups with waits that their thread has not seen, and was not called back for.
     news: Vec<usize>,
-    /// The group of each wait that has not ended, by the wait's slot.
-    places: HashMap<u32, usize>,
+    /// The key of each wait's group, by the wait's slot. Also of waits that have ended.
+    places: Vec<usize>,
     /// The number of the latest wait.
     serial: u64,
     completions: VecDeque<Completion<Word>>,
@@ -128,7 +128,11 @@ impl Backend<Word> for Waitv {
     fn submit(&mut self) -> io::Result<bool> {
         let mut state = self.shared.lock();
         while let Some(key) = state.news.pop() {
+            let is_last = state.news.is_empty();
             self.shared.call_back(state, key);
+            if is_last {
+                break; // most often; a thread that was just woken takes the lock now
+            }
             state = self.shared.lock();
         }
         Ok(true)
@@ -136,9 +140,9 @@ impl Backend<Word> for Waitv {
 
     fn cancel(&mut self, handle: u32) -> Option<Completion<Word>> {
         let mut state = self.shared.lock();
-        if let Some(&key) = state.places.get(&handle) {
+        let key = state.places.get(handle as usize).copied().unwrap_or_default();
+        if let Some(entry) = state.take(key, |entry| entry.slot == handle) {
             // It is over for its owner. If the thread finds that it had been woken, it hands the wake on.
-            let entry = state.take(key, |entry| entry.slot == handle)?;
             self.shared.call_back(state, key);
             return Some(entry.completion(Ending::Cancelled));
         }
@@ -270,6 +274,9 @@ impl Shared {
                 // Nothing to do, for so long that the deadline passed.
                 state.groups.remove(key);
                 state.with_room.retain(|&with_room| with_room != key);
+                if state.groups.is_empty() {
+                    state.places = Vec::new(); // there may have been a million
+                }
                 return;
             }
             drop(state);
@@ -307,7 +314,9 @@ impl State {
     /// Behind the others on its word, so that they are woken in order; otherwise in front of all, so that waits which are
     /// woken often have few in front of them that might have been.
     fn insert(&mut self, key: usize, entry: Entry) {
-        self.places.insert(entry.slot, key);
+        let slot = entry.slot as usize;
+        self.places.resize(self.places.len().max(slot + 1), 0);
+        self.places[slot] = key;
         let group = &mut self.groups[key];
         let last = group.entries.iter().rposition(|other| other.word.same_word(&entry.word));
         group.entries.insert(last.map_or(0, |position| position + 1), entry);
@@ -321,17 +330,12 @@ impl State {
 
     /// Takes a wait out of its group, if it has not ended.
     fn take(&mut self, key: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        let entries = &mut self.groups[key].entries;
+        let entries = &mut self.groups.get_mut(key)?.entries;
         let position = entries.iter().position(is_it)?;
         if entries.len() == ROOM {
             self.with_room.push(key);
         }
-        let entry = entries.remove(position);
-        self.places.remove(&entry.slot);
-        if self.places.is_empty() {
-            self.places.shrink_to(1024); // there may have been a million
-        }
-        Some(entry)
+        Some(entries.remove(position))
     }
 
     /// Ends waits of a group for their owners. Returns the words of the wakes whose owner has left.
