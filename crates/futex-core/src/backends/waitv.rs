@@ -115,13 +115,13 @@ impl Backend<Word> for Waitv {
             state.completions.push_back(Completion { slot: Some(slot), word, mask, ending: Ending::Woken });
             return Ok(slot);
         }
-        let key = match state.group_for(&word) {
-            Some(key) => key,
-            None => self.shared.start(&mut state).or_else(|error| state.smallest_group().ok_or(error))?,
+        let place = match state.place_for(&word) {
+            Some(place) => place,
+            None => (self.shared.start(&mut state)?, 0),
         };
         state.serial += 1;
         let serial = state.serial;
-        state.insert(key, Entry { serial, slot, word, expected });
+        state.insert(place, Entry { serial, slot, word, expected });
         Ok(slot)
     }
 
@@ -165,9 +165,7 @@ impl Backend<Word> for Waitv {
         // All are on their way before the first one is waited for.
         let keys: Vec<usize> = state.groups.iter().map(|(key, _)| key).collect();
         drop(state);
-        for key in keys {
-            self.shared.call_back(self.shared.lock(), key);
-        }
+        keys.into_iter().for_each(|key| self.shared.call_back(self.shared.lock(), key));
         let mut state = self.shared.lock();
         while state.groups.iter().any(|(_, group)| group.in_kernel) {
             state = self.shared.out.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -292,34 +290,29 @@ impl Shared {
 }
 
 impl State {
-    /// The group that takes a wait on `word`: one that has room, and no wait on the word. `None` if one more group suits better,
-    /// or if all are full.
-    fn group_for(&self, word: &Word) -> Option<usize> {
-        let has_word = |key: usize| self.groups[key].entries.iter().any(|entry| entry.word.same_word(word));
-        let apart = self.candidates().find(|&key| !has_word(key));
-        apart.or_else(|| self.smallest_group().filter(|_| self.groups.len() >= SPREAD))
+    /// The group that takes a wait on `word`, and the place there: one that has room, and no wait on the word. `None` if one more
+    /// group suits better, or if all are full.
+    fn place_for(&self, word: &Word) -> Option<(usize, usize)> {
+        let places = || self.with_room.iter().rev().take(SPREAD).map(|&key| (key, self.place_in(key, word)));
+        let apart = places().find(|&(_, place)| place == 0);
+        let size = |&(key, _): &(usize, usize)| self.groups[key].entries.len();
+        apart.or_else(|| places().filter(|_| self.groups.len() >= SPREAD).min_by_key(size))
     }
 
-    /// Some groups that have room.
-    fn candidates(&self) -> impl Iterator<Item = usize> {
-        self.with_room.iter().rev().take(SPREAD).copied()
-    }
-
-    fn smallest_group(&self) -> Option<usize> {
-        self.candidates().min_by_key(|&key| self.groups[key].entries.len())
+    /// The place of a wait in a group: behind the others on its word, so that they are woken in order; otherwise in front of all,
+    /// so that waits which are woken often have few in front of them that might have been.
+    fn place_in(&self, key: usize, word: &Word) -> usize {
+        let last = self.groups[key].entries.iter().rposition(|other| other.word.same_word(word));
+        last.map_or(0, |position| position + 1)
     }
 
     /// Puts a wait into a group that has room.
-    ///
-    /// Behind the others on its word, so that they are woken in order; otherwise in front of all, so that waits which are
-    /// woken often have few in front of them that might have been.
-    fn insert(&mut self, key: usize, entry: Entry) {
+    fn insert(&mut self, (key, place): (usize, usize), entry: Entry) {
         let slot = entry.slot as usize;
         self.places.resize(self.places.len().max(slot + 1), 0);
         self.places[slot] = key;
         let group = &mut self.groups[key];
-        let last = group.entries.iter().rposition(|other| other.word.same_word(&entry.word));
-        group.entries.insert(last.map_or(0, |position| position + 1), entry);
+        group.entries.insert(place, entry);
         if group.entries.len() == ROOM {
             self.with_room.retain(|&with_room| with_room != key);
         }

@@ -40,12 +40,16 @@ fn sort_out(parked: &[Entry], ownerless: &[u32], answer: io::Result<WaitvOutcome
     let key = add_group(&mut state, PARKED);
     // Each one goes in front of those on other words.
     for entry in parked.iter().rev().filter(|entry| !ownerless.contains(&entry.slot)) {
-        state.insert(key, entry.clone());
+        insert(&mut state, key, entry.clone());
     }
     let strays = state.end(key, endings(parked, answer)).into_iter().cloned().collect();
     let left: Vec<u32> = state.groups[key].entries.iter().map(|entry| entry.slot).collect();
     let ended = state.completions.into_iter().map(|end| (end.slot.expect("it is of a wait"), end.ending)).collect();
     Sorted { ended, left, strays }
+}
+
+fn insert(state: &mut State, key: usize, entry: Entry) {
+    state.insert((key, state.place_in(key, &entry.word)), entry);
 }
 
 /// Adds a group that has no thread.
@@ -84,13 +88,13 @@ fn a_group_takes_waits_until_it_is_full_and_again_when_one_has_ended() {
     let (mut state, word) = (State::default(), word());
     let key = add_group(&mut state, CALLED);
     for slot in 0..ROOM as u32 {
-        assert_eq!(state.group_for(&word), Some(key));
-        state.insert(key, Entry { serial: slot.into(), slot, word: word.clone(), expected: 0 });
+        assert_eq!(state.place_for(&word).map(|(key, _)| key), Some(key));
+        insert(&mut state, key, Entry { serial: slot.into(), slot, word: word.clone(), expected: 0 });
     }
-    assert_eq!(state.group_for(&word), None);
+    assert_eq!(state.place_for(&word), None);
     for slot in [5, 3] {
         assert_eq!(state.take(key, |entry| entry.slot == slot).map(|entry| entry.slot), Some(slot));
-        assert_eq!(state.group_for(&word), Some(key));
+        assert_eq!(state.place_for(&word).map(|(key, _)| key), Some(key));
     }
     assert_eq!(state.with_room, [key], "it is there once");
 }
@@ -102,7 +106,7 @@ fn a_wake_that_is_handed_on_ends_the_longest_waiting_wait_whichever_thread_has_i
     let mut state = waitv.shared.lock();
     let [first, second] = [(); 2].map(|()| add_group(&mut state, CALLED));
     for (serial, slot, key) in [(1, 30, second), (2, 20, first), (3, 10, second), (4, 0, first)] {
-        state.insert(key, Entry { serial, slot, word: word.clone(), expected: 0 });
+        insert(&mut state, key, Entry { serial, slot, word: word.clone(), expected: 0 });
     }
     drop(state);
     for slot in [30, 20, 10, 0] {
@@ -131,7 +135,7 @@ fn closing_calls_all_threads_back_before_it_waits_for_one() {
     let before = add_group(&mut shared.lock(), PARKED);
     let key = shared.start(&mut shared.lock()).expect("a thread");
     let behind = add_group(&mut shared.lock(), PARKED);
-    shared.lock().insert(key, Entry { serial: 1, slot: 0, word: word.clone(), expected: 0 });
+    insert(&mut shared.lock(), key, Entry { serial: 1, slot: 0, word: word.clone(), expected: 0 });
     waitv.submit().expect("it is called");
     until_waiting(&word, 1);
 
