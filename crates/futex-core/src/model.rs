@@ -16,6 +16,7 @@ use arrayvec::ArrayVec;
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 // What loom need not know of: it orders nothing.
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, Weak};
 
 /// How a kernel behaves.
@@ -44,6 +45,8 @@ pub(crate) struct Kernel {
     signal: AtomicBool,
     engine: OnceLock<Weak<Engine<ModelWord>>>,
     options: Options,
+    /// Number of the first queues that take no more waits, because completions of theirs were lost.
+    lost: AtomicUsize,
 }
 
 /// What the lock of a hash bucket guards. There is one bucket.
@@ -124,6 +127,7 @@ impl Kernel {
             signal: AtomicBool::new(false),
             engine: OnceLock::new(),
             options,
+            lost: AtomicUsize::new(0),
         })
     }
 
@@ -147,6 +151,12 @@ impl Kernel {
     #[cfg(not(loom))]
     pub(crate) fn waits(&self) -> Vec<usize> {
         lock(&self.bucket).queues.iter().map(|queue| queue.pending.len()).collect()
+    }
+
+    /// The first queues take no more waits from now on.
+    #[cfg(not(loom))]
+    pub(crate) fn lose_queues(&self, count: usize) {
+        self.lost.store(count, Ordering::Relaxed);
     }
 
     /// A word of value 0.

@@ -59,6 +59,7 @@ fn a_thread_that_was_left_behind_ends_by_itself_and_lets_go_of_the_word() {
         drop(word);
         until("the memory is free", || Arc::strong_count(&memory) == 1);
         until("the thread ends", || reactor.stats().units == 0);
+        assert_eq!(reactor.stats().handed_on, 0, "there was no wake");
     }
 }
 
@@ -114,5 +115,21 @@ fn a_wait_that_takes_over_a_thread_on_another_word_sees_a_change_of_its_own() {
         assert!(poll(&reactor, &word, mask, &mut waiter).is_pending());
         word.store(1, Ordering::Release);
         assert_eq!(outcome(&reactor, &word, mask, &mut waiter), Outcome::Mismatch);
+    }
+}
+
+#[test]
+fn the_wakes_that_threads_have_handed_on_count_after_the_reactor_is_closed() {
+    for (reactor, mask) in thread_per_wait() {
+        let word = word();
+        until("a wake finds a thread that was left behind", || {
+            drop(armed(&reactor, &word, mask));
+            word.wake(1) == 1
+        });
+        until("the threads have ended", || reactor.stats().units == 0);
+        let handed_on = reactor.stats().handed_on;
+        assert!(handed_on > 0);
+        reactor.close();
+        assert_eq!(reactor.stats().handed_on, handed_on);
     }
 }

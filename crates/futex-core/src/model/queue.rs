@@ -2,7 +2,7 @@
 
 use super::{Ended, Kernel, ModelWord, Queued, Refusal};
 use crate::backend::{Backend, Completion, Ending, FutexWord as _, Usage};
-use crate::sync::lock;
+use crate::sync::{Ordering, lock};
 use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroU32;
@@ -36,6 +36,10 @@ impl ModelQueue {
 }
 
 impl Backend<ModelWord> for ModelQueue {
+    fn is_lost(&self) -> bool {
+        self.index < self.kernel.lost.load(Ordering::Relaxed)
+    }
+
     fn watch(&self, key: usize) -> io::Result<()> {
         lock(&self.kernel.bucket).queues[self.index].watched = Some(key);
         Ok(())

@@ -21,7 +21,11 @@ struct Crowd {
 
 impl Crowd {
     fn new(queues: usize) -> Self {
-        let kernel = Kernel::new(Options { room: ROOM, ..Options::default() });
+        Self::with(Options::default(), queues)
+    }
+
+    fn with(options: Options, queues: usize) -> Self {
+        let kernel = Kernel::new(Options { room: ROOM, ..options });
         let (engine, word) = (kernel.idle_engine(queues), kernel.word());
         Self { kernel, engine, word, waits: Vec::new() }
     }
@@ -110,6 +114,43 @@ fn queues_that_are_empty_are_closed_but_for_a_few() {
 }
 
 #[test]
+fn queues_whose_waits_were_woken_are_closed_by_the_polls_that_see_it() {
+    let mut crowd = Crowd::new(usize::MAX);
+    crowd.grow(50 * ROOM);
+    assert_eq!(crowd.word.wake(u32::MAX) as usize, 50 * ROOM);
+    crowd.engine.turn();
+    assert_eq!(crowd.open(), 50, "the owners have not polled");
+    for wait in &mut crowd.waits {
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(wait.poll_wait(&crowd.engine, &crowd.word, 0, MATCH_ANY, cx).is_ready());
+    }
+    assert_eq!(crowd.open(), SPARE);
+}
+
+#[test]
+fn queues_of_waits_that_were_dropped_are_closed_by_the_turn_that_takes_the_last_completions() {
+    let mut crowd = Crowd::with(Options { delayed: true, ..Options::default() }, usize::MAX);
+    crowd.grow(50 * ROOM);
+    crowd.waits.clear();
+    assert_eq!(crowd.open(), 50, "the kernel has completions still to post");
+    crowd.kernel.task_work();
+    crowd.engine.turn();
+    assert_eq!(crowd.open(), SPARE);
+}
+
+#[test]
+fn queues_take_no_more_waits_than_they_have_room_for_once_a_crowd_has_left() {
+    const QUEUES: usize = 3;
+    let mut crowd = Crowd::new(QUEUES);
+    assert_eq!(crowd.grow(QUEUES * 2 * ROOM), [2 * ROOM; QUEUES]);
+    crowd.waits.clear();
+    assert_eq!(crowd.open(), SPARE);
+    let mut counts = crowd.grow(QUEUES * ROOM);
+    counts.retain(|&count| count > 0);
+    assert_eq!(counts, [ROOM; QUEUES]);
+}
+
+#[test]
 fn waits_that_come_and_go_open_and_close_no_queue() {
     let mut crowd = Crowd::new(usize::MAX);
     crowd.grow(50 * ROOM);
@@ -121,6 +162,20 @@ fn waits_that_come_and_go_open_and_close_no_queue() {
     }
     assert_eq!(crowd.kernel.waits().len(), ever, "queues were opened");
     assert_eq!(crowd.open(), ever, "queues were closed");
+}
+
+/// A ring that lost completions takes no more waits.
+#[test]
+fn a_queue_that_is_lost_gets_no_more_waits() {
+    let mut crowd = Crowd::new(3);
+    crowd.grow(2);
+    crowd.kernel.lose_queues(1);
+    assert_eq!(crowd.grow(1), [2, 1]);
+    // Also when there can't be more queues.
+    assert_eq!(crowd.grow(3 * ROOM), [2, ROOM + 1, 2 * ROOM]);
+    crowd.kernel.lose_queues(3);
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(RawWaiter::new().poll_wait(&crowd.engine, &crowd.word, 0, MATCH_ANY, cx).is_ready());
 }
 
 /// The shards and the pool hold each other.

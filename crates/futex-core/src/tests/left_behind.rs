@@ -1,7 +1,7 @@
 //! The threads that `Thread` leaves parked.
 
-use super::parked::{next_woken, no_turn, until, until_waiting, word};
-use crate::backend::{Backend, Completion, Ending};
+use super::parked::{Away, arm, mask, next_woken, no_turn, until, until_waiting, word};
+use crate::backend::{Backend, Completion, Ending, FutexWord as _};
 use crate::backends::thread::Threads;
 use futex_sys::Word;
 use futex_sys::futex::MATCH_ANY;
@@ -50,4 +50,24 @@ fn a_wait_that_takes_a_thread_over_sees_that_the_word_has_changed() {
     // The thread is still there, and hands on.
     assert_eq!(word.wake(1), 1);
     until("the wake is handed on", || threads.usage().handed_on == 1);
+}
+
+/// A wake that is handed on and finds nobody in the kernel ends the longest waiting wait, which is not the one that took over a
+/// thread that has been parked for longer.
+#[test]
+fn a_wait_that_takes_a_thread_over_has_waited_for_less_than_those_that_began_before() {
+    let (mut threads, word) = (Threads::new(no_turn()), word());
+    arm(&mut threads, 0, &word, mask(1));
+    until_waiting(&word, 1);
+    assert!(threads.cancel(0).is_some());
+    arm(&mut threads, 1, &word, MATCH_ANY); // another mask, so it has a thread of its own
+    arm(&mut threads, 2, &word, mask(1));
+    assert_eq!(threads.usage().units, 2);
+    let away = Away::take(&word, 2);
+    word.hand_on(mask(1));
+    assert_eq!(next_woken(&mut threads), 1);
+    word.hand_on(mask(1));
+    assert_eq!(next_woken(&mut threads), 2);
+    drop(away);
+    word.wake(u32::MAX);
 }

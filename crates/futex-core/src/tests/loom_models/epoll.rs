@@ -3,6 +3,7 @@
 
 use crate::model::Options;
 use crate::outcome::Outcome;
+use crate::tests::owner::Owner;
 use crate::tests::world::{World, join, model, polling, spawn};
 
 /// An engine of up to `count` queues, each with room for one wait.
@@ -60,6 +61,27 @@ fn a_queue_that_is_opened_during_a_turn_is_visited() {
             assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
         }
         assert_eq!(late.end(seen), (woken == 3).then_some(Ok(Outcome::Woken)));
+        world.check();
+    });
+}
+
+/// The next queue gets the key of one that was closed, which was watched.
+#[test]
+fn a_queue_that_fills_a_gap_is_visited() {
+    model("arm in the place of a closed queue | wake(4)", || {
+        let world = queues(8);
+        let word = world.word();
+        let [first, second, third, last] = [(); 4].map(|()| world.armed(&word));
+        [first, second, third].into_iter().for_each(Owner::abandon);
+        assert_eq!(world.engine.stats().units, 3, "one of the empty queues in front of the last one is closed");
+        let owners = [world.armed(&word), world.armed(&word), last];
+        let arming = polling(world.owner(&word));
+        let woken = word.wake(4);
+        let (late, seen) = join(arming);
+        for owner in owners {
+            assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
+        }
+        assert_eq!(late.end(seen), (woken == 4).then_some(Ok(Outcome::Woken)));
         world.check();
     });
 }

@@ -97,6 +97,24 @@ fn two_threads_that_open_a_queue_at_once_both_arm() {
 }
 
 #[test]
+fn two_threads_that_find_no_room_at_once_open_one_queue() {
+    model("arm | arm, no room in the first queue, and room for both in the next one", || {
+        let world = World::with(Options { room: 2, ..Options::default() }, 4);
+        let word = world.word();
+        let first = [(); 2].map(|()| world.armed(&word));
+        let arming = [(); 2].map(|()| polling(world.owner(&word)));
+        let owners = arming.map(|arming| {
+            let (owner, seen) = join(arming);
+            assert!(seen.is_none());
+            owner
+        });
+        assert_eq!(world.engine.stats().units, 2);
+        first.into_iter().chain(owners).for_each(Owner::abandon);
+        world.check();
+    });
+}
+
+#[test]
 fn two_threads_that_crowd_the_only_queue_at_once_both_arm() {
     model("arm | arm, no room in the only queue", || {
         let world = World::with(Options { room: 1, ..Options::default() }, 1);
@@ -130,6 +148,8 @@ fn a_wait_begins_while_a_queue_is_closed(name: &str, epoll: bool) {
         // Nobody settles: the turn of the wake was the last one.
         assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
         assert_eq!(world.engine.stats().units, 1, "one queue stays for the next wait");
+        world.armed(&word).abandon();
+        assert_eq!(world.engine.stats().units, 1, "the next wait is armed in it");
         world.check();
     });
 }
