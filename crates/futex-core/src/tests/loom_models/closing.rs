@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::tests::owner::Seen;
-use crate::tests::world::{World, exhaustive_model, join, model, spawn};
+use crate::tests::world::{World, exhaustive_model, join, model, polling, spawn};
 use std::io::ErrorKind::BrokenPipe;
 
 /// The end of a wait whose engine was closed at some time.
@@ -56,6 +56,23 @@ fn a_wait_that_opens_a_queue_while_the_engine_is_closed_ends() {
             }
             None => assert_eq!(second.finish(), Some(Err(BrokenPipe))),
         }
+        assert_eq!(first.finish(), Some(Err(BrokenPipe)));
+        world.check();
+    });
+}
+
+/// There can't be one more queue, and the error is that of a closed engine all the same.
+#[test]
+fn a_wait_that_crowds_the_only_queue_while_the_engine_is_closed_ends() {
+    model("close | arm, no room in the only queue", || {
+        let world = World::with(crate::model::Options { room: 1, ..Default::default() }, 1);
+        let word = world.word();
+        let first = world.armed(&word);
+        let arming = polling(world.owner(&word));
+        world.engine.close();
+        let (second, seen) = join(arming);
+        world.kernel.assert_empty();
+        assert_eq!(second.end(seen), Some(Err(BrokenPipe)));
         assert_eq!(first.finish(), Some(Err(BrokenPipe)));
         world.check();
     });
