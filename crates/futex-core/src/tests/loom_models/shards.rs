@@ -195,3 +195,18 @@ fn a_wake_that_meets_the_drop_which_closes_its_queue_is_handed_on() {
         world.check();
     });
 }
+
+/// Each of two threads saw one empty queue too many, and each closed one.
+#[test]
+fn two_drops_that_empty_two_queues_at_once_close_one() {
+    model("drop of all waits of a queue | drop of all waits of another", || {
+        let world = two_queues();
+        let word = world.word();
+        let [first, second] = [(); 2].map(|()| world.armed(&word));
+        let dropping = spawn(move || first.abandon());
+        second.abandon();
+        join(dropping);
+        assert_eq!(world.engine.stats().units, 1, "one queue stays for the next wait");
+        world.check();
+    });
+}
