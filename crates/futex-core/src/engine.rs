@@ -102,8 +102,13 @@ impl<W: FutexWord> Engine<W> {
         let usable = shards.iter().filter(|shard| shard.offer_room()).count();
         drop(opening);
         crate::trace::no_more_queues(&error); // the code of a subscriber, so no lock is held
-        // Other threads may have taken the room already. Then the caller comes again.
-        if usable > 0 { Ok(()) } else { Err(error) }
+        match usable {
+            // Other threads may have taken the room already. Then the caller comes again.
+            1.. => Ok(()),
+            // It was closed meanwhile.
+            0 if self.is_closed() => Err(closed()),
+            0 => Err(error),
+        }
     }
 
     fn open(&self) -> io::Result<()> {

@@ -1072,9 +1072,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "closed-is-crowded",
         breaks: "a wait that finds all queues closed gets the error of an engine that can open no more",
         file: "engine.rs",
-        from: "        if self.is_closed() {\n            return Err(closed());\n        }\n",
+        from: "            0 if self.is_closed() => Err(closed()),\n",
         to: "",
-        test: "loom_models::closing::a_wait_that_begins_while_the_engine_is_closed_ends",
+        test: "loom_models::closing::a_wait_that_crowds_the_only_queue_while_the_engine_is_closed_ends",
         under: Under::Loom,
     },
     Mutant {
