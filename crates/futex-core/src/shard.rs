@@ -347,6 +347,9 @@ impl<W: FutexWord> Pool<Shard<W>> {
     #[cold]
     fn retire(&self) -> Option<Box<dyn Backend<W>>> {
         let mut all = write(&self.all);
+        if !self.has_surplus() {
+            return None; // another thread was faster
+        }
         // Of high keys first: each turn visits the shards of low ones.
         let (key, backend, stats) =
             all.iter().rev().filter(|(_, shard)| shard.is_empty()).find_map(|(key, shard)| {

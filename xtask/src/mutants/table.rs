@@ -1006,6 +1006,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         under: Under::Std,
     },
     Mutant {
+        name: "closed-without-second-look",
+        breaks: "threads that find one empty queue too many at the same time close one each",
+        file: "shard.rs",
+        from: "        if !self.has_surplus() {\n            return None;",
+        to: "        if !self.has_surplus() && false {\n            return None;",
+        test: "loom_models::shards::two_drops_that_empty_two_queues_at_once_close_one",
+        under: Under::Loom,
+    },
+    Mutant {
         name: "drop-closes-no-queue",
         breaks: "a drop that empties a queue closes none",
         file: "shard.rs",
