@@ -189,12 +189,7 @@ impl<W: FutexWord> Engine<W> {
         if !self.origin.is_here() {
             return;
         }
-        let list = {
-            let mut all = write(&self.pool.all);
-            all.closed = true;
-            all.list.clone()
-        };
-        list.iter().flatten().for_each(Shard::close);
+        self.pool.close().iter().flatten().for_each(Shard::close);
         self.pool.clear();
     }
 
@@ -232,10 +227,6 @@ impl<W: FutexWord> Engine<W> {
 impl<W: FutexWord> Drop for Engine<W> {
     fn drop(&mut self) {
         self.close();
-        if self.origin.is_here() {
-            // The shards hold the pool.
-            let list = std::mem::take(&mut write(&self.pool.all).list);
-            drop(list);
-        }
+        self.pool.let_go(!self.origin.is_here());
     }
 }

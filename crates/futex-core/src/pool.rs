@@ -4,7 +4,7 @@
 //! its room is free. If the stack is empty, the engine opens one more shard, or raises the quota of all.
 
 use crate::stats::Stats;
-use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, RwLock, lock};
+use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, RwLock, lock, write};
 
 /// Number of empty shards that stay open beyond the number of those in use. Small in the models, so that some are closed.
 const SPARE: usize = if cfg!(test) { 1 } else { 8 };
@@ -23,6 +23,8 @@ pub(crate) struct Pool<S> {
     /// Number of shards that are open, and of those that have waits.
     open: AtomicUsize,
     used: AtomicUsize,
+    /// Number of open shards that are empty and take no waits any more.
+    lost: AtomicUsize,
 }
 
 /// All shards, by key. The key of a shard stays the same as long as it is open.
@@ -43,6 +45,7 @@ impl<S> Pool<S> {
             room,
             open: AtomicUsize::new(0),
             used: AtomicUsize::new(0),
+            lost: AtomicUsize::new(0),
         }
     }
 
@@ -68,10 +71,39 @@ impl<S> Pool<S> {
         }
     }
 
+    /// Puts a shard that is on the stack under the others. Its lock is held.
+    #[cold]
+    pub(crate) fn put_under(&self, shard: &Arc<S>) {
+        let mut roomy = lock(&self.roomy);
+        if let Some(depth) = roomy.iter().rposition(|other| Arc::ptr_eq(other, shard)) {
+            roomy[..=depth].rotate_right(1);
+        }
+    }
+
     /// Lets go of the shards on the stack. None of them pushes itself any more, because they are closed.
     pub(crate) fn clear(&self) {
         let roomy = std::mem::take(&mut *lock(&self.roomy));
         drop(roomy);
+    }
+
+    /// Lets go of all shards, which hold the pool. In a fork another thread may have held a lock at the time of the fork. Then the
+    /// shards stay.
+    pub(crate) fn let_go(&self, is_fork: bool) {
+        let (all, roomy) = if is_fork {
+            (self.all.try_write().ok(), self.roomy.try_lock().ok())
+        } else {
+            (Some(write(&self.all)), Some(lock(&self.roomy)))
+        };
+        let list = all.map(|mut all| std::mem::take(&mut all.list));
+        let roomy = roomy.map(|mut roomy| std::mem::take(&mut *roomy));
+        drop((list, roomy)); // under no lock
+    }
+
+    /// Number of waits that a shard with `taken` takes before it goes under the others: the next multiple of the room, so that
+    /// a shard which is in the caches fills up, and no shard takes more while another one has room.
+    #[inline]
+    pub(crate) fn limit(&self, taken: usize) -> usize {
+        self.quota().min((taken / self.room + 1).saturating_mul(self.room))
     }
 
     #[inline]
@@ -99,14 +131,35 @@ impl<S> Pool<S> {
         self.used.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Returns true if so many shards are empty that some are to be closed.
+    /// An empty shard takes no waits any more.
+    pub(crate) fn count_lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns true if an empty shard is to be closed: it takes no waits any more, or too many are empty.
     pub(crate) fn has_surplus(&self) -> bool {
-        self.open() > 2 * self.used.load(Ordering::Relaxed) + SPARE
+        self.has_lost() || self.open() > 2 * self.used.load(Ordering::Relaxed) + SPARE
+    }
+
+    /// Returns true if an empty shard takes no waits any more. It is to be closed before others.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) > 0
+    }
+
+    /// All shards are about to be closed. Returns them.
+    pub(crate) fn close(&self) -> Vec<Option<Arc<S>>> {
+        let mut all = write(&self.all);
+        all.closed = true;
+        for count in [&self.open, &self.lost] {
+            count.store(0, Ordering::Relaxed); // none is closed for being empty any more
+        }
+        all.list.clone()
     }
 
     /// Adds a shard, which has room and a free key. The lock of `all` is held.
     pub(crate) fn add(&self, all: &mut All<S>, key: usize, shard: Arc<S>) {
         self.open.fetch_add(1, Ordering::Relaxed);
+        self.quota.store(self.room, Ordering::Relaxed); // those that took more have waited long enough for this one
         self.push(&shard);
         if key == all.list.len() {
             all.list.push(Some(shard));
@@ -116,8 +169,9 @@ impl<S> Pool<S> {
     }
 
     /// Removes a shard that is closed, whose `figures` stay. The lock of `all` is held.
-    pub(crate) fn remove(&self, all: &mut All<S>, key: usize, figures: &Stats) {
+    pub(crate) fn remove(&self, all: &mut All<S>, key: usize, figures: &Stats, is_lost: bool) {
         self.open.fetch_sub(1, Ordering::Relaxed);
+        self.lost.fetch_sub(usize::from(is_lost), Ordering::Relaxed);
         self.quota.store(self.room, Ordering::Relaxed); // there are more than enough again
         all.retired.add(figures);
         all.list[key] = None;

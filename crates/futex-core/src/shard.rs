@@ -36,6 +36,14 @@ pub(crate) struct Request<'a, W: FutexWord> {
     pub(crate) armed: Armed<W>,
 }
 
+impl<W: FutexWord> Drop for Request<'_, W> {
+    fn drop(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            Effect::<W>::Forget(waker).perform_alone();
+        }
+    }
+}
+
 impl<'a, W: FutexWord> Request<'a, W> {
     pub(crate) fn new(word: &'a W, expected: u32, mask: NonZeroU32, waker: Waker) -> Self {
         Self { word, expected, mask, waker: Some(waker), armed: Armed::NONE }
@@ -44,6 +52,10 @@ impl<'a, W: FutexWord> Request<'a, W> {
     /// True if the wait was armed and is over already.
     pub(crate) fn is_over(&self) -> bool {
         !self.armed.is_none() && self.waker.is_some()
+    }
+
+    pub(crate) fn take_armed(&mut self) -> Armed<W> {
+        std::mem::replace(&mut self.armed, Armed::NONE)
     }
 }
 
@@ -165,8 +177,8 @@ impl<W: FutexWord> Shard<W> {
         effects: &mut Effects<W>,
     ) -> io::Result<usize> {
         let taken = inner.taken();
-        let room = if inner.takes_waits() { self.pool.quota().saturating_sub(taken) } else { 0 };
-        let count = requests.len().min(room);
+        let limit = if inner.takes_waits() { self.pool.limit(taken) } else { 0 };
+        let count = requests.len().min(limit.saturating_sub(taken));
         if count == 0 {
             if std::mem::take(&mut inner.is_roomy) {
                 self.pool.take_off(self);
@@ -175,6 +187,9 @@ impl<W: FutexWord> Shard<W> {
         }
         // Before the kernel has the waits: a turn for their completions must not pass by.
         self.publish(taken + count);
+        if taken + count == limit {
+            self.pool.put_under(self);
+        }
         let requests = &mut requests[..count];
         let armed = inner.begin(requests, |slot| Armed { place: Some((self.clone(), slot)) });
         if let Ok(true) = armed {
@@ -301,6 +316,9 @@ impl<W: FutexWord> Shard<W> {
     #[inline(always)] // in the paths that matter
     fn unlock(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner<W>>) -> bool {
         let emptied = self.publish(inner.taken());
+        if emptied && inner.is_lost() {
+            self.pool.count_lost();
+        }
         if !inner.is_roomy {
             let quota = self.pool.quota();
             self.offer(&mut inner, quota - quota.div_ceil(8));
@@ -335,7 +353,7 @@ impl<W: FutexWord> Shard<W> {
 }
 
 impl<W: FutexWord> Pool<Shard<W>> {
-    /// Closes empty shards, as long as there are too many. No lock is held.
+    /// Closes empty shards, as long as there are too many, or some that take no waits any more. No lock is held.
     pub(crate) fn trim(&self) {
         while self.has_surplus() {
             let Some(backend) = self.retire() else { return };
@@ -350,18 +368,20 @@ impl<W: FutexWord> Pool<Shard<W>> {
         if !self.has_surplus() {
             return None; // another thread was faster
         }
+        let has_lost = self.has_lost();
         // Of high keys first: each turn visits the shards of low ones.
         let (key, backend, stats) =
             all.iter().rev().filter(|(_, shard)| shard.is_empty()).find_map(|(key, shard)| {
                 let mut inner = shard.lock();
-                let backend = if inner.taken() == 0 { inner.backend.take() } else { None }?;
+                let is_surplus = inner.taken() == 0 && (inner.is_lost() || !has_lost);
+                let backend = if is_surplus { inner.backend.take() } else { None }?;
                 inner.stats.handed_on += backend.usage().handed_on;
                 if std::mem::take(&mut inner.is_roomy) {
                     self.take_off(shard);
                 }
                 Some((key, backend, inner.stats()))
             })?;
-        self.remove(&mut all, key, &stats);
+        self.remove(&mut all, key, &stats, backend.is_lost());
         Some(backend)
     }
 }
@@ -375,7 +395,12 @@ impl<W: FutexWord> Inner<W> {
 
     #[inline]
     fn takes_waits(&self) -> bool {
-        self.backend.as_ref().is_some_and(|backend| !backend.is_lost())
+        self.backend.is_some() && !self.is_lost()
+    }
+
+    #[inline]
+    fn is_lost(&self) -> bool {
+        self.backend.as_ref().is_some_and(|backend| backend.is_lost())
     }
 
     fn stats(&self) -> Stats {

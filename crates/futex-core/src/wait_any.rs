@@ -173,8 +173,8 @@ impl<W: FutexWord> RawWaitAny<W> {
         }
         let over = requests.iter().any(Request::is_over);
         self.armed.resize_with(targets.len(), || Armed::NONE);
-        for ((index, _), request) in targets.iter().zip(requests) {
-            self.armed[*index] = request.armed;
+        for ((index, _), request) in targets.iter().zip(&mut requests) {
+            self.armed[*index] = request.take_armed();
         }
         Ok(over)
     }

@@ -190,7 +190,7 @@ impl<W: FutexWord> RawWaiter<W> {
         let mut request = Request::new(word, expected, mask, cx.waker().clone());
         engine.arm(std::slice::from_mut(&mut request))?;
         let is_over = request.is_over();
-        self.armed = request.armed;
+        self.armed = request.take_armed();
         if is_over { self.poll_armed(cx) } else { Poll::Pending }
     }
 

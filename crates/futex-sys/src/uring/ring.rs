@@ -346,14 +346,15 @@ impl FutexRing {
     /// Number of waits that have not ended.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.waits.len() - self.unreaped()
+        self.waits.len() - self.ended
     }
 
-    /// Number of waits that have ended, and whose identifier the kernel has not given back yet.
+    /// Number of waits that have ended, and whose identifier the kernel has not given back yet. 0 after the kernel dropped
+    /// completions, since nothing is sure to come.
     #[must_use]
     #[inline]
     pub fn unreaped(&self) -> usize {
-        self.ended
+        if self.is_lost() { 0 } else { self.ended }
     }
 
     /// True after the kernel dropped completions: the ring takes no more waits.
