@@ -8,6 +8,7 @@ use common::{reactors, until, until_waiting, word};
 use futex_core::{Outcome, Reactor, Waiter, Word};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 /// Ends the wait while it is being cloned, so that the clone is not needed any more; and the clone panics when dropped.
@@ -58,4 +59,55 @@ fn a_waker_whose_drop_panics_keeps_no_verdict_from_its_owner() {
         assert_eq!((reactor.stats().armed_now, second.wake(1)), (1, 1), "the other wait is there");
         assert!(matches!(ended, Ok(Poll::Ready(Ok(Outcome::Woken)))), "the wake is seen");
     }
+}
+
+static PANICS: AtomicBool = AtomicBool::new(false);
+static TABLE: RawWakerVTable = RawWakerVTable::new(
+    |data| RawWaker::new(data, &TABLE),
+    |_| {},
+    |_| {},
+    |_| assert!(!PANICS.load(Ordering::Relaxed), "the waker's drop"),
+);
+
+/// 1. A wait is armed, and a wake ends it before the call that arms it is over.
+/// 2. So the clone of the waker that was made for the wait is dropped unused. That panics.
+/// 3. The owner did not learn of the wake, and nobody handed it on.
+#[test]
+fn a_waker_whose_drop_panics_loses_no_wake_that_came_while_the_wait_was_armed() {
+    // On the others a thread parks, and the poll is over before that.
+    let Some(_) = common::reactor(futex_core::BackendKind::Uring) else { return };
+    let reactor = Reactor::builder().backend(futex_core::BackendKind::Uring).interrupting(true).build().unwrap();
+    let (word, over) = (word(), AtomicBool::new(false));
+    // SAFETY: The functions of the table own nothing.
+    let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                word.wake(1);
+            }
+        });
+        let mut panicked = None;
+        let start = std::time::Instant::now();
+        while panicked.is_none() && start.elapsed() < common::PATIENCE {
+            let (mut waiter, before) = (Waiter::new(), reactor.stats());
+            let mut poll = || waiter.poll_wait(&reactor, &word, 0, &mut Context::from_waker(&waker));
+            PANICS.store(true, Ordering::Relaxed);
+            let mut polled = catch_unwind(AssertUnwindSafe(&mut poll));
+            PANICS.store(false, Ordering::Relaxed);
+            while let Ok(Poll::Pending) = polled {
+                reactor.turn();
+                polled = Ok(poll());
+            }
+            drop(waiter);
+            if polled.is_err() {
+                let stats = reactor.stats();
+                panicked = Some((stats.woken - before.woken, stats.handed_on - before.handed_on));
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        match panicked {
+            None => println!("no wake came while a wait was armed, or it was seen"),
+            Some((woken, handed_on)) => assert_eq!(woken, handed_on, "the poll panicked: the wake is handed on"),
+        }
+    });
 }

@@ -3,6 +3,8 @@
 //! The models run under loom, in every order of their steps, and as ordinary tests, with real threads and many times.
 
 #[cfg(not(loom))]
+mod breaking;
+#[cfg(not(loom))]
 mod crowding;
 #[cfg(not(any(loom, miri)))]
 mod kernel;

@@ -1,0 +1,187 @@
+//! Threads that arm and drop many waits at once, so that queues are opened and closed all the time.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::{BACKENDS, PATIENCE, reactor, word};
+use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Target, WaitAny, Waiter, Word};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % n
+    }
+}
+
+fn poll(reactor: &Reactor, word: &Word, waiter: &mut Waiter) -> Poll<std::io::Result<Outcome>> {
+    waiter.poll_wait(reactor, word, 0, &mut Context::from_waker(Waker::noop()))
+}
+
+/// One round: arms waits, drops some, wakes the others, and sees each wake. Stops at the first error, which closing gives.
+fn round(reactor: &Reactor, rng: &mut Rng, most: usize) -> std::io::Result<()> {
+    let mut waits: Vec<(Word, Waiter)> = (0..1 + rng.below(most)).map(|_| (word(), Waiter::new())).collect();
+    for (word, waiter) in &mut waits {
+        match poll(reactor, word, waiter) {
+            Poll::Pending => {}
+            // `Waitv` may end it with another one of its thread.
+            Poll::Ready(ended) => {
+                let ended = ended?;
+                assert_eq!(reactor.backend(), BackendKind::Waitv, "over already: {ended:?}");
+            }
+        }
+    }
+    waits.retain(|(_, waiter)| waiter.is_armed());
+    if rng.below(4) == 0 {
+        // All at once, some of which are gone over.
+        if waits.is_empty() {
+            return Ok(());
+        }
+        let targets = waits.iter().map(|(word, _)| Target { reactor, word, expected: 0, mask: MATCH_ANY });
+        let mut any = WaitAny::new(targets).unwrap();
+        if let Poll::Ready(ended) = Pin::new(&mut any).poll(&mut Context::from_waker(Waker::noop())) {
+            let ended = ended?;
+            assert_eq!(reactor.backend(), BackendKind::Waitv, "over already: {ended:?}");
+        }
+    }
+    let keep = rng.below(waits.len() + 1);
+    while waits.len() > keep {
+        let index = rng.below(waits.len());
+        waits.swap_remove(index);
+    }
+    for (word, waiter) in &mut waits {
+        let start = Instant::now();
+        if rng.below(2) == 0 {
+            word.store(1, Ordering::Release);
+            word.wake(1);
+        } else {
+            while word.wake(1) == 0 {
+                assert!(
+                    start.elapsed() < PATIENCE || reactor.is_closed(),
+                    "no wake finds the wait: {kind}",
+                    kind = reactor.backend()
+                );
+                if reactor.is_closed() {
+                    break;
+                }
+                assert_ne!(reactor.backend(), BackendKind::Uring, "armed, and not found");
+                if let Poll::Ready(ended) = poll(reactor, word, waiter) {
+                    let _ = ended?; // and it begins anew below
+                    word.store(1, Ordering::Release);
+                    break;
+                }
+            }
+        }
+    }
+    for (word, waiter) in &mut waits {
+        let start = Instant::now();
+        while let Poll::Pending = match poll(reactor, word, waiter) {
+            Poll::Ready(ended) => Poll::Ready(ended?),
+            Poll::Pending => Poll::Pending,
+        } {
+            reactor.turn();
+            thread::yield_now();
+            assert!(start.elapsed() < PATIENCE, "a wait that was woken does not end: {:?}", reactor.stats());
+        }
+    }
+    Ok(())
+}
+
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn secs() -> Duration {
+    Duration::from_secs(std::env::var("STORM_SECS").ok().map_or(1, |secs| secs.parse().unwrap()))
+}
+
+fn most(kind: BackendKind) -> usize {
+    match kind {
+        BackendKind::Uring => 2500,
+        BackendKind::Waitv => 600,
+        _ => 20,
+    }
+}
+
+#[test]
+fn waits_end_while_queues_are_opened_and_closed() {
+    for kind in BACKENDS {
+        let Some(reactor) = reactor(kind) else { continue };
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for seed in 1..4 {
+                let (reactor, over) = (&reactor, &over);
+                scope.spawn(move || {
+                    let (mut rng, start, mut rounds) = (Rng(seed), Instant::now(), 0);
+                    while start.elapsed() < secs() {
+                        let _over = OnDrop(over);
+                        round(reactor, &mut rng, most(kind)).expect("nobody closes it");
+                        std::mem::forget(_over);
+                        rounds += 1;
+                    }
+                    println!("{kind}: {rounds} rounds");
+                    over.store(true, Ordering::Relaxed);
+                });
+            }
+            while !over.load(Ordering::Relaxed) {
+                reactor.turn();
+                thread::yield_now();
+            }
+        });
+        let stats = reactor.stats();
+        println!("{stats:?}");
+        assert_eq!(stats.armed_now, 0);
+        if kind == BackendKind::Uring {
+            common::until("few rings are left", || {
+                reactor.turn();
+                reactor.stats().units <= 8
+            });
+        }
+    }
+}
+
+#[test]
+fn a_reactor_that_is_closed_while_queues_are_opened_and_closed_ends_all_waits() {
+    for kind in BACKENDS {
+        let Some(_) = reactor(kind) else { continue };
+        let (start, mut rng, mut times) = (Instant::now(), Rng(7), 0);
+        while start.elapsed() < secs() {
+            let reactor = reactor(kind).unwrap();
+            thread::scope(|scope| {
+                for seed in 1..4 {
+                    let reactor = reactor.clone();
+                    scope.spawn(move || {
+                        let mut rng = Rng(seed);
+                        while round(&reactor, &mut rng, most(kind) / 2).is_ok() {}
+                    });
+                }
+                for _ in 0..rng.below(20_000) {
+                    std::hint::spin_loop();
+                }
+                for _ in 0..rng.below(200) {
+                    reactor.turn();
+                }
+                if rng.below(2) == 0 {
+                    let reactor = reactor.clone();
+                    scope.spawn(move || reactor.close());
+                }
+                reactor.close();
+                assert_eq!(reactor.stats().units, 0, "{kind}");
+            });
+            assert_eq!(reactor.stats().armed_now, 0);
+            times += 1;
+        }
+        println!("{kind}: closed {times} times");
+    }
+}
