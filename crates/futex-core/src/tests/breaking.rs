@@ -125,3 +125,14 @@ fn a_queue_that_is_lost_is_closed_once_its_waits_have_ended() {
     let open = script.opened.load(Ordering::Relaxed) - script.closed.load(Ordering::Relaxed);
     assert!(open <= 2, "{open} queues are open, and nobody waits");
 }
+
+/// It opened one, with a real wait and a real cancel, and closed it again: about 50 µs for each wait on a reactor that is closed.
+#[test]
+fn a_wait_on_an_engine_that_was_closed_opens_no_queue() {
+    let (engine, script) = engine(usize::MAX);
+    engine.close();
+    let opened = script.opened.load(Ordering::Relaxed);
+    let polled = poll(&engine, &mut RawWaiter::new(), &word(), Waker::noop());
+    assert!(matches!(&polled, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe), "{polled:?}");
+    assert_eq!(script.opened.load(Ordering::Relaxed), opened);
+}

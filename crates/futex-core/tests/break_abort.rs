@@ -1,0 +1,38 @@
+//! Wakers whose `Drop` panics, many at once.
+#![cfg(not(loom))]
+#![expect(unsafe_code, reason = "a waker with a table of functions of its own")]
+
+mod common;
+
+use common::{reactor, word};
+use futex_core::{BackendKind, MATCH_ANY, Target, WaitAny};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::process::Command;
+use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+
+static ORIGINAL: RawWakerVTable = RawWakerVTable::new(|data| RawWaker::new(data, &CLONE), |_| {}, |_| {}, |_| {});
+static CLONE: RawWakerVTable =
+    RawWakerVTable::new(|data| RawWaker::new(data, &CLONE), |_| {}, |_| {}, |_| panic!("the waker's drop"));
+
+/// The waits of one call have a clone of the waker each. If they can't be armed, all clones are dropped: the first panics, and the
+/// second one does so while the first panic unwinds, which ends the process.
+#[test]
+fn wakers_whose_drops_panic_do_not_end_the_process_when_several_waits_fail() {
+    const CHILD: &str = "FUTEX_TESTS_SEVERAL_DROPS";
+    if std::env::var_os(CHILD).is_none() {
+        let test = std::env::current_exe().expect("this program");
+        let child = Command::new(test).env(CHILD, "1").output().expect("a child");
+        assert!(child.status.success(), "{}: {}", child.status, String::from_utf8_lossy(&child.stderr));
+        return;
+    }
+    let Some(reactor) = reactor(BackendKind::Thread) else { return };
+    reactor.close();
+    let words = [word(), word()];
+    let target = |word| Target { reactor: &reactor, word, expected: 0, mask: MATCH_ANY };
+    let mut any = pin!(WaitAny::new(words.iter().map(target)).expect("two targets"));
+    // SAFETY: The functions of the tables own nothing.
+    let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &ORIGINAL)) };
+    let _ = catch_unwind(AssertUnwindSafe(|| any.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()));
+}
