@@ -191,3 +191,54 @@ fn a_reactor_that_is_closed_while_queues_are_opened_and_closed_ends_all_waits() 
         println!("{kind}: closed {times} times");
     }
 }
+
+/// One wake ends very many waits of few queues at once: more completions than a ring has room for. Their threads end right after.
+#[test]
+fn very_many_waits_of_one_word_end_by_signals_alone() {
+    for kind in [BackendKind::Uring, BackendKind::Waitv] {
+        let Some(reactor) = reactor(kind) else { continue };
+        let over = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _over = OnDrop(&over);
+                let (start, mut rng, mut rounds) = (Instant::now(), Rng(5), 0);
+                while start.elapsed() < secs() {
+                    let shared = word();
+                    let many = 1 + rng.below(if kind == BackendKind::Uring { 5000 } else { 400 });
+                    let mut halves = [(); 2].map(|()| {
+                        thread::scope(|scope| {
+                            let arming = scope.spawn(|| {
+                                let mut waits: Vec<_> = (0..many).map(|_| Waiter::new()).collect();
+                                waits.iter_mut().for_each(|waiter| {
+                                    let polled = poll(&reactor, &shared, waiter);
+                                    assert!(polled.is_pending() || kind == BackendKind::Waitv);
+                                });
+                                waits
+                            });
+                            arming.join().expect("no panic")
+                        })
+                    });
+                    shared.store(1, Ordering::Release);
+                    shared.wake(u32::MAX);
+                    let start = Instant::now();
+                    for waiter in halves.iter_mut().flatten() {
+                        while waiter.is_armed() && poll(&reactor, &shared, waiter).is_pending() {
+                            thread::yield_now();
+                            assert!(start.elapsed() < PATIENCE, "{many} waits: {:?}", reactor.stats());
+                        }
+                    }
+                    rounds += 1;
+                }
+                println!("{kind}: {rounds} rounds, {:?}", reactor.stats());
+            });
+            while over.load(Ordering::Relaxed) < 1 {
+                let mut readable = [PollFd::new(&reactor, PollFlags::IN)];
+                poll_events(&mut readable, Some(&Timespec { tv_sec: 0, tv_nsec: 50_000_000 })).expect("a poll");
+                if !readable[0].revents().is_empty() {
+                    reactor.clear().expect("an eventfd");
+                    reactor.turn();
+                }
+            }
+        });
+    }
+}

@@ -187,3 +187,21 @@ fn an_engine_that_is_dropped_leaves_no_queue() {
     drop((waits, engine, word));
     assert_eq!(Arc::strong_count(&kernel), 1, "a queue of the engine holds the kernel");
 }
+
+/// After a burst for which there were not enough queues, each of them took as many waits as in the burst before another one got
+/// any, although all of them had room. On a ring with thousands of waits a cancel takes a hundred times as long.
+#[test]
+fn queues_that_were_crowded_take_no_more_than_their_room_while_others_have_room() {
+    const QUEUES: usize = 3;
+    let mut crowd = Crowd::new(QUEUES);
+    assert_eq!(crowd.grow(QUEUES * 10 * ROOM), [10 * ROOM; QUEUES]);
+    // A few stay in each of them, in the order in which they came: a queue has a room's worth side by side.
+    let mut index = 0;
+    crowd.waits.retain(|_| {
+        index += 1;
+        index <= QUEUES * ROOM && index % ROOM == 1
+    });
+    let left = crowd.kernel.waits();
+    let grown = crowd.grow(QUEUES * ROOM - left.iter().sum::<usize>());
+    assert!(grown.iter().all(|&waits| waits <= ROOM), "{left:?} waits, and then {grown:?}");
+}
