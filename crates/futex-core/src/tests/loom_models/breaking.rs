@@ -126,3 +126,47 @@ fn when_either_of_two_calls_that_close_is_over_nothing_is_left() {
         world.check();
     });
 }
+
+/// Wakers and the memory of words call the engine when they are dropped: a deadlock if a lock is held.
+#[test]
+fn code_of_others_that_runs_while_queues_are_closed_holds_no_lock() {
+    model("drop of all waits of two queues | poll of a wait that is over, all reenter", || {
+        let world = World::with(Options { room: 1, ..Options::default() }, 4);
+        let words = [(); 3].map(|()| world.kernel.word_of(Some(world.reenter_on_drop())));
+        let mut owners = words.each_ref().map(|word| {
+            let mut owner = world.owner(word);
+            owner.reentrant = true;
+            owner
+        });
+        for owner in &mut owners {
+            assert!(owner.poll().is_none());
+        }
+        assert_eq!(words[2].wake(1), 1);
+        drop(words);
+        let [first, second, woken] = owners;
+        let dropping = spawn(move || [first, second].map(Owner::abandon));
+        assert_eq!(woken.finish(), Some(Ok(Outcome::Woken)));
+        join(dropping);
+        world.check();
+    });
+}
+
+#[test]
+fn a_waker_that_turns_the_engine_while_queues_are_closed_finds_it_whole() {
+    model("close | drop of two | wake(1) whose waker turns", || {
+        let world = World::with(Options { room: 1, epoll: true, ..Options::default() }, 4);
+        let (word, other) = (world.word(), world.word());
+        let leaving = [world.armed(&other), world.armed(&other)];
+        let mut owner = world.owner(&word);
+        owner.reentrant = true;
+        assert!(owner.poll().is_none());
+        let dropping = spawn(move || leaving.map(Owner::abandon));
+        let closing = world.closing();
+        let woken = word.wake(1);
+        join(dropping);
+        join(closing);
+        let end = if woken == 1 { Ok(Outcome::Woken) } else { Err(BrokenPipe) };
+        assert_eq!(owner.finish(), Some(end));
+        world.check();
+    });
+}
