@@ -60,7 +60,7 @@ pub(crate) trait Backend<W>: Send {
     fn reap(&mut self) -> Option<Completion<W>>;
 
     /// Number of waits that were cancelled and for which the kernel has a completion still to post, which
-    /// [`reap`](Backend::reap) takes.
+    /// [`reap`](Backend::reap) takes. 0 if the queue [is lost](Backend::is_lost).
     fn unreaped(&self) -> usize {
         0
     }

@@ -25,6 +25,9 @@ use std::io;
 use std::num::NonZeroU32;
 use std::task::{Poll, Waker};
 
+/// The memory for this number of slots stays with an empty shard.
+const FEW: usize = 1024;
+
 /// A wait that is to be armed.
 pub(crate) struct Request<'a, W: FutexWord> {
     pub(crate) word: &'a W,
@@ -316,14 +319,25 @@ impl<W: FutexWord> Shard<W> {
     #[inline(always)] // in the paths that matter
     fn unlock(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner<W>>) -> bool {
         let emptied = self.publish(inner.taken());
-        if emptied && inner.is_lost() {
-            self.pool.count_lost();
+        if emptied {
+            self.tidy(&mut inner);
         }
         if !inner.is_roomy {
             let quota = self.pool.quota();
             self.offer(&mut inner, quota - quota.div_ceil(8));
         }
         emptied
+    }
+
+    /// The shard is empty, and was not before.
+    #[cold]
+    fn tidy(&self, inner: &mut Inner<W>) {
+        if inner.is_lost() {
+            self.pool.count_lost();
+        }
+        if inner.slots.capacity() > FEW {
+            inner.slots.shrink_to_fit(); // there may have been a million
+        }
     }
 
     /// Goes back on the stack if no more than `limit` slots are taken.

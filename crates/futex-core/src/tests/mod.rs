@@ -3,7 +3,7 @@
 //! The models run under loom, in every order of their steps, and as ordinary tests, with real threads and many times.
 
 #[cfg(not(loom))]
-mod breaking;
+mod misbehaving;
 #[cfg(not(loom))]
 mod crowding;
 #[cfg(not(any(loom, miri)))]

@@ -1,7 +1,7 @@
 //! Models of what threads do to the engine at the same time. `docs/loom.md` says what each proves.
 
 mod batches;
-mod breaking;
+mod retiring;
 mod closing;
 mod dropping;
 mod epoll;

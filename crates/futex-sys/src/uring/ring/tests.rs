@@ -144,6 +144,7 @@ fn the_waits_of_a_ring_that_lost_completions_end_as_possibly_woken_and_it_takes_
     assert!(ended.iter().all(|(_, ending)| matches!(ending, Ending::Lost)), "{ended:?}");
     assert_eq!(ended.iter().map(|(tag, _)| *tag).collect::<Vec<_>>(), [0, 1, 2, 3].map(Some));
     assert_eq!(word.wake(u32::MAX), 0, "the kernel has none of them any more");
+    assert_eq!((ring.pending(), ring.unreaped()), (0, 0), "nothing is to come of a ring that lost completions");
 
     let refusals = [ring.arm(9, word.clone(), 0, MATCH_ANY).map(drop), ring.submit()];
     for refusal in refusals {

@@ -66,7 +66,7 @@ impl Backend<Word> for Queue {
     }
 
     fn unreaped(&self) -> usize {
-        self.unreaped
+        if self.lost { 0 } else { self.unreaped }
     }
 
     fn close(&mut self, each: &mut dyn FnMut(Completion<Word>)) {
