@@ -3,14 +3,14 @@
 //! The models run under loom, in every order of their steps, and as ordinary tests, with real threads and many times.
 
 #[cfg(not(loom))]
-mod misbehaving;
-#[cfg(not(loom))]
 mod crowding;
 #[cfg(not(any(loom, miri)))]
 mod kernel;
 #[cfg(not(any(loom, miri)))]
 mod left_behind;
 mod loom_models;
+#[cfg(not(loom))]
+mod misbehaving;
 mod owner;
 #[cfg(not(any(loom, miri)))]
 pub(crate) mod parked;
