@@ -106,7 +106,7 @@ impl Drop for OnDrop<'_> {
 }
 
 fn secs() -> Duration {
-    Duration::from_secs(std::env::var("STORM_SECS").ok().map_or(1, |secs| secs.parse().unwrap()))
+    Duration::from_secs_f64(std::env::var("STORM_SECS").ok().map_or(0.5, |secs| secs.parse().unwrap()))
 }
 
 fn most(kind: BackendKind) -> usize {
