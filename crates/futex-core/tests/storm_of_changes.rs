@@ -21,7 +21,7 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, words: &[Word], values: u32, lengt
             let (over, round, arrived) = (&over, &round, &arrived);
             scope.spawn(move || {
                 let mut waits: Vec<(Waiter, u32, u32)> = arrived.iter().map(|_| (Waiter::new(), 0, 0)).collect();
-                let mut n = half as usize + 1;
+                let mut n = half + 1;
                 while !over.load(Ordering::Relaxed) {
                     for (index, (waiter, expected, since)) in waits.iter_mut().enumerate() {
                         if index % 2 != half {
@@ -84,7 +84,7 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, words: &[Word], values: u32, lengt
 
 #[test]
 fn no_wait_sleeps_through_a_change_while_waits_come_and_go() {
-    let length = std::env::var("STORM_SECS").ok().map_or(0.3, |secs| secs.parse().expect("a number"));
+    let length = std::env::var("FUTEX_TESTS_STORM_SECS").ok().map_or(0.3, |secs| secs.parse().expect("a number"));
     for kind in BACKENDS {
         for mask in [MATCH_ANY, NonZeroU32::MIN] {
             for (words, values) in [(1, 2), (1, 1000), (20, 3)] {

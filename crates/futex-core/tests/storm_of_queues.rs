@@ -46,7 +46,7 @@ fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io:
             return Ok(());
         }
         let targets = waits.iter().map(|(word, _)| Target { reactor, word, expected: 0, mask: MATCH_ANY });
-        let mut any = WaitAny::new(targets).unwrap();
+        let mut any = WaitAny::new(targets).expect("it works");
         if let Poll::Ready(ended) = Pin::new(&mut any).poll(&mut Context::from_waker(Waker::noop())) {
             let ended = ended?;
             assert_eq!(reactor.backend(), BackendKind::Waitv, "over already: {ended:?}");
@@ -83,10 +83,7 @@ fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io:
     }
     for (word, waiter) in &mut waits {
         let start = Instant::now();
-        while let Poll::Pending = match poll(reactor, word, waiter) {
-            Poll::Ready(ended) => Poll::Ready(ended?),
-            Poll::Pending => Poll::Pending,
-        } {
+        while poll(reactor, word, waiter)?.is_pending() {
             if turns {
                 reactor.turn();
             }
@@ -106,7 +103,9 @@ impl Drop for OnDrop<'_> {
 }
 
 fn secs() -> Duration {
-    Duration::from_secs_f64(std::env::var("STORM_SECS").ok().map_or(0.5, |secs| secs.parse().unwrap()))
+    Duration::from_secs_f64(
+        std::env::var("FUTEX_TESTS_STORM_SECS").ok().map_or(0.5, |secs| secs.parse().expect("a number")),
+    )
 }
 
 fn most(kind: BackendKind) -> usize {
@@ -163,7 +162,7 @@ fn a_reactor_that_is_closed_while_queues_are_opened_and_closed_ends_all_waits() 
         let Some(_) = reactor(kind) else { continue };
         let (start, mut rng, mut times) = (Instant::now(), Rng(7), 0);
         while start.elapsed() < secs() {
-            let reactor = reactor(kind).unwrap();
+            let reactor = reactor(kind).expect("it works");
             thread::scope(|scope| {
                 for seed in 1..4 {
                     let reactor = reactor.clone();

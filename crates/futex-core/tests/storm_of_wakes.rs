@@ -86,7 +86,7 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, many: &[Word], length: Duration) {
 
 #[test]
 fn each_wake_that_is_counted_is_seen_while_waits_come_and_go_and_parks_end() {
-    let length = std::env::var("STORM_SECS").ok().map_or(0.3, |secs| secs.parse().unwrap());
+    let length = std::env::var("FUTEX_TESTS_STORM_SECS").ok().map_or(0.3, |secs| secs.parse().expect("a number"));
     for kind in BACKENDS {
         for mask in [MATCH_ANY, NonZeroU32::MIN] {
             for words in [1, 3] {
