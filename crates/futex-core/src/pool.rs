@@ -103,6 +103,9 @@ impl<S> Pool<S> {
     /// a shard which is in the caches fills up, and no shard takes more while another one has room.
     #[inline]
     pub(crate) fn limit(&self, taken: usize) -> usize {
+        if taken < self.room {
+            return self.room; // the quota is no less
+        }
         self.quota().min((taken / self.room + 1).saturating_mul(self.room))
     }
 
