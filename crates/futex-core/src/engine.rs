@@ -112,7 +112,7 @@ impl<W: FutexWord> Engine<W> {
     }
 
     fn open(&self) -> io::Result<()> {
-        if self.pool.open() >= self.queues.spread.max(1) {
+        if self.pool.count() >= self.queues.spread.max(1) {
             return Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
                 "this futex reactor has as many queues open as the limit of descriptors allows (see `ulimit -n`)",
@@ -184,13 +184,13 @@ impl<W: FutexWord> Engine<W> {
         }
     }
 
-    /// Ends all waits, and lets go of everything in the kernel. When it returns, no waiter of this engine is left there.
+    /// Ends all waits, and lets go of everything in the kernel. When it returns, no waiter of this engine is left there, but for
+    /// threads of `Thread` that are still parked, which hand on.
     pub(crate) fn close(&self) {
         if !self.origin.is_here() {
             return;
         }
-        self.pool.close().iter().flatten().for_each(Shard::close);
-        self.pool.clear();
+        self.pool.end().iter().flatten().for_each(Shard::close);
     }
 
     /// True also in a fork, which can't wait with it.

@@ -1,7 +1,7 @@
 //! The shards of a reactor: a list of all, and a stack of those that have room for waits.
 //!
-//! The next wait goes to the top of the stack. A shard that is found full is taken off, and is pushed again when an eighth of
-//! its room is free. If the stack is empty, the engine opens one more shard, or raises the quota of all.
+//! The next wait goes to the shard on top of the stack. A full shard is taken off, and is pushed again when an eighth of the quota
+//! is free. If the stack is empty, the engine opens one more shard, or raises the quota of all.
 
 use crate::stats::Stats;
 use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, RwLock, lock, write};
@@ -16,8 +16,8 @@ pub(crate) struct Pool<S> {
     pub(crate) all: RwLock<All<S>>,
     /// The stack of those that have room. A shard pushes itself and takes itself off, under its own lock.
     roomy: Mutex<Vec<Arc<S>>>,
-    /// Number of waits with which a shard is full: a multiple of `room`. Ordering of this and the next two: Relaxed, they are
-    /// hints that guard nothing.
+    /// Number of waits with which a shard is full: a multiple of `room`. Ordering of all counts here: Relaxed. They guard
+    /// nothing, and what depends on them is checked again under a lock.
     quota: AtomicUsize,
     room: usize,
     /// Number of shards that are open, and of those that have waits.
@@ -80,12 +80,6 @@ impl<S> Pool<S> {
         }
     }
 
-    /// Lets go of the shards on the stack. None of them pushes itself any more, because they are closed.
-    pub(crate) fn clear(&self) {
-        let roomy = std::mem::take(&mut *lock(&self.roomy));
-        drop(roomy);
-    }
-
     /// Lets go of all shards, which hold the pool. In a fork another thread may have held a lock at the time of the fork. Then the
     /// shards stay.
     pub(crate) fn let_go(&self, is_fork: bool) {
@@ -120,7 +114,7 @@ impl<S> Pool<S> {
     }
 
     /// Number of shards that are open.
-    pub(crate) fn open(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
@@ -141,7 +135,7 @@ impl<S> Pool<S> {
 
     /// Returns true if an empty shard is to be closed: it takes no waits any more, or too many are empty.
     pub(crate) fn has_surplus(&self) -> bool {
-        self.has_lost() || self.open() > 2 * self.used.load(Ordering::Relaxed) + SPARE
+        self.has_lost() || self.count() > 2 * self.used.load(Ordering::Relaxed) + SPARE
     }
 
     /// Returns true if an empty shard takes no waits any more. It is to be closed before others.
@@ -149,13 +143,11 @@ impl<S> Pool<S> {
         self.lost.load(Ordering::Relaxed) > 0
     }
 
-    /// All shards are about to be closed. Returns them.
-    pub(crate) fn close(&self) -> Vec<Option<Arc<S>>> {
+    /// From now on no shard is added, or closed for being empty. Returns all, which the caller closes.
+    pub(crate) fn end(&self) -> Vec<Option<Arc<S>>> {
         let mut all = write(&self.all);
         all.closed = true;
-        for count in [&self.open, &self.lost] {
-            count.store(0, Ordering::Relaxed); // none is closed for being empty any more
-        }
+        self.open.store(0, Ordering::Relaxed); // so that there is no surplus
         all.list.clone()
     }
 

@@ -12,6 +12,8 @@
 //!         drop: cancel in the kernel, which answers at once
 //!           └──▶ free; if a wake was faster, it is handed on
 //! ```
+//!
+//! A wait that can't be armed again is done as woken.
 
 use crate::backend::{Backend, Completion, Ending, FutexWord};
 use crate::effects::{Effect, Effects, perform};
@@ -191,7 +193,11 @@ impl<W: FutexWord> Shard<W> {
         // Before the kernel has the waits: a turn for their completions must not pass by.
         self.publish(taken + count);
         if taken + count == limit {
-            self.pool.put_under(self);
+            if limit < self.pool.quota() {
+                self.pool.put_under(self);
+            } else if std::mem::take(&mut inner.is_roomy) {
+                self.pool.take_off(self);
+            }
         }
         let requests = &mut requests[..count];
         let armed = inner.begin(requests, |slot| Armed { place: Some((self.clone(), slot)) });
@@ -313,7 +319,7 @@ impl<W: FutexWord> Shard<W> {
         self.lock().stats()
     }
 
-    /// Publishes how many slots are taken, goes back on the stack if an eighth of the room is free, and unlocks. Returns true if
+    /// Publishes how many slots are taken, goes back on the stack if an eighth of the quota is free, and unlocks. Returns true if
     /// the shard is empty now, and was not before.
     #[must_use]
     #[inline(always)] // in the paths that matter
@@ -379,7 +385,7 @@ impl<W: FutexWord> Pool<Shard<W>> {
     #[cold]
     fn retire(&self) -> Option<Box<dyn Backend<W>>> {
         let mut all = write(&self.all);
-        if !self.has_surplus() {
+        if all.closed || !self.has_surplus() {
             return None; // another thread was faster
         }
         let has_lost = self.has_lost();
