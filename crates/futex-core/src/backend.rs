@@ -1,4 +1,4 @@
-//! What the state machine needs of a way to wait.
+//! What a shard needs from a backend.
 
 use arrayvec::ArrayVec;
 use std::fmt;
@@ -23,7 +23,7 @@ pub(crate) trait FutexWord: Clone + Send + Sync + 'static {
 /// It is only called under the lock of the [shard](crate::shard::Shard) that owns it. What it promises, and the models
 /// check with a kernel of their own:
 ///
-/// 1. Each armed wait ends by exactly one completion, which carries the wait's word and mask back.
+/// 1. Each armed wait ends by exactly one completion with its slot, which carries the wait's word and mask back.
 /// 2. A wake that the kernel counted for an armed wait ends it as [`Ending::Woken`], and so does a wake that may have
 ///    been consumed. (A backend that ends a cancelled wait before the kernel let go of it hands such a wake on itself.)
 /// 3. A completion that waits makes somebody call [`Engine::turn`](crate::engine::Engine::turn), soon.
@@ -39,7 +39,8 @@ pub(crate) trait Backend<W>: Send {
     }
 
     /// Takes a wait on `word` while it is `expected`, and returns the handle to cancel it by. The kernel may not have it
-    /// before [`submit`](Backend::submit), but gets the waits in the order in which they were armed.
+    /// before [`submit`](Backend::submit). A ring hands its waits over in the order in which they were armed; threads park
+    /// in any order.
     ///
     /// `slot` is where the wait's owner finds it. No wait of this queue that has not ended has the same one.
     ///
@@ -52,8 +53,8 @@ pub(crate) trait Backend<W>: Send {
     /// those.
     fn submit(&mut self) -> io::Result<bool>;
 
-    /// Ends a wait at once. Its completion tells whether a wake was faster, and [`reap`](Backend::reap) gives no other. `None`
-    /// if there is no such wait, which no owner of a handle finds.
+    /// Ends a wait at once. Its completion tells whether a wake was faster, and [`reap`](Backend::reap) gives no other.
+    /// `None` if there is no such wait. This does not happen for a handle whose completion was not given yet.
     fn cancel(&mut self, handle: u32) -> Option<Completion<W>>;
 
     /// The next completion that waits, without blocking.
@@ -72,9 +73,9 @@ pub(crate) trait Backend<W>: Send {
     fn usage(&self) -> Usage;
 }
 
-/// Tells which queues have completions, where there are too many to look at each.
+/// Reports which queues have completions, for engines that have too many to visit each.
 pub(crate) trait Ready: Send + Sync {
-    /// Gives the keys of some of the queues that got completions since the last call. If it gives none, there are no more.
+    /// Gives the keys of queues that got completions since the last call. If it gives fewer than [`READY`], there are no more.
     fn take(&self) -> ArrayVec<usize, READY>;
 }
 
@@ -83,7 +84,8 @@ pub(crate) const READY: usize = if cfg!(test) { 2 } else { 32 };
 
 /// The end of a wait.
 pub(crate) struct Completion<W> {
-    /// Where the wait's owner finds it. `None` if it had ended for its owner before the kernel had it.
+    /// Where the wait's owner finds it. `None` if it had ended for its owner before: it was cancelled before the kernel had
+    /// it, or while the kernel refused to cancel it.
     pub(crate) slot: Option<u32>,
     pub(crate) word: W,
     pub(crate) mask: NonZeroU32,

@@ -2,17 +2,11 @@
 //!
 //! This is the middle layer of the async futex workspace: the waiter state machine and its backends, without an opinion
 //! on executors. With Tokio, use `futex-tokio`, which drives it. With another executor, drive a [`Reactor`] with any
-//! poller: its descriptor is readable when completions wait, and [`Reactor::turn`] takes them. The example
-//! `other_executor` does it with `async-io`.
+//! poller: its descriptor is readable when there is work for [`Reactor::turn`]. The example `other_executor` does it with
+//! `async-io`.
 //!
-//! # What the models prove
-//!
-//! 1. A wake that the kernel counted is seen by the owner of the wait, or handed on.
-//! 2. Each armed wait ends by exactly one completion, and its slot is used again only after it.
-//! 3. The waker that is called is that of the latest poll, and none is called, cloned or dropped under a lock.
-//! 4. A completion that arrives between arming and the first `Pending` is not missed.
-//! 5. A wait that the kernel ends by itself is armed again.
-//! 6. Closing ends every wait and reaps every completion.
+//! Models check that no wake is lost and that no wait ends twice. `docs/architecture.md` has the rules, in the section "The
+//! contract".
 
 #![forbid(unsafe_code)]
 #[cfg(not(target_os = "linux"))]

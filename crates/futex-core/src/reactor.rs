@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 /// Owns waiters and a way to wait for them, on any executor.
 ///
-/// A driver needs a poller: [`AsFd`] gives a descriptor that is readable when completions wait, and
-/// [`turn`](Reactor::turn) takes them and wakes their tasks. The backends that park threads turn by themselves, and their
-/// descriptor is never readable; it is there all the same, so that a driver need not distinguish them.
+/// A driver needs a poller: [`AsFd`] gives a descriptor that is readable when there is work for [`turn`](Reactor::turn). The
+/// backends that park threads turn by themselves, and their descriptor is never readable; it is there all the same, so that a
+/// driver need not distinguish them.
 ///
 /// Clones are handles to the same reactor. The last one that is dropped [closes](Reactor::close) it.
 ///
@@ -71,7 +71,7 @@ impl Reactor {
         self.inner.kind
     }
 
-    /// The backends that would have been better and are not available here, with the reasons, best first. Empty where the
+    /// The backends that would have been better and are not available here, with the reasons, best first. Empty if the
     /// backend was chosen and not found.
     pub fn passed_over(&self) -> impl Iterator<Item = (BackendKind, &io::Error)> {
         self.inner.passed.iter().map(|(kind, reason)| (*kind, reason))
@@ -84,7 +84,8 @@ impl Reactor {
         self.inner.engine.stats()
     }
 
-    /// Takes all completions that wait, and wakes their tasks. Any thread may call it, at any time.
+    /// Takes all completions that wait, and wakes their tasks. It also closes rings that are not needed any more. Any thread
+    /// may call it, at any time.
     ///
     /// A waker that panics keeps nothing else from happening, and its panic ends here: the panic hook has reported it. (With
     /// `panic=abort` it ends the process.)
@@ -132,7 +133,8 @@ impl Reactor {
 }
 
 impl AsFd for Reactor {
-    /// Readable when completions wait.
+    /// Readable when there is work for [`turn`](Reactor::turn): on `Uring`, when completions wait or rings are to be closed; on
+    /// the other backends never.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.eventfd.as_fd()
     }

@@ -6,15 +6,15 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Waits that are armed now, or being cancelled, or that have ended and were not looked at yet.
+    /// Waits that are armed now, or that have ended and were not polled since.
     pub armed_now: usize,
     /// Waits that were ever armed. A wait that the kernel ended by itself and that was armed again counts once.
     pub armed: u64,
     /// Waits that ended because a wake was consumed, or may have been, whether their owner was there or gone.
     pub woken: u64,
-    /// Waits that ended because the word differed when the kernel looked.
+    /// Waits that ended because the word differed when it was compared.
     pub mismatched: u64,
-    /// Waits whose owner left before they ended.
+    /// Armed waits whose owner left before it polled their end, whether they had ended or not.
     pub cancelled: u64,
     /// Consumed wakes that were passed to the next waiter because their owner had left.
     pub handed_on: u64,

@@ -36,9 +36,9 @@ impl<'a> Target<'a> {
 /// Waits until one of several waits is over, and returns its index and how it ended.
 ///
 /// The first poll loads all words first. If one differs from its `expected`, the result is the lowest such index, and nothing
-/// is armed. Otherwise it arms all waits, with one system call per ring on `Uring`, before it returns `Pending`. Of several
-/// waits that are over at a later poll, the lowest index is returned. The others end, and each hands on a wake that it has
-/// consumed.
+/// is armed. Otherwise it arms all waits before it returns `Pending`, on `Uring` in as few submissions as possible (one per 64
+/// waits of a ring). Of several waits that are over at a later poll, the lowest index is returned. The others end, and each
+/// hands on a wake that it has consumed.
 ///
 /// After it was ready, the next poll begins anew.
 ///

@@ -1,4 +1,4 @@
-//! A wait: what a future holds of one.
+//! One wait, as its future holds it.
 
 use crate::backend::FutexWord;
 use crate::engine::Engine;
@@ -42,7 +42,8 @@ impl Reactor {
 /// # Cancel safety
 ///
 /// Dropping it leaves no trace: a wake that it has consumed is handed on to the next waiter of the word, before the drop
-/// returns. (On `Waitv` and `Thread` a wake that arrives at that moment is handed on by the backend's thread.)
+/// returns. (On `Waitv` and `Thread` a wake that arrives at that moment is handed on by the backend's thread,
+/// as soon as it learns of the wake.)
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait<'a> {
     reactor: &'a Reactor,

@@ -13,8 +13,8 @@ static DRIVERS: PerProcess<Mutex<HashMap<Id, Arc<Driver>>>> = PerProcess::new();
 /// The current runtime's reactor, made if it has none.
 pub(crate) fn current() -> io::Result<Arc<Driver>> {
     let runtime = current_runtime()?;
-    // A runtime of the process that this one was forked from keeps its reactor, with which waiting is an error. A second one
-    // would be registered with an epoll that the two processes share.
+    // A runtime inherited by fork keeps its reactor. Waiting with it is an error. A second reactor would be registered with an
+    // epoll that the two processes share.
     let open = |drivers: &HashMap<Id, Arc<Driver>>| {
         let of_a_fork = |driver: &Driver| !driver.reactor.is_here();
         drivers.get(&runtime).filter(|driver| of_a_fork(driver) || !driver.reactor.is_closed()).cloned()

@@ -1,4 +1,4 @@
-//! Waiting once, and how every wait begins.
+//! Waiting once; also the step that `wait_until` and `changes` repeat.
 
 use crate::budget::Budget;
 use crate::futex::AsyncFutex;
@@ -110,7 +110,8 @@ impl AsyncFutex {
 ///
 /// Dropping it, as `select!` and `timeout` do, leaves no trace. A wake that it has consumed is handed on to the next waiter
 /// of the word, in whatever process, before the drop returns. (On `Waitv` and `Thread` a wake that arrives at that moment is
-/// handed on by the backend's thread.) It does not wait for the thread that armed the wait, whatever that thread does.
+/// handed on by the backend's thread, as soon as it learns of the wake.) It does not wait for the thread that armed the wait,
+/// whatever that thread does.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAsync<'a> {
     futex: &'a AsyncFutex,

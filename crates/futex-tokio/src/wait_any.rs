@@ -12,11 +12,12 @@ use std::task::{Poll, ready};
 /// index.
 ///
 /// All words are loaded first, and if some differ, the lowest index is returned. Otherwise all waits are armed before the first
-/// `Pending`, with one system call per ring on `Uring`. If several are ready at a later poll, the lowest index is returned.
-/// The other waits end, and a wake that one of them has consumed is handed on to the next waiter of its word.
+/// `Pending`, on `Uring` in as few submissions as possible (one per 64 waits of a ring). If several are ready at a later poll,
+/// the lowest index is returned. The other waits end, and a wake that one of them has consumed is handed on to the next waiter
+/// of its word.
 ///
-/// Each is a wait of its own, in whatever memory and with whatever reactor. For many words that change often, keep a task for
-/// each.
+/// Each is a wait of its own, in whatever memory and with whatever reactor. None of them [spins](crate::Spin). For many words
+/// that change often, keep a task for each.
 ///
 /// # Errors
 ///

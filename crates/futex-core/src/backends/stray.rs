@@ -1,20 +1,21 @@
 //! Wakes that were handed on and found nobody in the kernel.
 //!
-//! A thread that parks for a wait is not always there: it is on its way to park, or is out because another of its words has
-//! changed, or because its park has ended. A waker whose wake finds nobody then sees that in its count. But a wake that was *handed on* has been counted
-//! before, so it must not be lost where somebody waits: what the kernel doesn't find, this does, in any queue of parked
-//! threads of the process.
+//! The thread of a wait is not always parked: it is on its way to park, or is out because another of its words has changed, or
+//! because its park has ended. A waker whose wake finds nobody then sees that in its count. But a wake that was *handed on* has
+//! been counted before, so it must not be lost while somebody waits. If the kernel finds nobody, the wake is offered to all
+//! queues of parked threads of the process.
 //!
 //! 1. Waits A and B on one word share a thread. A wake is counted for A, whose owner leaves.
 //! 2. The thread comes out, and hands the wake on. B isn't parked: the kernel finds nobody.
 //! 3. B, which waited when the wake was counted, would park again and sleep on.
 //!
 //! The queues are asked one after the other, and meanwhile waits end and begin. So a wait that begins takes a wake that is being
-//! offered:
+//! offered. Otherwise:
 //!
-//! 1. A wake that is handed on finds nobody in the kernel. One queue says that it has no wait on the word.
-//! 2. Another wake ends B, which is in a queue that is still to be asked. Its owner begins wait C, in the first queue.
-//! 3. The other queue says that it has no wait on the word. At each moment somebody waited, and C would sleep on.
+//! 1. A wake that is handed on finds nobody in the kernel. Queue 1 is asked, and has no wait on the word.
+//! 2. Another wake ends wait B, which is in queue 2. The owner of B begins wait C, in queue 1.
+//! 3. Queue 2 is asked, and has no wait on the word. At each moment somebody waited. But queue 1 was asked before C began, so C
+//!    would sleep on.
 
 use futex_sys::{PerProcess, Word};
 use std::num::NonZeroU32;

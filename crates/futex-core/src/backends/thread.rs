@@ -2,9 +2,9 @@
 //!
 //! Nothing short of a signal gets a thread out of `FUTEX_WAIT`, so cancelling is lazy: the wait ends for its owner at once,
 //! and the thread stays parked, *left behind*, until a wake finds it, which it hands on, or until its park ends. A later wait
-//! for the same value of the same word takes over a thread that was left behind.
+//! for the same value at the same address under the same mask takes over a thread that was left behind.
 //!
-//! A park lasts as long as the wait has waited so far, but at least 10 ms and at most 10 s. Then a thread whose wait has an
+//! A park lasts as long as the wait's age when the park begins, clamped to 10 ms to 10 s. Then a thread whose wait has an
 //! owner parks anew, and a thread that was left behind is free. A wake and the end of a park exclude each other in the kernel.
 //! The bound costs a wait about ten parks in its first 10 s, and then one every 10 s. With each park the wait loses its place
 //! in the kernel's queue, and a bare wake that comes in between finds nobody, which its count shows. (A wake that is handed on

@@ -25,15 +25,15 @@ pub(crate) struct Uring {
 }
 
 impl Uring {
-    /// Opens a ring that signals `eventfd`, and that `ready` may be asked about.
+    /// Opens a ring that signals `eventfd`, and that `ready` can [watch](Backend::watch).
     pub(crate) fn open(interrupting: bool, eventfd: &EventFd, ready: Arc<ReadyRings>) -> io::Result<Self> {
         let ring = if interrupting { FutexRing::new_interrupting()? } else { FutexRing::new()? };
         ring.register_eventfd(eventfd.as_fd())?;
         Ok(Self { ring, ready })
     }
 
-    /// How many rings may be opened to keep cancelling fast: a quarter of the descriptors that the process may have. After
-    /// that, rings get more waits.
+    /// Maximum number of rings that are opened to keep cancelling fast: a quarter of the descriptors that the process may have.
+    /// After that, rings get more waits. The engine asks once, when it is made.
     pub(crate) fn spread() -> usize {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         usize::try_from(limit / 4).unwrap_or(usize::MAX)

@@ -95,7 +95,7 @@ impl Waitv {
         Self { shared, masked: Threads::new(turn) }
     }
 
-    /// Whether the kernel has `futex_waitv`, and lets us call it.
+    /// Checks that the kernel has `futex_waitv`, and lets this process call it.
     pub(crate) fn probe() -> io::Result<()> {
         let word = AtomicU32::new(1);
         // A word that differs: the call returns at once.

@@ -240,9 +240,13 @@ impl FutexRing {
     /// thread slept in `vfork`). The kernel searches the ring's waits one by one, the newest first, so cancelling is slow
     /// on a ring with many.
     ///
-    /// A wait that the kernel did not have yet gets there with the next [`submit`](FutexRing::submit), and is taken out again. If
-    /// the kernel takes no calls for the ring any more, because a sandbox was closed behind it, a wait stays there. Such a wait
-    /// has another completion, without a tag, which tells whether a wake found it, and gives its word back.
+    /// In two cases the kernel gets the wait later, or keeps it:
+    ///
+    /// - The wait was not submitted yet. The kernel gets it with the next [`submit`](FutexRing::submit), which cancels it there.
+    /// - The kernel refuses to cancel it, because a sandbox was closed behind the ring. The wait stays in the kernel
+    ///   until a wake finds it, or a later call cancels it.
+    ///
+    /// Such a wait has another completion, without a tag, which tells whether a wake found it, and gives its word back.
     ///
     /// # Errors
     ///
