@@ -1,4 +1,4 @@
-//! Several words at once: all armed before the first `Pending`, with one submission per ring, or none.
+//! Several words at once: all armed before the first `Pending`, in as few submissions as possible, or none.
 #![cfg(not(loom))]
 
 mod common;
