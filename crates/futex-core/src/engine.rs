@@ -53,7 +53,7 @@ impl<W: FutexWord> Engine<W> {
         Ok(engine)
     }
 
-    /// Arms waits, in order: those that are in one queue with one submission.
+    /// Arms waits, in order, with as few submissions as possible.
     ///
     /// After an error the caller drops the requests, so that none is left armed.
     #[inline]

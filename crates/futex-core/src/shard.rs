@@ -64,7 +64,7 @@ impl<'a, W: FutexWord> Request<'a, W> {
     }
 }
 
-/// An armed wait, or none. It is abandoned when this is dropped: a wake that it has consumed is handed on before that returns.
+/// An armed wait, or none. It is abandoned when this is dropped: a wake that it has consumed is handed on.
 pub(crate) struct Armed<W: FutexWord> {
     /// The wait's slot, as long as the wait is not over.
     place: Option<(Arc<Shard<W>>, u32)>,
@@ -169,8 +169,8 @@ impl<W: FutexWord> Shard<W> {
         self.taken.load(Ordering::Relaxed) == 0
     }
 
-    /// Arms the first of `requests`, as many as there is room for, with one submission. Returns how many. If there is no room,
-    /// the shard is taken off the stack.
+    /// Arms the first of `requests`, as many as there is room for, and submits them together. Returns how many. If no room is
+    /// left, the shard is taken off the stack.
     ///
     /// After an error the requests have those waits that the kernel may have. The caller drops them once no lock is held.
     /// `effects` is empty.
