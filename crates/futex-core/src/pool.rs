@@ -22,9 +22,9 @@ pub(crate) struct Pool<S> {
     room: usize,
     /// Number of shards that are open, and of those that have waits.
     open: AtomicUsize,
-    used: AtomicUsize,
+    pub(crate) used: AtomicUsize,
     /// Number of open shards that are empty and take no waits any more.
-    lost: AtomicUsize,
+    pub(crate) lost: AtomicUsize,
 }
 
 /// All shards, by key. The key of a shard stays the same as long as it is open.
@@ -116,21 +116,6 @@ impl<S> Pool<S> {
     /// Number of shards that are open.
     pub(crate) fn count(&self) -> usize {
         self.open.load(Ordering::Relaxed)
-    }
-
-    /// A shard has its first wait.
-    pub(crate) fn count_used(&self) {
-        self.used.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A shard has no waits any more.
-    pub(crate) fn count_spare(&self) {
-        self.used.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// An empty shard takes no waits any more.
-    pub(crate) fn count_lost(&self) {
-        self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns true if an empty shard is to be closed: it takes no waits any more, or too many are empty.

@@ -339,7 +339,7 @@ impl<W: FutexWord> Shard<W> {
     #[cold]
     fn tidy(&self, inner: &mut Inner<W>) {
         if inner.is_lost() {
-            self.pool.count_lost();
+            self.pool.lost.fetch_add(1, Ordering::Relaxed);
         }
         if inner.slots.capacity() > FEW {
             inner.slots.shrink_to_fit(); // there may have been a million
@@ -360,15 +360,14 @@ impl<W: FutexWord> Shard<W> {
     fn publish(&self, taken: usize) -> bool {
         let before = self.taken.load(Ordering::Relaxed);
         self.taken.store(taken, Ordering::Relaxed);
-        match (before, taken) {
-            (0, 1..) => self.pool.count_used(),
-            (1.., 0) => {
-                self.pool.count_spare();
-                return true;
-            }
-            _ => {}
+        if before == 0 && taken > 0 {
+            self.pool.used.fetch_add(1, Ordering::Relaxed);
         }
-        false
+        let emptied = before > 0 && taken == 0;
+        if emptied {
+            self.pool.used.fetch_sub(1, Ordering::Relaxed);
+        }
+        emptied
     }
 }
 

@@ -50,36 +50,21 @@
 //! - `uring` (default): the io_uring backend.
 //! - `tracing`: events about the choice of the backend.
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("futex-tokio supports Linux only: it waits on Linux's futexes");
-
 // These come first, in the order in which the page of `AsyncFutex` is to show their methods.
-#[cfg(target_os = "linux")]
 mod futex;
-#[cfg(target_os = "linux")]
 mod wait;
-#[cfg(target_os = "linux")]
 mod wait_until;
 
-#[cfg(target_os = "linux")]
 mod changes;
 
-#[cfg(target_os = "linux")]
 mod budget;
-#[cfg(target_os = "linux")]
 mod driver;
-#[cfg(target_os = "linux")]
 mod reactor;
-#[cfg(target_os = "linux")]
 mod register;
-#[cfg(target_os = "linux")]
 mod registry;
-#[cfg(target_os = "linux")]
 mod spin;
-#[cfg(target_os = "linux")]
 mod wait_any;
 
-#[cfg(target_os = "linux")]
 pub use self::{
     changes::Changes,
     futex::AsyncFutex,
@@ -88,5 +73,4 @@ pub use self::{
     wait::WaitAsync,
     wait_any::wait_any,
 };
-#[cfg(target_os = "linux")]
 pub use futex_core::{BackendKind as Backend, SharedMemory, Stats, Word};

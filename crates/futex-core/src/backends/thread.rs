@@ -154,15 +154,6 @@ impl Backend<Word> for Threads {
     }
 }
 
-impl Drop for Threads {
-    fn drop(&mut self) {
-        // A fork has no such threads, and has the lock as it was, perhaps locked.
-        if self.shared.origin.is_here() {
-            self.close(&mut |completion| perform([Effect::Release(completion.word)]));
-        }
-    }
-}
-
 impl State {
     /// Ends a wait for its owner, if it has not ended. Its thread stays behind, unless none sat down yet.
     fn leave(&mut self, slot: u32, ending: Ending) -> Option<Completion<Word>> {

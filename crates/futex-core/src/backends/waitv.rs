@@ -184,15 +184,6 @@ impl Backend<Word> for Waitv {
     }
 }
 
-impl Drop for Waitv {
-    fn drop(&mut self) {
-        // A fork has no such threads, and would wait for them.
-        if self.shared.origin.is_here() {
-            self.close(&mut |completion| perform([Effect::Release(completion.word)]));
-        }
-    }
-}
-
 impl Parked for Shared {
     fn offer(&self, wake: &Offer<'_>) -> Option<Turn> {
         if !self.origin.is_here() {
