@@ -56,13 +56,12 @@ impl Backend<Word> for Queue {
         if self.script.loses.load(Ordering::Relaxed) {
             self.lost = true;
         }
-        if self.lost
-            && let Some((slot, (word, mask))) = self.waits.pop_first()
-        {
-            self.unreaped += 1; // its completion was dropped, and frees nothing
-            return Some(Completion { slot: Some(slot), word, mask, ending: Ending::Woken });
+        if !self.lost {
+            return None;
         }
-        None
+        let (slot, (word, mask)) = self.waits.pop_first()?;
+        self.unreaped += 1; // its completion was dropped, and frees nothing
+        Some(Completion { slot: Some(slot), word, mask, ending: Ending::Woken })
     }
 
     fn unreaped(&self) -> usize {
