@@ -17,9 +17,7 @@ struct Last(Mutex<Option<Reactor>>, bool);
 impl Wake for Last {
     fn wake(self: Arc<Self>) {
         let reactor = self.0.lock().expect("no panic").take();
-        if self.1
-            && let Some(reactor) = &reactor
-        {
+        if let Some(reactor) = reactor.as_ref().filter(|_| self.1) {
             reactor.close();
         }
         drop(reactor);
