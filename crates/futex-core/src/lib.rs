@@ -10,7 +10,7 @@
 
 #![forbid(unsafe_code)]
 // Some tests share files with `tests/`.
-#[cfg(all(test, not(any(loom, miri))))]
+#[cfg(all(test, not(loom)))]
 extern crate self as futex_core;
 
 mod backend;

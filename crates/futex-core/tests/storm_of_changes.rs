@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{BACKENDS, reactor, word};
+use common::{BACKENDS, Rng, reactor, word};
 use futex_core::{MATCH_ANY, Reactor, Waiter, Word};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -21,15 +21,14 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, words: &[Word], values: u32, lengt
             let (over, round, arrived) = (&over, &round, &arrived);
             scope.spawn(move || {
                 let mut waits: Vec<(Waiter, u32, u32)> = arrived.iter().map(|_| (Waiter::new(), 0, 0)).collect();
-                let mut n = half + 1;
+                let mut rng = Rng(half as u64 + 1);
                 while !over.load(Ordering::Relaxed) {
                     for (index, (waiter, expected, since)) in waits.iter_mut().enumerate() {
                         if index % 2 != half {
                             continue;
                         }
                         let word = &words[index % words.len()];
-                        n = n.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                        if waiter.is_armed() && (n >> 40) % 16 == 0 {
+                        if waiter.is_armed() && rng.below(16) == 0 {
                             waiter.cancel();
                         }
                         if !waiter.is_armed() {
@@ -49,13 +48,12 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, words: &[Word], values: u32, lengt
                 }
             });
         }
-        let (start, mut now, mut n) = (Instant::now(), 0, 7_usize);
+        let (start, mut now, mut rng) = (Instant::now(), 0, Rng(7));
         while start.elapsed() < length {
             now += 1;
             for word in words {
-                n = n.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 word.store((word.load(Ordering::Relaxed) + 1) % values, Ordering::Release);
-                if (n >> 40) % 2 == 0 {
+                if rng.below(2) == 0 {
                     word.wake(1); // some of them, before all
                 }
             }

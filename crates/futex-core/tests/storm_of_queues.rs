@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{BACKENDS, PATIENCE, reactor, word};
+use common::{BACKENDS, PATIENCE, Rng, reactor, word};
 use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Target, WaitAny, Waiter, Word};
 use rustix::event::{PollFd, PollFlags, Timespec, poll as poll_events};
 use std::future::Future;
@@ -12,15 +12,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
-
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % n
-    }
-}
 
 fn poll(reactor: &Reactor, word: &Word, waiter: &mut Waiter) -> Poll<std::io::Result<Outcome>> {
     waiter.poll_wait(reactor, word, 0, &mut Context::from_waker(Waker::noop()))

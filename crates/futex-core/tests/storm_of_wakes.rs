@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{BACKENDS, PATIENCE, reactor, word};
+use common::{BACKENDS, PATIENCE, Rng, reactor, word};
 use futex_core::{MATCH_ANY, Reactor, Waiter, Word};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,20 +29,19 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, many: &[Word], length: Duration) {
         // Waits that come and go.
         scope.spawn(|| {
             let mut waiters: Vec<Waiter> = (0..6).map(|_| Waiter::new()).collect();
-            let (mut n, mut on) = (0_usize, [0; 6]);
+            let (mut rng, mut on) = (Rng(0), [0; 6]);
             while !over.load(Ordering::Relaxed) {
-                n = n.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                let which = (n >> 33) % waiters.len();
+                let which = rng.below(waiters.len());
                 if !waiters[which].is_armed() {
-                    on[which] = (n >> 40) % many.len();
+                    on[which] = rng.below(many.len());
                 }
                 let other = &many[on[which]];
-                if waiters[which].is_armed() && (n >> 50) % 3 == 0 {
+                if waiters[which].is_armed() && rng.below(3) == 0 {
                     waiters[which].cancel();
                 } else if poll(reactor, other, mask, &mut waiters[which]) && on[which] == 0 {
                     seen.fetch_add(1, Ordering::SeqCst);
                 }
-                if (n >> 20) % 8 == 0 {
+                if rng.below(8) == 0 {
                     thread::yield_now();
                 }
             }

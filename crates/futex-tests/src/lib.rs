@@ -1,13 +1,16 @@
 //! What the tests of this crate share.
 
+pub mod allocator;
 mod bounded;
 mod docs;
 pub mod holdings;
 pub mod peer;
+mod skip;
 mod stuck;
 mod tasks;
 
 pub use self::bounded::{in_its_own_process, without_a_hang};
+pub use self::skip::skip;
 pub use self::stuck::Stuck;
 pub use self::tasks::{arm, block_on, eventually, is_pending, on_each_runtime, on_each_runtime_in_order, within};
 
@@ -15,19 +18,6 @@ pub mod load;
 
 use futex_sys::Word;
 use futex_sys::futex::{Scope, requeue};
-
-/// Tells that a test can't run here, and why. CI sets `FUTEX_TESTS_FORBID_SKIPS`, which makes it a failure.
-///
-/// # Panics
-///
-/// Where skipping is forbidden.
-pub fn skip(reason: &str) {
-    assert!(
-        std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(),
-        "this test can't run here, and FUTEX_TESTS_FORBID_SKIPS forbids to skip it: {reason}"
-    );
-    eprintln!("SKIPPED: {reason}");
-}
 
 /// How many waiters the kernel has on a word: ring waits, parked threads and entries of `futex_waitv` alike.
 ///

@@ -1,5 +1,6 @@
 //! What the tests under load share: counting what is in use, random numbers, and waiters that never give up.
 
+use crate::skip::skip;
 use futex_core::BackendKind;
 use futex_sys::Word;
 use futex_tokio::{AsyncFutex, Reactor};
@@ -20,6 +21,20 @@ use tokio::task::JoinHandle;
 #[must_use]
 pub fn backend() -> BackendKind {
     futex_core::Reactor::new().expect("a reactor on the chosen backend").backend()
+}
+
+/// A reactor of `futex-core` on a backend, or `None` if it is not available here, which is a skip.
+#[must_use]
+pub fn reactor_on(kind: BackendKind) -> Option<futex_core::Reactor> {
+    match futex_core::Reactor::builder().backend(kind).build() {
+        Ok(reactor) => Some(reactor),
+        // No skip: this build has no such backend, as was asked for.
+        Err(_) if kind == BackendKind::Uring && cfg!(not(feature = "uring")) => None,
+        Err(error) => {
+            skip(&error.to_string());
+            None
+        }
+    }
 }
 
 /// A runtime with two workers that look for events often, even if there is always a task to run.

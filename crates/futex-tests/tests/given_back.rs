@@ -1,40 +1,19 @@
 //! Very many waits come and go, and leave the process with what it had before.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-#![expect(unsafe_code, reason = "an allocator that counts is an allocator, whose trait is unsafe")]
 
 use futex_core::BackendKind;
 use futex_sys::SharedMemory;
+use futex_tests::allocator::{Counting, live};
 use futex_tests::holdings::{Object, backend_threads, mappings, rings, until_within};
 use futex_tests::load::{Boxed, Rng, arms, backend, boxed, descriptors, threads, zero};
 use futex_tests::{eventually, on_each_runtime, until, until_waiters, within};
 use futex_tokio::{AsyncFutex, Reactor, Word};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-/// Bytes that the process has allocated and not freed.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-// SAFETY: All of it is the system's allocator. Counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: The caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: The caller's promise.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
 
 /// What the process has.
 #[derive(Debug)]
@@ -48,7 +27,7 @@ struct Holdings {
 
 impl Holdings {
     fn now() -> Self {
-        let bytes = LIVE.load(Ordering::Relaxed);
+        let bytes = live();
         let mappings = mappings();
         Self {
             descriptors: descriptors(),

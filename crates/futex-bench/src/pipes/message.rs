@@ -3,7 +3,7 @@
 /// Words of a message: its number, and 48 bytes more.
 pub(super) const MESSAGE: usize = 13;
 
-/// How far a producer may be ahead of the consumer, where that can be chosen. About as far as Linux lets it with a Unix socket,
+/// How far a producer may be ahead of the consumer, if that can be chosen. About as far as Linux lets it with a Unix socket,
 /// which is what the others use: some 280 writes of this size.
 pub(super) const AHEAD: usize = 256;
 

@@ -3,13 +3,11 @@
 use super::sequence::{End, Naive, Op, Owner, sequences};
 use crate::engine::Engine;
 use crate::model::{Counts, Kernel, ModelWord, Options};
-use crate::outcome::Outcome;
 use crate::waiter::RawWaiter;
 use proptest::prelude::*;
-use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 /// The engine, on a kernel whose completions nobody takes but who says so.
 struct Subject {
@@ -30,15 +28,7 @@ impl Subject {
 
     fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
         let cx = &mut Context::from_waker(Waker::noop());
-        match self.owners[owner].poll_wait(&self.engine, &self.words[word], expected, mask, cx) {
-            Poll::Pending => None,
-            Poll::Ready(Ok(Outcome::Woken)) => Some(End::Woken),
-            Poll::Ready(Ok(Outcome::Mismatch)) => Some(End::Mismatch),
-            Poll::Ready(Err(error)) => {
-                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-                Some(End::Closed)
-            }
-        }
+        End::of(self.owners[owner].poll_wait(&self.engine, &self.words[word], expected, mask, cx))
     }
 }
 

@@ -1,8 +1,11 @@
 //! Random sequences of what users do, and what is to come of them: a naive model, a list of waits in the order in which
 //! they began. `properties.rs` holds the engine against it, and `tests/kernel_properties.rs` the real backends.
 
+use futex_core::Outcome;
 use proptest::prelude::*;
+use std::io;
 use std::num::NonZeroU32;
+use std::task::Poll;
 
 pub(crate) const WORDS: usize = 2;
 pub(crate) const OWNERS: usize = 6;
@@ -62,6 +65,21 @@ pub(crate) enum End {
     Woken,
     Mismatch,
     Closed,
+}
+
+impl End {
+    /// What an owner has learned from a poll. The one error is that of a closed reactor.
+    pub(crate) fn of(polled: Poll<io::Result<Outcome>>) -> Option<Self> {
+        match polled {
+            Poll::Pending => None,
+            Poll::Ready(Ok(Outcome::Woken)) => Some(Self::Woken),
+            Poll::Ready(Ok(Outcome::Mismatch)) => Some(Self::Mismatch),
+            Poll::Ready(Err(error)) => {
+                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                Some(Self::Closed)
+            }
+        }
+    }
 }
 
 /// A wait that the kernel has.

@@ -2,12 +2,11 @@
 
 use super::common::{self, Flag, reactor};
 use super::sequence::{End, OWNERS, WORDS};
-use futex_core::{BackendKind, Outcome, Reactor, Waiter, Word};
-use std::io;
+use futex_core::{BackendKind, Reactor, Waiter, Word};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 pub(crate) struct Subject {
     pub(crate) reactor: Reactor,
@@ -31,15 +30,7 @@ impl Subject {
             self.tasks[owner] = Flag::new();
         }
         let cx = &mut Context::from_waker(&self.tasks[owner].1);
-        match self.owners[owner].poll_wait_masked(&self.reactor, &self.words[word], expected, mask, cx) {
-            Poll::Pending => None,
-            Poll::Ready(Ok(Outcome::Woken)) => Some(End::Woken),
-            Poll::Ready(Ok(Outcome::Mismatch)) => Some(End::Mismatch),
-            Poll::Ready(Err(error)) => {
-                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-                Some(End::Closed)
-            }
-        }
+        End::of(self.owners[owner].poll_wait_masked(&self.reactor, &self.words[word], expected, mask, cx))
     }
 
     pub(crate) fn wake(&self, word: usize, n: u32, mask: NonZeroU32) -> u32 {

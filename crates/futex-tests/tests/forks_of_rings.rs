@@ -1,36 +1,22 @@
 //! A child of `fork` that drops its parent's reactor keeps none of its descriptors.
-#![cfg(not(loom))]
 #![expect(unsafe_code, reason = "fork, waitpid and _exit")]
 
-mod common;
-
-use common::{reactor, word};
 use futex_core::{BackendKind, Waiter, Word};
+use futex_tests::holdings::rings;
+use futex_tests::load::{reactor_on, zero};
+use libc::{_exit, fork, waitpid};
 use std::task::{Context, Waker};
-
-unsafe extern "C" {
-    fn fork() -> i32;
-    fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
-    fn _exit(status: i32) -> !;
-}
-
-fn rings() -> usize {
-    let names = std::fs::read_dir("/proc/self/fd")
-        .expect("/proc")
-        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-    names.filter(|name| name.as_os_str() == "anon_inode:[io_uring]").count()
-}
 
 /// The shards and the pool of an engine hold each other, and only the process that made the engine undid that. A child that
 /// dropped its parent's reactor kept all rings: up to a quarter of the descriptors that it may have.
 #[test]
 fn a_fork_that_drops_its_parents_reactor_closes_its_descriptors_of_the_rings() {
-    let Some(reactor) = reactor(BackendKind::Uring) else { return };
-    let mut waits: Vec<(Word, Waiter)> = (0..1000).map(|_| (word(), Waiter::new())).collect();
+    let Some(reactor) = reactor_on(BackendKind::Uring) else { return };
+    let mut waits: Vec<(Word, Waiter)> = (0..1000).map(|_| (zero(), Waiter::new())).collect();
     for (word, waiter) in &mut waits {
         assert!(waiter.poll_wait(&reactor, word, 0, &mut Context::from_waker(Waker::noop())).is_pending());
     }
-    let before = rings();
+    let before = rings().len();
     assert!(before >= 10);
     // SAFETY: The child uses no lock of another thread of this process, and ends by `_exit`.
     match unsafe { fork() } {
@@ -39,7 +25,7 @@ fn a_fork_that_drops_its_parents_reactor_closes_its_descriptors_of_the_rings() {
             drop(waits);
             drop(reactor);
             // SAFETY: It ends the child only.
-            unsafe { _exit(rings() as i32) }
+            unsafe { _exit(rings().len() as i32) }
         }
         child => {
             let mut status = 0;

@@ -1,15 +1,18 @@
 //! The last handle to a reactor is dropped by a waker, or by the owner of a word, on whatever thread that runs.
-#![cfg(not(loom))]
 #![expect(unsafe_code, reason = "memory of a word that holds more")]
 
-mod common;
-
-use common::{BACKENDS, reactor, until, word};
 use futex_core::{BackendKind, Reactor, Waiter, Word};
+use futex_tests::holdings::{backend_threads, until_within};
+use futex_tests::load::{descriptors, reactor_on, zero};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::thread;
+use std::time::Duration;
+
+const BACKENDS: [BackendKind; 3] = [BackendKind::Uring, BackendKind::Waitv, BackendKind::Thread];
+/// All that is to end has ended by then.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Drops or closes a reactor when it is called.
 struct Last(Mutex<Option<Reactor>>, bool);
@@ -27,29 +30,14 @@ impl Wake for Last {
 /// Memory of a word that holds a reactor.
 struct Memory(AtomicU32, #[expect(dead_code, reason = "it is dropped")] Reactor);
 
-fn threads() -> usize {
-    let names = std::fs::read_dir("/proc/self/task").expect("/proc");
-    names
-        .filter(|name| {
-            std::fs::read_to_string(name.as_ref().expect("a thread").path().join("comm"))
-                .is_ok_and(|name| name.starts_with("futex-wait"))
-        })
-        .count()
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("/proc").count()
-}
-
 #[test]
-fn whoever_drops_the_last_handle_of_a_reactor_nothing_is_left() {
-    let rounds = std::env::var("STORM_ROUNDS").ok().map_or(200, |rounds| rounds.parse().expect("a number"));
+fn nothing_is_left_of_a_reactor_whose_last_handle_a_waker_or_a_turn_drops() {
     for kind in BACKENDS {
         let before = descriptors();
-        for round in 0..rounds {
-            let Some(reactor) = reactor(kind) else { continue };
+        for round in 0..200 {
+            let Some(reactor) = reactor_on(kind) else { continue };
             let waits = if kind == BackendKind::Uring { 300 } else { 5 };
-            let mut all: Vec<(Word, Waiter)> = (0..waits).map(|_| (word(), Waiter::new())).collect();
+            let mut all: Vec<(Word, Waiter)> = (0..waits).map(|_| (zero(), Waiter::new())).collect();
             let last = Arc::new(Last(Mutex::new(Some(reactor.clone())), round % 2 == 0));
             let waker = Waker::from(last);
             for (word, waiter) in &mut all {
@@ -78,8 +66,8 @@ fn whoever_drops_the_last_handle_of_a_reactor_nothing_is_left() {
                 }
             });
         }
-        until("the threads end", || threads() == 0);
-        until("the descriptors are closed", || descriptors() <= before);
+        until_within(LIMIT, || backend_threads() == 0);
+        until_within(LIMIT, || descriptors() <= before);
         println!("{kind}: ok");
     }
 }
@@ -89,7 +77,7 @@ fn whoever_drops_the_last_handle_of_a_reactor_nothing_is_left() {
 fn the_memory_of_a_word_may_hold_the_last_handle_of_its_reactor() {
     for kind in BACKENDS {
         for round in 0..100 {
-            let Some(reactor) = reactor(kind) else { continue };
+            let Some(reactor) = reactor_on(kind) else { continue };
             let memory = Arc::new(Memory(AtomicU32::new(0), reactor.clone()));
             let ptr = memory.0.as_ptr();
             // SAFETY: The owner keeps the memory.
@@ -107,6 +95,6 @@ fn the_memory_of_a_word_may_hold_the_last_handle_of_its_reactor() {
                 drop(waiter);
             }
         }
-        until("the threads end", || threads() == 0);
+        until_within(LIMIT, || backend_threads() == 0);
     }
 }
