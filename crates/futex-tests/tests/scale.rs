@@ -1,7 +1,7 @@
 //! Very many waits: armed at once, woken, and cancelled in random order.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::BackendKind;
+use futex_core::Backend;
 use futex_sys::SharedMemory;
 use futex_tests::load::{Boxed, Rng, arms, backend, boxed, runtime, zero};
 use futex_tests::{until_waiters, waiters};
@@ -20,10 +20,10 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn many(backend: BackendKind) -> u32 {
+fn many(backend: Backend) -> u32 {
     match backend {
-        BackendKind::Uring => 100_000,
-        BackendKind::Waitv => 10_000,
+        Backend::Uring => 100_000,
+        Backend::Waitv => 10_000,
         _ => 500,
     }
 }
@@ -64,7 +64,7 @@ async fn check_afterwards(reactor: &Reactor, words: &[Word]) {
     while reactor.stats().armed_now > 0 {
         tokio::task::yield_now().await;
     }
-    if reactor.backend() != BackendKind::Thread {
+    if reactor.backend() != Backend::Thread {
         // The threads of `Thread` are left behind where a wait was cancelled.
         samples(words).for_each(|word| until_waiters(word, 0));
     }
@@ -96,7 +96,7 @@ fn waits_on_a_word_each_are_all_woken() {
         println!("{n} waits, {counted} wakes counted, {stats:?}");
         assert_eq!(stats.armed, u64::from(n));
         match reactor.backend() {
-            BackendKind::Uring => {
+            Backend::Uring => {
                 assert_eq!((u64::from(counted), stats.woken, stats.mismatched), (u64::from(n), u64::from(n), 0));
             }
             // A thread that is not in the kernel at the moment finds the word changed.
@@ -115,10 +115,19 @@ fn waits_on_one_word_are_all_woken_by_one_call() {
         let waits = arm(&reactor, &words);
         until_waiters(&words[0], n);
 
-        assert_eq!(words[0].wake(u32::MAX), n);
+        if reactor.backend() == Backend::Thread {
+            // A thread that parks anew is not in the kernel for a moment. It finds the word changed. (Without a change it missed
+            // the wake, now and then, and the test failed.)
+            words[0].store(1, Ordering::Release);
+            words[0].wake(u32::MAX);
+        } else {
+            assert_eq!(words[0].wake(u32::MAX), n);
+        }
         all(waits).await;
-        assert_eq!(reactor.stats().woken, u64::from(n));
-        assert_eq!(reactor.stats().handed_on, 0);
+        let stats = reactor.stats();
+        assert_eq!(stats.woken + stats.mismatched, u64::from(n), "{stats:?}");
+        assert!(stats.mismatched == 0 || reactor.backend() == Backend::Thread, "{stats:?}");
+        assert_eq!(stats.handed_on, 0);
         assert_eq!(waiters(&words[0]), 0);
         check_afterwards(&reactor, &words[..1]).await;
     });
@@ -158,7 +167,7 @@ fn half_of_the_waits_on_one_word_are_cancelled_in_random_order_and_the_other_hal
         }
 
         match reactor.backend() {
-            BackendKind::Uring => {
+            Backend::Uring => {
                 until_waiters(&words[0], n / 2);
                 assert_eq!(words[0].wake(u32::MAX), n / 2);
             }
@@ -179,7 +188,7 @@ fn waits_of_all_backends_in_one_process_are_woken_in_the_order_in_which_they_wer
     let _alone = alone();
     runtime().block_on(async {
         let word = zero();
-        let reactors: Vec<_> = [BackendKind::Uring, BackendKind::Waitv, BackendKind::Thread]
+        let reactors: Vec<_> = [Backend::Uring, Backend::Waitv, Backend::Thread]
             .into_iter()
             .filter_map(|backend| Reactor::builder().backend(backend).build().ok())
             .collect();
