@@ -4,7 +4,7 @@ use crate::allocator;
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
 use crate::population::{armed, words};
-use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Target, Wait, WaitAny, Word};
+use futex_core::{Backend, MATCH_ANY, Outcome, Reactor, Target, Wait, WaitAny, Word};
 use futex_tokio::AsyncFutex;
 use std::fmt;
 use std::future::{Future as _, poll_fn};
@@ -54,7 +54,7 @@ impl fmt::Display for Scene {
 }
 
 fn core(times: u32) -> io::Result<u64> {
-    let reactor = Reactor::builder().backend(BackendKind::Uring).build()?;
+    let reactor = Reactor::builder().backend(Backend::Uring).build()?;
     let words = words(BATCH)?;
     let mut waits = Vec::with_capacity(BATCH);
     let mut cycle = || {
@@ -78,7 +78,7 @@ fn core(times: u32) -> io::Result<u64> {
 }
 
 fn any(times: u32) -> io::Result<u64> {
-    let reactor = Reactor::builder().backend(BackendKind::Uring).build()?;
+    let reactor = Reactor::builder().backend(Backend::Uring).build()?;
     let words = words(BATCH)?;
     let cycle = || {
         let targets = words.iter().map(|word| Target { reactor: &reactor, word, expected: 0, mask: MATCH_ANY });

@@ -1,14 +1,15 @@
 //! Choosing a backend and making a reactor.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, ParseBackendError};
 #[cfg(feature = "uring")]
 use crate::backends::uring::{self, ReadyRings, Uring};
 use crate::backends::{Turn, thread::Threads, waitv::Waitv};
 use crate::engine::{Engine, Queues};
-use crate::kind::BackendKind;
+use crate::queue::Queue;
 use crate::reactor::{Passed, Reactor};
 use crate::trace;
-use futex_sys::{EventFd, Word, explain};
+use futex_sys::__private::explain;
+use futex_sys::{EventFd, Word};
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -35,7 +36,7 @@ impl Reactor {
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder makes nothing until `build`"]
 pub struct Builder {
-    backend: Option<BackendKind>,
+    backend: Option<Backend>,
     interrupting: bool,
 }
 
@@ -44,13 +45,13 @@ impl Builder {
     ///
     /// Without it, `FUTEX_BACKEND` in the environment chooses (`uring`, `waitv` or `thread`), and without that the first
     /// one that works here is taken.
-    pub fn backend(mut self, backend: BackendKind) -> Self {
+    pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
     }
 
     /// Opens rings whose completions interrupt the thread that armed the wait, also while it computes. It matters on
-    /// [`BackendKind::Uring`] only. The default is `false`.
+    /// [`Backend::Uring`] only. The default is `false`.
     ///
     /// A completion is posted by the thread that armed the wait: at once if that thread sleeps in the kernel, and otherwise
     /// when it next enters the kernel, at the latest at the next tick of the clock (1 to 4 ms). Interrupting rings post it
@@ -65,45 +66,53 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Where the chosen backend is not available here, or `FUTEX_BACKEND` names none: the message has the choices. Without
-    /// a choice, where there is no descriptor left for an eventfd.
+    /// The reason why the chosen backend is not available here, with the names of others that are. `InvalidInput` if
+    /// `FUTEX_BACKEND` does not name a backend. That of the kernel if there is no descriptor left for an eventfd.
     pub fn build(self) -> io::Result<Reactor> {
+        let eventfd = Arc::new(EventFd::new()?);
         let chosen = match (self.backend, std::env::var_os(VARIABLE)) {
             (Some(kind), _) => Some(kind),
             (None, Some(name)) if !name.is_empty() => {
                 let name = name.to_string_lossy();
-                Some(name.parse().map_err(|error| explain(error, format!("cannot use {VARIABLE}={name}")))?)
+                let cannot = |error: ParseBackendError| explain(error, format!("cannot use {VARIABLE}={name}"));
+                Some(name.parse().map_err(cannot)?)
             }
             (None, _) => None,
         };
-        let eventfd = Arc::new(EventFd::new()?);
         let (kind, engine, passed) = match chosen {
             Some(kind) => {
                 let engine = engine(kind, self.interrupting, &eventfd).map_err(|error| {
+                    let others = others(kind, self.interrupting, &eventfd);
                     explain(
                         error,
-                        format!(
-                            "the futex backend {kind} is not available here; the choices are uring, waitv and thread"
-                        ),
+                        format!("the futex backend {kind} is not available here, but {others} can be chosen"),
                     )
                 })?;
                 (kind, engine, Vec::new())
             }
             None => step_down(self.interrupting, &eventfd)?,
         };
-        trace::chose(kind.name());
+        trace::chose(kind.as_str());
         Ok(Reactor::assemble(kind, engine, eventfd, passed))
     }
 }
 
+/// The backends after `kind` that work here, as a list for a message. (Those before it are not tried: a sandbox may kill a
+/// process that asks for io_uring.)
+fn others(kind: Backend, interrupting: bool, eventfd: &Arc<EventFd>) -> String {
+    let after = Backend::LADDER.into_iter().skip_while(|other| *other != kind).skip(1);
+    let names = after.filter(|other| engine(*other, interrupting, eventfd).is_ok()).map(Backend::as_str);
+    names.collect::<Vec<_>>().join(" or ")
+}
+
 /// The first backend that works here.
-fn step_down(interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<(BackendKind, Arc<Engine<Word>>, Vec<Passed>)> {
+fn step_down(interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<(Backend, Arc<Engine<Word>>, Vec<Passed>)> {
     let mut passed = Vec::new();
-    for kind in BackendKind::LADDER {
+    for kind in Backend::LADDER {
         match engine(kind, interrupting, eventfd) {
             Ok(engine) => return Ok((kind, engine, passed)),
             Err(error) => {
-                trace::stepped_down(kind.name(), &error);
+                trace::stepped_down(kind.as_str(), &error);
                 passed.push((kind, error));
             }
         }
@@ -113,7 +122,7 @@ fn step_down(interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<(BackendK
 }
 
 /// An engine on one backend, with its first queue open.
-fn engine(kind: BackendKind, interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<Arc<Engine<Word>>> {
+fn engine(kind: Backend, interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<Arc<Engine<Word>>> {
     // Threads of the backend turn the engine, which they must not keep alive. None of them runs before the first wait.
     let handle = Arc::new(OnceLock::<Weak<Engine<Word>>>::new());
     let turn: Turn = {
@@ -131,14 +140,14 @@ fn engine(kind: BackendKind, interrupting: bool, eventfd: &Arc<EventFd>) -> io::
 }
 
 /// The queues of a backend.
-fn queues(kind: BackendKind, interrupting: bool, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<Queues<Word>> {
+fn queues(kind: Backend, interrupting: bool, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<Queues<Word>> {
     match kind {
         #[cfg(feature = "uring")]
-        BackendKind::Uring => {
+        Backend::Uring => {
             let ready = Arc::new(ReadyRings::new()?);
             let open = {
                 let ready = ready.clone();
-                move || Ok(Box::new(Uring::open(interrupting, &eventfd, ready.clone())?) as Box<dyn Backend<Word>>)
+                move || Ok(Box::new(Uring::open(interrupting, &eventfd, ready.clone())?) as Box<dyn Queue<Word>>)
             };
             Ok(Queues {
                 open: Box::new(open),
@@ -148,17 +157,20 @@ fn queues(kind: BackendKind, interrupting: bool, turn: Turn, eventfd: Arc<EventF
             })
         }
         #[cfg(not(feature = "uring"))]
-        BackendKind::Uring => {
+        Backend::Uring => {
             drop((interrupting, turn, eventfd));
-            Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without the feature `uring`"))
+            Err(futex_sys::__private::fail(
+                io::ErrorKind::Unsupported,
+                "this program was built without the feature `uring`",
+            ))
         }
-        BackendKind::Waitv => {
+        Backend::Waitv => {
             Waitv::probe()?;
-            let open = move || Ok(Box::new(Waitv::new(turn.clone())) as Box<dyn Backend<Word>>);
+            let open = move || Ok(Box::new(Waitv::new(turn.clone())) as Box<dyn Queue<Word>>);
             Ok(Queues { open: Box::new(open), room: usize::MAX, spread: 1, ready: None })
         }
-        BackendKind::Thread => {
-            let open = move || Ok(Box::new(Threads::new(turn.clone())) as Box<dyn Backend<Word>>);
+        Backend::Thread => {
+            let open = move || Ok(Box::new(Threads::new(turn.clone())) as Box<dyn Queue<Word>>);
             Ok(Queues { open: Box::new(open), room: usize::MAX, spread: 1, ready: None })
         }
     }

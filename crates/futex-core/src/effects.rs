@@ -1,6 +1,6 @@
 //! What is to be done once a lock is released.
 
-use crate::backend::FutexWord;
+use crate::queue::FutexWord;
 use arrayvec::ArrayVec;
 use std::any::Any;
 use std::num::NonZeroU32;

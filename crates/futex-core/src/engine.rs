@@ -1,18 +1,18 @@
 //! The part of a reactor that the models check: everything but the kernel.
 
-use crate::backend::{Backend, FutexWord, Ready};
 use crate::effects::Effects;
 use crate::outcome::{closed, forked, refused};
 use crate::pool::Pool;
+use crate::queue::{FutexWord, Queue, Ready};
 use crate::shard::{Request, Shard};
 use crate::stats::Stats;
 use crate::sync::{Arc, Mutex, lock, read, write};
-use futex_sys::Origin;
+use futex_sys::__private::{Origin, fail};
 use std::io;
 use std::ops::Range;
 
 /// Opens one more queue in the kernel.
-pub(crate) type Open<W> = Box<dyn Fn() -> io::Result<Box<dyn Backend<W>>> + Send + Sync>;
+pub(crate) type Open<W> = Box<dyn Fn() -> io::Result<Box<dyn Queue<W>>> + Send + Sync>;
 
 /// The queues with keys below this are visited by every turn. [`Ready`] reports which of the others have completions. Small in
 /// the models, so that there are others.
@@ -113,7 +113,7 @@ impl<W: FutexWord> Engine<W> {
 
     fn open(&self) -> io::Result<()> {
         if self.pool.count() >= self.queues.spread.max(1) {
-            return Err(io::Error::new(
+            return Err(fail(
                 io::ErrorKind::QuotaExceeded,
                 "this futex reactor has as many queues open as the limit of descriptors allows (see `ulimit -n`)",
             ));
@@ -197,11 +197,6 @@ impl<W: FutexWord> Engine<W> {
     pub(crate) fn is_closed(&self) -> bool {
         // Asked before the lock, which another thread may have held at the time of the fork.
         !self.origin.is_here() || read(&self.pool.all).closed
-    }
-
-    /// Returns true if this process is the one that made the engine, and not a fork of it.
-    pub(crate) fn is_here(&self) -> bool {
-        self.origin.is_here()
     }
 
     /// All zero in a fork.

@@ -18,11 +18,12 @@ mod backends;
 mod builder;
 mod effects;
 mod engine;
-mod kind;
+
 #[cfg(test)]
 mod model;
 mod outcome;
 mod pool;
+mod queue;
 mod reactor;
 mod shard;
 mod stats;
@@ -34,13 +35,19 @@ mod wait_any;
 mod waiter;
 
 pub use self::{
+    backend::{Backend, ParseBackendError},
     backends::hand_on,
     builder::Builder,
-    kind::BackendKind,
     outcome::Outcome,
     reactor::Reactor,
     stats::Stats,
     wait_any::{Target, WaitAny},
     waiter::{Wait, Waiter},
 };
-pub use futex_sys::{PerProcess, SharedMemory, Word, explain, futex::MATCH_ANY};
+pub use futex_sys::{Deadline, MATCH_ANY, SharedMemory, WaitOutcome, Word};
+
+/// For `futex-tokio`, which depends on this crate by its exact version.
+#[doc(hidden)]
+pub mod __private {
+    pub use futex_sys::__private::*;
+}

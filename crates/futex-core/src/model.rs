@@ -9,8 +9,8 @@ mod word;
 
 use self::queue::ModelQueue;
 pub(crate) use self::word::ModelWord;
-use crate::backend::{Backend, Completion, Ending, READY, Ready};
 use crate::engine::{Engine, Queues};
+use crate::queue::{Completion, Ending, Queue, READY, Ready};
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 use arrayvec::ArrayVec;
 use std::collections::{BTreeSet, VecDeque};
@@ -56,7 +56,7 @@ struct Bucket {
     queued: VecDeque<Queued>,
     /// The ends that are decided and not posted.
     task_work: VecDeque<Ended>,
-    queues: Vec<Queue>,
+    queues: Vec<QueueState>,
     /// The queues that are watched and got completions since the engine asked, by the engine's numbers.
     ready: VecDeque<usize>,
     counts: Counts,
@@ -82,7 +82,7 @@ struct Ended {
 }
 
 #[derive(Default)]
-struct Queue {
+struct QueueState {
     posted: VecDeque<Ended>,
     /// The waits whose completion was not reaped.
     pending: BTreeSet<u32>,
@@ -254,9 +254,9 @@ impl Kernel {
         self.signal.swap(true, Ordering::AcqRel);
     }
 
-    fn open(self: &Arc<Self>) -> Box<dyn Backend<ModelWord>> {
+    fn open(self: &Arc<Self>) -> Box<dyn Queue<ModelWord>> {
         let mut bucket = lock(&self.bucket);
-        bucket.queues.push(Queue::default());
+        bucket.queues.push(QueueState::default());
         Box::new(ModelQueue::new(self.clone(), bucket.queues.len() - 1))
     }
 

@@ -1,5 +1,6 @@
 //! How a wait ends for its owner.
 
+use futex_sys::__private::{fail, with_kind};
 use std::io;
 
 /// How a wait ended.
@@ -14,16 +15,13 @@ pub enum Outcome {
 /// The error of a wait whose reactor was closed.
 #[cold]
 pub(crate) fn closed() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::BrokenPipe,
-        "the futex reactor was closed, or its runtime has shut down: wait with another one",
-    )
+    fail(io::ErrorKind::BrokenPipe, "the futex reactor was closed, or its runtime has shut down: wait with another one")
 }
 
 /// The error of a wait in a fork of the reactor's process.
 #[cold]
 pub(crate) fn forked() -> io::Error {
-    io::Error::new(
+    fail(
         io::ErrorKind::Unsupported,
         "this futex reactor belongs to the process that this one was forked from: make another one here",
     )
@@ -34,7 +32,7 @@ pub(crate) fn forked() -> io::Error {
 #[cold]
 pub(crate) fn refused(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy => io::Error::new(io::ErrorKind::OutOfMemory, error),
+        io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy => with_kind(io::ErrorKind::OutOfMemory, error),
         _ => error,
     }
 }
@@ -46,7 +44,7 @@ mod tests {
     #[test]
     fn want_of_memory_has_one_kind_and_keeps_its_sentence() {
         for number in [11, 12, 16] {
-            let error = refused(futex_sys::explain(io::Error::from_raw_os_error(number), "no memory")); // EAGAIN, ENOMEM, EBUSY
+            let error = refused(futex_sys::__private::explain(io::Error::from_raw_os_error(number), "no memory")); // EAGAIN, ENOMEM, EBUSY
             assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
             assert!(error.to_string().starts_with("no memory: "), "{error}");
         }

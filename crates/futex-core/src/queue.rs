@@ -27,7 +27,7 @@ pub(crate) trait FutexWord: Clone + Send + Sync + 'static {
 /// 2. A wake that the kernel counted for an armed wait ends it as [`Ending::Woken`], and so does a wake that may have
 ///    been consumed. (A backend that ends a cancelled wait before the kernel let go of it hands such a wake on itself.)
 /// 3. A completion that waits makes somebody call [`Engine::turn`](crate::engine::Engine::turn), soon.
-pub(crate) trait Backend<W>: Send {
+pub(crate) trait Queue<W>: Send {
     /// True if the queue takes no more waits. Those that it has end.
     fn is_lost(&self) -> bool {
         false
@@ -39,7 +39,7 @@ pub(crate) trait Backend<W>: Send {
     }
 
     /// Takes a wait on `word` while it is `expected`, and returns the handle to cancel it by. The kernel may not have it
-    /// before [`submit`](Backend::submit). A ring hands its waits over in the order in which they were armed; threads park
+    /// before [`submit`](Queue::submit). A ring hands its waits over in the order in which they were armed; threads park
     /// in any order.
     ///
     /// `slot` is where the wait's owner finds it. No wait of this queue that has not ended has the same one.
@@ -53,7 +53,7 @@ pub(crate) trait Backend<W>: Send {
     /// those.
     fn submit(&mut self) -> io::Result<bool>;
 
-    /// Ends a wait at once. Its completion tells whether a wake was faster, and [`reap`](Backend::reap) gives no other.
+    /// Ends a wait at once. Its completion tells whether a wake was faster, and [`reap`](Queue::reap) gives no other.
     /// `None` if there is no such wait. This does not happen for a handle whose completion was not given yet.
     fn cancel(&mut self, handle: u32) -> Option<Completion<W>>;
 
@@ -61,7 +61,7 @@ pub(crate) trait Backend<W>: Send {
     fn reap(&mut self) -> Option<Completion<W>>;
 
     /// Number of waits that were cancelled and for which the kernel has a completion still to post, which
-    /// [`reap`](Backend::reap) takes. 0 if the queue [is lost](Backend::is_lost).
+    /// [`reap`](Queue::reap) takes. 0 if the queue [is lost](Queue::is_lost).
     fn unreaped(&self) -> usize {
         0
     }

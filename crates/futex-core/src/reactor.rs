@@ -1,12 +1,12 @@
 //! The reactor that users see.
 
+use crate::backend::Backend;
 use crate::engine::Engine;
-use crate::kind::BackendKind;
 use crate::stats::Stats;
 use futex_sys::{EventFd, Word};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 /// Owns waiters and a way to wait for them, on any executor.
@@ -46,18 +46,18 @@ pub struct Reactor {
 }
 
 struct Inner {
-    kind: BackendKind,
+    kind: Backend,
     engine: Arc<Engine<Word>>,
     eventfd: Arc<EventFd>,
     passed: Vec<Passed>,
 }
 
 /// A backend that would have been better and is not available, with the reason.
-pub(crate) type Passed = (BackendKind, io::Error);
+pub(crate) type Passed = (Backend, io::Error);
 
 impl Reactor {
     pub(crate) fn assemble(
-        kind: BackendKind,
+        kind: Backend,
         engine: Arc<Engine<Word>>,
         eventfd: Arc<EventFd>,
         passed: Vec<Passed>,
@@ -67,13 +67,13 @@ impl Reactor {
 
     /// The backend in use.
     #[must_use]
-    pub fn backend(&self) -> BackendKind {
+    pub fn backend(&self) -> Backend {
         self.inner.kind
     }
 
     /// The backends that would have been better and are not available here, with the reasons, best first. Empty if the
     /// backend was chosen and not found.
-    pub fn passed_over(&self) -> impl Iterator<Item = (BackendKind, &io::Error)> {
+    pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
         self.inner.passed.iter().map(|(kind, reason)| (*kind, reason))
     }
 
@@ -121,12 +121,6 @@ impl Reactor {
         self.inner.engine.is_closed()
     }
 
-    /// Returns true if the calling process is the one that made the reactor, and not a [fork](#after-fork) of it.
-    #[must_use]
-    pub fn is_here(&self) -> bool {
-        self.inner.engine.is_here()
-    }
-
     pub(crate) fn engine(&self) -> &Engine<Word> {
         &self.inner.engine
     }
@@ -137,6 +131,13 @@ impl AsFd for Reactor {
     /// the other backends never.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.eventfd.as_fd()
+    }
+}
+
+impl AsRawFd for Reactor {
+    /// That of [`as_fd`](Reactor::as_fd).
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

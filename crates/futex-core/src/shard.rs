@@ -15,13 +15,13 @@
 //!
 //! A wait that can't be armed again is done as woken.
 
-use crate::backend::{Backend, Completion, Ending, FutexWord};
 use crate::effects::{Effect, Effects, perform};
 use crate::outcome::{Outcome, closed, forked};
 use crate::pool::Pool;
+use crate::queue::{Completion, Ending, FutexWord, Queue};
 use crate::stats::Stats;
 use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering, lock, write};
-use futex_sys::Origin;
+use futex_sys::__private::Origin;
 use slab::Slab;
 use std::io;
 use std::num::NonZeroU32;
@@ -122,7 +122,7 @@ pub(crate) struct Shard<W: FutexWord> {
 /// What the lock of a shard guards.
 pub(crate) struct Inner<W: FutexWord> {
     /// `None` once the shard is closed.
-    backend: Option<Box<dyn Backend<W>>>,
+    backend: Option<Box<dyn Queue<W>>>,
     slots: Slab<State<W>>,
     /// True if the shard is on the pool's stack.
     is_roomy: bool,
@@ -147,7 +147,7 @@ enum State<W> {
 
 impl<W: FutexWord> Shard<W> {
     /// A shard that is on the stack of `pool`, with `room` for waits.
-    pub(crate) fn new(backend: Box<dyn Backend<W>>, room: usize, pool: Arc<Pool<Self>>, origin: Origin) -> Self {
+    pub(crate) fn new(backend: Box<dyn Queue<W>>, room: usize, pool: Arc<Pool<Self>>, origin: Origin) -> Self {
         // Exactly this number, if it is bounded: many half-empty shards would be much memory.
         let slots = Slab::with_capacity(if room == usize::MAX { 0 } else { room });
         let inner = Inner { backend: Some(backend), slots, is_roomy: true, stats: Stats::default() };
@@ -382,7 +382,7 @@ impl<W: FutexWord> Pool<Shard<W>> {
 
     /// Takes an empty shard off the list and the stack, and returns its queue.
     #[cold]
-    fn retire(&self) -> Option<Box<dyn Backend<W>>> {
+    fn retire(&self) -> Option<Box<dyn Queue<W>>> {
         let mut all = write(&self.all);
         if all.closed || !self.has_surplus() {
             return None; // another thread was faster

@@ -5,7 +5,7 @@ use std::io;
 /// A backend could not be opened, and the next one on the ladder is tried.
 pub(crate) fn stepped_down(from: &'static str, reason: &io::Error) {
     #[cfg(feature = "tracing")]
-    tracing::info!(backend = from, %reason, "this way to wait on futexes is not available here");
+    tracing::warn!(backend = from, %reason, "a better futex backend is not available here and was passed over");
     #[cfg(not(feature = "tracing"))]
     let _ = (from, reason);
 }

@@ -1,10 +1,11 @@
 //! Waiting on several words at once.
 
-use crate::backend::FutexWord;
 use crate::engine::Engine;
 use crate::outcome::Outcome;
+use crate::queue::FutexWord;
 use crate::reactor::Reactor;
 use crate::shard::{Armed, Request};
+use futex_sys::__private::fail;
 use futex_sys::Word;
 use std::fmt;
 use std::future::Future;
@@ -82,7 +83,7 @@ impl<'a> WaitAny<'a> {
     pub fn new(targets: impl IntoIterator<Item = Target<'a>>) -> io::Result<Self> {
         let targets: Vec<_> = targets.into_iter().collect();
         if targets.is_empty() {
-            return Err(io::Error::new(
+            return Err(fail(
                 io::ErrorKind::InvalidInput,
                 "a wait for any of no words would never end: give it at least one word",
             ));

@@ -1,8 +1,8 @@
 //! One wait, as its future holds it.
 
-use crate::backend::FutexWord;
 use crate::engine::Engine;
 use crate::outcome::Outcome;
+use crate::queue::FutexWord;
 use crate::reactor::Reactor;
 use crate::shard::{Armed, Request};
 use futex_sys::Word;

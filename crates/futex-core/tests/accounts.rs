@@ -5,7 +5,7 @@
 mod common;
 
 use common::until;
-use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, SharedMemory, Waiter, Word};
+use futex_core::{Backend, MATCH_ANY, Outcome, Reactor, SharedMemory, Waiter, Word};
 use std::num::NonZeroU32;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -147,7 +147,7 @@ impl Drop for Over<'_> {
     }
 }
 
-fn balance(kind: BackendKind, masks: bool) {
+fn balance(kind: Backend, masks: bool) {
     let Some(reactor) = common::reactor(kind) else { return };
     let memory = SharedMemory::anonymous(4096).expect("memory");
     let again = SharedMemory::from_fd(memory.as_fd().try_clone_to_owned().expect("dup")).expect("memory");

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Flag, reactors, until, until_waiting, word};
-use futex_core::{BackendKind, Outcome, Reactor, Waiter, Word};
+use futex_core::{Backend, Outcome, Reactor, Waiter, Word};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -32,7 +32,7 @@ fn is_woken(reactor: &Reactor, word: &Word, waiter: &mut Waiter, waker: &Waker) 
 fn one_wake_and_many_owners_that_leave_meet_and_the_last_one_gets_it() {
     for reactor in reactors() {
         let (rounds, others) = match reactor.backend() {
-            BackendKind::Thread => (100, 4),
+            Backend::Thread => (100, 4),
             _ => (150, 40),
         };
         for round in 0..rounds {

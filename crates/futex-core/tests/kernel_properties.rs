@@ -21,16 +21,16 @@ mod common;
 mod subject;
 
 use common::{until, waiters};
-use futex_core::BackendKind;
+use futex_core::Backend;
 use proptest::prelude::*;
 use sequence::{End, OWNERS, Op, WORDS, sequences};
 use std::num::NonZeroU32;
 use subject::Subject;
 
 /// How many, not who.
-fn count(kind: BackendKind, ops: &[Op], words: usize) {
+fn count(kind: Backend, ops: &[Op], words: usize) {
     let Some(mut subject) = Subject::new(kind) else { return };
-    let mut counts = Counts { leaves_behind: kind == BackendKind::Thread, ..Counts::default() };
+    let mut counts = Counts { leaves_behind: kind == Backend::Thread, ..Counts::default() };
     for (position, &op) in ops.iter().enumerate() {
         match op {
             Op::Poll { owner, word, expected, .. } if counts.armed[owner].is_none() => {
@@ -132,7 +132,7 @@ proptest! {
 
     #[test]
     fn waitv_ends_as_many_waits_as_a_list_of_waiters_would(ops in sequences(40), words in 1..=WORDS) {
-        count(BackendKind::Waitv, &ops, words);
+        count(Backend::Waitv, &ops, words);
     }
 }
 
@@ -142,6 +142,6 @@ proptest! {
     /// A long sequence takes longer than the first parks of its waits.
     #[test]
     fn thread_ends_as_many_waits_as_a_list_of_waiters_would(ops in sequences(1_000), words in 1..=WORDS) {
-        count(BackendKind::Thread, &ops, words);
+        count(Backend::Thread, &ops, words);
     }
 }

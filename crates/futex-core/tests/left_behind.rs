@@ -4,7 +4,7 @@
 mod common;
 
 use common::{reactor, until, until_waiting, waiters, word};
-use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Waiter, Word};
+use futex_core::{Backend, MATCH_ANY, Outcome, Reactor, Waiter, Word};
 use futex_sys::futex::{Scope, requeue};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 /// Reactors, and masks under which a wait has a thread of its own.
 fn thread_per_wait() -> impl Iterator<Item = (Reactor, NonZeroU32)> {
-    let kinds = [(BackendKind::Thread, MATCH_ANY), (BackendKind::Waitv, NonZeroU32::MIN)];
+    let kinds = [(Backend::Thread, MATCH_ANY), (Backend::Waitv, NonZeroU32::MIN)];
     kinds.into_iter().filter_map(|(kind, mask)| Some((reactor(kind)?, mask)))
 }
 

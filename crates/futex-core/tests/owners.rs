@@ -5,7 +5,7 @@
 mod common;
 
 use common::{reactors, until, until_waiting, word};
-use futex_core::{BackendKind, Outcome, Waiter, Word};
+use futex_core::{Backend, Outcome, Waiter, Word};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
@@ -45,7 +45,7 @@ impl Wake for Meet {
 /// 3. The thread drops the last one, and with it the owner of the word, whose panic ended the thread.
 #[test]
 fn an_owner_that_panics_when_a_thread_of_a_backend_drops_the_last_handle_does_not_end_the_thread() {
-    for reactor in reactors().filter(|reactor| reactor.backend() != BackendKind::Uring) {
+    for reactor in reactors().filter(|reactor| reactor.backend() != Backend::Uring) {
         let (drops, plain) = (Arc::new(AtomicU32::new(0)), word());
         for count in 1..=3 {
             let owned = with_owner(&plain, &drops);

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Flag, reactors, until, until_waiting, waiters, word};
-use futex_core::{BackendKind, Outcome, Reactor, SharedMemory, Waiter, Word};
+use futex_core::{Backend, Outcome, Reactor, SharedMemory, Waiter, Word};
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
 
@@ -82,7 +82,7 @@ fn closing_leaves_no_waiter_in_the_kernel() {
         reactor.close();
         assert!(reactor.is_closed());
         // `Thread` leaves its threads parked for a while.
-        let left = if reactor.backend() == BackendKind::Thread { 20 } else { 0 };
+        let left = if reactor.backend() == Backend::Thread { 20 } else { 0 };
         assert!(word.wake(u32::MAX) <= left, "{reactor:?}");
         until_waiting(&word, 0);
         for waiter in &mut waits {
@@ -121,7 +121,7 @@ fn a_waiter_is_used_again() {
             assert!(poll(&reactor, &word, &mut waiter).is_pending());
             waiter.cancel();
             assert!(!waiter.is_armed());
-            if reactor.backend() == BackendKind::Thread {
+            if reactor.backend() == Backend::Thread {
                 assert_eq!(waiters(&word).max(1), 1, "the thread is taken over, or never sat down");
             } else {
                 until_waiting(&word, 0);
@@ -161,15 +161,15 @@ fn the_statistics_add_up() {
 fn five_thousand_waits_are_woken_each_by_its_own_word() {
     for reactor in reactors() {
         let number = match reactor.backend() {
-            BackendKind::Thread => 100, // a thread each
+            Backend::Thread => 100, // a thread each
             _ => 5000,
         };
         let words: Vec<Word> = (0..number).map(|_| word()).collect();
         let mut waits: Vec<Waiter> = words.iter().map(|word| armed(&reactor, word)).collect();
         let stats = reactor.stats();
         match reactor.backend() {
-            BackendKind::Uring => assert_eq!(stats.units, 53), // 96 each
-            BackendKind::Waitv => assert_eq!(stats.units, 40), // 127 each
+            Backend::Uring => assert_eq!(stats.units, 53), // 96 each
+            Backend::Waitv => assert_eq!(stats.units, 40), // 127 each
             _ => assert_eq!(stats.units, 100),
         }
         assert_eq!(stats.armed_now, number);
@@ -187,7 +187,7 @@ fn five_thousand_waits_are_woken_each_by_its_own_word() {
 /// A wake of one takes the others of its thread out of the kernel's queue, and puts them back at its end.
 #[test]
 fn waits_on_one_word_are_kept_apart_on_sixteen_threads_of_waitv() {
-    let Some(reactor) = common::reactor(BackendKind::Waitv) else { return };
+    let Some(reactor) = common::reactor(Backend::Waitv) else { return };
     let memory = SharedMemory::anonymous(4096).unwrap();
     let again = SharedMemory::from_fd(memory.as_fd().try_clone_to_owned().unwrap()).unwrap();
     let words = [&memory, &again].map(|memory| memory.word(0).unwrap());
@@ -212,7 +212,7 @@ fn waits_on_one_word_are_kept_apart_on_sixteen_threads_of_waitv() {
 
 #[test]
 fn waits_of_5000_that_are_dropped_leave_nothing() {
-    for reactor in reactors().filter(|reactor| reactor.backend() != BackendKind::Thread) {
+    for reactor in reactors().filter(|reactor| reactor.backend() != Backend::Thread) {
         let word = word();
         let waits: Vec<Waiter> = (0..5000).map(|_| armed(&reactor, &word)).collect();
         drop(waits);
@@ -233,7 +233,7 @@ impl Wake for Panics {
 /// Two panics in one batch of wakers ended the process, and one kept the turn from visiting the rings behind.
 #[test]
 fn wakers_that_panic_keep_no_turn_from_another_ring_or_task() {
-    let Some(reactor) = common::reactor(BackendKind::Uring) else { return };
+    let Some(reactor) = common::reactor(Backend::Uring) else { return };
     let words: Vec<Word> = (0..2_000).map(|_| word()).collect(); // 21 rings
     let panics = Waker::from(Arc::new(Panics));
     let (flags, wakers): (Vec<_>, Vec<_>) = (0..words.len()).map(|_| Flag::new()).unzip();
@@ -275,7 +275,7 @@ fn a_waker_that_panics_in_the_poll_that_arms_another_wait_harms_it_not() {
 
 #[test]
 fn closing_ends_the_waits_of_every_ring_though_wakers_panic() {
-    for reactor in reactors().filter(|reactor| reactor.backend() != BackendKind::Thread) {
+    for reactor in reactors().filter(|reactor| reactor.backend() != Backend::Thread) {
         let word = word();
         let panics = Waker::from(Arc::new(Panics));
         let mut waits = Vec::new();
@@ -352,7 +352,7 @@ fn the_last_handle_may_be_dropped_while_a_wait_is_armed() {
         let waiter = armed(&reactor, &word);
         until_waiting(&word, 1);
         drop(reactor);
-        if backend != BackendKind::Thread {
+        if backend != Backend::Thread {
             assert_eq!(waiters(&word), 0);
         }
         drop(waiter);
@@ -362,7 +362,7 @@ fn the_last_handle_may_be_dropped_while_a_wait_is_armed() {
 
 #[test]
 fn a_word_is_kept_until_its_wait_is_over() {
-    for reactor in reactors().filter(|reactor| reactor.backend() != BackendKind::Thread) {
+    for reactor in reactors().filter(|reactor| reactor.backend() != Backend::Thread) {
         let memory = Arc::new(AtomicU32::new(0));
         let witness = Arc::downgrade(&memory);
         let word = Word::from(memory);
@@ -380,7 +380,7 @@ fn a_word_is_kept_until_its_wait_is_over() {
 /// A thread of `Waitv` waits for many words, and the kernel refuses them all for one whose page is gone.
 #[test]
 fn a_word_whose_page_is_gone_fails_its_own_wait_only() {
-    let Some(reactor) = common::reactor(BackendKind::Waitv) else { return };
+    let Some(reactor) = common::reactor(Backend::Waitv) else { return };
     let path = std::env::temp_dir().join(format!("futex-core-truncated-{}", std::process::id()));
     let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{BACKENDS, PATIENCE, Rng, reactor, word};
-use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Target, WaitAny, Waiter, Word};
+use futex_core::{Backend, MATCH_ANY, Outcome, Reactor, Target, WaitAny, Waiter, Word};
 use rustix::event::{PollFd, PollFlags, Timespec, poll as poll_events};
 use std::future::Future;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io:
             // `Waitv` may end it with another one of its thread.
             Poll::Ready(ended) => {
                 let ended = ended?;
-                assert_eq!(reactor.backend(), BackendKind::Waitv, "over already: {ended:?}");
+                assert_eq!(reactor.backend(), Backend::Waitv, "over already: {ended:?}");
             }
         }
     }
@@ -40,7 +40,7 @@ fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io:
         let mut any = WaitAny::new(targets).expect("it works");
         if let Poll::Ready(ended) = Pin::new(&mut any).poll(&mut Context::from_waker(Waker::noop())) {
             let ended = ended?;
-            assert_eq!(reactor.backend(), BackendKind::Waitv, "over already: {ended:?}");
+            assert_eq!(reactor.backend(), Backend::Waitv, "over already: {ended:?}");
         }
     }
     let keep = rng.below(waits.len() + 1);
@@ -63,7 +63,7 @@ fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io:
                 if reactor.is_closed() {
                     break;
                 }
-                assert_ne!(reactor.backend(), BackendKind::Uring, "armed, and not found");
+                assert_ne!(reactor.backend(), Backend::Uring, "armed, and not found");
                 if let Poll::Ready(ended) = poll(reactor, word, waiter) {
                     let _ = ended?; // and it begins anew below
                     word.store(1, Ordering::Release);
@@ -99,10 +99,10 @@ fn secs() -> Duration {
     )
 }
 
-fn most(kind: BackendKind) -> usize {
+fn most(kind: Backend) -> usize {
     match kind {
-        BackendKind::Uring => 2500,
-        BackendKind::Waitv => 600,
+        Backend::Uring => 2500,
+        Backend::Waitv => 600,
         _ => 20,
     }
 }
@@ -138,7 +138,7 @@ fn waits_end_while_queues_are_opened_and_closed() {
         let stats = reactor.stats();
         println!("{stats:?}");
         assert_eq!(stats.armed_now, 0);
-        if kind == BackendKind::Uring {
+        if kind == Backend::Uring {
             common::until("few rings are left", || {
                 reactor.turn();
                 reactor.stats().units <= 8
@@ -185,7 +185,7 @@ fn a_reactor_that_is_closed_while_queues_are_opened_and_closed_ends_all_waits() 
 /// One wake ends very many waits of few queues at once: more completions than a ring has room for. Their threads end right after.
 #[test]
 fn very_many_waits_of_one_word_end_by_signals_alone() {
-    for kind in [BackendKind::Uring, BackendKind::Waitv] {
+    for kind in [Backend::Uring, Backend::Waitv] {
         let Some(reactor) = reactor(kind) else { continue };
         let over = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -194,14 +194,14 @@ fn very_many_waits_of_one_word_end_by_signals_alone() {
                 let (start, mut rng, mut rounds) = (Instant::now(), Rng(5), 0);
                 while start.elapsed() < secs() {
                     let shared = word();
-                    let many = 1 + rng.below(if kind == BackendKind::Uring { 5000 } else { 400 });
+                    let many = 1 + rng.below(if kind == Backend::Uring { 5000 } else { 400 });
                     let mut halves = [(); 2].map(|()| {
                         thread::scope(|scope| {
                             let arming = scope.spawn(|| {
                                 let mut waits: Vec<_> = (0..many).map(|_| Waiter::new()).collect();
                                 waits.iter_mut().for_each(|waiter| {
                                     let polled = poll(&reactor, &shared, waiter);
-                                    assert!(polled.is_pending() || kind == BackendKind::Waitv);
+                                    assert!(polled.is_pending() || kind == Backend::Waitv);
                                 });
                                 waits
                             });

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Flag, reactor, reactors, until, until_waiting, waiters, word};
-use futex_core::{BackendKind, MATCH_ANY, Outcome, Reactor, Target, WaitAny, Word};
+use futex_core::{Backend, MATCH_ANY, Outcome, Reactor, Target, WaitAny, Word};
 use std::future::Future;
 use std::io;
 use std::num::NonZeroU32;
@@ -41,7 +41,7 @@ fn all_words_are_armed_when_the_first_poll_is_over() {
         let (flag, waker) = Flag::new();
         let mut any = WaitAny::new(targets(&reactor, &words)).unwrap();
         assert!(poll(&mut any, &waker).is_pending() && any.is_armed());
-        if reactor.backend() == BackendKind::Uring {
+        if reactor.backend() == Backend::Uring {
             assert!(words.iter().all(|word| waiters(word) == 1));
         } else {
             words.iter().for_each(|word| until_waiting(word, 1));
@@ -52,10 +52,10 @@ fn all_words_are_armed_when_the_first_poll_is_over() {
         words[77].wake(1);
         let (index, _) = end(&reactor, &mut any);
         // `Waitv` may take the waits in front of it in its thread for woken too.
-        assert!(index == 77 || reactor.backend() == BackendKind::Waitv, "{index}");
+        assert!(index == 77 || reactor.backend() == Backend::Waitv, "{index}");
         assert!(!any.is_armed());
         // (With threads, the poll may have replaced the waker before.)
-        assert!(flag.is_set() || reactor.backend() != BackendKind::Uring);
+        assert!(flag.is_set() || reactor.backend() != Backend::Uring);
         until("nothing is left of the others", || {
             reactor.turn();
             reactor.stats().armed_now == 0
@@ -82,7 +82,7 @@ fn the_lowest_index_that_differs_is_the_result_and_nothing_is_armed() {
 
 #[test]
 fn a_wake_that_one_of_the_others_has_consumed_is_handed_on() {
-    let Some(reactor) = reactor(BackendKind::Uring) else { return };
+    let Some(reactor) = reactor(Backend::Uring) else { return };
     let words = [word(), word(), word()];
     let mut any = WaitAny::new(targets(&reactor, &words)).unwrap();
     assert!(poll(&mut any, Waker::noop()).is_pending());
@@ -97,7 +97,7 @@ fn a_wake_that_one_of_the_others_has_consumed_is_handed_on() {
 
 #[test]
 fn a_mask_keeps_other_wakes_away() {
-    let Some(reactor) = reactor(BackendKind::Uring) else { return };
+    let Some(reactor) = reactor(Backend::Uring) else { return };
     let words = [word(), word()];
     let mask = NonZeroU32::new(0b10).unwrap();
     let mut any = WaitAny::new(targets(&reactor, &words).map(|target| Target { mask, ..target })).unwrap();
@@ -123,8 +123,8 @@ fn the_targets_may_be_of_different_reactors_and_the_same_word() {
 
 #[test]
 fn nothing_is_armed_if_one_of_the_reactors_is_closed() {
-    let Some(open) = reactor(BackendKind::Uring) else { return };
-    let Some(closed) = reactor(BackendKind::Uring) else { return };
+    let Some(open) = reactor(Backend::Uring) else { return };
+    let Some(closed) = reactor(Backend::Uring) else { return };
     closed.close();
     let word = word();
     let target = |reactor| Target { reactor, word: &word, expected: 0, mask: MATCH_ANY };

@@ -75,9 +75,8 @@ static TABLE: RawWakerVTable = RawWakerVTable::new(
 #[test]
 fn a_waker_whose_drop_panics_loses_no_wake_that_came_while_the_wait_was_armed() {
     // On the others a thread parks, and the poll is over before that.
-    let Some(_) = common::reactor(futex_core::BackendKind::Uring) else { return };
-    let reactor =
-        Reactor::builder().backend(futex_core::BackendKind::Uring).interrupting(true).build().expect("it works");
+    let Some(_) = common::reactor(futex_core::Backend::Uring) else { return };
+    let reactor = Reactor::builder().backend(futex_core::Backend::Uring).interrupting(true).build().expect("it works");
     let (word, over) = (word(), AtomicBool::new(false));
     // SAFETY: The functions of the table own nothing.
     let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) };

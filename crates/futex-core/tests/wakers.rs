@@ -7,7 +7,7 @@
 mod common;
 
 use common::{PATIENCE, reactors, until, until_waiting, word};
-use futex_core::{BackendKind, Reactor, Waiter};
+use futex_core::{Backend, Reactor, Waiter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -118,7 +118,7 @@ fn wakers_may_call_the_reactor_whatever_is_done_with_them() {
             for _ in 0..2 {
                 assert!(matches!(poll(&mut waiter, &first), std::task::Poll::Ready(Err(_))));
             }
-            if reactor.backend() == BackendKind::Thread {
+            if reactor.backend() == Backend::Thread {
                 word.wake(u32::MAX);
             }
             assert!(hook.calls.load(Ordering::Relaxed) > 4 && other.calls.load(Ordering::Relaxed) > 2);

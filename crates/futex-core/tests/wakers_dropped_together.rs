@@ -5,7 +5,7 @@
 mod common;
 
 use common::{reactor, word};
-use futex_core::{BackendKind, MATCH_ANY, Target, WaitAny};
+use futex_core::{Backend, MATCH_ANY, Target, WaitAny};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -27,7 +27,7 @@ fn wakers_whose_drops_panic_do_not_end_the_process_when_several_waits_fail() {
         assert!(child.status.success(), "{}: {}", child.status, String::from_utf8_lossy(&child.stderr));
         return;
     }
-    let Some(reactor) = reactor(BackendKind::Thread) else { return };
+    let Some(reactor) = reactor(Backend::Thread) else { return };
     reactor.close();
     let words = [word(), word()];
     let target = |word| Target { reactor: &reactor, word, expected: 0, mask: MATCH_ANY };

@@ -2,7 +2,7 @@
 
 use rustix::thread::futex::Timespec;
 use rustix::time::{ClockId, clock_gettime};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const NANOS_PER_SEC: i64 = 1_000_000_000;
 
@@ -37,6 +37,13 @@ impl Deadline {
     }
 }
 
+/// The standard library's clock is `CLOCK_MONOTONIC` too. An instant that has passed becomes now.
+impl From<Instant> for Deadline {
+    fn from(instant: Instant) -> Self {
+        Self::after(instant.saturating_duration_since(Instant::now()))
+    }
+}
+
 impl std::fmt::Debug for Deadline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Deadline({}.{:09} s)", self.secs, self.nanos)
@@ -54,6 +61,14 @@ mod tests {
         assert!(near < far);
         assert!((0..NANOS_PER_SEC).contains(&near.nanos));
         assert!((0..NANOS_PER_SEC).contains(&far.nanos));
+    }
+
+    #[test]
+    fn an_instant_keeps_its_distance_from_now() {
+        let (before, instant) = (Deadline::after(Duration::from_secs(9)), Instant::now() + Duration::from_secs(10));
+        assert!(before < Deadline::from(instant));
+        assert!(Deadline::from(instant) < Deadline::after(Duration::from_secs(11)));
+        assert!(Deadline::from(Instant::now()) <= Deadline::after(Duration::ZERO));
     }
 
     #[test]

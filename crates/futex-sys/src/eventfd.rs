@@ -4,7 +4,7 @@ use crate::error::explain;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A 64-bit counter behind a descriptor that polls readable while the counter is not zero.
 ///
@@ -17,11 +17,11 @@ impl EventFd {
     ///
     /// # Errors
     ///
-    /// Where the process or the system has no descriptor left (`EMFILE`, `ENFILE`) or no memory.
+    /// That of the kernel if the process or the system has no descriptor left (`EMFILE`, `ENFILE`) or no memory.
     pub fn new() -> io::Result<Self> {
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map(Self)
-            .map_err(|errno| explain(errno, "cannot create an eventfd (see `ulimit -n` where descriptors ran out)"))
+            .map_err(|errno| explain(errno, "cannot create an eventfd (see `ulimit -n` if descriptors ran out)"))
     }
 
     /// Adds `count` to the counter, which makes the descriptor readable and is an edge for an edge-triggered poller.
@@ -38,7 +38,7 @@ impl EventFd {
         }
     }
 
-    /// Takes the counter, which becomes zero; `None` where it was zero already.
+    /// Takes the counter, which becomes zero; `None` if it was zero already.
     ///
     /// # Errors
     ///
@@ -56,6 +56,12 @@ impl EventFd {
 impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl AsRawFd for EventFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

@@ -20,6 +20,7 @@ pub const MATCH_ANY: NonZeroU32 = NonZeroU32::MAX;
 
 /// Who can meet on a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Scope {
     /// Every process that maps the word's memory. This is what a plain `FUTEX_WAKE` uses.
     Shared,

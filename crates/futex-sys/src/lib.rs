@@ -11,8 +11,6 @@
 //! | [`futex`] | `futex(2)` and `futex_waitv(2)` |
 //! | [`EventFd`] | `eventfd(2)` |
 #![cfg_attr(feature = "uring", doc = "| [`uring`] | the futex operations of io_uring (feature `uring`) |")]
-//! | [`Origin`] | tells whether this process is the one that made an object, or a `fork` of it |
-//! | [`PerProcess`] | a static that a child of `fork` has anew, so that no lock in it is left locked |
 //!
 //! # The contract of a futex
 //!
@@ -88,6 +86,18 @@ mod word;
 
 #[cfg(target_os = "linux")]
 pub use self::{
-    deadline::Deadline, error::explain, eventfd::EventFd, origin::Origin, per_process::PerProcess,
-    shared_memory::SharedMemory, word::Word,
+    deadline::Deadline,
+    eventfd::EventFd,
+    futex::{MATCH_ANY, WaitOutcome},
+    shared_memory::SharedMemory,
+    word::Word,
 };
+
+/// For the other crates of the workspace, which depend on this one by its exact version.
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::error::{explain, fail, with_kind};
+    pub use crate::origin::Origin;
+    pub use crate::per_process::PerProcess;
+}

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 /// # Examples
 ///
 /// ```
-/// let origin = futex_sys::Origin::here();
+/// let origin = futex_sys::__private::Origin::here();
 /// assert!(origin.is_here());
 /// ```
 #[derive(Clone, Copy, Debug)]

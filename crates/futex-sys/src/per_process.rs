@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// # Examples
 ///
 /// ```
-/// use futex_sys::PerProcess;
+/// use futex_sys::__private::PerProcess;
 /// use std::sync::Mutex;
 ///
 /// static NAMES: PerProcess<Mutex<Vec<String>>> = PerProcess::new();

@@ -24,6 +24,7 @@ pub(crate) mod ring;
 
 pub use self::ring::FutexRing;
 
+use crate::error::fail;
 use crate::word::Word;
 use std::io;
 use std::num::NonZeroU32;
@@ -47,6 +48,7 @@ impl From<u32> for WaitId {
 
 /// How an armed wait ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Ending {
     /// A wake was consumed, and the waker's count includes it.
     Woken,
@@ -55,7 +57,7 @@ pub enum Ending {
     /// The wait was cancelled: by [`FutexRing::cancel`] or [`FutexRing::close`], or by the kernel because the thread that
     /// submitted the wait exited (Linux 6.16 to 6.18.48). No wake was consumed.
     Cancelled,
-    /// The kernel refused the wait: `EFAULT` if the word's page is gone, `ENOMEM`.
+    /// The kernel refused the wait: `EFAULT` if the word's page is gone, `ENOMEM`. The error has the kernel's number.
     Failed(io::Error),
     /// The kernel lost completions for want of memory, or does not take calls for the ring any more. A wake may have been
     /// consumed.
@@ -64,6 +66,7 @@ pub enum Ending {
 
 /// The end of one wait. Each armed wait has exactly one with a tag.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Completion {
     /// The wait. It may be the identifier of another wait from now on.
     pub id: WaitId,
@@ -81,7 +84,7 @@ pub struct Completion {
 }
 
 fn no_futexes() -> io::Error {
-    io::Error::new(
+    fail(
         io::ErrorKind::Unsupported,
         "there are no futex operations in this io_uring (Linux 6.7 and later have them, on 64-bit processors)",
     )

@@ -1,7 +1,7 @@
 //! What the tests under load share: counting what is in use, random numbers, and waiters that never give up.
 
 use crate::skip::skip;
-use futex_core::BackendKind;
+use futex_core::Backend;
 use futex_sys::Word;
 use futex_tokio::{AsyncFutex, Reactor};
 use std::future::{Future, poll_fn};
@@ -19,17 +19,17 @@ use tokio::task::JoinHandle;
 ///
 /// Where `FUTEX_BACKEND` names one that is not available.
 #[must_use]
-pub fn backend() -> BackendKind {
+pub fn backend() -> Backend {
     futex_core::Reactor::new().expect("a reactor on the chosen backend").backend()
 }
 
 /// A reactor of `futex-core` on a backend, or `None` if it is not available here, which is a skip.
 #[must_use]
-pub fn reactor_on(kind: BackendKind) -> Option<futex_core::Reactor> {
+pub fn reactor_on(kind: Backend) -> Option<futex_core::Reactor> {
     match futex_core::Reactor::builder().backend(kind).build() {
         Ok(reactor) => Some(reactor),
         // No skip: this build has no such backend, as was asked for.
-        Err(_) if kind == BackendKind::Uring && cfg!(not(feature = "uring")) => None,
+        Err(_) if kind == Backend::Uring && cfg!(not(feature = "uring")) => None,
         Err(error) => {
             skip(&error.to_string());
             None
@@ -169,7 +169,7 @@ impl Account {
     /// An account of `word`'s wakes, with as many waiters that never give up as `patient` says. They live as long as the
     /// runtime, which is the current one. `None` where there is no io_uring.
     pub async fn open(word: &Word, patient: u32) -> Option<(Arc<Self>, Patient)> {
-        let reactor = Reactor::builder().backend(BackendKind::Uring).build().ok()?;
+        let reactor = Reactor::builder().backend(Backend::Uring).build().ok()?;
         let account = Arc::new(Self {
             word: word.clone(),
             reserved: AtomicU64::new(0),

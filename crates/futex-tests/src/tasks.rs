@@ -1,7 +1,7 @@
 //! What asynchronous tests share.
 
 use crate::load::backend;
-use futex_core::BackendKind;
+use futex_core::Backend;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
@@ -34,7 +34,7 @@ pub fn on_each_runtime(test: impl AsyncFn()) {
 ///
 /// As [`on_each_runtime`], with the last try.
 pub fn on_each_runtime_in_order(test: impl AsyncFn()) {
-    let mut tries = if backend() == BackendKind::Thread { 8 } else { 1 };
+    let mut tries = if backend() == Backend::Thread { 8 } else { 1 };
     loop {
         tries -= 1;
         match catch_unwind(AssertUnwindSafe(|| on_each_runtime(&test))) {

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 #![expect(unsafe_code, reason = "an allocator that counts is an allocator, whose trait is unsafe")]
 
-use futex_core::{BackendKind, Reactor, Waiter};
+use futex_core::{Backend, Reactor, Waiter};
 use futex_tests::load::{backend, zero};
 use futex_tokio::AsyncFutex;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -58,7 +58,7 @@ async fn round(futex: &AsyncFutex) {
 
 #[test]
 fn a_wait_on_a_ring_allocates_nothing() {
-    if backend() != BackendKind::Uring {
+    if backend() != Backend::Uring {
         // No skip: the others promise nothing of the kind, and their threads make copies of what they wait for.
         return;
     }
@@ -80,12 +80,12 @@ fn a_wait_on_a_ring_allocates_nothing() {
 /// The queues of a reactor, and the list and the stack of them, hold each other.
 #[test]
 fn a_reactor_that_is_dropped_leaves_no_memory() {
-    if backend() != BackendKind::Uring {
+    if backend() != Backend::Uring {
         // No skip: what a thread of the others frees is not counted here. Their reactors have the same lists.
         return;
     }
     let round = || {
-        let reactor = Reactor::builder().backend(BackendKind::Uring).build().unwrap();
+        let reactor = Reactor::builder().backend(Backend::Uring).build().unwrap();
         let word = zero();
         let mut waiters: Vec<_> = (0..1_000).map(|_| Waiter::new()).collect();
         for waiter in &mut waiters {

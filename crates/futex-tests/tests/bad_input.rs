@@ -48,7 +48,8 @@ fn an_unknown_backend_in_the_environment_is_refused() {
         assert_eq!(
             backend_of(OsStr::from_bytes(value)),
             format!(
-                "error InvalidInput: cannot use FUTEX_BACKEND={shown}: {shown:?} is no futex backend: choose uring, waitv or thread"
+                "error InvalidInput: cannot use FUTEX_BACKEND={shown}: {shown:?} is not a futex backend: the backends are uring, \
+                 waitv and thread"
             )
         );
     }

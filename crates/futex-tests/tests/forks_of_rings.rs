@@ -1,7 +1,7 @@
 //! A child of `fork` that drops its parent's reactor keeps none of its descriptors.
 #![expect(unsafe_code, reason = "fork, waitpid and _exit")]
 
-use futex_core::{BackendKind, Waiter, Word};
+use futex_core::{Backend, Waiter, Word};
 use futex_tests::holdings::rings;
 use futex_tests::load::{reactor_on, zero};
 use libc::{_exit, fork, waitpid};
@@ -11,7 +11,7 @@ use std::task::{Context, Waker};
 /// dropped its parent's reactor kept all rings: up to a quarter of the descriptors that it may have.
 #[test]
 fn a_fork_that_drops_its_parents_reactor_closes_its_descriptors_of_the_rings() {
-    let Some(reactor) = reactor_on(BackendKind::Uring) else { return };
+    let Some(reactor) = reactor_on(Backend::Uring) else { return };
     let mut waits: Vec<(Word, Waiter)> = (0..1000).map(|_| (zero(), Waiter::new())).collect();
     for (word, waiter) in &mut waits {
         assert!(waiter.poll_wait(&reactor, word, 0, &mut Context::from_waker(Waker::noop())).is_pending());

@@ -1,7 +1,7 @@
 //! Very many waits come and go, and leave the process with what it had before.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::BackendKind;
+use futex_core::Backend;
 use futex_sys::SharedMemory;
 use futex_tests::allocator::{Counting, live};
 use futex_tests::holdings::{Object, backend_threads, mappings, rings, until_within};
@@ -59,10 +59,10 @@ const LONGEST_PARK: Duration = Duration::from_secs(10 + 1);
 
 /// Number of waits at one time, and number of rounds. There are a million waits in all if `FUTEX_TESTS_MILLION` is set, and
 /// otherwise as many as take a few seconds.
-fn waits_and_rounds(backend: BackendKind) -> (usize, usize) {
+fn waits_and_rounds(backend: Backend) -> (usize, usize) {
     let (waits, few) = match backend {
-        BackendKind::Uring => (100_000, 1),
-        BackendKind::Waitv => (2_000, 10),
+        Backend::Uring => (100_000, 1),
+        Backend::Waitv => (2_000, 10),
         _ => (200, 50),
     };
     (waits, if std::env::var_os("FUTEX_TESTS_MILLION").is_some() { 1_000_000 / waits } else { few })

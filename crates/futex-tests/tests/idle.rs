@@ -1,7 +1,7 @@
 //! Waits cost no processor time. One test, so that it has the process for itself.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::BackendKind;
+use futex_core::Backend;
 use futex_tests::load::{arms, backend, boxed, runtime, zero};
 use futex_tests::until_waiters;
 use futex_tokio::{AsyncFutex, Word};
@@ -21,7 +21,7 @@ fn waits_use_no_processor_time_while_nothing_happens() {
     let runtime = runtime();
     let (words, mut waits): (Vec<Word>, Vec<_>) = runtime.block_on(async {
         let n = match AsyncFutex::new(zero()).unwrap().reactor().backend() {
-            BackendKind::Thread => 500,
+            Backend::Thread => 500,
             _ => 1_000,
         };
         (0..n)
@@ -46,7 +46,7 @@ fn waits_use_no_processor_time_while_nothing_happens() {
     let idle = used() - before;
     println!("{} waits used {idle:?} in two seconds", words.len());
     // The threads of `Thread` park anew about eight times in this time: 10 µs each (measured), and some patience.
-    let limit = if backend() == BackendKind::Thread { 200 } else { 20 };
+    let limit = if backend() == Backend::Thread { 200 } else { 20 };
     assert!(idle < Duration::from_millis(limit), "{} waits used {idle:?} in two seconds", words.len());
 
     for (i, word) in (1..).zip(&words) {

@@ -1,7 +1,7 @@
 //! The last handle to a reactor is dropped by a waker, or by the owner of a word, on whatever thread that runs.
 #![expect(unsafe_code, reason = "memory of a word that holds more")]
 
-use futex_core::{BackendKind, Reactor, Waiter, Word};
+use futex_core::{Backend, Reactor, Waiter, Word};
 use futex_tests::holdings::{backend_threads, until_within};
 use futex_tests::load::{descriptors, reactor_on, zero};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-const BACKENDS: [BackendKind; 3] = [BackendKind::Uring, BackendKind::Waitv, BackendKind::Thread];
+const BACKENDS: [Backend; 3] = [Backend::Uring, Backend::Waitv, Backend::Thread];
 /// All that is to end has ended by then.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -36,7 +36,7 @@ fn nothing_is_left_of_a_reactor_whose_last_handle_a_waker_or_a_turn_drops() {
         let before = descriptors();
         for round in 0..200 {
             let Some(reactor) = reactor_on(kind) else { continue };
-            let waits = if kind == BackendKind::Uring { 300 } else { 5 };
+            let waits = if kind == Backend::Uring { 300 } else { 5 };
             let mut all: Vec<(Word, Waiter)> = (0..waits).map(|_| (zero(), Waiter::new())).collect();
             let last = Arc::new(Last(Mutex::new(Some(reactor.clone())), round % 2 == 0));
             let waker = Waker::from(last);

@@ -1,7 +1,7 @@
 //! No slot, thread, descriptor or memory is left of waits that are over.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::{BackendKind, MATCH_ANY};
+use futex_core::{Backend, MATCH_ANY};
 use futex_tests::load::{Rng, arms, backend, boxed, descriptors, runtime, threads, turns, zero};
 use futex_tests::{until, until_waiters, waiters};
 use futex_tokio::{AsyncFutex, Reactor, Word};
@@ -95,7 +95,7 @@ fn a_storm_leaves_no_slot_and_no_waiter() {
         let stats = reactor.stats();
         println!("{stats:?}");
         assert!(stats.armed > 10_000 && stats.woken > 0 && stats.cancelled > 0, "{stats:?}");
-        if reactor.backend() != BackendKind::Thread {
+        if reactor.backend() != Backend::Thread {
             words.iter().for_each(|word| until_waiters(word, 0));
         }
     });
@@ -162,7 +162,7 @@ fn five_hundred_runtimes_that_end_with_waits_pending_leave_nothing() {
         });
         assert!(arms(&mut outlives));
         drop(runtime);
-        if backend() == BackendKind::Thread {
+        if backend() == Backend::Thread {
             // The threads are left behind, until the word is woken.
             clear(&words);
         } else {
@@ -191,7 +191,7 @@ fn reactors_come_and_go_in_one_runtime() {
             drop(second);
             drop(reactor); // the wait has another handle to it
             drop(first);
-            if backend() == BackendKind::Thread {
+            if backend() == Backend::Thread {
                 clear(&words);
             } else {
                 assert_eq!(words.iter().map(waiters).sum::<u32>(), 0);

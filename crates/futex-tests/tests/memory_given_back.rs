@@ -1,6 +1,6 @@
 //! Very many waits at one time leave little memory behind.
 
-use futex_core::{BackendKind, Waiter};
+use futex_core::{Backend, Waiter};
 use futex_tests::allocator::{Counting, live};
 use futex_tests::holdings::until_within;
 use futex_tests::load::{reactor_on, zero};
@@ -15,7 +15,7 @@ static COUNTING: Counting = Counting;
 #[test]
 fn many_waits_at_one_time_leave_little_memory_behind() {
     const MOST: usize = 512 * 1024;
-    for (kind, number) in [(BackendKind::Uring, 50_000), (BackendKind::Waitv, 50_000)] {
+    for (kind, number) in [(Backend::Uring, 50_000), (Backend::Waitv, 50_000)] {
         let Some(reactor) = reactor_on(kind) else { continue };
         let word = zero();
         let mut waits: Vec<_> = (0..number).map(|_| Waiter::new()).collect();
@@ -24,7 +24,7 @@ fn many_waits_at_one_time_leave_little_memory_behind() {
             let _ = wait.poll_wait(&reactor, &word, 0, &mut Context::from_waker(Waker::noop()));
         }
         waits.iter_mut().for_each(Waiter::cancel);
-        until_within(Duration::from_secs(10), || kind == BackendKind::Uring || reactor.stats().units == 0);
+        until_within(Duration::from_secs(10), || kind == Backend::Uring || reactor.stats().units == 0);
         let kept = live().saturating_sub(before);
         assert!(kept <= MOST, "{kind} keeps {kept} bytes for {number} waits");
     }

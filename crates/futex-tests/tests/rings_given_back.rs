@@ -5,7 +5,7 @@
 //! was closed.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::BackendKind;
+use futex_core::Backend;
 use futex_sys::SharedMemory;
 use futex_tests::holdings::rings;
 use futex_tests::load::{Boxed, Rng, arms, backend, boxed, turns};
@@ -22,13 +22,13 @@ const FEW: usize = 100;
 /// Runs a test on each kind of runtime, with a reactor on rings. One test at a time, since they count descriptors.
 fn with_rings(test: impl AsyncFn(&Rings)) {
     static ALONE: Mutex<()> = Mutex::new(());
-    if backend() != BackendKind::Uring {
+    if backend() != Backend::Uring {
         return; // No skip: the others have no rings.
     }
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     on_each_runtime(async || {
         let others = rings().len();
-        let reactor = Reactor::builder().backend(BackendKind::Uring).build().unwrap();
+        let reactor = Reactor::builder().backend(Backend::Uring).build().unwrap();
         test(&Rings { reactor, others }).await;
     });
 }
@@ -235,7 +235,7 @@ fn changes(before: &BTreeSet<u32>, after: &BTreeSet<u32>) -> Vec<u32> {
 fn a_wake_that_comes_while_rings_are_closed_is_handed_on() {
     const BURST: usize = 2_000;
     with_rings(async |rings| {
-        let others = Reactor::builder().backend(BackendKind::Uring).build().unwrap();
+        let others = Reactor::builder().backend(Backend::Uring).build().unwrap();
         let words = words(BURST);
         let (mut handed_on, mut direct, mut round) = (0, 0, 0);
         // Both orders of a wake and a drop are to be seen. One of them may be missing in a round, on a busy machine.

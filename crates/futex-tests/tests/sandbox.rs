@@ -51,6 +51,10 @@ fn why_no_waitv(reason: &str) -> String {
 
 fn why_no_uring(reason: &str) -> String {
     match cfg!(feature = "uring") {
+        true if reason.ends_with("(os error 1)") => format!(
+            "uring: cannot open an io_uring, which the sandbox (seccomp) or the system (kernel.io_uring_disabled) forbids: \
+             {reason}"
+        ),
         true => format!("uring: cannot open an io_uring: {reason}"),
         false => "uring: this program was built without the feature `uring`".to_owned(),
     }
@@ -99,8 +103,9 @@ async fn a_backend_that_was_chosen_and_is_forbidden_is_an_error_that_names_the_c
         // The kind is of the reason.
         let kind = if backend == "uring" && !cfg!(feature = "uring") { "Unsupported" } else { "PermissionDenied" };
         let why = why.split_once(": ").expect("a colon").1;
+        let others = if backend == "uring" { "waitv or thread" } else { "thread" };
         let expected = format!(
-            "error {kind}: the futex backend {backend} is not available here; the choices are uring, waitv and thread: {why}"
+            "error {kind}: the futex backend {backend} is not available here, but {others} can be chosen: {why}"
         );
         for environment in [Some(backend), None] {
             let memory = memory();
@@ -162,9 +167,9 @@ async fn a_thread_that_can_t_be_started_is_a_clear_error() {
             continue;
         }
         let memory = memory();
-        let mut peer = peer(&memory, Some(backend.name()));
+        let mut peer = peer(&memory, Some(backend.as_str()));
         peer.tell("runtime multi-thread");
-        assert_eq!(peer.ask("backend"), backend.name());
+        assert_eq!(peer.ask("backend"), backend.as_str());
         peer.tell("forbid threads EAGAIN");
         peer.tell("arm it 0 0");
         let words = if backend == Backend::Waitv { "futex words" } else { "a futex word" };

@@ -1,7 +1,7 @@
 //! Runtimes and reactors end in any order, with waits pending.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::BackendKind;
+use futex_core::Backend;
 use futex_tests::load::{Boxed, arms, boxed, runtime, zero};
 use futex_tests::{until, until_waiters, waiters};
 use futex_tokio::{AsyncFutex, Reactor, Word};
@@ -30,7 +30,7 @@ fn homes() -> [(Runtime, AsyncFutex); 2] {
 /// No waiter is left in the kernel. (`Thread` leaves its threads, until they are woken.)
 fn none_is_left(futex: &AsyncFutex) {
     let word = futex.word();
-    if futex.reactor().backend() == BackendKind::Thread {
+    if futex.reactor().backend() == Backend::Thread {
         word.wake(u32::MAX);
         until_waiters(word, 0);
     } else {
@@ -129,7 +129,7 @@ fn a_reactor_ends_before_its_runtime() {
                 let reactor = Reactor::builder().build().unwrap();
                 let futex = AsyncFutex::with_reactor(&reactor, &word);
                 let mut wait = boxed(&futex);
-                let is_thread = reactor.backend() == BackendKind::Thread;
+                let is_thread = reactor.backend() == Backend::Thread;
                 drop((reactor, futex));
                 // A thread that an earlier turn left behind may hand its wake on to this wait at once.
                 assert!(arms(&mut wait) || is_thread);
@@ -253,7 +253,7 @@ fn a_reactor_that_ends_leaves_the_waiters_of_others_alone() {
         until_waiters(&word, 2);
         drop(home);
         drop(other);
-        if guest.reactor().backend() == BackendKind::Thread {
+        if guest.reactor().backend() == Backend::Thread {
             break; // its thread is left behind
         }
         until_waiters(&word, 1);

@@ -1,7 +1,7 @@
 //! Waits that are dropped while wakes come: every wake that the kernel counted is seen by somebody.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::BackendKind;
+use futex_core::Backend;
 use futex_tests::load::{Account, Boxed, Rng, backend, boxed, runtime, turns, zero};
 use futex_tests::{skip, until_waiters};
 use futex_tokio::{AsyncFutex, Reactor, Word};
@@ -25,7 +25,7 @@ const BURSTS: usize = 10;
 /// How many waits a storm drops, on the backend under test.
 fn drops() -> usize {
     match backend() {
-        BackendKind::Uring => 100_000,
+        Backend::Uring => 100_000,
         // Each of them takes a thread out of the kernel and in again, or leaves one behind.
         _ => 40_000,
     }
@@ -112,7 +112,7 @@ async fn settle(reactor: &Reactor, word: &Word) {
     while reactor.stats().armed_now > 0 {
         tokio::task::yield_now().await;
     }
-    if reactor.backend() != BackendKind::Thread {
+    if reactor.backend() != Backend::Thread {
         // Its threads are left behind.
         until_waiters(word, PATIENT);
     }

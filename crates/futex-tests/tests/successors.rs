@@ -1,6 +1,6 @@
 //! Wakes that dropped waits have consumed go to the next waiter.
 
-use futex_core::BackendKind;
+use futex_core::Backend;
 use futex_tests::load::{Account, Rng, arms, backend, boxed, runtime, turns, zero};
 use futex_tests::{eventually, skip, until_waiters};
 use futex_tokio::{AsyncFutex, Reactor};
@@ -39,7 +39,7 @@ fn wakes_of_waits_that_are_dropped_before_their_next_poll_are_handed_on_in_any_d
                 assert!(account.try_wake(1));
             }
             // A thread of `Thread` that has parked anew meanwhile is behind the patient ones, who get its wake then.
-            let keeps_places = reactor.backend() != BackendKind::Thread;
+            let keeps_places = reactor.backend() != Backend::Thread;
             // In every other round all of them are known to the reactor.
             while keeps_places && seed % 2 == 0 && reactor.stats().woken < wakes as u64 {
                 tokio::task::yield_now().await;
@@ -83,7 +83,7 @@ fn a_wake_that_is_counted_reaches_the_wait_that_took_the_place_of_a_dropped_one(
                 counted += 1;
                 timeout(LONG, second).await.expect("a wake that was counted was lost").unwrap();
             } else {
-                assert_ne!(reactor.backend(), BackendKind::Uring, "the wait is armed");
+                assert_ne!(reactor.backend(), Backend::Uring, "the wait is armed");
                 drop(second);
             }
         }
@@ -112,7 +112,7 @@ fn a_wake_that_a_dropped_wait_hands_on_reaches_the_next_one_while_other_waits_co
             let futex = AsyncFutex::with_reactor(&reactor, &word);
             let (mut first, mut second) = (boxed(&futex), boxed(&futex));
             assert!(arms(&mut first) && arms(&mut second));
-            if reactor.backend() == BackendKind::Waitv {
+            if reactor.backend() == Backend::Waitv {
                 // Its threads come and go for the other waits, and a wake may find neither of the two there.
                 while !futex.wake_one() {
                     tokio::task::yield_now().await;

@@ -8,7 +8,7 @@
 //! the threads too.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::BackendKind;
+use futex_core::Backend;
 use futex_sys::SharedMemory;
 use futex_tests::holdings::{Object, backend_threads, until_within};
 use futex_tests::load::{backend, descriptors, zero};
@@ -30,7 +30,7 @@ const LONGEST_PARK: Duration = Duration::from_secs(10 + 1);
 /// One test at a time, since they count threads. `None` if the backend parks no thread per wait, which is no skip.
 fn alone() -> Option<MutexGuard<'static, ()>> {
     static ALONE: Mutex<()> = Mutex::new(());
-    (backend() != BackendKind::Uring).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+    (backend() != Backend::Uring).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn futex(word: impl Into<Word>) -> AsyncFutex {
@@ -41,7 +41,7 @@ fn futex(word: impl Into<Word>) -> AsyncFutex {
 /// A wait for which the backend parks a thread that has no other wait.
 fn lone(futex: &AsyncFutex, expected: u32) -> WaitAsync<'_> {
     match futex.reactor().backend() {
-        BackendKind::Thread => futex.wait_async(expected),
+        Backend::Thread => futex.wait_async(expected),
         _ => futex.wait_async_masked(expected, NonZeroU32::MIN),
     }
 }
@@ -241,7 +241,7 @@ fn the_threads_of_many_waits_end_when_the_waits_are_dropped() {
 #[test]
 fn closing_a_reactor_with_thousands_of_waits_leaves_no_waiter_and_then_no_thread() {
     let Some(_alone) = alone() else { return };
-    let waits = if backend() == BackendKind::Waitv { 2_000 } else { 200 };
+    let waits = if backend() == Backend::Waitv { 2_000 } else { 200 };
     on_each_runtime(async || {
         let before = backend_threads();
         let reactor = Reactor::builder().backend(backend()).build().unwrap();
@@ -256,7 +256,7 @@ fn closing_a_reactor_with_thousands_of_waits_leaves_no_waiter_and_then_no_thread
         assert!(backend_threads() >= before + 16, "{} threads", backend_threads());
 
         reactor.close();
-        if reactor.backend() == BackendKind::Waitv {
+        if reactor.backend() == Backend::Waitv {
             futexes.iter().for_each(|futex| assert_eq!(waiters(futex.word()), 0));
         }
         for wait in pending {

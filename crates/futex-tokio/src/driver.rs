@@ -7,7 +7,8 @@
 //! The waker is registered at all times. So the runtime's shutdown is seen too, which wakes all that is registered.
 
 use crate::register::register;
-use futex_core::{Reactor, explain};
+use futex_core::__private::{Origin, explain, fail};
+use futex_core::Reactor;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -26,6 +27,7 @@ pub(crate) struct Driver {
     eventfd: Option<AsyncFd<OwnedFd>>,
     waker: Waker,
     runtime: Id,
+    origin: Origin,
     /// Called after the runtime's shutdown, when the reactor is closed.
     forget: fn(Id),
 }
@@ -44,11 +46,17 @@ impl Driver {
             eventfd: Some(eventfd),
             waker: Waker::from(Arc::new(Turn(driver.clone()))),
             runtime,
+            origin: Origin::here(),
             forget,
         });
         // In a runtime that is shutting down there is nothing to wait with.
         driver.turn()?;
         Ok(driver)
+    }
+
+    /// Returns true if this process is the one that started the driver, and not a fork of it.
+    pub(crate) fn is_here(&self) -> bool {
+        self.origin.is_here()
     }
 
     /// Turns the reactor for each edge that there was, and leaves the waker registered for the next. An error means that
@@ -89,7 +97,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         // A fork shares the epoll of its parent's runtime, and must not take the parent's registration out of it.
-        if !self.reactor.is_here() {
+        if !self.is_here() {
             std::mem::forget(self.eventfd.take());
         }
     }
@@ -121,7 +129,7 @@ impl Wake for Turn {
 /// The runtime that the caller is in.
 pub(crate) fn current_runtime() -> io::Result<Id> {
     Handle::try_current().map(|handle| handle.id()).map_err(|_| {
-        io::Error::new(
+        fail(
             io::ErrorKind::Unsupported,
             "there is no Tokio runtime here: call this within one, or give the futex a reactor that was made in one",
         )

@@ -73,4 +73,4 @@ pub use self::{
     wait::WaitAsync,
     wait_any::wait_any,
 };
-pub use futex_core::{BackendKind as Backend, SharedMemory, Stats, Word};
+pub use futex_core::{Backend, Deadline, MATCH_ANY, ParseBackendError, SharedMemory, Stats, WaitOutcome, Word};

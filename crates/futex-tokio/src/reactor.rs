@@ -3,7 +3,7 @@
 use crate::driver::{Driver, current_runtime};
 use crate::registry;
 use crate::spin::Spin;
-use futex_core::{BackendKind as Backend, Stats};
+use futex_core::{Backend, Stats};
 use std::fmt;
 use std::io;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! The one unsafe line of this crate: handing a descriptor to Tokio's epoll.
 #![expect(unsafe_code, reason = "AsyncFd::new is deprecated as unsound, and AsyncFd::register is unsafe")]
 
+use futex_core::__private::fail;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +17,7 @@ pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
         unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
     }))
     .map_err(|_| {
-        io::Error::new(
+        fail(
             io::ErrorKind::Unsupported,
             "this Tokio runtime has no I/O driver: build it with `enable_io` or `enable_all`",
         )

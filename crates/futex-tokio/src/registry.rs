@@ -1,7 +1,8 @@
 //! Which runtime has which reactor.
 
 use crate::driver::{Driver, current_runtime};
-use futex_core::{PerProcess, Reactor};
+use futex_core::__private::PerProcess;
+use futex_core::Reactor;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -16,7 +17,7 @@ pub(crate) fn current() -> io::Result<Arc<Driver>> {
     // A runtime inherited by fork keeps its reactor. Waiting with it is an error. A second reactor would be registered with an
     // epoll that the two processes share.
     let open = |drivers: &HashMap<Id, Arc<Driver>>| {
-        let of_a_fork = |driver: &Driver| !driver.reactor.is_here();
+        let of_a_fork = |driver: &Driver| !driver.is_here();
         drivers.get(&runtime).filter(|driver| of_a_fork(driver) || !driver.reactor.is_closed()).cloned()
     };
     if let Some(driver) = open(&drivers()) {

@@ -1,4 +1,4 @@
-//! The ways to wait on Linux, each a [`Backend`](crate::backend::Backend).
+//! The ways to wait on Linux, each a [`Backend`](crate::queue::Backend).
 
 mod stray;
 pub(crate) mod thread;
@@ -8,7 +8,7 @@ pub(crate) mod waitv;
 
 pub(crate) use stray::Turn;
 
-use crate::backend::FutexWord;
+use crate::queue::FutexWord;
 use futex_sys::Word;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;

@@ -17,7 +17,8 @@
 //! 3. Queue 2 is asked, and has no wait on the word. At each moment somebody waited. But queue 1 was asked before C began, so C
 //!    would sleep on.
 
-use futex_sys::{PerProcess, Word};
+use futex_sys::__private::PerProcess;
+use futex_sys::Word;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

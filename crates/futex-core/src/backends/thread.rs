@@ -11,10 +11,11 @@
 //! finds the wait: see `stray.rs`.)
 
 use super::stray::{self, Offer, Parked, Turn};
-use crate::backend::{Backend, Completion, Ending, FutexWord as _, Usage};
 use crate::effects::{Effect, perform};
+use crate::queue::{Completion, Ending, FutexWord as _, Queue, Usage};
+use futex_sys::__private::{Origin, explain};
 use futex_sys::futex::{self, Scope};
-use futex_sys::{Deadline, Origin, Word, explain};
+use futex_sys::{Deadline, Word};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -83,14 +84,14 @@ impl Threads {
     }
 }
 
-impl Backend<Word> for Threads {
+impl Queue<Word> for Threads {
     fn arm(&mut self, slot: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
         let mut state = self.shared.lock();
         if stray::accept(&word, mask) {
             state.completions.push_back(Completion { slot: Some(slot), word, mask, ending: Ending::Woken });
             return Ok(slot);
         }
-        let same = |seat: &Seat| seat.word.same_address(&word) && seat.expected == expected && seat.mask == mask;
+        let same = |seat: &Seat| seat.word.as_ptr() == word.as_ptr() && seat.expected == expected && seat.mask == mask;
         if let Some(position) = state.left.iter().position(|&seat| same(&state.seats[seat])) {
             // The kernel compared when the thread parked. The word may have changed since, and the wake of that change have
             // gone to a waiter in front of the thread: a wait that took it over now would sleep through it.

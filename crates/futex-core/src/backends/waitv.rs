@@ -9,11 +9,12 @@
 
 use super::stray::{self, Offer, Parked, Turn};
 use super::thread::{LINGER, Threads};
-use crate::backend::{Backend, Completion, Ending, FutexWord as _, Usage};
 use crate::effects::{Effect, perform};
+use crate::queue::{Completion, Ending, FutexWord as _, Queue, Usage};
 use arrayvec::ArrayVec;
+use futex_sys::__private::{Origin, explain, fail};
 use futex_sys::futex::{self, MATCH_ANY, MAX_WAITV, Scope, WaitvEntry, WaitvOutcome};
-use futex_sys::{Deadline, Origin, Word, explain};
+use futex_sys::{Deadline, Word};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -105,7 +106,7 @@ impl Waitv {
     }
 }
 
-impl Backend<Word> for Waitv {
+impl Queue<Word> for Waitv {
     fn arm(&mut self, slot: u32, word: Word, expected: u32, mask: NonZeroU32) -> io::Result<u32> {
         if mask != MATCH_ANY {
             return self.masked.arm(slot, word, expected, mask);
@@ -364,7 +365,7 @@ fn endings(parked: &[Entry], answer: io::Result<WaitvOutcome>) -> Vec<(&Entry, E
             let mut ended: Vec<_> = parked.iter().filter_map(|entry| Some((entry, ending_alone(entry)?))).collect();
             if ended.is_empty() {
                 // It was about none of them, but about memory perhaps. Parking again would go on like that.
-                let copy = || io::Error::new(error.kind(), error.to_string());
+                let copy = || fail(error.kind(), error.to_string());
                 let failed = || Ending::Failed(explain(copy(), "cannot wait on futex words"));
                 ended.extend(parked.iter().map(|entry| (entry, failed())));
             }

@@ -1,7 +1,7 @@
 //! A queue of waits of the model kernel: what a ring is.
 
 use super::{Ended, Kernel, ModelWord, Queued, Refusal};
-use crate::backend::{Backend, Completion, Ending, FutexWord as _, Usage};
+use crate::queue::{Completion, Ending, FutexWord as _, Queue, Usage};
 use crate::sync::{Ordering, lock};
 use std::collections::BTreeSet;
 use std::io;
@@ -35,7 +35,7 @@ impl ModelQueue {
     }
 }
 
-impl Backend<ModelWord> for ModelQueue {
+impl Queue<ModelWord> for ModelQueue {
     fn is_lost(&self) -> bool {
         self.index < self.kernel.lost.load(Ordering::Relaxed)
     }

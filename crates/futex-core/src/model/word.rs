@@ -1,7 +1,7 @@
 //! Words of the model kernel.
 
 use super::Kernel;
-use crate::backend::FutexWord;
+use crate::queue::FutexWord;
 use crate::sync::{AtomicU32, Ordering};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};

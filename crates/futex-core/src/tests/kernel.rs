@@ -14,7 +14,7 @@ mod common;
 mod subject;
 
 use super::sequence::{self, End, Naive, OWNERS, Op, Owner, WORDS, sequences};
-use crate::BackendKind;
+use crate::Backend;
 use common::{Away, until, until_waiting, waiters};
 use proptest::prelude::*;
 use std::num::NonZeroU32;
@@ -22,9 +22,9 @@ use std::panic::{catch_unwind, resume_unwind};
 use subject::Subject;
 
 /// `Uring` (`parks` is not set), and `Thread`.
-fn compare(kind: BackendKind, ops: &[Op], close: bool) {
+fn compare(kind: Backend, ops: &[Op], close: bool) {
     let Some(mut subject) = Subject::new(kind) else { return };
-    let parks = kind == BackendKind::Thread;
+    let parks = kind == Backend::Thread;
     let mut naive = Naive::new(parks);
     for &op in ops {
         match op {
@@ -167,7 +167,7 @@ proptest! {
 
     #[test]
     fn uring_does_what_a_list_of_waiters_would_do(ops in sequences(60), close: bool) {
-        compare(BackendKind::Uring, &ops, close);
+        compare(Backend::Uring, &ops, close);
     }
 }
 
@@ -181,7 +181,7 @@ proptest! {
         // kernel queues a thread that is up without a cause anew, behind the others (`retry` in `__futex_wait`). No user can
         // tell that from a wait that began later. So a sequence has three tries.
         for last in [false, false, true] {
-            match catch_unwind(|| compare(BackendKind::Thread, &ops, close)) {
+            match catch_unwind(|| compare(Backend::Thread, &ops, close)) {
                 Ok(()) => break,
                 Err(panic) if last => resume_unwind(panic),
                 Err(_) => eprintln!("the sequence is tried again"),

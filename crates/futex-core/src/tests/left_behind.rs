@@ -1,8 +1,8 @@
 //! The threads that `Thread` leaves parked.
 
 use super::parked::{Away, arm, mask, next_woken, no_turn, until, until_waiting, word};
-use crate::backend::{Backend, Completion, Ending, FutexWord as _};
 use crate::backends::thread::Threads;
+use crate::queue::{Completion, Ending, FutexWord as _, Queue};
 use futex_sys::Word;
 use futex_sys::futex::MATCH_ANY;
 use std::sync::atomic::Ordering;

@@ -1,8 +1,8 @@
 //! Queues that misbehave, behind a backend that does what a test says.
 
-use crate::backend::{Backend, Completion, Ending, Usage};
 use crate::engine::{Engine, Queues};
 use crate::outcome::Outcome;
+use crate::queue::{Completion, Ending, Queue, Usage};
 use crate::waiter::RawWaiter;
 use futex_sys::Word;
 use futex_sys::futex::MATCH_ANY;
@@ -23,14 +23,14 @@ struct Script {
     closed: AtomicUsize,
 }
 
-struct Queue {
+struct MisbehavingQueue {
     script: Arc<Script>,
     waits: BTreeMap<u32, (Word, NonZeroU32)>,
     lost: bool,
     unreaped: usize,
 }
 
-impl Backend<Word> for Queue {
+impl Queue<Word> for MisbehavingQueue {
     fn is_lost(&self) -> bool {
         self.lost
     }
@@ -79,7 +79,7 @@ impl Backend<Word> for Queue {
     }
 }
 
-impl Drop for Queue {
+impl Drop for MisbehavingQueue {
     fn drop(&mut self) {
         self.script.closed.fetch_add(1, Ordering::Relaxed);
     }
@@ -91,7 +91,8 @@ fn engine(spread: usize) -> (Engine<Word>, Arc<Script>) {
     let open = move || {
         of_queues.opened.fetch_add(1, Ordering::Relaxed);
         let script = of_queues.clone();
-        Ok(Box::new(Queue { script, waits: BTreeMap::new(), lost: false, unreaped: 0 }) as Box<dyn Backend<Word>>)
+        Ok(Box::new(MisbehavingQueue { script, waits: BTreeMap::new(), lost: false, unreaped: 0 })
+            as Box<dyn Queue<Word>>)
     };
     let queues = Queues { open: Box::new(open), room: 4, spread, ready: None };
     (Engine::new(queues).expect("it opens"), script)

@@ -1,7 +1,7 @@
 //! What the tests of the real backends share.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use futex_core::{BackendKind, Reactor, Word};
+use futex_core::{Backend, Reactor, Word};
 use futex_sys::futex::{self, Scope};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,18 +9,18 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) const BACKENDS: [BackendKind; 3] = [BackendKind::Uring, BackendKind::Waitv, BackendKind::Thread];
+pub(crate) const BACKENDS: [Backend; 3] = [Backend::Uring, Backend::Waitv, Backend::Thread];
 
 /// After this long something that must happen has not happened.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A reactor on a backend, or `None` where it is not available here, which is printed; a panic where
 /// `FUTEX_TESTS_FORBID_SKIPS` is set.
-pub(crate) fn reactor(kind: BackendKind) -> Option<Reactor> {
+pub(crate) fn reactor(kind: Backend) -> Option<Reactor> {
     match Reactor::builder().backend(kind).build() {
         Ok(reactor) => Some(reactor),
         // Not skipped: this build has no such backend, as was asked for.
-        Err(_) if kind == BackendKind::Uring && cfg!(not(feature = "uring")) => None,
+        Err(_) if kind == Backend::Uring && cfg!(not(feature = "uring")) => None,
         Err(error) => {
             assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "skips are forbidden: {error}");
             eprintln!("SKIPPED: {error}");

@@ -2,7 +2,7 @@
 
 use super::common::{self, Flag, reactor};
 use super::sequence::{End, OWNERS, WORDS};
-use futex_core::{BackendKind, Reactor, Waiter, Word};
+use futex_core::{Backend, Reactor, Waiter, Word};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    pub(crate) fn new(kind: BackendKind) -> Option<Self> {
+    pub(crate) fn new(kind: Backend) -> Option<Self> {
         Some(Self {
             reactor: reactor(kind)?,
             words: (0..WORDS).map(|_| common::word()).collect(),

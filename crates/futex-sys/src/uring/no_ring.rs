@@ -4,7 +4,7 @@ use super::{Completion, WaitId, no_futexes};
 use crate::word::Word;
 use std::io;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 /// An io_uring for futex waits only. There is none for this processor, so [`new`](FutexRing::new) always fails.
 #[derive(Debug)]
@@ -92,6 +92,12 @@ impl FutexRing {
 
 impl Drop for FutexRing {
     fn drop(&mut self) {
+        match self.never {}
+    }
+}
+
+impl AsRawFd for FutexRing {
+    fn as_raw_fd(&self) -> RawFd {
         match self.never {}
     }
 }

@@ -6,7 +6,7 @@ mod calls;
 #[cfg(test)]
 use self::calls::Faults;
 use super::{Completion, Ending, WaitId, no_futexes};
-use crate::error::{explain, refuse};
+use crate::error::{explain, fail, refuse};
 use crate::futex::MATCH_ANY;
 use crate::origin::Origin;
 use crate::word::Word;
@@ -16,7 +16,7 @@ use slab::Slab;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU32;
 
@@ -126,10 +126,18 @@ impl FutexRing {
 
     fn open(builder: &mut io_uring::Builder) -> io::Result<Self> {
         let ring = builder.setup_submit_all().setup_cqsize(CQ_ENTRIES).build(SQ_ENTRIES).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::InvalidInput => no_futexes(), // SUBMIT_ALL is of Linux 5.18
-                _ => explain(error, "cannot open an io_uring"),
-            }
+            let hint = match error.kind() {
+                io::ErrorKind::InvalidInput => return no_futexes(), // SUBMIT_ALL is of Linux 5.18
+                io::ErrorKind::OutOfMemory => {
+                    ", whose memory counts against the user's limit of locked memory (see `ulimit -l`)"
+                }
+                io::ErrorKind::PermissionDenied => {
+                    ", which the sandbox (seccomp) or the system (kernel.io_uring_disabled) forbids"
+                }
+                _ if is(&error, Errno::MFILE) => ", because the process has no descriptor left (see `ulimit -n`)",
+                _ => "",
+            };
+            explain(error, format!("cannot open an io_uring{hint}"))
         })?;
         if !ring.params().is_feature_nodrop() {
             return Err(no_futexes());
@@ -159,7 +167,7 @@ impl FutexRing {
         match self.next_completion().map(|completion| completion.ending) {
             Some(Ending::Mismatch) => {}
             Some(Ending::Failed(error)) if error.kind() == io::ErrorKind::InvalidInput => return Err(no_futexes()),
-            Some(Ending::Failed(error)) => return Err(error),
+            Some(Ending::Failed(error)) => return Err(explain(error, "an io_uring can't wait on a futex word here")),
             _ => return Err(no_futexes()),
         }
         let id = self.arm(0, Word::from(&WORD), 0, MATCH_ANY)?;
@@ -474,12 +482,12 @@ fn ended(id: WaitId) -> io::Error {
 
 #[cold]
 fn gave_up() -> io::Error {
-    io::Error::other("this io_uring lost completions and takes no more waits: open another one")
+    fail(io::ErrorKind::Other, "this io_uring lost completions and takes no more waits: open another one")
 }
 
 #[cold]
 fn forked() -> io::Error {
-    io::Error::new(
+    fail(
         io::ErrorKind::Unsupported,
         "this io_uring belongs to the process that this one was forked from: open another one here",
     )
@@ -497,7 +505,7 @@ fn ending(result: i32) -> Ending {
     match Errno::from_raw_os_error(-result) {
         Errno::AGAIN => Ending::Mismatch,
         Errno::CANCELED => Ending::Cancelled,
-        errno => Ending::Failed(explain(errno, "the kernel can't wait on the futex word")),
+        errno => Ending::Failed(errno.into()),
     }
 }
 
@@ -518,6 +526,13 @@ impl Drop for FutexRing {
 fn drop_shielded<T>(value: T) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         std::mem::forget(payload); // its `Drop` may panic as well
+    }
+}
+
+impl AsRawFd for FutexRing {
+    /// That of [`as_fd`](FutexRing::as_fd).
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
     }
 }
 

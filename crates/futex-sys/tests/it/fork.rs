@@ -3,7 +3,8 @@
 
 use crate::support::child::Process;
 use crate::support::{sandbox, skip, until};
-use futex_sys::{Origin, PerProcess, SharedMemory};
+use futex_sys::__private::{Origin, PerProcess};
+use futex_sys::SharedMemory;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, mpsc};

@@ -25,7 +25,7 @@ fn blocked(words: &[Word], scope: Scope) -> JoinHandle<WaitvOutcome> {
     });
     // The entries are queued in order, so the last one comes last. It may be a word that is there more than once.
     let last = words.last().expect("a word");
-    let times = words.iter().filter(|word| word.same_address(last)).count();
+    let times = words.iter().filter(|word| word.as_ptr() == last.as_ptr()).count();
     until_waiters(last, scope, u32::try_from(times).expect("few"));
     thread
 }

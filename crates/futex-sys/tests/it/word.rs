@@ -35,10 +35,10 @@ fn words_of_one_address_are_known_as_such() {
     let memory = SharedMemory::anonymous(4096).unwrap();
     let again = passed(&memory);
     let word = memory.word(8).unwrap();
-    assert!(word.same_address(&memory.word(8).unwrap()));
-    assert!(word.same_address(&Word::from(&word)));
-    assert!(!word.same_address(&memory.word(12).unwrap()));
-    assert!(!word.same_address(&again.word(8).unwrap()), "another mapping has another address");
+    assert_eq!(word.as_ptr(), memory.word(8).unwrap().as_ptr());
+    assert_eq!(word.as_ptr(), Word::from(&word).as_ptr());
+    assert_ne!(word.as_ptr(), memory.word(12).unwrap().as_ptr());
+    assert_ne!(word.as_ptr(), again.word(8).unwrap().as_ptr(), "another mapping has another address");
 }
 
 /// The memory that a process gets to which the descriptor of `memory` was passed.

@@ -1,8 +1,8 @@
 //! Waits that begin while a wake is being offered.
 
 use super::*;
-use crate::backend::Backend;
 use crate::backends::{thread::Threads, waitv::Waitv};
+use crate::queue::Queue;
 use crate::tests::parked::{Away, arm, next_woken, no_turn, word};
 use futex_sys::futex::MATCH_ANY;
 
@@ -12,7 +12,7 @@ struct Asked<B> {
     word: Word,
 }
 
-impl<B: Backend<Word>> Parked for Asked<B> {
+impl<B: Queue<Word>> Parked for Asked<B> {
     fn offer(&self, wake: &Offer<'_>) -> Option<Turn> {
         if wake.word.same_word(&self.word) {
             arm(&mut *self.first.lock().expect("no panic"), 1, wake.word, MATCH_ANY);
@@ -24,7 +24,7 @@ impl<B: Backend<Word>> Parked for Asked<B> {
 
 #[test]
 fn a_wait_that_begins_while_a_wake_is_offered_takes_it_if_its_queue_has_been_asked() {
-    fn check<B: Backend<Word> + 'static>(open: fn(Turn) -> B) {
+    fn check<B: Queue<Word> + 'static>(open: fn(Turn) -> B) {
         let asked = Arc::new(Asked { first: Mutex::new(open(no_turn())), word: word() });
         register(&asked);
         // A queue that is asked last, with a wait that the kernel does not have.

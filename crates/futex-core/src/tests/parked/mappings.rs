@@ -2,8 +2,8 @@
 //! may be gone without the other, and an address may belong to another word then.
 
 use super::{Away, arm, mapped_twice, next_woken, no_turn, until_waiting, waiters};
-use crate::backend::{Backend, FutexWord as _};
 use crate::backends::{thread::Threads, waitv::Waitv};
+use crate::queue::{FutexWord as _, Queue};
 use futex_sys::Word;
 use futex_sys::futex::MATCH_ANY;
 
@@ -11,7 +11,7 @@ use futex_sys::futex::MATCH_ANY;
 /// way to park by the other mapping.
 #[test]
 fn a_wake_that_finds_nobody_parked_ends_a_wait_on_the_other_mapping() {
-    fn check(backend: &mut impl Backend<Word>) {
+    fn check(backend: &mut impl Queue<Word>) {
         for waited in [0, 1] {
             let words = mapped_twice();
             arm(backend, 1, &words[waited], MATCH_ANY);

@@ -1,8 +1,8 @@
 //! Masks: of threads that were left behind, and of wakes that are handed on and find nobody in the kernel.
 
 use super::{Away, arm, mask, next_woken, no_turn, until, until_waiting, waiters, word};
-use crate::backend::{Backend, Ending, FutexWord as _};
 use crate::backends::{thread::Threads, waitv::Waitv};
+use crate::queue::{Ending, FutexWord as _, Queue};
 use futex_sys::Word;
 use futex_sys::futex::MATCH_ANY;
 
@@ -10,7 +10,7 @@ const LEFT: u32 = 0b01;
 const RIGHT: u32 = 0b10;
 
 /// Leaves a thread behind, parked under a mask.
-fn leave_behind(backend: &mut impl Backend<Word>, word: &Word, bits: u32) {
+fn leave_behind(backend: &mut impl Queue<Word>, word: &Word, bits: u32) {
     let before = waiters(word);
     arm(backend, 90, word, mask(bits));
     until_waiting(word, before + 1);
@@ -55,7 +55,7 @@ fn a_thread_that_was_left_behind_hands_on_under_the_mask_of_its_wait() {
 /// that it would have found there, and no others.
 #[test]
 fn a_wake_that_finds_nobody_parked_ends_a_wait_only_if_it_has_a_bit_of_its_mask() {
-    fn check(backend: &mut impl Backend<Word>) {
+    fn check(backend: &mut impl Queue<Word>) {
         let word = word();
         for (slot, wait) in [(1, LEFT), (2, RIGHT)] {
             arm(backend, slot, &word, mask(wait));
@@ -81,7 +81,7 @@ fn a_wake_that_finds_nobody_parked_ends_a_wait_only_if_it_has_a_bit_of_its_mask(
 
 #[test]
 fn a_wake_under_any_mask_that_finds_nobody_parked_ends_a_wait_without_a_mask() {
-    fn check(backend: &mut impl Backend<Word>) {
+    fn check(backend: &mut impl Queue<Word>) {
         for bits in [LEFT, RIGHT, 1 << 31, u32::MAX] {
             let word = word();
             arm(backend, 1, &word, MATCH_ANY);

@@ -6,8 +6,8 @@ mod masks;
 mod shared_thread;
 mod user_code;
 
-use crate::backend::{Backend, Ending};
 use crate::backends::Turn;
+use crate::queue::{Ending, Queue};
 use futex_sys::futex::{Scope, requeue};
 use futex_sys::{SharedMemory, Word};
 use std::num::NonZeroU32;
@@ -62,14 +62,14 @@ pub(crate) fn until_waiting(word: &Word, count: u32) {
 }
 
 /// Arms a wait while `word` is 0.
-pub(crate) fn arm(backend: &mut impl Backend<Word>, slot: u32, word: &Word, mask: NonZeroU32) {
+pub(crate) fn arm(backend: &mut impl Queue<Word>, slot: u32, word: &Word, mask: NonZeroU32) {
     assert_eq!(backend.arm(slot, word.clone(), 0, mask).expect("a thread for the wait"), slot);
     assert!(backend.submit().expect("a thread is called"));
 }
 
 /// The slot of the wait that ends next, which is woken.
 #[track_caller]
-pub(crate) fn next_woken(backend: &mut impl Backend<Word>) -> u32 {
+pub(crate) fn next_woken(backend: &mut impl Queue<Word>) -> u32 {
     let mut completion = None;
     until("a wait ends", || {
         completion = backend.reap();

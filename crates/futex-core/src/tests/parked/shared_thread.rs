@@ -1,8 +1,8 @@
 //! Waits of `Waitv` that share a thread, as all on one word do when there are more of them than threads to keep them apart.
 
 use super::{arm, next_woken, no_turn, until_waiting, word};
-use crate::backend::Backend as _;
 use crate::backends::waitv::Waitv;
+use crate::queue::Queue as _;
 use futex_sys::Word;
 use futex_sys::futex::{MATCH_ANY, Scope, requeue};
 

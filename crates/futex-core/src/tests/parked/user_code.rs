@@ -1,10 +1,10 @@
 //! Code of others on the threads of the backends: wakers that panic, and wakers that need much stack.
 
 use super::{until, until_waiting, word};
-use crate::backend::Backend;
 use crate::backends::{Turn, thread::Threads, waitv::Waitv};
 use crate::engine::{Engine, Queues};
 use crate::outcome::Outcome;
+use crate::queue::Queue;
 use crate::waiter::RawWaiter;
 use futex_sys::Word;
 use futex_sys::futex::MATCH_ANY;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, OnceLock, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
-type Open = fn(Turn) -> Box<dyn Backend<Word>>;
+type Open = fn(Turn) -> Box<dyn Queue<Word>>;
 
 const BACKENDS: [Open; 2] = [|turn| Box::new(Threads::new(turn)), |turn| Box::new(Waitv::new(turn))];
 

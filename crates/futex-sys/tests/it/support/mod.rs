@@ -76,20 +76,10 @@ pub(crate) fn assert_refused<T>(result: io::Result<T>, kind: io::ErrorKind, text
     assert_eq!(error.kind(), kind, "{error}");
 }
 
-/// The kernel's number of an error that carries it in its sources.
+/// The kernel's number in an error: that of a raw call, or the one that the sentence ends with.
 pub(crate) fn errno(error: &io::Error) -> Option<i32> {
-    let mut source = Some(error as &(dyn std::error::Error + 'static));
-    while let Some(error) = source {
-        let number = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        if number.is_some() {
-            return number;
-        }
-        source = match error.downcast_ref::<io::Error>() {
-            Some(error) => error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static)),
-            None => error.source(),
-        };
-    }
-    None
+    let printed = || error.to_string().rsplit_once("(os error ")?.1.strip_suffix(')')?.parse().ok();
+    error.raw_os_error().or_else(printed)
 }
 
 #[cfg(feature = "uring")]
