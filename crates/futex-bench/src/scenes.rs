@@ -4,7 +4,7 @@ use crate::allocator;
 use crate::executor::{Executor, Kind};
 use crate::ours::Config;
 use crate::population::{armed, words};
-use futex_core::{Backend, MATCH_ANY, Outcome, Reactor, Target, Wait, WaitAny, Word};
+use futex_core::{Backend, Outcome, Reactor, Target, Wait, WaitAny, Word};
 use futex_tokio::AsyncFutex;
 use std::fmt;
 use std::future::{Future as _, poll_fn};
@@ -81,8 +81,8 @@ fn any(times: u32) -> io::Result<u64> {
     let reactor = Reactor::builder().backend(Backend::Uring).build()?;
     let words = words(BATCH)?;
     let cycle = || {
-        let targets = words.iter().map(|word| Target { reactor: &reactor, word, expected: 0, mask: MATCH_ANY });
-        scene_any_poll(pin!(scene_any_new(targets)?))?;
+        let targets = words.iter().map(|word| Target::new(&reactor, word, 0));
+        scene_any_poll(pin!(scene_any_new(targets)))?;
         reactor.turn();
         io::Result::Ok(())
     };
@@ -141,7 +141,7 @@ fn scene_cancel(waits: &mut Vec<Wait<'_>>) {
 }
 
 #[inline(never)]
-fn scene_any_new<'a>(targets: impl Iterator<Item = Target<'a>>) -> io::Result<WaitAny<'a>> {
+fn scene_any_new<'a>(targets: impl Iterator<Item = Target<'a>>) -> WaitAny<'a> {
     WaitAny::new(targets)
 }
 

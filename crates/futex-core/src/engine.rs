@@ -210,6 +210,12 @@ impl<W: FutexWord> Engine<W> {
         stats
     }
 
+    /// Number of slots that are taken.
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> usize {
+        read(&self.pool.all).iter().map(|(_, shard)| shard.slots()).sum()
+    }
+
     /// Takes every lock, as a waker's code may at any time: a deadlock if one is held.
     #[cfg(test)]
     pub(crate) fn take_locks(&self) {

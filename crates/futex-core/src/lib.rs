@@ -41,7 +41,7 @@ pub use self::{
     outcome::Outcome,
     reactor::Reactor,
     stats::Stats,
-    wait_any::{Target, WaitAny},
+    wait_any::{First, Target, WaitAny},
     waiter::{Wait, Waiter},
 };
 pub use futex_sys::{Deadline, MATCH_ANY, SharedMemory, WaitOutcome, Word};

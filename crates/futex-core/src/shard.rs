@@ -126,6 +126,9 @@ pub(crate) struct Inner<W: FutexWord> {
     slots: Slab<State<W>>,
     /// True if the shard is on the pool's stack.
     is_roomy: bool,
+    /// Number of slots whose wait is over.
+    done: usize,
+    /// Without what is counted elsewhere.
     stats: Stats,
 }
 
@@ -134,7 +137,7 @@ enum State<W> {
     /// The kernel has the wait.
     Waiting {
         /// That of the owner's latest poll. There is none while the wait is being armed, because its end is the result of that
-        /// call then.
+        /// call then, and none if that call failed.
         waker: Option<Waker>,
         expected: u32,
         /// What the backend cancels the wait by.
@@ -150,7 +153,7 @@ impl<W: FutexWord> Shard<W> {
     pub(crate) fn new(backend: Box<dyn Queue<W>>, room: usize, pool: Arc<Pool<Self>>, origin: Origin) -> Self {
         // Exactly this number, if it is bounded: many half-empty shards would be much memory.
         let slots = Slab::with_capacity(if room == usize::MAX { 0 } else { room });
-        let inner = Inner { backend: Some(backend), slots, is_roomy: true, stats: Stats::default() };
+        let inner = Inner { backend: Some(backend), slots, is_roomy: true, done: 0, stats: Stats::default() };
         Self { inner: Mutex::new(inner), taken: AtomicUsize::new(0), pool, origin }
     }
 
@@ -204,8 +207,10 @@ impl<W: FutexWord> Shard<W> {
         if let Ok(true) = armed {
             inner.reap(effects);
         }
-        for request in requests {
-            inner.settle(request);
+        if armed.is_ok() {
+            for request in requests {
+                inner.settle(request);
+            }
         }
         if !matches!(armed, Ok(false)) {
             // Otherwise nothing has ended, so what was published still holds.
@@ -240,6 +245,7 @@ impl<W: FutexWord> Shard<W> {
                 }
                 (State::Done { .. }, unused) => {
                     let state = inner.slots.remove(slot as usize);
+                    inner.done -= 1;
                     let emptied = self.unlock(inner);
                     // Its `Drop` may panic. The slot is free, and the owner must learn of that.
                     if let Some(unused) = unused {
@@ -261,18 +267,23 @@ impl<W: FutexWord> Shard<W> {
         let mut effects = Effects::new(); // performed when no lock is held
         let emptied = {
             let mut inner = self.lock();
-            let state = inner.slots.remove(slot as usize);
-            inner.stats.cancelled += 1;
-            let (word, mask, woken) = match state {
+            let (word, mask, woken) = match inner.slots.remove(slot as usize) {
                 State::Waiting { waker, handle, .. } => {
+                    let was_refused = waker.is_none();
                     effects.extend(waker.map(Effect::Forget));
                     let cancelled = inner.backend.as_mut().and_then(|backend| backend.cancel(handle));
                     let Some(Completion { word, mask, ending, .. }) = cancelled else { return }; // not reached
-                    let woken = matches!(ending, Ending::Woken);
-                    inner.stats.woken += u64::from(woken);
-                    (word, mask, woken)
+                    let figure = match ending {
+                        Ending::Woken => &mut inner.stats.woken,
+                        Ending::Mismatch => &mut inner.stats.mismatched,
+                        Ending::Cancelled if !was_refused => &mut inner.stats.cancelled,
+                        Ending::Cancelled | Ending::Failed(_) => &mut inner.stats.failed,
+                    };
+                    *figure += 1;
+                    (word, mask, matches!(ending, Ending::Woken))
                 }
                 State::Done { word, mask, outcome, error } => {
+                    inner.done -= 1;
                     (word, mask, outcome == Outcome::Woken && error.is_none())
                 }
             };
@@ -317,6 +328,11 @@ impl<W: FutexWord> Shard<W> {
 
     pub(crate) fn stats(&self) -> Stats {
         self.lock().stats()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> usize {
+        self.lock().slots.len()
     }
 
     /// Publishes how many slots are taken, goes back on the stack if an eighth of the quota is free, and unlocks. Returns true if
@@ -425,7 +441,7 @@ impl<W: FutexWord> Inner<W> {
     fn stats(&self) -> Stats {
         let usage = self.backend.as_ref().map(|backend| backend.usage()).unwrap_or_default();
         Stats {
-            armed_now: self.slots.len(),
+            armed_now: self.slots.len() - self.done,
             handed_on: self.stats.handed_on + usage.handed_on,
             units: usage.units,
             ..self.stats
@@ -472,23 +488,19 @@ impl<W: FutexWord> Inner<W> {
     fn complete(&mut self, completion: Completion<W>, closing: bool) -> Option<Effect<W>> {
         let Completion { slot, word, mask, ending } = completion;
         let state = slot.and_then(|slot| self.slots.get_mut(slot as usize));
-        let (outcome, error) = match ending {
-            Ending::Woken => {
-                self.stats.woken += 1;
-                (Outcome::Woken, None)
-            }
-            Ending::Mismatch => {
-                self.stats.mismatched += 1;
-                (Outcome::Mismatch, None)
-            }
-            Ending::Failed(error) => (Outcome::Mismatch, Some(error)),
+        let (outcome, error, figure): (_, _, fn(&mut Stats) -> &mut u64) = match ending {
+            Ending::Woken => (Outcome::Woken, None, |stats| &mut stats.woken),
+            Ending::Mismatch => (Outcome::Mismatch, None, |stats| &mut stats.mismatched),
+            Ending::Failed(error) => (Outcome::Mismatch, Some(error), |stats| &mut stats.failed),
             Ending::Cancelled => match slot {
                 Some(slot) if !closing => return self.rearm(slot, word, mask),
-                _ => (Outcome::Mismatch, Some(closed())),
+                _ => (Outcome::Mismatch, Some(closed()), |stats| &mut stats.closed),
             },
         };
         match state {
             Some(state @ State::Waiting { .. }) => {
+                *figure(&mut self.stats) += 1;
+                self.done += 1;
                 match std::mem::replace(state, State::Done { word, mask, outcome, error }) {
                     State::Waiting { waker, .. } => waker.map(Effect::Wake),
                     State::Done { .. } => None, // not reached

@@ -6,7 +6,7 @@ use crate::queue::FutexWord;
 use crate::reactor::Reactor;
 use crate::shard::{Armed, Request};
 use futex_sys::__private::fail;
-use futex_sys::Word;
+use futex_sys::{MATCH_ANY, Word};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 
 /// One wait of a [`WaitAny`]: on `word` while it is `expected`, for wakes whose mask shares a bit with `mask`.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Target<'a> {
     /// The reactor to wait with.
     pub reactor: &'a Reactor,
@@ -28,24 +29,48 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
+    /// A wait for any wake.
+    #[must_use]
+    pub fn new(reactor: &'a Reactor, word: &'a Word, expected: u32) -> Self {
+        Self { reactor, word, expected, mask: MATCH_ANY }
+    }
+
+    /// The same wait, for the wakes whose mask shares a bit with `mask`.
+    #[must_use]
+    pub fn with_mask(self, mask: NonZeroU32) -> Self {
+        Self { mask, ..self }
+    }
+
     fn raw(&self) -> RawTarget<'a, Word> {
         let Self { reactor, word, expected, mask } = *self;
         RawTarget { engine: reactor.engine(), word, expected, mask }
     }
 }
 
-/// Waits until one of several waits is over, and returns its index and how it ended.
+/// The wait of a [`WaitAny`] that was over first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct First {
+    /// Which of the targets it was, from 0.
+    pub index: usize,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The word's value: the one that differed, or after a wait that was armed the one that was loaded then. Ordering: Acquire.
+    pub value: u32,
+}
+
+/// Waits until one of several waits is over.
 ///
-/// The first poll loads all words first. If one differs from its `expected`, the result is the lowest such index, and nothing
-/// is armed. Otherwise it arms all waits before it returns `Pending`, on `Uring` in as few submissions as possible (one per 64
-/// waits of a ring). Of several waits that are over at a later poll, the lowest index is returned. The others end, and each
-/// hands on a wake that it has consumed.
+/// The first poll loads the words in the order of the targets. The first one that differs from its `expected` is the result, and
+/// nothing is armed. Otherwise it arms all waits before it returns `Pending`: on `Uring` in as few submissions as possible
+/// (one per 64 waits of a ring), and the waits with one reactor in the order of the targets. Of several waits that are over at a
+/// later poll, the one with the lowest index is returned. The others end, and each hands on a wake that it has consumed.
 ///
 /// After it was ready, the next poll begins anew.
 ///
 /// # Errors
 ///
-/// Those of [`Wait`](crate::Wait). No wait is left armed then.
+/// `InvalidInput` if there are no targets: the wait would never end. Those of [`Wait`](crate::Wait); no wait is left armed then.
 ///
 /// # Cancel safety
 ///
@@ -54,18 +79,18 @@ impl<'a> Target<'a> {
 /// # Examples
 ///
 /// ```
-/// use futex_core::{MATCH_ANY, Outcome, Reactor, Target, WaitAny, Word};
+/// use futex_core::{Outcome, Reactor, Target, WaitAny, Word};
 /// use std::sync::{Arc, atomic::AtomicU32};
 /// use std::task::{Context, Poll, Waker};
 /// # use std::future::Future;
 ///
 /// let reactor = Reactor::new()?;
 /// let words = [0, 1].map(|value| Word::from(Arc::new(AtomicU32::new(value))));
-/// let target = |word| Target { reactor: &reactor, word, expected: 0, mask: MATCH_ANY };
 ///
-/// let mut any = std::pin::pin!(WaitAny::new(words.iter().map(target))?);
-/// let Poll::Ready(ended) = any.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
-/// assert_eq!(ended?, (1, Outcome::Mismatch)); // the second word is not 0
+/// let mut any = std::pin::pin!(WaitAny::new(words.iter().map(|word| Target::new(&reactor, word, 0))));
+/// let Poll::Ready(first) = any.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
+/// let first = first?;
+/// assert_eq!((first.index, first.value, first.outcome), (1, 1, Outcome::Mismatch)); // the second word is not 0
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[must_use = "futures do nothing unless polled"]
@@ -76,19 +101,8 @@ pub struct WaitAny<'a> {
 
 impl<'a> WaitAny<'a> {
     /// Waits for the first of `targets`.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` if there are none: the wait would never end.
-    pub fn new(targets: impl IntoIterator<Item = Target<'a>>) -> io::Result<Self> {
-        let targets: Vec<_> = targets.into_iter().collect();
-        if targets.is_empty() {
-            return Err(fail(
-                io::ErrorKind::InvalidInput,
-                "a wait for any of no words would never end: give it at least one word",
-            ));
-        }
-        Ok(Self { targets, waits: RawWaitAny::new() })
+    pub fn new(targets: impl IntoIterator<Item = Target<'a>>) -> Self {
+        Self { targets: targets.into_iter().collect(), waits: RawWaitAny::new() }
     }
 
     /// Returns true if the waits are armed.
@@ -99,10 +113,16 @@ impl<'a> WaitAny<'a> {
 }
 
 impl Future for WaitAny<'_> {
-    type Output = io::Result<(usize, Outcome)>;
+    type Output = io::Result<First>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { targets, waits } = self.get_mut();
+        if targets.is_empty() {
+            return Poll::Ready(Err(fail(
+                io::ErrorKind::InvalidInput,
+                "a wait for any of no words would never end: give it at least one word",
+            )));
+        }
         waits.poll_wait(targets.iter().map(Target::raw), cx)
     }
 }
@@ -136,24 +156,27 @@ impl<W: FutexWord> RawWaitAny<W> {
         !self.armed.is_empty()
     }
 
-    /// `targets` are used only while nothing is armed.
+    /// `targets` are the same ones at each call until it is ready.
     pub(crate) fn poll_wait<'a>(
         &mut self,
         targets: impl Iterator<Item = RawTarget<'a, W>> + Clone,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(usize, Outcome)>> {
+    ) -> Poll<io::Result<First>> {
         if !self.is_armed() {
-            if let Some(index) = targets.clone().position(|target| target.word.value() != target.expected) {
-                return Poll::Ready(Ok((index, Outcome::Mismatch)));
+            for (index, target) in targets.clone().enumerate() {
+                let value = target.word.value();
+                if value != target.expected {
+                    return Poll::Ready(Ok(First { index, outcome: Outcome::Mismatch, value }));
+                }
             }
-            if !self.arm(targets, cx.waker())? {
+            if !self.arm(targets.clone(), cx.waker())? {
                 return Poll::Pending;
             }
         }
-        for (index, armed) in self.armed.iter_mut().enumerate() {
+        for (index, (armed, target)) in self.armed.iter_mut().zip(targets).enumerate() {
             let Poll::Ready(outcome) = armed.poll(cx.waker()) else { continue };
             self.cancel(); // each of the others hands on a wake that it has consumed
-            return Poll::Ready(outcome.map(|outcome| (index, outcome)));
+            return Poll::Ready(outcome.map(|outcome| First { index, outcome, value: target.word.value() }));
         }
         Poll::Pending
     }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{BACKENDS, PATIENCE, Rng, reactor, word};
-use futex_core::{Backend, MATCH_ANY, Outcome, Reactor, Target, WaitAny, Waiter, Word};
+use futex_core::{Backend, Outcome, Reactor, Target, WaitAny, Waiter, Word};
 use rustix::event::{PollFd, PollFlags, Timespec, poll as poll_events};
 use std::future::Future;
 use std::pin::Pin;
@@ -36,8 +36,8 @@ fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io:
         if waits.is_empty() {
             return Ok(());
         }
-        let targets = waits.iter().map(|(word, _)| Target { reactor, word, expected: 0, mask: MATCH_ANY });
-        let mut any = WaitAny::new(targets).expect("it works");
+        let targets = waits.iter().map(|(word, _)| Target::new(reactor, word, 0));
+        let mut any = WaitAny::new(targets);
         if let Poll::Ready(ended) = Pin::new(&mut any).poll(&mut Context::from_waker(Waker::noop())) {
             let ended = ended?;
             assert_eq!(reactor.backend(), Backend::Waitv, "over already: {ended:?}");

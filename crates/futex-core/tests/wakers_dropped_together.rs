@@ -5,7 +5,7 @@
 mod common;
 
 use common::{reactor, word};
-use futex_core::{Backend, MATCH_ANY, Target, WaitAny};
+use futex_core::{Backend, Target, WaitAny};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -30,8 +30,8 @@ fn wakers_whose_drops_panic_do_not_end_the_process_when_several_waits_fail() {
     let Some(reactor) = reactor(Backend::Thread) else { return };
     reactor.close();
     let words = [word(), word()];
-    let target = |word| Target { reactor: &reactor, word, expected: 0, mask: MATCH_ANY };
-    let mut any = pin!(WaitAny::new(words.iter().map(target)).expect("two targets"));
+    let target = |word| Target::new(&reactor, word, 0);
+    let mut any = pin!(WaitAny::new(words.iter().map(target)));
     // SAFETY: The functions of the tables own nothing.
     let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &ORIGINAL)) };
     let _ = catch_unwind(AssertUnwindSafe(|| any.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()));

@@ -2,7 +2,7 @@
 
 use futex_tests::peer::Peer;
 use futex_tests::{arm, on_each_runtime, within};
-use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory, wait_any};
+use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory, Target, wait_any};
 use futures_util::StreamExt as _;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -99,7 +99,7 @@ fn a_runtime_without_an_io_driver_is_refused() {
 fn waiting_for_any_of_nothing_is_refused() {
     on_each_runtime(async || {
         is_refused(
-            within(wait_any(&[])).await,
+            within(wait_any::<Target<'_>>([])).await,
             io::ErrorKind::InvalidInput,
             "a wait for any of no words would never end: give it at least one word",
         );
@@ -116,7 +116,7 @@ fn a_closed_reactor_ends_its_waits_and_refuses_new_ones() {
         is_refused(within(wait).await, io::ErrorKind::BrokenPipe, CLOSED);
         is_refused(within(futex.wait_async(0)).await, io::ErrorKind::BrokenPipe, CLOSED);
         is_refused(within(futex.wait_until(|value| value == 1)).await, io::ErrorKind::BrokenPipe, CLOSED);
-        is_refused(within(wait_any(&[(&futex, 0)])).await, io::ErrorKind::BrokenPipe, CLOSED);
+        is_refused(within(wait_any([(&futex, 0)])).await, io::ErrorKind::BrokenPipe, CLOSED);
         is_refused(within(futex.changes(0).next()).await.expect("an item"), io::ErrorKind::BrokenPipe, CLOSED);
         // A word that differs needs no reactor, and neither does a wake.
         within(futex.wait_async(1)).await.expect("the word differs");

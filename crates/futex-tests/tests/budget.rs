@@ -103,7 +103,7 @@ fn a_select_that_drops_wait_async_in_favour_of_a_busy_channel_loses_no_wake() {
 #[test]
 fn a_select_that_drops_wait_any_in_favour_of_a_busy_channel_loses_no_wake() {
     a_select_loses_no_wake(async |futex| {
-        wait_any(&[(futex, 0)]).await.expect("a wait");
+        wait_any([(futex, 0)]).await.expect("a wait");
         futex.word().load(Ordering::Acquire)
     });
 }
@@ -167,7 +167,7 @@ fn waits_that_are_ready_at_once_let_other_tasks_run() {
     let wait_until = runs_meanwhile(async |futex, value| {
         assert_eq!(futex.wait_until(|now| now != 0).await.expect("a wait"), value);
     });
-    let any = runs_meanwhile(async |futex, _| assert_eq!(wait_any(&[(futex, 0)]).await.expect("a wait"), 0));
+    let any = runs_meanwhile(async |futex, _| assert_eq!(wait_any([(futex, 0)]).await.expect("a wait").0, 0));
     let changes = runs_meanwhile(async |futex, value| {
         assert_eq!(futex.changes(0).next().await.expect("no end").expect("a wait"), value);
     });
@@ -209,7 +209,7 @@ fn changes_as_soon_as_one_waits(futex: &AsyncFutex) {
 fn a_nested_executor_without_budget_gets_what_is_ready_at_once() {
     without_budget(async |futex| futex.wait_async(1).await.expect("a wait"));
     without_budget(async |futex| assert_eq!(futex.wait_until(|_| true).await.expect("a wait"), 0));
-    without_budget(async |futex| assert_eq!(wait_any(&[(&futex, 1)]).await.expect("a wait"), 0));
+    without_budget(async |futex| assert_eq!(wait_any([(&futex, 1)]).await.expect("a wait"), (0, 0)));
     without_budget(async |futex| {
         assert_eq!(futex.changes(1).next().await.expect("no end").expect("a wait"), 0);
     });
@@ -224,7 +224,7 @@ fn a_nested_executor_without_budget_gets_the_value_that_it_slept_for() {
     });
     without_budget(async |futex| {
         changes_as_soon_as_one_waits(&futex);
-        assert_eq!(wait_any(&[(&futex, 0)]).await.expect("a wait"), 0);
+        assert_eq!(wait_any([(&futex, 0)]).await.expect("a wait").0, 0);
     });
     without_budget(async |futex| {
         changes_as_soon_as_one_waits(&futex);

@@ -21,7 +21,7 @@ fn the_index_is_that_of_the_futex_that_was_woken() {
         let [a, b, c] = futexes(&memory);
         for (index, futex) in [&a, &b, &c].into_iter().enumerate() {
             let list = [(&a, 0), (&b, 0), (&c, 0)];
-            let mut any = pin!(wait_any(&list));
+            let mut any = pin!(wait_any(list));
             arm(&mut any).await;
             for futex in [&a, &b, &c] {
                 until_waiters(futex.word(), 1);
@@ -29,7 +29,8 @@ fn the_index_is_that_of_the_futex_that_was_woken() {
             peer.tell(format_args!("store {} 1", 64 * index));
             assert_eq!(peer.ask(format_args!("wake {} 1", 64 * index)), "1");
             // `Waitv` may take others for woken too, so the one that is ready is the one that changed, or in front of it.
-            let ready = within(any).await.expect("a wake");
+            let (ready, value) = within(any).await.expect("a wake");
+            assert_eq!(value, u32::from(ready == index));
             match futex.reactor().backend() {
                 Backend::Waitv => assert!(ready <= index),
                 _ => assert_eq!(ready, index),
@@ -46,8 +47,8 @@ fn a_word_that_differs_already_is_ready_and_nothing_is_left_of_the_others() {
         let [a, b, c] = futexes(&memory);
         b.word().store(1, Ordering::Release);
         c.word().store(1, Ordering::Release);
-        assert_eq!(wait_any(&[(&a, 0), (&b, 0), (&c, 0)]).await.expect("ready"), 1);
-        assert_eq!(wait_any(&[(&a, 7), (&b, 0)]).await.expect("ready"), 0);
+        assert_eq!(wait_any([(&a, 0), (&b, 0), (&c, 0)]).await.expect("ready"), (1, 1));
+        assert_eq!(wait_any([(&a, 7), (&b, 0)]).await.expect("ready"), (0, 0));
         assert_eq!(a.reactor().stats().armed_now, 0);
     });
 }
@@ -60,7 +61,7 @@ fn wakes_of_the_others_are_handed_on() {
             let mut peer = Peer::start(PEER, &memory);
             let [a, b] = futexes(&memory);
             let list = [(&a, 0), (&b, 0)];
-            let mut any = pin!(wait_any(&list));
+            let mut any = pin!(wait_any(list));
             arm(&mut any).await;
             // Behind it in both queues. (`Waitv` has parked anew for the second word, so the first one is looked at again.)
             for futex in [&a, &b, &a] {
@@ -72,7 +73,7 @@ fn wakes_of_the_others_are_handed_on() {
             until_waiters(b.word(), 2);
 
             assert_eq!((a.wake(1), b.wake(1)), (1, 1));
-            let ready = within(any).await.expect("a wake");
+            let (ready, _) = within(any).await.expect("a wake");
             // The wake of the other one was spent on `any`, and goes to the peer.
             assert_eq!(peer.report().await, format!("{} Woken", 1 - ready));
             let left = if ready == 0 { &a } else { &b };
@@ -88,7 +89,7 @@ fn one_word_may_be_given_twice() {
     on_each_runtime(async || {
         let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");
         let list = [(&futex, 0), (&futex, 0)];
-        let mut any = pin!(wait_any(&list));
+        let mut any = pin!(wait_any(list));
         arm(&mut any).await;
         until_waiters(futex.word(), 2);
         let mut behind = futex.wait_async(0);
@@ -109,11 +110,11 @@ fn the_futexes_may_wait_with_different_reactors() {
         let reactor = Reactor::builder().backend(Backend::Thread).build().expect("a reactor");
         let b = AsyncFutex::with_reactor(&reactor, b.word());
         let list = [(&a, 0), (&b, 0)];
-        let mut any = pin!(wait_any(&list));
+        let mut any = pin!(wait_any(list));
         arm(&mut any).await;
         until_waiters(b.word(), 1);
         assert!(b.wake_one());
-        assert_eq!(within(any).await.expect("a wake"), 1);
+        assert_eq!(within(any).await.expect("a wake").0, 1);
         assert_eq!(a.reactor().stats().armed_now, 0);
     });
 }
@@ -125,7 +126,7 @@ fn dropping_it_drops_all_its_waits() {
         let futexes: [AsyncFutex; 8] = futexes(&memory);
         let list: Vec<_> = futexes.iter().map(|futex| (futex, 0)).collect();
         {
-            let mut any = Box::pin(wait_any(&list));
+            let mut any = Box::pin(wait_any(list));
             arm(&mut any).await;
             for futex in &futexes {
                 until_waiters(futex.word(), 1);

@@ -65,7 +65,10 @@ fn storm(name: &str, drops: usize, leaver: impl Leaver) {
             account.seen_by_leavers(),
             stats.handed_on,
         );
-        assert!(stats.cancelled >= drops as u64, "{stats:?}");
+        // A wait that a wake had ended when its owner left is among the woken ones.
+        assert!(stats.cancelled + stats.handed_on >= drops as u64, "{stats:?}");
+        let over = stats.woken + stats.mismatched + stats.cancelled + stats.failed + stats.closed;
+        assert_eq!(stats.armed, over, "each wait is in one figure: {stats:?}");
         assert!(stats.handed_on > 0, "no wake met a drop: {stats:?}");
         assert_eq!(stats.mismatched, 0, "{stats:?}");
         patient.leave().await;

@@ -70,7 +70,7 @@ pub use self::{
     futex::AsyncFutex,
     reactor::{Builder, Reactor},
     spin::Spin,
-    wait::WaitAsync,
-    wait_any::wait_any,
+    wait::{WaitAsync, WaitAsyncOwned},
+    wait_any::{Target, WaitAny, wait_any},
 };
 pub use futex_core::{Backend, Deadline, MATCH_ANY, ParseBackendError, SharedMemory, Stats, WaitOutcome, Word};

@@ -72,7 +72,46 @@ impl AsyncFutex {
     /// Cancel safe: see [`WaitAsync`]. A wake is handed on under this wait's own mask.
     #[inline]
     pub fn wait_async_masked(&self, expected: u32, mask: NonZeroU32) -> WaitAsync<'_> {
-        WaitAsync { futex: self, expected, mask, waiter: Waiter::new(), budget: Budget::default() }
+        WaitAsync { wait: Wait { expected, mask, waiter: Waiter::new(), budget: Budget::default() }, futex: self }
+    }
+
+    /// [`wait_async`](AsyncFutex::wait_async) as a future that owns its futex and borrows nothing: for a struct, or a collection
+    /// of waits that begin at different times. It is [`wait_async`](AsyncFutex::wait_async) with
+    /// [`into_owned`](WaitAsync::into_owned).
+    ///
+    /// # Errors
+    ///
+    /// See [`WaitAsync`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`WaitAsync`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futex_tokio::{AsyncFutex, WaitAsyncOwned};
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    ///
+    /// struct Slot {
+    ///     futex: AsyncFutex,
+    ///     filled: WaitAsyncOwned,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0)))?;
+    /// let mut slot = Slot { filled: futex.wait_async_owned(0), futex };
+    ///
+    /// slot.futex.word().store(1, Ordering::Release);
+    /// slot.futex.wake_one();
+    /// (&mut slot.filled).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn wait_async_owned(&self, expected: u32) -> WaitAsyncOwned {
+        self.wait_async(expected).into_owned()
     }
 
     /// Polls a wait, and begins it if it is not armed: spins on the word for a moment if that pays off, and then sleeps.
@@ -114,18 +153,50 @@ impl AsyncFutex {
 /// whatever that thread does.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAsync<'a> {
+    wait: Wait,
     futex: &'a AsyncFutex,
+}
+
+impl WaitAsync<'_> {
+    /// The same wait, armed or not, as a future that owns its futex.
+    pub fn into_owned(self) -> WaitAsyncOwned {
+        WaitAsyncOwned { wait: self.wait, futex: self.futex.clone() }
+    }
+}
+
+/// The future of [`AsyncFutex::wait_async_owned`]: a [`WaitAsync`] that owns its futex. All that is said of
+/// [`WaitAsync`], of its errors and of its cancel safety, holds for it.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct WaitAsyncOwned {
+    /// Dropped first, while the reactor is surely there.
+    wait: Wait,
+    futex: AsyncFutex,
+}
+
+/// A wait, without its futex.
+struct Wait {
     expected: u32,
     mask: NonZeroU32,
     waiter: Waiter,
     budget: Budget,
 }
 
-impl WaitAsync<'_> {
+impl Wait {
+    /// `futex` is the same one at each call.
+    #[inline]
+    fn poll(&mut self, futex: &AsyncFutex, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let differs = || !self.waiter.is_armed() && futex.word().load(Ordering::Acquire) != self.expected;
+        // A wait that has yielded is over, whatever the word does since.
+        if self.budget.has_yielded() || differs() {
+            return self.budget.poll(cx).map(Ok);
+        }
+        self.poll_slowly(futex, cx)
+    }
+
     #[cold]
-    fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_slowly(&mut self, futex: &AsyncFutex, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let has_slept = self.waiter.is_armed();
-        let outcome = ready!(self.futex.poll_wait(&mut self.waiter, self.expected, self.mask, cx))?;
+        let outcome = ready!(futex.poll_wait(&mut self.waiter, self.expected, self.mask, cx))?;
         if !has_slept && outcome == Outcome::Mismatch {
             return self.budget.poll(cx).map(Ok);
         }
@@ -138,20 +209,37 @@ impl Future for WaitAsync<'_> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let differs = || !this.waiter.is_armed() && this.futex.word().load(Ordering::Acquire) != this.expected;
-        // A wait that has yielded is over, whatever the word does since.
-        if this.budget.has_yielded() || differs() {
-            return this.budget.poll(cx).map(Ok);
-        }
-        this.poll_slowly(cx)
+        let Self { wait, futex } = self.get_mut();
+        wait.poll(futex, cx)
+    }
+}
+
+impl Future for WaitAsyncOwned {
+    type Output = io::Result<()>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { wait, futex } = self.get_mut();
+        wait.poll(futex, cx)
     }
 }
 
 impl fmt::Debug for WaitAsync<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitAsync")
-            .field("word", self.futex.word())
+        self.wait.show(self.futex, f.debug_struct("WaitAsync"))
+    }
+}
+
+impl fmt::Debug for WaitAsyncOwned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.wait.show(&self.futex, f.debug_struct("WaitAsyncOwned"))
+    }
+}
+
+impl Wait {
+    fn show(&self, futex: &AsyncFutex, mut shown: fmt::DebugStruct<'_, '_>) -> fmt::Result {
+        shown
+            .field("word", futex.word())
             .field("expected", &self.expected)
             .field("mask", &self.mask)
             .field("armed", &self.waiter.is_armed())

@@ -2,7 +2,9 @@
 
 mod support;
 
-use futex_tokio::{AsyncFutex, Backend, Builder, Changes, Reactor, Spin, WaitAsync, Word, wait_any};
+use futex_tokio::{
+    AsyncFutex, Backend, Builder, Changes, Reactor, Spin, Target, WaitAny, WaitAsync, WaitAsyncOwned, Word, wait_any,
+};
 use futures_util::{FutureExt, StreamExt, future::join_all, stream::FusedStream};
 use static_assertions::assert_impl_all;
 use std::fmt;
@@ -17,6 +19,8 @@ use tokio::task::coop::{consume_budget, has_budget_remaining};
 
 assert_impl_all!(AsyncFutex: Clone, Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(WaitAsync<'static>: Send, Sync, fmt::Debug, Unpin);
+assert_impl_all!(WaitAsyncOwned: Send, Sync, fmt::Debug, Unpin);
+assert_impl_all!(WaitAny<'static>: Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(Changes: Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(Reactor: Clone, Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(Builder: Clone, Send, Sync, fmt::Debug, Unpin);
@@ -105,17 +109,17 @@ async fn the_index_is_that_of_the_ready_one() {
     for reactor in reactors() {
         let futexes: Vec<AsyncFutex> = (0..5).map(|_| futex(&reactor)).collect();
         let waits: Vec<(&AsyncFutex, u32)> = futexes.iter().map(|futex| (futex, 0)).collect();
-        let (index, ()) = tokio::join!(wait_any(&waits), async {
+        let (first, ()) = tokio::join!(wait_any(&waits), async {
             futexes[3].word().store(1, Ordering::Release);
             futexes[3].wake_one();
         });
-        assert_eq!(index.unwrap(), 3);
+        assert_eq!(first.unwrap(), (3, 1));
     }
 }
 
 #[tokio::test]
 async fn waiting_for_any_of_nothing_is_refused() {
-    let error = wait_any(&[]).await.unwrap_err();
+    let error = wait_any::<Target<'_>>([]).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert_eq!(error.to_string(), "a wait for any of no words would never end: give it at least one word");
 }

@@ -82,7 +82,8 @@ impl Waits for RawWaitAny<ModelWord> {
         mask: NonZeroU32,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(usize, Outcome)>> {
-        self.poll_wait(words.iter().map(|word| RawTarget { engine, word, expected, mask }), cx)
+        let targets = words.iter().map(|word| RawTarget { engine, word, expected, mask });
+        self.poll_wait(targets, cx).map_ok(|first| (first.index, first.outcome))
     }
 
     fn cancel(&mut self) {

@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord, Options};
+use crate::stats::Stats;
 use crate::sync::thread;
 use crate::tests::owner::{AnyOwner, Owner, OwnerOf, ReenterOnDrop, Seen, Waits};
 use crate::wait_any::RawWaitAny;
@@ -164,7 +165,9 @@ impl World {
             "wakes that the kernel counted, and those that were seen or found nobody: {counts:?}"
         );
         let stats = self.engine.stats();
-        assert_eq!(stats.armed_now, 0, "a slot is taken: {stats:?}");
+        assert_eq!((stats.armed_now, self.engine.slots()), (0, 0), "a slot is taken: {stats:?}");
+        let Stats { armed, woken, mismatched, cancelled, failed, closed, .. } = stats;
+        assert_eq!(armed, woken + mismatched + cancelled + failed + closed, "{stats:?}");
         assert_eq!(u64::from(counts.handed_on + counts.evaporated), stats.handed_on);
         self.kernel.assert_empty();
         self.engine.close();
