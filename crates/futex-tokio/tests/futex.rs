@@ -235,7 +235,7 @@ async fn a_wait_that_yields_for_lack_of_budget_is_over_though_the_word_changes_b
     for reactor in reactors() {
         let futex = futex(&reactor);
         let waits = [(&futex, 1)];
-        let (mut wait, mut any) = (futex.wait_async(1), pin!(wait_any(&waits)));
+        let (mut wait, mut any) = (futex.wait_async(1), pin!(wait_any(waits)));
         while has_budget_remaining() {
             consume_budget().await;
         }
