@@ -126,9 +126,7 @@ pub(crate) struct Inner<W: FutexWord> {
     slots: Slab<State<W>>,
     /// True if the shard is on the pool's stack.
     is_roomy: bool,
-    /// Number of slots whose wait is over.
-    done: usize,
-    /// Without what is counted elsewhere.
+    /// Without `armed_now` and what the queue counts.
     stats: Stats,
 }
 
@@ -148,12 +146,18 @@ enum State<W> {
     Done { word: W, mask: NonZeroU32, outcome: Outcome, error: Option<io::Error> },
 }
 
+impl<W> State<W> {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting { .. })
+    }
+}
+
 impl<W: FutexWord> Shard<W> {
     /// A shard that is on the stack of `pool`, with `room` for waits.
     pub(crate) fn new(backend: Box<dyn Queue<W>>, room: usize, pool: Arc<Pool<Self>>, origin: Origin) -> Self {
         // Exactly this number, if it is bounded: many half-empty shards would be much memory.
         let slots = Slab::with_capacity(if room == usize::MAX { 0 } else { room });
-        let inner = Inner { backend: Some(backend), slots, is_roomy: true, done: 0, stats: Stats::default() };
+        let inner = Inner { backend: Some(backend), slots, is_roomy: true, stats: Stats::default() };
         Self { inner: Mutex::new(inner), taken: AtomicUsize::new(0), pool, origin }
     }
 
@@ -245,7 +249,6 @@ impl<W: FutexWord> Shard<W> {
                 }
                 (State::Done { .. }, unused) => {
                     let state = inner.slots.remove(slot as usize);
-                    inner.done -= 1;
                     let emptied = self.unlock(inner);
                     // Its `Drop` may panic. The slot is free, and the owner must learn of that.
                     if let Some(unused) = unused {
@@ -283,7 +286,6 @@ impl<W: FutexWord> Shard<W> {
                     (word, mask, matches!(ending, Ending::Woken))
                 }
                 State::Done { word, mask, outcome, error } => {
-                    inner.done -= 1;
                     (word, mask, outcome == Outcome::Woken && error.is_none())
                 }
             };
@@ -440,8 +442,9 @@ impl<W: FutexWord> Inner<W> {
 
     fn stats(&self) -> Stats {
         let usage = self.backend.as_ref().map(|backend| backend.usage()).unwrap_or_default();
+        let Stats { armed, woken, mismatched, cancelled, failed, closed, .. } = self.stats;
         Stats {
-            armed_now: self.slots.len() - self.done,
+            armed_now: (armed - woken - mismatched - cancelled - failed - closed) as usize,
             handed_on: self.stats.handed_on + usage.handed_on,
             units: usage.units,
             ..self.stats
@@ -487,27 +490,22 @@ impl<W: FutexWord> Inner<W> {
     /// that exits (Linux 6.16 to 6.18.48).
     fn complete(&mut self, completion: Completion<W>, closing: bool) -> Option<Effect<W>> {
         let Completion { slot, word, mask, ending } = completion;
-        let state = slot.and_then(|slot| self.slots.get_mut(slot as usize));
-        let (outcome, error, figure): (_, _, fn(&mut Stats) -> &mut u64) = match ending {
-            Ending::Woken => (Outcome::Woken, None, |stats| &mut stats.woken),
-            Ending::Mismatch => (Outcome::Mismatch, None, |stats| &mut stats.mismatched),
-            Ending::Failed(error) => (Outcome::Mismatch, Some(error), |stats| &mut stats.failed),
-            Ending::Cancelled => match slot {
-                Some(slot) if !closing => return self.rearm(slot, word, mask),
-                _ => (Outcome::Mismatch, Some(closed()), |stats| &mut stats.closed),
-            },
+        let waiting = slot.and_then(|slot| self.slots.get_mut(slot as usize).filter(|state| state.is_waiting()));
+        let (Some(slot), Some(state)) = (slot, waiting) else {
+            // It had ended for its owner before, and was counted then.
+            return Some(self.let_go(word, mask, matches!(ending, Ending::Woken)));
         };
-        match state {
-            Some(state @ State::Waiting { .. }) => {
-                *figure(&mut self.stats) += 1;
-                self.done += 1;
-                match std::mem::replace(state, State::Done { word, mask, outcome, error }) {
-                    State::Waiting { waker, .. } => waker.map(Effect::Wake),
-                    State::Done { .. } => None, // not reached
-                }
-            }
-            // It had ended for its owner before.
-            _ => Some(self.let_go(word, mask, outcome == Outcome::Woken)),
+        let (outcome, error, figure) = match ending {
+            Ending::Woken => (Outcome::Woken, None, &mut self.stats.woken),
+            Ending::Mismatch => (Outcome::Mismatch, None, &mut self.stats.mismatched),
+            Ending::Failed(error) => (Outcome::Mismatch, Some(error), &mut self.stats.failed),
+            Ending::Cancelled if closing => (Outcome::Mismatch, Some(closed()), &mut self.stats.closed),
+            Ending::Cancelled => return self.rearm(slot, word, mask),
+        };
+        *figure += 1;
+        match std::mem::replace(state, State::Done { word, mask, outcome, error }) {
+            State::Waiting { waker, .. } => waker.map(Effect::Wake),
+            State::Done { .. } => None, // not reached
         }
     }
 

@@ -111,17 +111,24 @@ fn not_taken(error: io::Error) -> io::Error {
     explain(error, "cannot hand futex waits to an io_uring")
 }
 
+#[cold]
+fn refused(error: io::Error) -> io::Error {
+    explain(error, "cannot wait on a futex word")
+}
+
+#[inline]
 fn translate(completion: uring::Completion) -> Completion<Word> {
     let uring::Completion { tag, word, mask, ending: ended, .. } = completion;
     Completion { slot: tag, word, mask, ending: ending(ended) }
 }
 
+#[inline]
 fn ending(ending: uring::Ending) -> Ending {
     match ending {
         uring::Ending::Woken => Ending::Woken,
         uring::Ending::Mismatch => Ending::Mismatch,
         uring::Ending::Cancelled => Ending::Cancelled,
-        uring::Ending::Failed(error) => Ending::Failed(explain(error, "cannot wait on a futex word")),
+        uring::Ending::Failed(error) => Ending::Failed(refused(error)),
         // `Lost` (and there are no others): it may have been woken. A return without a cause is allowed, a lost wake is not.
         _ => Ending::Woken,
     }
