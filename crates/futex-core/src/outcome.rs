@@ -4,7 +4,7 @@ use futex_sys::__private::{fail, with_kind};
 use std::io;
 
 /// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// A wake was consumed, or, rarely, may have been.
     Woken,
@@ -15,7 +15,10 @@ pub enum Outcome {
 /// The error of a wait whose reactor was closed.
 #[cold]
 pub(crate) fn closed() -> io::Error {
-    fail(io::ErrorKind::BrokenPipe, "the futex reactor was closed, or its runtime has shut down: wait with another one")
+    fail(
+        io::ErrorKind::BrokenPipe,
+        "the futex reactor was closed, or its runtime has shut down: wait with another reactor",
+    )
 }
 
 /// The error of a wait in a fork of the reactor's process.
@@ -23,7 +26,7 @@ pub(crate) fn closed() -> io::Error {
 pub(crate) fn forked() -> io::Error {
     fail(
         io::ErrorKind::Unsupported,
-        "this futex reactor belongs to the process that this one was forked from: make another one here",
+        "this futex reactor belongs to the process that this one was forked from: make another reactor here",
     )
 }
 

@@ -90,7 +90,7 @@ fn closing_leaves_no_waiter_in_the_kernel() {
             assert_eq!(error.kind(), ErrorKind::BrokenPipe);
             assert_eq!(
                 error.to_string(),
-                "the futex reactor was closed, or its runtime has shut down: wait with another one"
+                "the futex reactor was closed, or its runtime has shut down: wait with another reactor"
             );
             // And so is a wait that begins then.
             assert_eq!(end(&reactor, &word, waiter).unwrap_err().kind(), ErrorKind::BrokenPipe);

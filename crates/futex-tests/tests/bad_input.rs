@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU32;
 use tokio::runtime::Builder;
 
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
-const CLOSED: &str = "the futex reactor was closed, or its runtime has shut down: wait with another one";
+const CLOSED: &str = "the futex reactor was closed, or its runtime has shut down: wait with another reactor";
 
 fn word() -> Arc<AtomicU32> {
     Arc::new(AtomicU32::new(0))

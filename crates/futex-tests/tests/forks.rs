@@ -7,8 +7,7 @@ use futex_tokio::{SharedMemory, Word};
 use std::sync::atomic::Ordering;
 
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
-const FORKED: &str =
-    "error Unsupported: this futex reactor belongs to the process that this one was forked from: make another one here";
+const FORKED: &str = "error Unsupported: this futex reactor belongs to the process that this one was forked from: make another reactor here";
 
 /// Memory, and a peer that has forked with a wait on each of the words at 0 and 64 armed. Its child waits on that at 128.
 async fn forked(command: &str) -> (SharedMemory, Peer) {

@@ -41,7 +41,10 @@ fn none_is_left(futex: &AsyncFutex) {
 async fn is_broken(wait: Boxed) {
     let error = timeout(LONG, wait).await.expect("the end of its reactor ends a wait").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-    assert_eq!(error.to_string(), "the futex reactor was closed, or its runtime has shut down: wait with another one");
+    assert_eq!(
+        error.to_string(),
+        "the futex reactor was closed, or its runtime has shut down: wait with another reactor"
+    );
 }
 
 #[test]
