@@ -35,6 +35,17 @@ impl Deadline {
     pub(crate) fn timespec(self) -> Timespec {
         Timespec { tv_sec: self.secs, tv_nsec: self.nanos as _ }
     }
+
+    /// How long it is until then, for the system calls that take a timeout. Zero if the deadline has passed.
+    pub(crate) fn remaining(self) -> Timespec {
+        let now = Self::after(Duration::ZERO);
+        if self <= now {
+            return Timespec { tv_sec: 0, tv_nsec: 0 };
+        }
+        let (secs, nanos) = (self.secs - now.secs, self.nanos - now.nanos);
+        let borrow = i64::from(nanos < 0);
+        Timespec { tv_sec: secs - borrow, tv_nsec: (nanos + borrow * NANOS_PER_SEC) as _ }
+    }
 }
 
 /// The standard library's clock is `CLOCK_MONOTONIC` too. An instant that has passed becomes now.
@@ -69,6 +80,17 @@ mod tests {
         assert!(before < Deadline::from(instant));
         assert!(Deadline::from(instant) < Deadline::after(Duration::from_secs(11)));
         assert!(Deadline::from(Instant::now()) <= Deadline::after(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_remains_of_a_deadline_is_never_more_than_its_timeout_and_never_negative() {
+        let timeout = Duration::new(1_000, 1);
+        let left = Deadline::after(timeout).remaining();
+        assert!(left.tv_sec <= 1_000 && (0..NANOS_PER_SEC).contains(&{ left.tv_nsec }), "{left:?}");
+        assert!(left.tv_sec >= 900, "the test took more than 100 s: {left:?}");
+        let passed = Deadline { secs: 0, nanos: 999_999_999 }.remaining();
+        assert_eq!((passed.tv_sec, passed.tv_nsec), (0, 0));
+        assert!(Deadline::after(Duration::MAX).remaining().tv_sec > 0);
     }
 
     #[test]

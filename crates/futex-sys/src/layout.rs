@@ -5,6 +5,7 @@ use crate::eventfd::EventFd;
 use crate::futex::WaitOutcome;
 use crate::origin::Origin;
 use crate::per_process::PerProcess;
+use crate::process::{Process, ProcessId};
 use crate::shared_memory::SharedMemory;
 use crate::waitv::WaitvEntry;
 use crate::word::Word;
@@ -31,6 +32,8 @@ assert_impl_all!(EventFd: Send, Sync, Debug, std::os::fd::AsFd);
 assert_impl_all!(Origin: Copy, Send, Sync);
 assert_impl_all!(PerProcess<std::sync::Mutex<Vec<u8>>>: Send, Sync, Debug);
 assert_impl_all!(Deadline: Copy, Ord, Send, Sync);
+assert_impl_all!(ProcessId: Copy, Eq, std::hash::Hash, Send, Sync, Unpin, Debug);
+assert_impl_all!(Process: Send, Sync, Unpin, Debug);
 assert_impl_all!(WaitOutcome: Copy, Eq, Send, Sync);
 #[cfg(feature = "uring")]
 assert_impl_all!(crate::uring::ring::FutexRing: Send, Debug);

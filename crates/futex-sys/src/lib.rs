@@ -7,7 +7,8 @@
 //! | Module or type | What it wraps |
 //! |---|---|
 //! | [`Word`] | a handle to a futex word that keeps the word's memory alive, with a blocking `wait` and a `wake` |
-//! | [`SharedMemory`] | memory that several processes map: a memfd, a POSIX name, a file, or a passed descriptor |
+//! | [`SharedMemory`] | memory that several processes map: a memfd, a POSIX name, a file, or a descriptor that was passed or received |
+//! | [`ProcessId`], [`Process`] | the identity of a process, for shared memory, and its end (`pidfd_open(2)`) |
 //! | [`futex`] | `futex(2)` and `futex_waitv(2)` |
 //! | [`EventFd`] | `eventfd(2)` |
 #![cfg_attr(feature = "uring", doc = "| [`uring`] | the futex operations of io_uring (feature `uring`) |")]
@@ -72,9 +73,15 @@ mod origin;
 #[cfg(target_os = "linux")]
 mod owner;
 #[cfg(target_os = "linux")]
+mod passing;
+#[cfg(target_os = "linux")]
 mod per_process;
 #[cfg(target_os = "linux")]
 mod posix_name;
+#[cfg(target_os = "linux")]
+mod proc_fs;
+#[cfg(target_os = "linux")]
+mod process;
 #[cfg(target_os = "linux")]
 mod shared_memory;
 #[cfg(all(target_os = "linux", feature = "uring"))]
@@ -89,6 +96,7 @@ pub use self::{
     deadline::Deadline,
     eventfd::EventFd,
     futex::{MATCH_ANY, WaitOutcome},
+    process::{Process, ProcessId},
     shared_memory::SharedMemory,
     word::Word,
 };

@@ -23,6 +23,7 @@ use std::sync::atomic::AtomicU32;
 /// | [`anonymous`](Self::anonymous) | a family of processes, or one that sends the descriptor over a Unix socket |
 /// | [`create`](Self::create), [`open`](Self::open), [`open_or_create`](Self::open_or_create) | processes that agree on a name |
 /// | [`from_fd`](Self::from_fd) | the process that a descriptor was passed to |
+/// | [`receive`](Self::receive) | the process that memory was [sent](Self::send) to over a Unix socket |
 /// | [`open_path`](Self::open_path) | processes that agree on a file |
 ///
 /// # What a peer can do

@@ -13,7 +13,7 @@ use std::thread;
 /// Runs `child` in a fork of this process and returns its bits, of which there are at most seven.
 ///
 /// Other threads of this process are gone there, and what they locked stays locked; glibc keeps the allocator usable.
-fn forked(child: impl FnOnce() -> u8) -> u8 {
+pub(crate) fn forked(child: impl FnOnce() -> u8) -> u8 {
     // SAFETY: The child calls what the closure calls and then `_exit`, which runs nothing of this process's.
     match unsafe { libc::fork() } {
         -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),

@@ -3,7 +3,8 @@
 
 use crate::support::{skip, until, until_waiters, word};
 use futex_sys::futex::{self, MATCH_ANY, Scope, WaitOutcome, WaitvEntry, WaitvOutcome, waitv};
-use futex_sys::{Deadline, Word};
+use futex_sys::{Deadline, ProcessId, SharedMemory, Word};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -143,4 +144,43 @@ fn signals_do_not_move_a_deadline() {
     }
     assert_eq!(target.thread.join().unwrap(), WaitOutcome::TimedOut);
     assert!(start.elapsed() >= Duration::from_millis(200));
+}
+
+/// Interrupts a call on a thread a hundred times while it sleeps, has it end by `end`, and returns its result.
+fn interrupted_asleep<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static, end: impl FnOnce()) -> T {
+    let _signals = signals();
+    let (sender, tid) = mpsc::channel();
+    let target = Target::spawn(move || {
+        sender.send(rustix::thread::gettid()).expect("the test waits for it");
+        call()
+    });
+    let stat = format!("/proc/self/task/{}/stat", tid.recv().expect("the thread sends it").as_raw_nonzero());
+    for _ in 0..100 {
+        until("the thread sleeps", || {
+            let stat = std::fs::read_to_string(&stat).expect("the thread goes on");
+            stat[stat.rfind(')').expect("a name")..].starts_with(") S")
+        });
+        target.interrupt();
+    }
+    end();
+    target.thread.join().expect("the thread")
+}
+
+#[test]
+fn waiting_for_the_end_of_a_process_goes_on_after_a_signal() {
+    for timeout in [None, Some(Duration::from_secs(3600))] {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = ProcessId::of(child.id()).unwrap().open().unwrap();
+        let has_ended = interrupted_asleep(move || process.wait(timeout).unwrap(), || child.kill().unwrap());
+        assert!(has_ended);
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn receiving_memory_goes_on_after_a_signal() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let memory = SharedMemory::anonymous(4096).unwrap();
+    let received = interrupted_asleep(move || SharedMemory::receive(theirs).unwrap(), || memory.send(&ours).unwrap());
+    assert!(received.word(0).unwrap().same_word(&memory.word(0).unwrap()));
 }

@@ -2,7 +2,7 @@
 
 use futex_sys::SharedMemory;
 use std::env;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 const ROLE: &str = "FUTEX_SYS_TEST_ROLE";
@@ -13,15 +13,48 @@ pub(crate) struct Process(Child);
 impl Process {
     /// Starts a child that plays `role`, with the descriptor of `memory` as its standard input.
     pub(crate) fn start(role: &str, memory: &SharedMemory) -> Self {
-        let fd = memory.as_fd().try_clone_to_owned().expect("dup");
-        let child = Command::new(env::current_exe().expect("this program's path"))
+        Self::start_in(&[], role, memory)
+    }
+
+    /// [`start`](Self::start) by a program that gets its command, with what it takes before.
+    pub(crate) fn start_in(wrapper: &[&str], role: &str, memory: &SharedMemory) -> Self {
+        Self::spawn(&mut Self::command(wrapper, role, memory))
+    }
+
+    /// [`start`](Self::start) with another standard input, of which the role knows what it is.
+    pub(crate) fn start_with(role: &str, stdin: OwnedFd) -> Self {
+        Self::spawn(Self::bare_command(&[], role).stdin(Stdio::from(stdin)))
+    }
+
+    pub(crate) fn command(wrapper: &[&str], role: &str, memory: &SharedMemory) -> Command {
+        let mut command = Self::bare_command(wrapper, role);
+        command.stdin(Stdio::from(memory.as_fd().try_clone_to_owned().expect("dup")));
+        command
+    }
+
+    fn bare_command(wrapper: &[&str], role: &str) -> Command {
+        let program = env::current_exe().expect("this program's path");
+        let mut command = match wrapper {
+            [] => Command::new(program),
+            [wrapper, arguments @ ..] => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(program);
+                command
+            }
+        };
+        command
             .args(["--exact", "support::child::a_child_process", "--ignored", "--nocapture", "--quiet"])
             .env(ROLE, role)
-            .stdin(Stdio::from(fd))
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("start this program again");
-        Self(child)
+            .stdout(Stdio::null());
+        command
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().expect("start this program again"))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     pub(crate) fn kill(&mut self) {
@@ -52,6 +85,9 @@ fn inherited() -> SharedMemory {
 #[ignore = "not a test: what child processes of the tests run"]
 fn a_child_process() {
     let Ok(role) = env::var(ROLE) else { return eprintln!("this runs in child processes, where {ROLE} is set") };
+    if role == "receive-memory" {
+        return crate::passing::receive_memory();
+    }
     let memory = inherited();
     match role.as_str() {
         "answer" => crate::processes::answer(&memory),
@@ -60,6 +96,15 @@ fn a_child_process() {
         "make-memory-under-a-umask" => crate::limits::make_memory_under_a_umask(),
         "fork-within-the-first-origin" => crate::fork::fork_within_the_first_origin(),
         "look-for-memfds" => crate::processes::look_for_memfds(&memory),
+        "publish-itself" => crate::process_ends::publish(&memory),
+        "refuse-another-pid-namespace" => crate::process_ends::refuse_another_pid_namespace(&memory),
+        "watch-children" => crate::process_ends::watch_children(),
+        "be-without-proc" => crate::process_ends::be_without_proc(&memory),
+        "be-in-a-time-namespace" => crate::process_ends::be_in_a_time_namespace(&memory),
+        "hide" => crate::process_ends::hide(&memory),
+        "look-for-the-hidden" => crate::process_ends::look_for_the_hidden(&memory),
+        "send-where-sigpipe-ends-the-process" => crate::passing::send_where_sigpipe_ends_the_process(&memory),
+        "receive-without-a-descriptor-left" => crate::passing::receive_without_a_descriptor_left(&memory),
         #[cfg(feature = "uring")]
         "hold-a-wait" => crate::processes::hold_a_wait(&memory),
         #[cfg(feature = "uring")]

@@ -11,8 +11,7 @@ pub(crate) fn is_supported() -> bool {
 }
 
 /// Forbids `calls` altogether.
-#[cfg(feature = "uring")]
-pub(crate) fn forbid(calls: [impl Into<i64>; 2], errno: libc::c_int) {
+pub(crate) fn forbid<const N: usize>(calls: [impl Into<i64>; N], errno: libc::c_int) {
     apply(calls, &[], error(errno));
 }
 

@@ -1,0 +1,152 @@
+//! Shared memory that is sent over Unix sockets (`SCM_RIGHTS`).
+
+use crate::error::{explain, fail};
+use crate::shared_memory::SharedMemory;
+use rustix::cmsg_space;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+impl SharedMemory {
+    /// Sends the memory over a Unix socket, as one message of one descriptor (`SCM_RIGHTS`) and one byte.
+    ///
+    /// A peer gets the same memory, not a copy, with [`receive`](Self::receive), or in any other language by receiving
+    /// the descriptor. The value of the byte has no meaning. The call blocks while the socket's buffer is full, unless
+    /// the socket is non-blocking. If the peer has closed the socket there is no signal (`SIGPIPE`), only an error.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if the socket is non-blocking and its buffer is full: nothing was sent, and nothing is allocated
+    /// for the error. `BrokenPipe` and `ConnectionReset` if the peer has closed. Others of `sendmsg(2)`, for instance
+    /// if the socket is not a Unix socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futex_sys::SharedMemory;
+    /// use std::os::unix::net::UnixStream;
+    /// use std::sync::atomic::Ordering;
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let memory = SharedMemory::anonymous(4096)?;
+    /// memory.send(&ours)?;
+    ///
+    /// // In the other process:
+    /// let same = SharedMemory::receive(&theirs)?;
+    /// same.word(64)?.store(9, Ordering::Release);
+    ///
+    /// assert_eq!(memory.word(64)?.load(Ordering::Acquire), 9);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn send(&self, socket: impl AsFd) -> io::Result<()> {
+        let fds = [self.as_fd()];
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+        let sent = retry_on_intr(|| {
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let fits = control.push(SendAncillaryMessage::ScmRights(&fds));
+            debug_assert!(fits, "there is room for one descriptor");
+            sendmsg(&socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)
+        });
+        match sent {
+            Ok(_) => Ok(()),
+            Err(Errno::AGAIN) => Err(Errno::AGAIN.into()),
+            Err(errno) => {
+                let hint = match errno {
+                    Errno::TOOMANYREFS => ": too many descriptors are on their way (see `ulimit -n`)",
+                    _ => "",
+                };
+                Err(explain(errno, format!("cannot send shared memory over a socket{hint}")))
+            }
+        }
+    }
+
+    /// Receives memory that a peer has [sent](Self::send) over a Unix socket, if it is sealed against shrinking.
+    ///
+    /// Any process that has an unsealed object open for writing can make it shorter. Then an access to the lost pages
+    /// raises `SIGBUS`, which ends this process. Memory of [`anonymous`](Self::anonymous) is sealed. For other memory
+    /// of a peer that you trust, there is [`receive_unsealed`](Self::receive_unsealed).
+    ///
+    /// The call blocks until there is a message, unless the socket is non-blocking. The descriptor is closed on `exec`.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if the socket is non-blocking and there is no message. `UnexpectedEof` if the peer has closed the
+    /// socket. Others of `recvmsg(2)`.
+    ///
+    /// With these errors the message is consumed, and its descriptors are closed: `InvalidData` if the memory is not
+    /// sealed, or if the message is not one that [`send`](Self::send) sends; `Other` if the descriptor did not arrive,
+    /// for instance because descriptors ran out; those of [`from_fd`](Self::from_fd).
+    pub fn receive(socket: impl AsFd) -> io::Result<Self> {
+        let memory = Self::receive_unsealed(socket)?;
+        if !memory.is_sealed() {
+            return Err(wrong(
+                "the shared memory that was received is not sealed against shrinking, so its other users could end this \
+                 process by SIGBUS: have it made by `SharedMemory::anonymous`, or trust them and use `receive_unsealed`",
+            ));
+        }
+        Ok(memory)
+    }
+
+    /// [`receive`](Self::receive) for memory that may be unsealed, such as that of a POSIX name or of a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`receive`](Self::receive), except for memory that is not sealed.
+    pub fn receive_unsealed(socket: impl AsFd) -> io::Result<Self> {
+        Self::from_fd(receive(socket)?)
+    }
+}
+
+/// The descriptor of the next message.
+fn receive(socket: impl AsFd) -> io::Result<OwnedFd> {
+    // Room for one descriptor, and sometimes, because of its alignment, for two or three.
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let received =
+        retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC));
+    let received = match received {
+        Ok(received) => received,
+        Err(Errno::AGAIN) => return Err(Errno::AGAIN.into()), // without an allocation, since runtimes try often
+        Err(errno) => return Err(explain(errno, "cannot receive shared memory over a socket")),
+    };
+
+    let mut fds = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    let mut fds = fds.by_ref().flatten();
+    let (first, second) = (fds.next(), fds.next());
+    // Further descriptors are closed when the buffer is dropped.
+
+    let is_cut = received.flags.contains(ReturnFlags::CTRUNC);
+    match first {
+        Some(_) if second.is_some() || is_cut => {
+            Err(wrong("a message has more than one descriptor, but shared memory is sent as one per message"))
+        }
+        Some(_) if received.flags.contains(ReturnFlags::TRUNC) => {
+            Err(wrong("a message with a descriptor has more than the one byte that shared memory is sent with"))
+        }
+        Some(fd) => Ok(fd),
+        None if is_cut => Err(fail(
+            io::ErrorKind::Other,
+            "the descriptor of a message did not arrive: this process has none left (see `ulimit -n`), or a security \
+             module forbids it, or an option of the socket such as SO_PASSCRED takes its place",
+        )),
+        None if received.bytes == 0 => {
+            Err(fail(io::ErrorKind::UnexpectedEof, "the peer has closed the socket, and no shared memory was received"))
+        }
+        None => Err(wrong(
+            "a message has no descriptor, but shared memory was expected: is other data sent on this socket?",
+        )),
+    }
+}
+
+fn wrong(sentence: &str) -> io::Error {
+    fail(io::ErrorKind::InvalidData, sentence)
+}
