@@ -59,6 +59,8 @@ mod changes;
 
 mod budget;
 mod driver;
+mod memory;
+mod process_end;
 mod reactor;
 mod register;
 mod registry;
@@ -68,9 +70,13 @@ mod wait_any;
 pub use self::{
     changes::Changes,
     futex::AsyncFutex,
+    memory::{receive_memory, receive_memory_unsealed, send_memory},
+    process_end::{ProcessEnd, process_end},
     reactor::{Builder, Reactor},
     spin::Spin,
     wait::{WaitAsync, WaitAsyncOwned},
     wait_any::{Target, WaitAny, wait_any},
 };
-pub use futex_core::{Backend, Deadline, MATCH_ANY, ParseBackendError, SharedMemory, Stats, WaitOutcome, Word};
+pub use futex_core::{
+    Backend, Deadline, MATCH_ANY, ParseBackendError, Process, ProcessId, SharedMemory, Stats, WaitOutcome, Word,
+};

@@ -1,0 +1,118 @@
+//! The end of another process, as a future.
+
+use crate::register::register;
+use futex_core::__private::{Origin, explain, fail, with_kind};
+use futex_core::ProcessId;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+
+/// A future that is ready when a process has ended, for `select!` beside a wait for what that process should do.
+///
+/// The runtime in which it is called drives the future. The process need not be a child. If it has ended already, the
+/// future is ready at the first poll.
+///
+/// # Errors
+///
+/// Those of [`ProcessId::open`]: `Unsupported` if the process can't be watched from here. They don't say that it has
+/// ended. `Unsupported` outside a runtime, and in one without an I/O driver. Others if the runtime is shutting down, or
+/// descriptors or memory ran out.
+///
+/// # Examples
+///
+/// ```
+/// use futex_tokio::{AsyncFutex, ProcessId, SharedMemory, process_end};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let memory = SharedMemory::anonymous(4096)?;
+/// let answer = AsyncFutex::new(memory.word(0)?)?;
+///
+/// // A worker that has the memory, and never answers.
+/// let mut worker = std::process::Command::new("sleep").arg("1000").spawn()?;
+/// let mut end = process_end(ProcessId::of(worker.id())?)?;
+/// worker.kill()?;
+///
+/// tokio::select! {
+///     value = answer.wait_until(|value| value != 0) => println!("the answer is {}", value?),
+///     ended = &mut end => {
+///         ended?;
+///         println!("the worker has ended: {}", worker.wait()?);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub fn process_end(process: ProcessId) -> io::Result<ProcessEnd> {
+    if Handle::try_current().is_err() {
+        return Err(fail(io::ErrorKind::Unsupported, "there is no Tokio runtime here: call `process_end` within one"));
+    }
+    let pid = process.pid();
+    let process = process.open()?;
+    let pidfd = if process.has_ended()? { None } else { process.into_pidfd() };
+    let watch = pidfd.map(register).transpose();
+    let watch = watch.map_err(|error| explain(error, format_args!("cannot watch process {pid} with this runtime")))?;
+    Ok(ProcessEnd { pid, watch, origin: Origin::here() })
+}
+
+/// The future of [`process_end`].
+///
+/// It owns what it needs, so it can be spawned, and polled on any runtime as long as the one that drives it runs.
+///
+/// # Errors
+///
+/// An error does not say that the process has ended. `BrokenPipe` if the runtime that drives the future has shut down.
+/// `Unsupported` in a fork of the process that made it.
+///
+/// # Cancel safety
+///
+/// Cancel safe: dropping it closes its descriptor, and has no effect on the process. When it was ready, it is ready
+/// again at each further poll.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct ProcessEnd {
+    pid: u32,
+    /// A pidfd. `None` if the process has ended.
+    watch: Option<AsyncFd<OwnedFd>>,
+    origin: Origin,
+}
+
+impl Future for ProcessEnd {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(pidfd) = &this.watch else { return Poll::Ready(Ok(())) };
+        if !this.origin.is_here() {
+            let sentence = "this future belongs to the process that this one was forked from: call `process_end` here";
+            return Poll::Ready(Err(fail(io::ErrorKind::Unsupported, sentence)));
+        }
+        // A pidfd is readable for no other reason.
+        let ended = ready!(pidfd.poll_read_ready(cx)).map(drop);
+        if let Err(error) = ended {
+            let sentence = format!("process {} is not watched any more", this.pid);
+            return Poll::Ready(Err(with_kind(io::ErrorKind::BrokenPipe, explain(error, sentence))));
+        }
+        this.watch = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for ProcessEnd {
+    fn drop(&mut self) {
+        // A fork shares the epoll of its parent's runtime, and must not take the parent's registration out of it.
+        if !self.origin.is_here() {
+            std::mem::forget(self.watch.take());
+        }
+    }
+}
+
+impl fmt::Debug for ProcessEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessEnd").field("pid", &self.pid).field("has_ended", &self.watch.is_none()).finish()
+    }
+}
