@@ -3,7 +3,8 @@
 mod support;
 
 use futex_tokio::{
-    AsyncFutex, Backend, Builder, Changes, Reactor, Spin, Target, WaitAny, WaitAsync, WaitAsyncOwned, Word, wait_any,
+    AsyncFutex, Backend, Builder, Changes, ProcessEnd, Reactor, Spin, Target, WaitAny, WaitAsync, WaitAsyncOwned, Word,
+    wait_any,
 };
 use futures_util::{FutureExt, StreamExt, future::join_all, stream::FusedStream};
 use static_assertions::assert_impl_all;
@@ -21,6 +22,7 @@ assert_impl_all!(AsyncFutex: Clone, Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(WaitAsync<'static>: Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(WaitAsyncOwned: Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(WaitAny<'static>: Send, Sync, fmt::Debug, Unpin);
+assert_impl_all!(ProcessEnd: Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(Changes: Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(Reactor: Clone, Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(Builder: Clone, Send, Sync, fmt::Debug, Unpin);

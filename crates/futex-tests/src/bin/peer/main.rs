@@ -6,13 +6,14 @@
 mod answer;
 mod fork;
 mod fork_busy;
+mod fork_watch;
 mod limits;
 mod waits;
 
 use crate::answer::{Result, describe, ok, say};
 use futex_sys::SharedMemory;
 use futex_tests::is_pending;
-use futex_tokio::{AsyncFutex, Backend, Reactor, Word};
+use futex_tokio::{AsyncFutex, Backend, ProcessId, Reactor, Word};
 use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
@@ -67,6 +68,8 @@ impl Peer {
             }
             ["wake", offset, n] => Ok(self.word(offset)?.wake(number(n)?).to_string()),
 
+            ["publish"] => self.publish(),
+
             // Waits that block a thread.
             ["block", label, offset, expected] => waits::block(label, self.word(offset)?, number(expected)?),
             ["block-echo", offset, rounds] => waits::block_echo(self.word(offset)?, number(rounds)?),
@@ -111,9 +114,21 @@ impl Peer {
 
             ["fork"] => fork::fork(&self.memory, false),
             ["fork-dropping-the-runtime"] => fork::fork(&self.memory, true),
+            ["fork-watching", pid] => fork_watch::fork_watching(number(pid)?),
             ["fork-while-busy", what, rounds] => fork_busy::fork_while_busy(self.runtime()?, what, number(rounds)?),
             _ => Err(format!("no such command: {command:?}").into()),
         }
+    }
+
+    /// Stores the identity of this process behind the first word, which becomes 1.
+    fn publish(&self) -> Result<String> {
+        for (word, value) in self.memory.as_words()[1..5].iter().zip(ProcessId::current()?.to_words()) {
+            word.store(value, Ordering::Relaxed);
+        }
+        let state = self.memory.word(0)?;
+        state.store(1, Ordering::Release);
+        state.wake(u32::MAX);
+        ok()
     }
 
     /// Starts the runtime, on threads of its own.
