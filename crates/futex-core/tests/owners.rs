@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{reactors, until, until_waiting, word};
+use common::{reactors, until, until_waiting, wake_bare, word};
 use futex_core::{Backend, Outcome, Waiter, Word};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
@@ -54,7 +54,7 @@ fn an_owner_that_panics_when_a_thread_of_a_backend_drops_the_last_handle_does_no
             let mut waiter = Waiter::new();
             assert!(waiter.poll_wait(&reactor, &owned, 0, &mut Context::from_waker(&waker)).is_pending());
             until_waiting(&plain, 1);
-            assert_eq!(plain.wake(1), 1);
+            wake_bare(&reactor, &plain);
             meet.0.wait();
             let ended = waiter.poll_wait(&reactor, &owned, 0, &mut Context::from_waker(Waker::noop()));
             assert!(matches!(ended, Poll::Ready(Ok(Outcome::Woken))), "{ended:?}");

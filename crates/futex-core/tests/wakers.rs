@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{PATIENCE, reactors, until, until_waiting, word};
+use common::{PATIENCE, reactors, until, until_waiting, wake_bare, word};
 use futex_core::{Backend, Reactor, Waiter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -102,7 +102,7 @@ fn wakers_may_call_the_reactor_whatever_is_done_with_them() {
                 assert!(poll(&mut waiter, waker).is_pending());
             }
             until_waiting(&word, 1);
-            word.wake(1);
+            wake_bare(&reactor, &word);
             until("it is woken", || {
                 reactor.turn();
                 poll(&mut waiter, &first).is_ready()

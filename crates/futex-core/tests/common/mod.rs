@@ -102,16 +102,24 @@ impl Drop for Away {
     }
 }
 
-/// How many waiters of a word the kernel has. Nobody may wake them meanwhile. One that comes meanwhile may be in front of the
-/// others then: where the order matters, see [`Away`].
+/// [`Word::waiters`] of a word that is mapped.
 pub(crate) fn waiters(word: &Word) -> u32 {
-    Away::take(word).number
+    word.waiters().expect("the word is mapped")
 }
 
 /// Waits until the kernel has this many waiters of a word.
 #[track_caller]
 pub(crate) fn until_waiting(word: &Word, expected: u32) {
     until(&format!("{expected} waiters in the kernel"), || waiters(word) == expected);
+}
+
+/// Wakes the only wait on a word, without a change of the word. A thread of `Thread` parks anew, for the first time when the wait is
+/// 10 ms old. In between it is not in the kernel, and a wake does not find it.
+#[track_caller]
+pub(crate) fn wake_bare(reactor: &Reactor, word: &Word) {
+    let counted = word.wake(1);
+    assert!(counted == 1 || reactor.backend() == Backend::Thread, "the kernel does not have the wait");
+    until("the kernel counts a wake", || counted == 1 || word.wake(1) == 1);
 }
 
 /// A task that remembers whether it was woken.

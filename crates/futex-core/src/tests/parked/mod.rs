@@ -51,9 +51,9 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// Number of waiters that the kernel has on a word. They keep their order.
+/// [`Word::waiters`] of a word that is mapped.
 pub(crate) fn waiters(word: &Word) -> u32 {
-    requeue(word, word, Scope::Shared, 0, u32::MAX).expect("the word is mapped")
+    word.waiters().expect("the word is mapped")
 }
 
 #[track_caller]
