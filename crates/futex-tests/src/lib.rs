@@ -8,27 +8,27 @@ pub mod peer;
 mod skip;
 mod stuck;
 mod tasks;
+mod wakes;
 
 pub use self::bounded::{in_its_own_process, without_a_hang};
 pub use self::skip::skip;
 pub use self::stuck::Stuck;
-pub use self::tasks::{arm, block_on, eventually, is_pending, on_each_runtime, on_each_runtime_in_order, within};
+pub use self::tasks::{arm, block_on, eventually, is_pending, on_each_runtime, within};
+pub use self::wakes::{blocked, change_and_wake, check_count, keeps_places, wake_bare, wake_bare_masked};
 
 pub mod load;
 
 use futex_sys::Word;
-use futex_sys::futex::{Scope, requeue};
 
-/// How many waiters the kernel has on a word: ring waits, parked threads and entries of `futex_waitv` alike.
-///
-/// It moves them from the word to the same word, which the kernel does in one step and without touching their order.
+/// [`Word::waiters`] of a word that is mapped.
 ///
 /// # Panics
 ///
-/// Where the kernel refuses, which it does for no word that is mapped.
+/// If the kernel refuses.
 #[must_use]
+#[track_caller]
 pub fn waiters(word: &Word) -> u32 {
-    requeue(word, word, Scope::Shared, 0, u32::MAX).expect("requeue")
+    word.waiters().expect("the word is mapped")
 }
 
 /// Returns once the kernel has `n` waiters on a word.

@@ -7,8 +7,8 @@ use futex_tokio::{AsyncFutex, Reactor};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -20,7 +20,8 @@ use tokio::task::JoinHandle;
 /// Where `FUTEX_BACKEND` names one that is not available.
 #[must_use]
 pub fn backend() -> Backend {
-    futex_core::Reactor::new().expect("a reactor on the chosen backend").backend()
+    static BACKEND: OnceLock<Backend> = OnceLock::new();
+    *BACKEND.get_or_init(|| futex_core::Reactor::new().expect("a reactor on the chosen backend").backend())
 }
 
 /// A reactor of `futex-core` on a backend, or `None` if it is not available here, which is a skip.

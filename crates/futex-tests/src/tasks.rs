@@ -1,9 +1,6 @@
 //! What asynchronous tests share.
 
-use crate::load::backend;
-use futex_core::Backend;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -22,26 +19,6 @@ pub fn on_each_runtime(test: impl AsyncFn()) {
         // Shown with the output of a test that fails.
         eprintln!("on a {:?} runtime", runtime.handle().runtime_flavor());
         runtime.block_on(test());
-    }
-}
-
-/// [`on_each_runtime`] for a test whose waits have to keep their places in the kernel's queue.
-///
-/// On `Thread` a wait keeps its place until its first park ends, 10 ms after it was armed, which a busy machine may exceed. So
-/// there the test has several tries.
-///
-/// # Panics
-///
-/// As [`on_each_runtime`], with the last try.
-pub fn on_each_runtime_in_order(test: impl AsyncFn()) {
-    let mut tries = if backend() == Backend::Thread { 8 } else { 1 };
-    loop {
-        tries -= 1;
-        match catch_unwind(AssertUnwindSafe(|| on_each_runtime(&test))) {
-            Ok(()) => return,
-            Err(panic) if tries == 0 => resume_unwind(panic),
-            Err(_) => eprintln!("the test is tried again"),
-        }
     }
 }
 

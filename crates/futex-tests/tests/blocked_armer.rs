@@ -7,7 +7,7 @@
 //! The other backends wait with threads of their own.
 
 use futex_tests::load::{Boxed, arms, backend, boxed, runtime, zero};
-use futex_tests::{Stuck, until, until_waiters, waiters, within, without_a_hang};
+use futex_tests::{Stuck, until, until_waiters, waiters, wake_bare, within, without_a_hang};
 use futex_tokio::{AsyncFutex, Backend, Reactor, Word};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -43,12 +43,11 @@ fn arm_and_get_stuck(futexes: &[AsyncFutex]) -> (Vec<Boxed>, Stuck) {
     (waits, stuck)
 }
 
-/// Arms a wait behind others of its word, by this thread.
-fn line_up(futex: &AsyncFutex) -> Boxed {
-    let before = waiters(futex.word());
+/// Arms a wait by this thread, the last of `count` waits on its word.
+fn line_up(futex: &AsyncFutex, count: u32) -> Boxed {
     let mut wait = boxed(futex);
     assert!(arms(&mut wait), "a wait is over already");
-    until_waiters(futex.word(), before + 1);
+    until_waiters(futex.word(), count);
     wait
 }
 
@@ -121,9 +120,9 @@ fn a_wake_after_the_drop_reaches_the_next_wait_while_the_thread_that_armed_is_st
     for _ in 0..20 {
         let futexes = futexes(&reactor, 1);
         let (waits, stuck) = arm_and_get_stuck(&futexes);
-        let live = line_up(&futexes[0]);
+        let live = line_up(&futexes[0], 2);
         without_a_hang(|| drop(waits));
-        assert_eq!(futexes[0].word().wake(1), 1);
+        wake_bare(futexes[0].word(), 1);
         home.block_on(within(live)).expect("the wake that was counted");
         stuck.release();
     }
@@ -135,8 +134,8 @@ fn a_wake_before_the_drop_is_handed_on_while_the_thread_that_armed_is_stuck() {
     for _ in 0..20 {
         let futexes = futexes(&reactor, 1);
         let (waits, stuck) = arm_and_get_stuck(&futexes);
-        let live = line_up(&futexes[0]);
-        assert_eq!(futexes[0].word().wake(1), 1);
+        let live = line_up(&futexes[0], 2);
+        wake_bare(futexes[0].word(), 1);
         without_a_hang(|| drop(waits));
         home.block_on(within(live)).expect("the wake that was counted");
         stuck.release();
@@ -151,8 +150,8 @@ fn a_wake_before_the_reactor_is_closed_is_handed_on_while_the_thread_that_armed_
         let futexes = futexes(&reactor, 1);
         let word = futexes[0].word().clone();
         let (waits, stuck) = arm_and_get_stuck(&futexes);
-        let live = line_up(&AsyncFutex::with_reactor(&other, &word));
-        assert_eq!(word.wake(1), 1);
+        let live = line_up(&AsyncFutex::with_reactor(&other, &word), 2);
+        wake_bare(&word, 1);
         without_a_hang(move || {
             reactor.close();
             // The owner would see the wake. It is gone, so the wake is handed on.
@@ -177,7 +176,7 @@ fn a_reactor_goes_on_after_a_thread_that_armed_was_stuck() {
         }
         // Others go on as before.
         let futexes = self::futexes(&reactor, 100);
-        let waits: Vec<_> = futexes.iter().map(line_up).collect();
+        let waits: Vec<_> = futexes.iter().map(|futex| line_up(futex, 1)).collect();
         for futex in &futexes {
             futex.word().store(1, Ordering::Release);
             futex.word().wake(1);

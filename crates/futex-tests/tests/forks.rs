@@ -4,7 +4,6 @@
 use futex_tests::peer::Peer;
 use futex_tests::until_waiters;
 use futex_tokio::{SharedMemory, Word};
-use std::sync::atomic::Ordering;
 
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
 const FORKED: &str = "error Unsupported: this futex reactor belongs to the process that this one was forked from: make another reactor here";
@@ -31,8 +30,7 @@ async fn fresh_reactor_works(memory: &SharedMemory, peer: &mut Peer) {
 /// Changes a word that one task waits on, and wakes it.
 fn change_and_wake(word: &Word, value: u32) {
     until_waiters(word, 1);
-    word.store(value, Ordering::Release);
-    assert_eq!(word.wake(1), 1);
+    futex_tests::change_and_wake(word, value);
 }
 
 #[tokio::test]
@@ -48,7 +46,8 @@ async fn waits_that_a_fork_drops_go_on_in_its_parent() {
         let [own, beside] = [0, 64].map(|offset| memory.word(offset).expect("a word"));
         // While the child lives,
         until_waiters(&memory.word(128).expect("a word"), 1);
-        assert_eq!((futex_tests::waiters(&own), futex_tests::waiters(&beside)), (1, 1));
+        until_waiters(&own, 1);
+        until_waiters(&beside, 1);
         // and when it has ended.
         fresh_reactor_works(&memory, &mut peer).await;
         change_and_wake(&own, 1);

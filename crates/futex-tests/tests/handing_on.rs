@@ -1,10 +1,14 @@
 //! A wait that is dropped after a wake was spent on it passes the wake on.
+//!
+//! A wake that is handed on to another process misses a wait whose thread parks anew at that moment. So the other process, or the one
+//! that is handed the wake, waits by a blocked thread wherever the backend under test may do that.
 
 use futex_tests::peer::Peer;
 use futex_tests::{
-    arm, eventually, is_pending, on_each_runtime, on_each_runtime_in_order, until_waiters, waiters, within,
+    arm, blocked, eventually, is_pending, keeps_places, on_each_runtime, until_waiters, waiters, wake_bare,
+    wake_bare_masked, within,
 };
-use futex_tokio::{AsyncFutex, SharedMemory, Word};
+use futex_tokio::{AsyncFutex, MATCH_ANY, SharedMemory, WaitOutcome, Word};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -21,6 +25,11 @@ fn shared() -> (Word, AsyncFutex, Peer) {
     (word.clone(), AsyncFutex::new(word).expect("a futex"), peer)
 }
 
+/// The commands by which the peer waits so that the kernel has the wait until it ends.
+fn steady_waits() -> &'static [&'static str] {
+    if keeps_places(MATCH_ANY) { &["arm", "block"] } else { &["block"] }
+}
+
 /// Returns once the reactor knows that its only wait was woken. Nobody has told the wait's owner.
 async fn is_known(futex: &AsyncFutex) {
     eventually(|| futex.reactor().stats().woken == 1).await;
@@ -28,23 +37,21 @@ async fn is_known(futex: &AsyncFutex) {
 
 #[test]
 fn a_wake_that_the_reactor_has_seen_is_handed_on_to_another_process() {
-    for command in ["arm", "block"] {
-        on_each_runtime_in_order(async || {
+    for command in steady_waits() {
+        on_each_runtime(async || {
             let (word, futex, mut peer) = shared();
             let mut wait = futex.wait_async(0);
             arm(&mut wait).await;
             until_waiters(&word, 1);
-            peer.tell(format_args!("{command} it 0 0"));
-            until_waiters(&word, 2);
-
-            assert_eq!(futex.wake(1), 1);
+            wake_bare(&word, 1);
             is_known(&futex).await;
-            assert_eq!((peer.report_now(), waiters(&word)), (None, 1));
+            peer.tell(format_args!("{command} it 0 0"));
+            until_waiters(&word, 1);
+            assert_eq!(peer.report_now(), None);
             drop(wait);
             // Before the drop returned.
-            assert_eq!(futex.reactor().stats().handed_on, 1);
-            assert_eq!(peer.report().await, if command == "arm" { "it ok" } else { "it Woken" });
-            assert_eq!(waiters(&word), 0);
+            assert_eq!((futex.reactor().stats().handed_on, waiters(&word)), (1, 0));
+            assert_eq!(peer.report().await, if *command == "arm" { "it ok" } else { "it Woken" });
         });
     }
 }
@@ -71,95 +78,92 @@ fn a_wake_that_the_reactor_has_not_seen_is_handed_on_to_another_process() {
 
 #[test]
 fn a_wait_that_another_process_drops_hands_its_wake_on_to_this_one() {
-    on_each_runtime_in_order(async || {
-        let (word, futex, mut peer) = shared();
+    on_each_runtime(async || {
+        let (word, _futex, mut peer) = shared();
         peer.tell("hold it 0 0");
         until_waiters(&word, 1);
-        let mut wait = futex.wait_async(0);
-        arm(&mut wait).await;
-        until_waiters(&word, 2);
-
-        assert_eq!(futex.wake(1), 1);
-        assert!(is_pending(&mut wait).await);
+        wake_bare(&word, 1);
+        let thread = blocked(&word, 1);
         peer.tell("drop it");
-        within(wait).await.expect("a wake");
-        assert_eq!(waiters(&word), 0);
+        until_waiters(&word, 0);
+        assert_eq!(thread.join().expect("no panic"), WaitOutcome::Woken);
     });
 }
 
 #[test]
 fn a_task_that_is_aborted_keeps_no_wake_from_another_process() {
     on_each_runtime(async || {
-        let (word, futex, mut peer) = shared();
+        let (word, _futex, mut peer) = shared();
         peer.tell("arm it 0 0");
         until_waiters(&word, 1);
-        let mut wait = futex.wait_async(0);
-        arm(&mut wait).await;
-        until_waiters(&word, 2);
+        let thread = blocked(&word, 2);
 
         peer.tell("abort it");
-        // Where the aborted wait left a waiter behind, that one takes the wake and hands it on.
-        assert_eq!(futex.wake(1), 1);
-        within(wait).await.expect("a wake");
+        // If the aborted wait left a waiter behind, that one takes the wake and hands it on.
+        assert_eq!(word.wake(1), 1);
+        until_waiters(&word, 0);
+        assert_eq!(thread.join().expect("no panic"), WaitOutcome::Woken);
         assert_eq!(peer.report_now(), None);
     });
 }
 
 #[test]
 fn a_wake_goes_along_a_line_of_waits_that_are_dropped() {
-    on_each_runtime_in_order(async || {
-        let (word, futex, mut peer) = shared();
-        let mut waits = Vec::new();
-        for armed in 1..=10 {
-            let mut wait = futex.wait_async(0);
-            arm(&mut wait).await;
-            until_waiters(&word, armed);
-            waits.push(wait);
-        }
-        peer.tell("arm it 0 0");
-        until_waiters(&word, 11);
-        assert_eq!(futex.wake(1), 1);
-        // Each one is woken because the one in front of it was dropped.
-        drop(waits);
-        assert_eq!(peer.report().await, "it ok");
-        eventually(|| waiters(&word) == 0).await;
-    });
+    for command in steady_waits() {
+        on_each_runtime(async || {
+            let (word, futex, mut peer) = shared();
+            let mut waits = Vec::new();
+            for armed in 1..=10 {
+                let mut wait = futex.wait_async(0);
+                arm(&mut wait).await;
+                until_waiters(&word, armed);
+                waits.push(wait);
+            }
+            peer.tell(format_args!("{command} it 0 0"));
+            until_waiters(&word, 11);
+            assert_eq!(word.wake(1), 1);
+            // Each one is woken because the one in front of it was dropped.
+            drop(waits);
+            assert_eq!(peer.report().await, if *command == "arm" { "it ok" } else { "it Woken" });
+            eventually(|| waiters(&word) == 0).await;
+        });
+    }
 }
 
 #[test]
 fn a_wake_is_handed_on_under_the_mask_of_the_wait() {
-    on_each_runtime_in_order(async || {
+    on_each_runtime(async || {
         let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");
         let [left, right] = [0b01, 0b10].map(|bits| NonZeroU32::new(bits).expect("a bit"));
         let [mut first, mut other, mut last] = [left, right, left].map(|mask| futex.wait_async_masked(0, mask));
         arm(&mut first).await;
         until_waiters(futex.word(), 1);
-        arm(&mut other).await;
-        until_waiters(futex.word(), 2);
-        arm(&mut last).await;
-        until_waiters(futex.word(), 3);
-
-        assert_eq!(futex.wake_masked(1, left), 1);
+        wake_bare_masked(futex.word(), 1, left);
         is_known(&futex).await;
+        arm(&mut other).await;
+        until_waiters(futex.word(), 1);
+        arm(&mut last).await;
+        until_waiters(futex.word(), 2);
+
         drop(first);
         within(last).await.expect("a wake");
         assert!(is_pending(&mut other).await);
-        assert_eq!(waiters(futex.word()), 1);
+        until_waiters(futex.word(), 1);
     });
 }
 
 #[test]
 fn a_wait_that_was_seen_to_be_over_hands_nothing_on() {
-    on_each_runtime_in_order(async || {
+    on_each_runtime(async || {
         let (word, futex, mut peer) = shared();
         let mut wait = futex.wait_async(0);
         arm(&mut wait).await;
         until_waiters(&word, 1);
+        wake_bare(&word, 1);
         peer.tell("arm it 0 0");
-        until_waiters(&word, 2);
-        assert_eq!(futex.wake(1), 1);
+        until_waiters(&word, 1);
         within(wait).await.expect("a wake");
-        assert_eq!(waiters(&word), 1);
+        until_waiters(&word, 1);
         assert_eq!((peer.report_now(), futex.reactor().stats().handed_on), (None, 0));
     });
 }

@@ -13,7 +13,7 @@ async fn works(memory: &SharedMemory, peer: &mut Peer) {
     peer.tell("arm works 0 0");
     until_waiters(&word, 1);
     word.store(1, Ordering::Release);
-    assert_eq!(word.wake(1), 1);
+    word.wake(1); // which may find nobody: a thread that parks anew sees the change
     assert_eq!(peer.report().await, "works ok");
 }
 

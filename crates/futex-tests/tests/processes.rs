@@ -2,7 +2,7 @@
 
 use futex_sys::futex::WaitOutcome;
 use futex_tests::peer::Peer;
-use futex_tests::{arm, on_each_runtime, until_waiters, within};
+use futex_tests::{arm, change_and_wake, check_count, on_each_runtime, until_waiters, wake_bare, within};
 use futex_tokio::{AsyncFutex, SharedMemory, Word};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,7 +26,7 @@ async fn is_woken_by(peer: &mut Peer, word: &Word) {
     arm(&mut wait).await;
     until_waiters(word, 1);
     peer.tell(format_args!("store {OFFSET} 7"));
-    assert_eq!(peer.ask(format_args!("wake {OFFSET} 1")), "1");
+    check_count(peer.ask(format_args!("wake {OFFSET} 1")).parse().expect("a number"), 1);
     within(wait).await.expect("a wake");
     assert_eq!(word.load(Ordering::Acquire), 7);
 }
@@ -59,12 +59,10 @@ fn a_task_of_a_child_is_woken() {
     on_each_runtime(async || {
         for flavour in ["current-thread", "multi-thread"] {
             let (_memory, word, mut peer) = shared();
-            let futex = AsyncFutex::new(&word).expect("a futex");
             peer.tell(format_args!("runtime {flavour}"));
             peer.tell(format_args!("arm it {OFFSET} 0"));
             until_waiters(&word, 1);
-            word.store(1, Ordering::Release);
-            assert!(futex.wake_one());
+            change_and_wake(&word, 1);
             assert_eq!(peer.report().await, "it ok");
         }
     });
@@ -121,8 +119,7 @@ async fn a_thread_here_and_a_task_of_a_child_wait_side_by_side() {
     peer.tell("runtime current-thread");
     peer.tell(format_args!("until it {OFFSET} 2"));
     until_waiters(&word, 1);
-    word.store(1, Ordering::Release);
-    assert_eq!(word.wake(1), 1);
+    change_and_wake(&word, 1);
     // It is not the value that the task waits for, so it waits again.
     until_waiters(&word, 1);
 
@@ -132,7 +129,7 @@ async fn a_thread_here_and_a_task_of_a_child_wait_side_by_side() {
     });
     until_waiters(&word, 2);
     peer.tell(format_args!("store {OFFSET} 2"));
-    assert_eq!(peer.ask(format_args!("wake {OFFSET} 9")), "2");
+    check_count(peer.ask(format_args!("wake {OFFSET} 9")).parse().expect("a number"), 2);
     assert_eq!(waiter.join().unwrap(), WaitOutcome::Woken);
     assert_eq!(peer.report().await, "it 2");
 }
@@ -151,7 +148,7 @@ fn survives(waits: &str) {
             until_waiters(&word, 2);
 
             peer.kill();
-            assert!(futex.wake_one());
+            wake_bare(&word, 1);
             within(wait).await.expect("a wake");
             assert!(!futex.wake_one(), "somebody was there who should be dead");
         }

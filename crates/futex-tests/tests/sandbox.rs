@@ -37,7 +37,7 @@ async fn works(memory: &SharedMemory, peer: &mut Peer) {
     peer.tell("arm works 0 0");
     until_waiters(&word, 1);
     word.store(1, Ordering::Release);
-    assert_eq!(word.wake(1), 1);
+    word.wake(1); // which may find nobody: a thread that parks anew sees the change
     assert_eq!(peer.report().await, "works ok");
 }
 
@@ -126,7 +126,10 @@ async fn a_sandbox_that_closes_behind_a_ring_stops_new_waits_and_nothing_else() 
         return;
     }
     let memory = memory();
-    let [first, second] = [0, 64].map(|offset| AsyncFutex::new(memory.word(offset).expect("a word")).expect("a futex"));
+    // On a ring whatever the backend under test: a wake that the peer hands on must find the wait in the kernel.
+    let reactor = Reactor::builder().backend(Backend::Uring).build().expect("a reactor");
+    let [first, second] =
+        [0, 64].map(|offset| AsyncFutex::with_reactor(&reactor, memory.word(offset).expect("a word")));
     let mut peer = peer(&memory, Some("uring"));
     peer.tell("runtime multi-thread");
     peer.tell("arm before 0 0");
