@@ -24,8 +24,8 @@ struct Before {
 /// ended, the parent awaits its waits.
 pub(crate) fn fork(memory: &SharedMemory, drop_runtime: bool) -> Result<String> {
     let before = before(memory)?;
-    // SAFETY: The threads that the child does not have are parked in the kernel, as the waiters were counted, and hold no
-    // lock.
+    // SAFETY: The threads that the child does not have are parked in the kernel, as the waiters were counted. One that parks anew
+    // takes the lock of its backend, which is of no use to the child: the library takes no lock of its parent's reactors.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error().into()),
         0 => {
