@@ -44,7 +44,7 @@ pub use self::{
     wait_any::{First, Target, WaitAny},
     waiter::{Wait, Waiter},
 };
-pub use futex_sys::{Deadline, MATCH_ANY, Process, ProcessId, SharedMemory, WaitOutcome, Word};
+pub use futex_sys::{Deadline, MATCH_ANY, NamedMemory, Process, ProcessId, SharedMemory, WaitOutcome, Word};
 
 /// For `futex-tokio`, which depends on this crate by its exact version.
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 use crate::deadline::Deadline;
 use crate::eventfd::EventFd;
 use crate::futex::WaitOutcome;
+use crate::named_memory::NamedMemory;
 use crate::origin::Origin;
 use crate::per_process::PerProcess;
 use crate::process::{Process, ProcessId};
@@ -11,6 +12,7 @@ use crate::waitv::WaitvEntry;
 use crate::word::Word;
 use static_assertions::{assert_eq_align, assert_eq_size, assert_impl_all, const_assert_eq};
 use std::fmt::Debug;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::AtomicU32;
 
 // The futex word, futex(2): four bytes, aligned to four.
@@ -26,9 +28,10 @@ assert_eq_size!(Word, Option<Word>, [usize; 2]);
 
 // What users move between threads.
 assert_impl_all!(Word: Clone, Send, Sync, Unpin, Debug, std::ops::Deref<Target = AtomicU32>);
-assert_impl_all!(SharedMemory: Clone, Send, Sync, Unpin, Debug, std::os::fd::AsFd);
+assert_impl_all!(SharedMemory: Clone, Send, Sync, Unpin, Debug, AsFd, AsRawFd, TryFrom<OwnedFd>);
+assert_impl_all!(NamedMemory: Send, Sync, Unpin, Debug, std::ops::Deref<Target = SharedMemory>);
 assert_impl_all!(WaitvEntry<'static>: Copy, Send, Sync, Debug);
-assert_impl_all!(EventFd: Send, Sync, Debug, std::os::fd::AsFd);
+assert_impl_all!(EventFd: Send, Sync, Debug, AsFd);
 assert_impl_all!(Origin: Copy, Send, Sync);
 assert_impl_all!(PerProcess<std::sync::Mutex<Vec<u8>>>: Send, Sync, Debug);
 assert_impl_all!(Deadline: Copy, Ord, Send, Sync);

@@ -9,6 +9,7 @@
 //! | [`Word`] | a handle to a futex word that keeps the word's memory alive, with a blocking `wait` and a `wake` |
 //! | [`SharedMemory`] | memory that several processes map: a memfd, a POSIX name, a file, or a descriptor that was passed or received |
 //! | [`ProcessId`], [`Process`] | the identity of a process, for shared memory, and its end (`pidfd_open(2)`) |
+//! | [`NamedMemory`] | shared memory whose POSIX name this process owns, and removes |
 //! | [`futex`] | `futex(2)` and `futex_waitv(2)` |
 //! | [`EventFd`] | `eventfd(2)` |
 #![cfg_attr(feature = "uring", doc = "| [`uring`] | the futex operations of io_uring (feature `uring`) |")]
@@ -67,6 +68,10 @@ mod layout;
 #[cfg(target_os = "linux")]
 mod mapping;
 #[cfg(target_os = "linux")]
+mod name_lock;
+#[cfg(target_os = "linux")]
+mod named_memory;
+#[cfg(target_os = "linux")]
 mod object;
 #[cfg(target_os = "linux")]
 mod origin;
@@ -82,6 +87,9 @@ mod posix_name;
 mod proc_fs;
 #[cfg(target_os = "linux")]
 mod process;
+mod publish;
+#[cfg(target_os = "linux")]
+mod reserve;
 #[cfg(target_os = "linux")]
 mod shared_memory;
 #[cfg(all(target_os = "linux", feature = "uring"))]
@@ -96,6 +104,7 @@ pub use self::{
     deadline::Deadline,
     eventfd::EventFd,
     futex::{MATCH_ANY, WaitOutcome},
+    named_memory::NamedMemory,
     process::{Process, ProcessId},
     shared_memory::SharedMemory,
     word::Word,

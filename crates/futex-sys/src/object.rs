@@ -2,7 +2,8 @@
 
 use crate::error::{explain, refuse};
 use crate::mapping::Mapping;
-use rustix::fs::{FileType, MemfdFlags};
+use crate::reserve::reserve;
+use rustix::fs::{FileType, MemfdFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::fmt;
@@ -19,19 +20,23 @@ pub(crate) struct Object {
     fd: OwnedFd,
     /// Device and inode, as they were when the object was mapped. [`Word::same_word`](crate::Word::same_word) says how far
     /// they can be trusted.
-    identity: (u64, u64),
+    identity: Identity,
 }
 
+/// Device and inode. No other object has them while this one is open or mapped.
+pub(crate) type Identity = (u64, u64);
+
 impl Object {
-    /// Gives an empty file its length and maps it; `what` is its name in messages.
+    /// Gives an empty file its length and all its pages, and maps it; `what` is its name in messages.
     pub(crate) fn make(fd: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<Self> {
-        let cannot = |errno, hint: &str| explain(errno, format!("cannot make {what} {len} bytes long{hint}"));
         // Beyond the limit the kernel sends SIGXFSZ, which ends the process, and memfds count as files.
         if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < len as u64) {
-            let hint = format!(": files of this process may have {limit} bytes (see `ulimit -f`)");
-            return Err(cannot(Errno::FBIG, &hint));
+            let sentence = format!(
+                "cannot make {what} {len} bytes long: files of this process may have {limit} bytes (see `ulimit -f`)"
+            );
+            return Err(explain(Errno::FBIG, sentence));
         }
-        rustix::fs::ftruncate(&fd, len as u64).map_err(|errno| cannot(errno, ""))?;
+        reserve(fd.as_fd(), len, what)?;
         Self::map(fd, what)
     }
 
@@ -46,8 +51,17 @@ impl Object {
             .filter(|&len| isize::try_from(len).is_ok())
             .ok_or_else(|| refuse(format!("{what} has {} bytes, more than can be mapped", stat.st_size)))?;
         if len == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!(
+                    "{what} has no bytes yet: its creator has not given it its length, or has died before that. Wait, or \
+                     remove it"
+                ),
+            ));
+        }
+        if len < size_of::<AtomicU32>() {
             return Err(refuse(format!(
-                "{what} is empty: whoever made it has to set its length before it can be shared memory"
+                "{what} can't be shared memory: its {len} bytes have no place for a word of 4"
             )));
         }
         let mapping = Mapping::new(fd.as_fd(), len).map_err(|errno| {
@@ -59,7 +73,11 @@ impl Object {
             };
             explain(errno, format!("cannot map {len} bytes of {what}{hint}"))
         })?;
-        Ok(Self { mapping, len, fd, identity: (stat.st_dev, stat.st_ino) })
+        Ok(Self { mapping, len, fd, identity: identity(&stat) })
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// The place of a word of this mapping.
@@ -71,8 +89,7 @@ impl Object {
 /// Where a word lies in a shared object, wherever the object is mapped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Device and inode of the object.
-    object: (u64, u64),
+    object: Identity,
     /// Bytes from the start of the object.
     offset: usize,
 }
@@ -81,6 +98,10 @@ impl AsFd for Object {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+pub(crate) fn identity(stat: &Stat) -> Identity {
+    (stat.st_dev, stat.st_ino)
 }
 
 /// A new empty memfd that takes seals and is not executable.

@@ -1,18 +1,23 @@
 //! Memory that several processes map.
 
 use crate::error::{explain, refuse};
-use crate::object::{Object, memfd};
+use crate::name_lock::Holder;
+use crate::object::{Identity, Object, memfd};
 use crate::owner::Owner;
 use crate::posix_name::PosixName;
+use crate::publish::{publish, replace};
 use crate::word::Word;
 use rustix::fs::{CWD, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Memory that several processes map, to put futex words in.
 ///
@@ -22,9 +27,27 @@ use std::sync::atomic::AtomicU32;
 /// |---|---|
 /// | [`anonymous`](Self::anonymous) | a family of processes, or one that sends the descriptor over a Unix socket |
 /// | [`create`](Self::create), [`open`](Self::open), [`open_or_create`](Self::open_or_create) | processes that agree on a name |
+/// | [`NamedMemory`](crate::NamedMemory) | the process that owns the name, and removes it |
 /// | [`from_fd`](Self::from_fd) | the process that a descriptor was passed to |
 /// | [`receive`](Self::receive) | the process that memory was [sent](Self::send) to over a Unix socket |
 /// | [`open_path`](Self::open_path) | processes that agree on a file |
+///
+/// # Names
+///
+/// POSIX names are those of `shm_open(3)`, which are the files of `/dev/shm`: 1 to 255 bytes of any value but `/` and NUL,
+/// and not `.` or `..`. One leading slash is left out.
+///
+/// # Full memory
+///
+/// The functions that make memory allocate all of its pages, so a `/dev/shm` without room (containers often have 64 MiB) is
+/// an error of kind `StorageFull`, and no later access raises `SIGBUS` for want of memory. This takes time in proportion to
+/// the length (measured on Linux 6.18: 0.2 s per GiB). A failure leaves neither a name nor memory behind.
+///
+/// - A memfd has no limit of its own. A length beyond memory and swap of the machine is refused with `OutOfMemory`. Within
+///   that, but beyond the limit of a memory cgroup (of a container), the kernel kills a process of the group instead.
+/// - A file system without `fallocate` gets a zero byte written into each page.
+/// - If pages are to be allocated only when they are touched, make the object yourself (`memfd_create`, `ftruncate`) and
+///   use [`from_fd`](Self::from_fd).
 ///
 /// # What a peer can do
 ///
@@ -57,12 +80,13 @@ pub struct SharedMemory {
 
 impl SharedMemory {
     /// New memory of `len` bytes, all zero, without a name: a memfd, sealed against shrinking and growing, and closed on
-    /// `exec`.
+    /// `exec`. All of its pages are [allocated](Self#full-memory).
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for no bytes, or more than the address space has. `FileTooLarge` for more than `ulimit -f` allows
-    /// (`RLIMIT_FSIZE`). Others if descriptors or memory ran out.
+    /// `InvalidInput` for less than 4 bytes, or more than the address space has. `OutOfMemory` for more than the machine
+    /// has memory and swap. `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`). Others if descriptors or
+    /// memory ran out.
     pub fn anonymous(len: usize) -> io::Result<Self> {
         check_len(len)?;
         let memory = Self::make(memfd()?, len, &"a new memfd")?;
@@ -71,45 +95,96 @@ impl SharedMemory {
         Ok(memory)
     }
 
-    /// New memory of `len` bytes, all zero, under a POSIX name, for this user alone (mode 0600, whatever the
+    /// New memory of `len` bytes, all zero, under a POSIX [name](Self#names), for this user alone (mode 0600, whatever the
     /// umask).
     ///
-    /// A name is at most 255 bytes without a slash; one leading slash is left out, as `shm_open(3)` does. The object gets
-    /// its name once it has its length, so no other process sees it half made. It takes its memory page by page as they are
-    /// touched: where `/dev/shm` is full by then (containers often have 64 MiB), that access raises `SIGBUS`.
+    /// The object gets its name once it has its length and all of its [pages](Self#full-memory), so no other process sees
+    /// it half made. The name stays until it is [removed](Self::unlink), also after the last process that has the memory
+    /// has ended: [`NamedMemory::create`](crate::NamedMemory::create) makes memory whose name goes with its owner.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name is taken. `InvalidInput` for no bytes, too many, or an unusable name. `FileTooLarge` for
-    /// more than `ulimit -f` allows (`RLIMIT_FSIZE`).
-    pub fn create(name: &str, len: usize) -> io::Result<Self> {
-        let name = PosixName::new(name)?;
+    /// `AlreadyExists` if the name is taken. `InvalidInput` for less than 4 bytes, too many, or an unusable name.
+    /// `StorageFull` if `/dev/shm` has no room. `OutOfMemory` for more than the machine has memory and swap. `FileTooLarge`
+    /// for more than `ulimit -f` allows (`RLIMIT_FSIZE`).
+    pub fn create(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
+        let name = PosixName::new(&name)?;
         check_len(len)?;
         let taken = || explain(Errno::EXIST, format!("{name} is there already: open it, or unlink it first"));
-        name.publish(|file| Self::make(file, len, &name))?.ok_or_else(taken)
+        publish(name, |file| Self::make(file, len, &name))?.ok_or_else(taken)
+    }
+
+    /// As [`create`](Self::create), in place of the object that has the name, if there is one.
+    pub(crate) fn replace(name: &OsStr, len: usize) -> io::Result<Self> {
+        let name = PosixName::new(name)?;
+        check_len(len)?;
+        replace(name, |file| Self::make(file, len, &name))
     }
 
     /// The memory under a POSIX name, all of it, whatever its length.
     ///
     /// # Errors
     ///
-    /// `NotFound` where there is none, `PermissionDenied` where it is another user's, `InvalidInput` for an unusable name
-    /// or an empty object.
-    pub fn open(name: &str) -> io::Result<Self> {
-        let name = PosixName::new(name)?;
+    /// `NotFound` if there is none. `UnexpectedEof` for an object of 0 bytes: its creator has not given it its length yet,
+    /// or has died before that (the functions of this crate give objects their names afterwards; `shm_open` in other
+    /// programs does not). [`open_timeout`](Self::open_timeout) waits for both. `PermissionDenied` if it is another user's.
+    /// `InvalidInput` for an unusable name, and for an object of 1 to 3 bytes or one that is not a regular file.
+    pub fn open(name: impl AsRef<OsStr>) -> io::Result<Self> {
+        let name = PosixName::new(&name)?;
         Self::map(name.open()?, &name)
     }
 
-    /// The memory under a POSIX name, made of `len` zero bytes where there is none.
+    /// The memory under a POSIX name, waited for until it is there and has its length, for at most `timeout`.
+    ///
+    /// It blocks the thread, and tries again after pauses of 1 ms, doubled up to 100 ms. It tries at least once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open): `NotFound` and `UnexpectedEof` after the timeout, all others at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futex_sys::{NamedMemory, SharedMemory};
+    /// use std::time::Duration;
+    ///
+    /// let name = format!("/futex-sys-doc-timeout-{}", std::process::id());
+    /// let waiter = std::thread::spawn({
+    ///     let name = name.clone();
+    ///     move || SharedMemory::open_timeout(&name, Duration::from_secs(10))
+    /// });
+    /// let memory = NamedMemory::create(&name, 4096)?; // sooner or later
+    /// assert_eq!(waiter.join().unwrap()?.len(), 4096);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn open_timeout(name: impl AsRef<OsStr>, timeout: Duration) -> io::Result<Self> {
+        let name = name.as_ref();
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let error = match Self::open(name) {
+                Err(error) if is_not_there_yet(&error) => error,
+                result => return result,
+            };
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Err(explain(error, format!("waited {timeout:?} for shared memory {name:?}")));
+            }
+            thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    }
+
+    /// The memory under a POSIX name, made of `len` zero bytes if there is none, as by [`create`](Self::create).
     ///
     /// Any number of processes may call it at once: they all get the same object, with its full length.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` where an object is there and has another length, and those of [`open`](Self::open) and
+    /// `InvalidInput` if an object is there and has another length, and those of [`open`](Self::open) and
     /// [`create`](Self::create).
-    pub fn open_or_create(name: &str, len: usize) -> io::Result<Self> {
-        let name = PosixName::new(name)?;
+    pub fn open_or_create(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
+        let name = PosixName::new(&name)?;
         check_len(len)?;
         loop {
             // Each turn fails only because another process removed or created the name in between, so it has got on.
@@ -118,27 +193,38 @@ impl SharedMemory {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
-            if let Some(memory) = name.publish(|file| Self::make(file, len, &name))? {
+            if let Some(memory) = publish(name, |file| Self::make(file, len, &name))? {
                 return Ok(memory);
             }
         }
     }
 
-    /// Removes a POSIX name. Processes that have the memory keep it.
+    /// Removes a POSIX name, whatever it leads to. Processes that have the memory keep it.
+    ///
+    /// Another process may be about to remove or to replace the name too ([`NamedMemory`](crate::NamedMemory)). Each locks
+    /// the object that has the name first (`flock`), and this waits up to a second for its turn. So hold no `flock` of your
+    /// own on the object. What has the name and can't be locked is unlinked as `shm_unlink(3)` does it: a symbolic link, or
+    /// an object that this user may not open.
     ///
     /// # Errors
     ///
-    /// `NotFound` where there is none, `PermissionDenied`, `InvalidInput` for an unusable name.
-    pub fn unlink(name: &str) -> io::Result<()> {
-        PosixName::new(name)?.unlink()
+    /// `NotFound` if there is none, `PermissionDenied`, `InvalidInput` for an unusable name. `ResourceBusy` if another process
+    /// holds the lock of the name all the time: it may be stopped.
+    pub fn unlink(name: impl AsRef<OsStr>) -> io::Result<()> {
+        let name = PosixName::new(&name)?;
+        match Holder::of(name)? {
+            // An object that comes now has a lock that was not taken.
+            Holder::Nobody => Err(explain(Errno::NOENT, format!("cannot unlink {name}"))),
+            _holder => name.unlink(),
+        }
     }
 
     /// The memory behind a descriptor, for instance one that was inherited or received over a Unix socket.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for an empty object, and for anything but a memfd or a regular file. `PermissionDenied` where the
-    /// descriptor was not opened for reading and writing.
+    /// `UnexpectedEof` for an object of 0 bytes. `InvalidInput` for one of 1 to 3 bytes, and for anything but a memfd or a
+    /// regular file. `PermissionDenied` if the descriptor was not opened for reading and writing.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         Self::map(fd, &"the descriptor")
     }
@@ -147,7 +233,8 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// Those of opening a file for reading and writing, and `InvalidInput` for an empty one or one that is not regular.
+    /// Those of opening a file for reading and writing. `UnexpectedEof` for a file of 0 bytes. `InvalidInput` for one of 1 to
+    /// 3 bytes, or one that is not regular.
     pub fn open_path(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         // Non-blocking, so that a pipe that was put in the file's place is refused and not waited for.
@@ -157,7 +244,7 @@ impl SharedMemory {
         Self::map(fd, &path.display())
     }
 
-    /// How many bytes there are. Never zero.
+    /// Number of bytes, at least 4.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "shared memory is never empty")]
     pub fn len(&self) -> usize {
@@ -203,6 +290,10 @@ impl SharedMemory {
         rustix::fs::fcntl_get_seals(self).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
     }
 
+    pub(crate) fn identity(&self) -> Identity {
+        self.object.identity()
+    }
+
     fn make(fd: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<Self> {
         Object::make(fd, len, what).map(Self::of)
     }
@@ -230,19 +321,39 @@ impl AsFd for SharedMemory {
     }
 }
 
+impl AsRawFd for SharedMemory {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+/// As [`SharedMemory::from_fd`].
+impl TryFrom<OwnedFd> for SharedMemory {
+    type Error = io::Error;
+
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        Self::from_fd(fd)
+    }
+}
+
 impl fmt::Debug for SharedMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedMemory")
             .field("address", &self.as_ptr())
             .field("len", &self.len())
-            .field("fd", &self.as_fd())
+            .field("fd", &self.as_raw_fd())
             .finish()
     }
 }
 
+/// True for what [`SharedMemory::open`] returns while the creator is not ready.
+fn is_not_there_yet(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+}
+
 fn check_len(len: usize) -> io::Result<()> {
-    if len == 0 {
-        return Err(refuse("shared memory of 0 bytes has no place for a word: ask for at least 4"));
+    if len < size_of::<AtomicU32>() {
+        return Err(refuse(format!("shared memory of {len} bytes has no place for a word: ask for at least 4")));
     }
     if isize::try_from(len).is_err() {
         return Err(refuse(format!("shared memory of {len} bytes is more than can be mapped")));

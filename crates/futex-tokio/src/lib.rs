@@ -70,7 +70,7 @@ mod wait_any;
 pub use self::{
     changes::Changes,
     futex::AsyncFutex,
-    memory::{receive_memory, receive_memory_unsealed, send_memory},
+    memory::{open_memory, receive_memory, receive_memory_unsealed, send_memory},
     process_end::{ProcessEnd, process_end},
     reactor::{Builder, Reactor},
     spin::Spin,
@@ -78,5 +78,6 @@ pub use self::{
     wait_any::{Target, WaitAny, wait_any},
 };
 pub use futex_core::{
-    Backend, Deadline, MATCH_ANY, ParseBackendError, Process, ProcessId, SharedMemory, Stats, WaitOutcome, Word,
+    Backend, Deadline, MATCH_ANY, NamedMemory, ParseBackendError, Process, ProcessId, SharedMemory, Stats, WaitOutcome,
+    Word,
 };

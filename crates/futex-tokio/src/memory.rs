@@ -1,9 +1,16 @@
 //! Shared memory that comes from other processes.
 
+use crate::driver::current_runtime;
+use futex_core::__private::fail;
 use futex_core::SharedMemory;
+use std::ffi::OsStr;
 use std::io;
+use std::panic::catch_unwind;
+use std::pin::pin;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep};
 
 /// Sends shared memory over a Unix socket, as one message of one descriptor and one byte. The other side gets the same
 /// memory.
@@ -74,4 +81,59 @@ pub async fn receive_memory(socket: &UnixStream) -> io::Result<SharedMemory> {
 /// Cancel safe: if it is dropped before it is ready, nothing was received.
 pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMemory> {
     socket.async_io(Interest::READABLE, || SharedMemory::receive_unsealed(socket)).await
+}
+
+/// The memory under a POSIX name, waited for until it is there and has its length.
+///
+/// It tries [`SharedMemory::open`] at once, and again after pauses of 1 ms, doubled up to 100 ms, for as long as the error is
+/// `NotFound` or `UnexpectedEof`. So put a [`timeout`](tokio::time::timeout) around it.
+///
+/// # Errors
+///
+/// All other errors of [`SharedMemory::open`], at once. `Unsupported` outside of a Tokio runtime, and in one without timer.
+///
+/// # Cancel safety
+///
+/// Dropping the future stops the waiting, and has no other effect.
+///
+/// # Examples
+///
+/// ```
+/// use futex_tokio::{NamedMemory, open_memory};
+/// use std::time::Duration;
+/// use tokio::time::timeout;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let name = format!("/futex-tokio-doc-open-{}", std::process::id());
+/// let waiter = tokio::spawn({
+///     let name = name.clone();
+///     async move { timeout(Duration::from_secs(10), open_memory(name)).await }
+/// });
+/// # tokio::task::yield_now().await;
+/// let memory = NamedMemory::create(&name, 4096)?; // in another process, sooner or later
+/// assert_eq!(waiter.await???.len(), 4096);
+/// # Ok(())
+/// # }
+/// ```
+pub async fn open_memory(name: impl AsRef<OsStr>) -> io::Result<SharedMemory> {
+    const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+    current_runtime()?;
+    let mut pause = Duration::from_millis(1);
+    // Tokio panics if the runtime has no timer, and offers no way to ask before. The timer is made first, so that a program
+    // which needs one learns it also if the memory is there.
+    let timer = catch_unwind(|| sleep(pause)).map_err(|_| {
+        fail(io::ErrorKind::Unsupported, "this Tokio runtime has no timer: build it with `enable_time` or `enable_all`")
+    })?;
+    let mut timer = pin!(timer);
+    loop {
+        match SharedMemory::open(name.as_ref()) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {}
+            result => return result,
+        }
+        timer.as_mut().reset(Instant::now() + pause);
+        timer.as_mut().await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }

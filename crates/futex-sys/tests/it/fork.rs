@@ -35,7 +35,7 @@ pub(crate) fn forked(child: impl FnOnce() -> u8) -> u8 {
 }
 
 /// `true` at index n sets bit n.
-fn bits(all: &[bool]) -> u8 {
+pub(crate) fn bits(all: &[bool]) -> u8 {
     all.iter().enumerate().fold(0, |bits, (index, &set)| bits | u8::from(set) << index)
 }
 

@@ -125,6 +125,50 @@ fn a_ring_waits_on_after_a_signal() {
     assert!(matches!(ending, Ending::Woken), "{ending:?}");
 }
 
+/// A timer that sends SIGUSR1 to the calling thread a thousand times per second until dropped, as a profiler does.
+struct Timer(libc::timer_t);
+
+impl Timer {
+    fn start() -> Self {
+        // SAFETY: All zeroes is a valid `sigevent`, and a valid `itimerspec`.
+        let (mut event, mut spec): (libc::sigevent, libc::itimerspec) =
+            unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = libc::SIGUSR1;
+        // SAFETY: It has no obligation.
+        event.sigev_notify_thread_id = unsafe { libc::gettid() };
+        spec.it_interval.tv_nsec = 1_000_000;
+        spec.it_value.tv_nsec = 1_000_000;
+        let mut timer = std::ptr::null_mut();
+        // SAFETY: The event is valid, and the timer is ours to be written.
+        assert_eq!(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) }, 0);
+        // SAFETY: The timer was just made, and the times are valid.
+        assert_eq!(unsafe { libc::timer_settime(timer, 0, &raw const spec, std::ptr::null_mut()) }, 0);
+        Self(timer)
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // SAFETY: `start` made the timer, and nothing else deletes it.
+        let _ = unsafe { libc::timer_delete(self.0) };
+    }
+}
+
+#[test]
+fn memory_is_made_under_a_profilers_timer() {
+    // On kernels where a signal ends a `fallocate` and the kernel takes back what the call had done, one call for all of this
+    // memory never ends. `reserved::memory_is_reserved_with_and_without_fallocate` plays such a kernel.
+    const LEN: usize = 256 << 20;
+
+    let _signals = signals();
+    let _timer = Timer::start();
+    let before = HANDLED.load(Ordering::Relaxed);
+    let memory = SharedMemory::anonymous(LEN).unwrap();
+    assert!(rustix::fs::fstat(&memory).unwrap().st_blocks * 512 >= i64::try_from(LEN).unwrap());
+    assert!(HANDLED.load(Ordering::Relaxed) > before, "no signal came while the memory was made");
+}
+
 #[test]
 fn signals_do_not_move_a_deadline() {
     let _signals = signals();

@@ -3,26 +3,12 @@
 
 use crate::posix_names::forbid_tmpfile;
 use crate::support::child::Process;
+use crate::support::name::Name;
 use crate::support::{assert_refused, sandbox, skip};
-use futex_sys::SharedMemory;
+use futex_sys::{NamedMemory, SharedMemory};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use std::io::{self, ErrorKind};
-
-/// A name of a child process, unlinked when dropped.
-struct Name(String);
-
-impl Name {
-    fn new(what: &str) -> Self {
-        Self(format!("/futex-sys-test-{what}-{}", std::process::id()))
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        let _ = SharedMemory::unlink(&self.0);
-    }
-}
 
 /// `ulimit -f 2`, and memory of more than 2 KiB.
 pub(crate) fn make_memory_under_a_file_limit() {
@@ -59,9 +45,15 @@ fn memory_beyond_the_limit_for_files_is_an_error_and_not_the_end_of_the_process(
 pub(crate) fn make_memory_under_a_umask() {
     umask(Mode::from_raw_mode(0o277));
     let has_the_documented_mode = |what: &str| {
-        for make in [SharedMemory::create, SharedMemory::open_or_create] {
-            let name = Name::new(what);
-            let memory = make(&name.0, 64).expect("memory under a name");
+        let name = Name::new(what);
+        type Make<'a> = &'a dyn Fn() -> io::Result<SharedMemory>;
+        let make: [Make<'_>; 3] =
+            [&|| SharedMemory::create(&name.0, 64), &|| SharedMemory::open_or_create(&name.0, 64), &|| {
+                NamedMemory::replace(&name.0, 64).map(NamedMemory::keep)
+            }];
+        for make in make {
+            let _ = SharedMemory::unlink(&name.0);
+            let memory = make().expect("memory under a name");
             let mode = rustix::fs::fstat(&memory).expect("fstat").st_mode & 0o777;
             assert_eq!(mode, 0o600, "{mode:o}");
             assert_eq!(SharedMemory::open(&name.0).expect("its owner opens it").len(), 64);

@@ -1,33 +1,15 @@
 //! Shared memory under POSIX names, and the race for one name.
 
 use crate::support::child::Process;
+use crate::support::name::Name;
 use crate::support::{sandbox, until, until_waiters};
-use futex_sys::SharedMemory;
 use futex_sys::futex::Scope;
+use futex_sys::{NamedMemory, SharedMemory};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::Ordering;
-
-/// A name of one test, unlinked when dropped.
-struct Name(String);
-
-impl Name {
-    fn new(what: &str) -> Self {
-        Self(format!("/futex-sys-test-{what}-{}", std::process::id()))
-    }
-
-    /// The files that go back to the name, hidden ones too.
-    fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir("/dev/shm").expect("/dev/shm");
-        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.contains(&self.0[1..])).collect()
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        let _ = SharedMemory::unlink(&self.0);
-    }
-}
 
 #[test]
 fn memory_under_a_name_is_found_by_it_with_or_without_a_slash() {
@@ -63,6 +45,17 @@ fn a_name_that_is_unlinked_is_free_and_its_memory_lives_on() {
 }
 
 #[test]
+fn a_name_may_be_any_bytes() {
+    let name = [b"\xff\xfe \n*", format!("futex-sys-test-bytes-{}", std::process::id()).as_bytes()].concat();
+    let name = OsStr::from_bytes(&name);
+    let memory = NamedMemory::create(name, 64).unwrap();
+    assert_eq!(SharedMemory::open(name).unwrap().len(), 64);
+    assert_eq!(memory.name(), name);
+    memory.unlink().unwrap();
+    assert_eq!(SharedMemory::open(name).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
 fn the_longest_name_is_accepted() {
     let name = Name(format!("/{:x<255}", format!("futex-sys-test-long-{}", std::process::id())));
     assert_eq!(SharedMemory::create(&name.0, 64).unwrap().len(), 64);
@@ -92,7 +85,7 @@ pub(crate) fn race(control: &SharedMemory, way: &str) {
             let seen = now - 1;
             let _ = round.wait(seen, None).expect("wait");
         }
-        let memory = SharedMemory::open_or_create(&format!("{name}-{now}"), LEN).expect("open_or_create");
+        let memory = SharedMemory::open_or_create(format!("{name}-{now}"), LEN).expect("open_or_create");
         assert_eq!(memory.len(), LEN);
         memory.as_words()[LEN / 4 - 1].fetch_add(1, Ordering::AcqRel);
         arrived.fetch_add(1, Ordering::AcqRel);
@@ -108,7 +101,7 @@ fn a_racing_open_or_create_of_many_processes_yields_one_whole_object_for_all() {
     let ways = ["as-it-is", "without-tmpfile", "without-links-to-descriptors"];
     let ways = if sandbox::is_supported() { &ways[..] } else { &ways[..1] };
     let racers: Vec<_> = (0..RACERS as usize)
-        .map(|index| Process::start(&format!("{}:{}", ways[index % ways.len()], name.0), &control))
+        .map(|index| Process::start(&format!("race {}:{}", ways[index % ways.len()], name.0), &control))
         .collect();
 
     for now in 1..=ROUNDS {

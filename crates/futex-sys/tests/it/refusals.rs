@@ -1,12 +1,15 @@
 //! What is refused, and what the errors say.
 
 use crate::support::{assert_refused, errno};
-use futex_sys::{EventFd, SharedMemory};
+use futex_sys::{EventFd, NamedMemory, SharedMemory};
 use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
-use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotFound, PermissionDenied};
+use std::io::ErrorKind::{
+    AlreadyExists, InvalidInput, NotFound, OutOfMemory, PermissionDenied, StorageFull, UnexpectedEof,
+};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 fn memfd(len: u64) -> OwnedFd {
     let fd = rustix::fs::memfd_create("refusals", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("memfd");
@@ -25,7 +28,7 @@ fn misaligned_offsets_are_refused() {
 
 #[test]
 fn offsets_out_of_range_are_refused() {
-    for (len, offset) in [(64, 64), (64, 68), (63, 60), (3, 0), (64, usize::MAX - 3)] {
+    for (len, offset) in [(64, 64), (64, 68), (63, 60), (4, 4), (7, 4), (64, usize::MAX - 3)] {
         let memory = SharedMemory::anonymous(len).unwrap();
         let text = format!("a word at offset {offset} ends beyond the shared memory, which has {len} bytes");
         assert_refused(memory.word(offset), InvalidInput, &text);
@@ -34,7 +37,7 @@ fn offsets_out_of_range_are_refused() {
 
 proptest! {
     #[test]
-    fn a_word_is_given_out_exactly_where_four_aligned_bytes_are(len in 1_usize..9_000, offset in 0_usize..9_010) {
+    fn a_word_is_given_out_exactly_where_four_aligned_bytes_are(len in 4_usize..9_000, offset in 0_usize..9_010) {
         let memory = SharedMemory::anonymous(len).unwrap();
         let word = memory.word(offset);
         prop_assert_eq!(word.is_ok(), offset % 4 == 0 && offset + 4 <= len);
@@ -46,14 +49,21 @@ proptest! {
 }
 
 #[test]
-fn lengths_that_are_nothing_or_too_much_are_refused() {
+fn lengths_that_hold_no_word_or_are_too_much_are_refused() {
     let name = format!("/futex-sys-test-lengths-{}", std::process::id());
     type Make<'a> = &'a dyn Fn(usize) -> std::io::Result<SharedMemory>;
-    let make: [Make<'_>; 3] = [&SharedMemory::anonymous, &|len| SharedMemory::create(&name, len), &|len| {
-        SharedMemory::open_or_create(&name, len)
-    }];
+    let make: [Make<'_>; 5] = [
+        &SharedMemory::anonymous,
+        &|len| SharedMemory::create(&name, len),
+        &|len| SharedMemory::open_or_create(&name, len),
+        &|len| NamedMemory::create(&name, len).map(NamedMemory::keep),
+        &|len| NamedMemory::replace(&name, len).map(NamedMemory::keep),
+    ];
     for make in make {
-        assert_refused(make(0), InvalidInput, "shared memory of 0 bytes has no place for a word: ask for at least 4");
+        for len in 0..4 {
+            let text = format!("shared memory of {len} bytes has no place for a word: ask for at least 4");
+            assert_refused(make(len), InvalidInput, &text);
+        }
         for len in [usize::MAX, isize::MAX as usize + 1] {
             assert_refused(
                 make(len),
@@ -61,28 +71,40 @@ fn lengths_that_are_nothing_or_too_much_are_refused() {
                 &format!("shared memory of {len} bytes is more than can be mapped"),
             );
         }
-        // A length that numbers can hold and address spaces can't.
+        // A length that numbers can hold and machines can't.
         let error = make(isize::MAX as usize).unwrap_err();
-        assert!(error.to_string().contains(&(isize::MAX as usize).to_string()), "{error}");
+        let text = format!("cannot reserve {} bytes for ", isize::MAX);
+        assert!(error.to_string().starts_with(&text), "{error}");
+        assert!(matches!(error.kind(), OutOfMemory | StorageFull), "{error}");
         assert_refused(SharedMemory::open(&name), NotFound, &format!("cannot open shared memory {name:?}: "));
     }
 }
 
 #[test]
-fn an_empty_object_is_refused() {
-    let says = "is empty: whoever made it has to set its length before it can be shared memory";
-    assert_refused(SharedMemory::from_fd(memfd(0)), InvalidInput, &format!("the descriptor {says}"));
+fn an_object_that_has_no_length_yet_is_told_from_a_wrong_one() {
+    let says = "has no bytes yet: its creator has not given it its length, or has died before that. Wait, or remove it";
+    assert_refused(SharedMemory::from_fd(memfd(0)), UnexpectedEof, &format!("the descriptor {says}"));
 
     let file = tempfile::NamedTempFile::new().unwrap();
-    assert_refused(SharedMemory::open_path(&file), InvalidInput, &format!("{} {says}", file.path().display()));
+    assert_refused(SharedMemory::open_path(&file), UnexpectedEof, &format!("{} {says}", file.path().display()));
 
     let name = format!("futex-sys-test-empty-{}", std::process::id());
     let path = format!("/dev/shm/{name}");
     File::create(&path).unwrap();
     let (opened, created) = (SharedMemory::open(&name), SharedMemory::open_or_create(&name, 64));
     std::fs::remove_file(path).unwrap();
-    assert_refused(opened, InvalidInput, &format!("shared memory {name:?} {says}"));
-    assert_refused(created, InvalidInput, &format!("shared memory {name:?} {says}"));
+    assert_refused(opened, UnexpectedEof, &format!("shared memory {name:?} {says}"));
+    assert_refused(created, UnexpectedEof, &format!("shared memory {name:?} {says}"));
+}
+
+#[test]
+fn an_object_that_holds_no_word_is_refused() {
+    for len in 1..4 {
+        let text = format!("the descriptor can't be shared memory: its {len} bytes have no place for a word of 4");
+        assert_refused(SharedMemory::from_fd(memfd(len)), InvalidInput, &text);
+        assert_refused(SharedMemory::try_from(memfd(len)), InvalidInput, &text);
+    }
+    assert_eq!(SharedMemory::try_from(memfd(4)).unwrap().len(), 4);
 }
 
 #[test]
@@ -144,6 +166,9 @@ fn names_that_can_not_be_are_refused() {
         assert_refused(SharedMemory::create(name, 64), InvalidInput, &text);
         assert_refused(SharedMemory::open(name), InvalidInput, &text);
         assert_refused(SharedMemory::open_or_create(name, 64), InvalidInput, &text);
+        assert_refused(SharedMemory::open_timeout(name, Duration::MAX), InvalidInput, &text);
+        assert_refused(NamedMemory::create(name, 64), InvalidInput, &text);
+        assert_refused(NamedMemory::replace(name, 64), InvalidInput, &text);
         assert_refused(SharedMemory::unlink(name), InvalidInput, &text);
     }
 }

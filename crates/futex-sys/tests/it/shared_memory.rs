@@ -1,20 +1,49 @@
 //! `SharedMemory` within one process.
 
-use futex_sys::{SharedMemory, Word};
+use futex_sys::{NamedMemory, SharedMemory, Word};
 use rustix::fs::SealFlags;
 use rustix::io::{Errno, FdFlags};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::sync::atomic::Ordering;
 
 #[test]
 fn new_memory_is_all_zero_and_as_long_as_asked_for() {
-    for len in [1, 4, 4095, 4096, 4097, 1 << 20] {
+    for len in [4, 5, 7, 4095, 4096, 4097, 1 << 20] {
         let memory = SharedMemory::anonymous(len).unwrap();
         assert_eq!(memory.len(), len);
         assert_eq!(memory.as_words().len(), len / 4);
         assert!(memory.as_words().iter().all(|word| word.load(Ordering::Relaxed) == 0));
         assert_eq!(rustix::fs::fstat(&memory).unwrap().st_size, i64::try_from(len).unwrap());
     }
+}
+
+#[test]
+fn new_memory_has_all_its_pages() {
+    // `ftruncate` alone gave it none. Where `/dev/shm` was full by then, the access to a page raised SIGBUS.
+    let name = format!("/futex-sys-test-pages-{}", std::process::id());
+    for len in [4, 4096, 4097, (3 << 20) + 5] {
+        let all = [
+            SharedMemory::anonymous(len),
+            SharedMemory::open_or_create(&name, len),
+            NamedMemory::replace(&name, len).map(NamedMemory::keep),
+            SharedMemory::unlink(&name).and_then(|()| SharedMemory::create(&name, len)),
+        ];
+        SharedMemory::unlink(&name).unwrap();
+        for memory in all {
+            let stat = rustix::fs::fstat(memory.unwrap()).unwrap();
+            assert!(stat.st_blocks * 512 >= stat.st_size, "{} blocks for {len} bytes", stat.st_blocks);
+        }
+    }
+}
+
+#[test]
+fn a_descriptor_becomes_memory_and_memory_shows_its_descriptor() {
+    let memory = SharedMemory::anonymous(64).unwrap();
+    let same = SharedMemory::try_from(memory.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    same.as_words()[0].store(3, Ordering::Relaxed);
+    assert_eq!(memory.as_words()[0].load(Ordering::Relaxed), 3);
+    assert_eq!(memory.as_raw_fd(), memory.as_fd().as_raw_fd());
+    assert_ne!(memory.as_raw_fd(), same.as_raw_fd());
 }
 
 #[test]
@@ -127,4 +156,5 @@ fn memory_says_where_it_is_and_how_long() {
     let text = format!("{memory:?}");
     assert!(text.contains("SharedMemory") && text.contains("len: 64"), "{text}");
     assert!(text.contains(&format!("{:?}", memory.as_ptr())), "{text}");
+    assert!(text.contains(&format!("fd: {}", memory.as_raw_fd())), "{text}");
 }

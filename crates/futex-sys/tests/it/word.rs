@@ -91,13 +91,13 @@ fn words_of_different_objects_are_never_the_same() {
     let memories = [
         SharedMemory::anonymous(64).unwrap(),
         SharedMemory::anonymous(64).unwrap(),
-        SharedMemory::create(&name(1), 64).unwrap(),
-        SharedMemory::create(&name(2), 64).unwrap(),
+        SharedMemory::create(name(1), 64).unwrap(),
+        SharedMemory::create(name(2), 64).unwrap(),
         SharedMemory::open_path(&files[0]).unwrap(),
         SharedMemory::open_path(&files[1]).unwrap(),
     ];
     for which in [1, 2] {
-        SharedMemory::unlink(&name(which)).unwrap();
+        SharedMemory::unlink(name(which)).unwrap();
     }
     let private = Word::from(Arc::new(AtomicU32::new(0)));
     for (index, memory) in memories.iter().enumerate() {

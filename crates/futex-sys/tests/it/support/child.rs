@@ -21,6 +21,26 @@ impl Process {
         Self::spawn(&mut Self::command(wrapper, role, memory))
     }
 
+    /// Starts a child that plays `role` and has a `/dev/shm` of its own, an empty tmpfs of `bytes`; or says why there can be
+    /// none.
+    pub(crate) fn start_with_small_shm(bytes: u32, role: &str, memory: &SharedMemory) -> Result<Self, String> {
+        const MOUNT: &str = r#"mount -t tmpfs -o size="$0" tmpfs /dev/shm && exec "$@""#;
+
+        let mut reasons = Vec::new();
+        // The first is for root, the second for everyone where user namespaces are allowed.
+        for flags in ["-m", "-Urm"] {
+            let wrapper = ["unshare", flags, "sh", "-c", MOUNT, &bytes.to_string()];
+            match Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output() {
+                Ok(output) if output.status.success() => {
+                    return Ok(Self::start_in(&wrapper, role, memory));
+                }
+                Ok(output) => reasons.push(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+        Err(format!("there can be no small /dev/shm: {}", reasons.join("; ")))
+    }
+
     /// [`start`](Self::start) with another standard input, of which the role knows what it is.
     pub(crate) fn start_with(role: &str, stdin: OwnedFd) -> Self {
         Self::spawn(Self::bare_command(&[], role).stdin(Stdio::from(stdin)))
@@ -57,9 +77,10 @@ impl Process {
         self.0.id()
     }
 
-    pub(crate) fn kill(&mut self) {
+    /// Kills the child, unless it has ended already.
+    pub(crate) fn kill(&mut self) -> ExitStatus {
         self.0.kill().expect("SIGKILL");
-        self.0.wait().expect("wait for the child");
+        self.0.wait().expect("wait for the child")
     }
 
     pub(crate) fn end(mut self) -> ExitStatus {
@@ -95,6 +116,8 @@ fn a_child_process() {
         "make-memory-under-a-file-limit" => crate::limits::make_memory_under_a_file_limit(),
         "make-memory-under-a-umask" => crate::limits::make_memory_under_a_umask(),
         "fork-within-the-first-origin" => crate::fork::fork_within_the_first_origin(),
+        "fill-a-small-shm" => crate::reserved::fill_a_small_shm(),
+        "reserve-in-a-sandbox" => crate::reserved::reserve_in_a_sandbox(),
         "look-for-memfds" => crate::processes::look_for_memfds(&memory),
         "publish-itself" => crate::process_ends::publish(&memory),
         "refuse-another-pid-namespace" => crate::process_ends::refuse_another_pid_namespace(&memory),
@@ -109,6 +132,13 @@ fn a_child_process() {
         "hold-a-wait" => crate::processes::hold_a_wait(&memory),
         #[cfg(feature = "uring")]
         "close-in-a-sandbox" => crate::uring_close::close_in_a_sandbox(&memory),
-        race => crate::posix_names::race(&memory, race),
+        role => match role.split_once(' ').expect("a role and what it takes") {
+            ("race", how) => crate::posix_names::race(&memory, how),
+            ("replace-and-die", how) => crate::names_killed::replace_and_die(how),
+            ("take-turns", name) => crate::names_storm::take_turns(&memory, name),
+            ("replace-on-and-on", name) => crate::names_storm::replace_on_and_on(&memory, name),
+            ("change-on-and-on", name) => crate::names_storm::change_on_and_on(&memory, name),
+            _ => panic!("{role:?} is no role"),
+        },
     }
 }

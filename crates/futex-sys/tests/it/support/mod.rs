@@ -1,6 +1,7 @@
 //! What several modules use.
 
 pub(crate) mod child;
+pub(crate) mod name;
 pub(crate) mod sandbox;
 
 use futex_sys::Word;

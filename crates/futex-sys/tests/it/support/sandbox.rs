@@ -25,6 +25,11 @@ pub(crate) fn trap_where(call: impl Into<i64>, argument: u8, bits: u32) {
     apply([call], &[all_of(argument, bits)], SeccompAction::Trap);
 }
 
+/// Has each of `calls` end the process.
+pub(crate) fn kill_at(calls: &[i64]) {
+    apply(calls.to_vec(), &[], SeccompAction::KillProcess);
+}
+
 fn all_of(argument: u8, bits: u32) -> SeccompRule {
     let op = SeccompCmpOp::MaskedEq(bits.into());
     let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, bits.into()).expect("a condition");
@@ -35,8 +40,8 @@ fn error(errno: libc::c_int) -> SeccompAction {
     SeccompAction::Errno(u32::try_from(errno).expect("errno is positive"))
 }
 
-fn apply<const N: usize>(calls: [impl Into<i64>; N], rules: &[SeccompRule], action: SeccompAction) {
-    let rules = calls.map(|call| (call.into(), rules.to_vec())).into_iter().collect();
+fn apply(calls: impl IntoIterator<Item = impl Into<i64>>, rules: &[SeccompRule], action: SeccompAction) {
+    let rules = calls.into_iter().map(|call| (call.into(), rules.to_vec())).collect();
     let arch = TargetArch::try_from(ARCH).expect("the test asked `is_supported`");
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch).expect("a filter");
     let program: BpfProgram = filter.try_into().expect("a program");

@@ -1,0 +1,113 @@
+//! The right to change what a POSIX name leads to.
+//!
+//! There is no atomic "unlink if it is still this object". So a process that removes or replaces a name
+//!
+//! 1. opens the object that has the name, on a description of its own,
+//! 2. locks it (`flock`),
+//! 3. verifies that the name still leads to it,
+//! 4. changes the name,
+//! 5. unlocks it.
+//!
+//! Processes that do so change a name one after the other: between 3 and 5 the name leads to the locked object. A process
+//! that dies in between loses the lock, and the next one finds the name as it was before or after 4.
+
+use crate::error::explain;
+use crate::object::{Identity, identity};
+use crate::posix_name::PosixName;
+use rustix::fs::{FileType, FlockOperation, flock, fstat};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::Duration;
+
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// Sum of the pauses. The lock is held for microseconds, unless its holder is stopped.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a name leads to.
+pub(crate) enum Holder {
+    Nobody,
+    /// Something without a lock: not a regular file, or not one that this user may open. The name can only be changed as
+    /// it is.
+    Unlockable,
+    /// An object, which keeps the name for as long as the lock lives.
+    Object(NameLock),
+}
+
+impl Holder {
+    /// Locks whatever object has the name.
+    pub(crate) fn of(name: PosixName<'_>) -> io::Result<Self> {
+        lock(name, None)
+    }
+}
+
+/// A lock of the object that has the name.
+pub(crate) struct NameLock {
+    file: OwnedFd,
+}
+
+impl NameLock {
+    /// Locks the object with this identity. `None` if the name leads to something else, or to nothing.
+    pub(crate) fn of(name: PosixName<'_>, object: Identity) -> io::Result<Option<Self>> {
+        match lock(name, Some(object))? {
+            Holder::Object(lock) => Ok(Some(lock)),
+            Holder::Nobody | Holder::Unlockable => Ok(None),
+        }
+    }
+}
+
+impl Drop for NameLock {
+    fn drop(&mut self) {
+        // Not left to the closing of the descriptor: a fork that was made in the meantime has a copy of it.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Locks the object that has the name if it is the one that is wanted.
+fn lock(name: PosixName<'_>, wanted: Option<Identity>) -> io::Result<Holder> {
+    let mut pause = FIRST_PAUSE;
+    // The pauses and not the time, so that a process that gets no processor meanwhile does not give up sooner.
+    let mut paused = Duration::ZERO;
+    loop {
+        let file = match name.open_to_lock() {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(Holder::Nobody),
+            // Without permission, a symbolic link, a socket, a device.
+            Err(Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::NXIO | Errno::NODEV) if wanted.is_none() => {
+                return Ok(Holder::Unlockable);
+            }
+            Err(errno) => return Err(explain(errno, format!("cannot open {name} to lock its name"))),
+        };
+        let stat = fstat(&file).map_err(|errno| explain(errno, format!("cannot look at {name}")))?;
+        let object = identity(&stat);
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || wanted.is_some_and(|it| it != object) {
+            return Ok(Holder::Unlockable);
+        }
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                let lock = NameLock { file };
+                if name.leads_to(object) {
+                    return Ok(Holder::Object(lock));
+                }
+                // Another process changed the name before the lock was taken. It has got on, so this needs no pause.
+                continue;
+            }
+            Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(explain(errno, format!("cannot lock the name of {name}"))),
+        }
+        if paused >= PATIENCE {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!(
+                    "the name of {name} can't be changed: for a second another process has held the lock (`flock`) that \
+                     changing it takes, and may be stopped in between. Have it go on, or end it, and try again"
+                ),
+            ));
+        }
+        thread::sleep(pause);
+        paused += pause;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

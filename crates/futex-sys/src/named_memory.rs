@@ -1,0 +1,159 @@
+//! Shared memory whose POSIX name this process owns.
+
+use crate::name_lock::NameLock;
+use crate::origin::Origin;
+use crate::posix_name::PosixName;
+use crate::shared_memory::SharedMemory;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+
+/// Shared memory under a POSIX name that this process owns: dropping it removes the name.
+///
+/// It dereferences to the [`SharedMemory`]. Clones of that, and processes that have opened it, keep the memory when the
+/// name goes.
+///
+/// # When the name goes
+///
+/// - When this is dropped, or by [`unlink`](Self::unlink). [`keep`](Self::keep) gives the name up instead.
+/// - Only while the name still leads to this memory. If another process has [replaced](Self::replace) it, that one's object
+///   stays.
+/// - Only in the process that made this. A `fork` of it that drops its copy leaves the name alone.
+/// - Not if the process is killed. The next owner then uses [`replace`](Self::replace).
+///
+/// # Several processes that change one name
+///
+/// Owners and [`SharedMemory::unlink`] lock the object that has the name (`flock`), verify that it still has it, change the
+/// name, and unlock. So none of them ever removes or replaces another object than the one it means. That holds among users
+/// of this library: another program's `shm_unlink` asks nobody. Hold no `flock` of your own on the memory's descriptor, or
+/// the name can't be changed.
+///
+/// The lock is held for microseconds. A process that is stopped in between (`SIGSTOP`) keeps it, and the others give up after
+/// a second: with a `ResourceBusy` error, or, in `Drop`, by leaving the name. A process that dies loses the lock.
+///
+/// # Examples
+///
+/// ```
+/// use futex_sys::{NamedMemory, SharedMemory};
+///
+/// let name = format!("/futex-sys-doc-named-{}", std::process::id());
+/// let memory = NamedMemory::create(&name, 4096)?;
+/// let word = memory.word(0)?;
+/// let peers = SharedMemory::open(&name)?; // in another process
+/// # drop((word, peers));
+///
+/// drop(memory); // the name goes
+/// assert!(SharedMemory::open(&name).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "dropping it removes the name"]
+pub struct NamedMemory {
+    memory: SharedMemory,
+    name: OsString,
+    /// The process whose drop removes the name.
+    owner: Option<Origin>,
+}
+
+impl NamedMemory {
+    /// New memory as by [`SharedMemory::create`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SharedMemory::create`], among them `AlreadyExists` if the name is taken.
+    pub fn create(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
+        let name = name.as_ref();
+        SharedMemory::create(name, len).map(|memory| Self::own(memory, name))
+    }
+
+    /// New memory as by [`create`](Self::create), in place of the object that has the name, if there is one.
+    ///
+    /// This is for a process that starts again and wants none of what its predecessor left. Others see the old object or
+    /// the new one under the name, whole, and never a moment without either. Processes that have the old one keep it and are
+    /// not told: tell them through a word of it, or have them watch the process that made it.
+    ///
+    /// A process that is killed in between leaves the name with the old object or with the new one. If the kill falls
+    /// between two system calls at the very end, a hidden file `.NAME.PID.NUMBER.tmp` stays in `/dev/shm`. In a sandbox
+    /// without `/proc` or without `O_TMPFILE`, the whole making is this long.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SharedMemory::create`] except `AlreadyExists`. `PermissionDenied` if the object there is another user's.
+    /// `ResourceBusy` if another process holds the lock of the name all the time. After an error the name is as it was.
+    pub fn replace(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
+        let name = name.as_ref();
+        SharedMemory::replace(name, len).map(|memory| Self::own(memory, name))
+    }
+
+    fn own(memory: SharedMemory, name: &OsStr) -> Self {
+        Self { memory, name: name.to_owned(), owner: Some(Origin::here()) }
+    }
+
+    /// The name, as it was given.
+    #[must_use]
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// True if the name leads to this memory now: nobody has removed or replaced it.
+    ///
+    /// That includes other programs. systemd-logind removes the POSIX shared memory of a user who logs out
+    /// (`RemoveIPC=`).
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        PosixName::new(&self.name).is_ok_and(|name| name.leads_to(self.memory.identity()))
+    }
+
+    /// Removes the name now, with the error that dropping ignores.
+    ///
+    /// A `fork` may call it too.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the name no longer leads to this memory. `PermissionDenied`. `ResourceBusy` if another process holds
+    /// the lock of the name all the time. After an error the name stays.
+    pub fn unlink(mut self) -> io::Result<()> {
+        self.owner = None;
+        self.remove()
+    }
+
+    /// The memory. The name stays until somebody [removes](SharedMemory::unlink) it.
+    pub fn keep(mut self) -> SharedMemory {
+        self.owner = None;
+        self.memory.clone()
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        let name = PosixName::new(&self.name)?;
+        match NameLock::of(name, self.memory.identity())? {
+            Some(_lock) => name.unlink(),
+            None => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("the name of {name} no longer leads to this memory: it was removed or replaced"),
+            )),
+        }
+    }
+}
+
+impl Deref for NamedMemory {
+    type Target = SharedMemory;
+
+    fn deref(&self) -> &SharedMemory {
+        &self.memory
+    }
+}
+
+impl Drop for NamedMemory {
+    fn drop(&mut self) {
+        if self.owner.is_some_and(|owner| owner.is_here()) {
+            // The name is gone already, or stays: documented.
+            let _ = self.remove();
+        }
+    }
+}
+
+impl fmt::Debug for NamedMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamedMemory").field("name", &self.name).field("memory", &self.memory).finish()
+    }
+}

@@ -1,0 +1,32 @@
+//! Names of tests in `/dev/shm`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A name of one test. Dropping it removes all files that go back to it.
+pub(crate) struct Name(pub(crate) String);
+
+impl Name {
+    pub(crate) fn new(what: &str) -> Self {
+        Self(format!("/futex-sys-test-{what}-{}", std::process::id()))
+    }
+
+    /// The files that go back to the name, hidden ones too.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir("/dev/shm").expect("/dev/shm");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.contains(&self.0[1..])).collect()
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        Path::new("/dev/shm").join(&self.0[1..])
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        for file in self.files() {
+            let _ = fs::remove_file(Path::new("/dev/shm").join(file));
+        }
+    }
+}

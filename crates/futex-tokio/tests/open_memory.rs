@@ -1,0 +1,93 @@
+//! Memory that is awaited by its name.
+#![cfg(target_os = "linux")]
+
+use futex_tokio::{NamedMemory, SharedMemory, open_memory};
+use std::fs::File;
+use std::future::Future;
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+/// Long enough never to end before what is waited for comes.
+const LONG: Duration = Duration::from_secs(60);
+
+fn name(what: &str) -> String {
+    format!("/futex-tokio-test-{what}-{}", std::process::id())
+}
+
+fn runtimes() -> [Runtime; 2] {
+    [Builder::new_current_thread(), Builder::new_multi_thread()]
+        .map(|mut builder| builder.enable_all().build().expect("a runtime"))
+}
+
+#[test]
+fn memory_that_is_there_is_opened_at_once() {
+    for runtime in runtimes() {
+        let name = name("there");
+        let _owner = NamedMemory::create(&name, 64).unwrap();
+        let _entered = runtime.enter();
+        let Poll::Ready(memory) = pin!(open_memory(&name)).poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("it waits");
+        };
+        assert_eq!(memory.unwrap().len(), 64);
+    }
+}
+
+#[test]
+fn memory_is_awaited_until_it_is_there_and_has_its_length() {
+    for runtime in runtimes() {
+        runtime.block_on(async {
+            let name = name("awaited");
+            let waiter = tokio::spawn(timeout(LONG, open_memory(name.clone())));
+            tokio::task::yield_now().await;
+            let file = File::create(format!("/dev/shm{name}")).unwrap(); // as `shm_open` does
+            tokio::task::yield_now().await;
+            file.set_len(64).unwrap();
+            let memory = waiter.await.unwrap();
+            SharedMemory::unlink(&name).unwrap();
+            assert_eq!(memory.expect("it is there").unwrap().len(), 64);
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_does_not_come_is_waited_for_until_a_timeout() {
+    assert!(timeout(LONG, open_memory(name("never"))).await.is_err());
+}
+
+#[tokio::test]
+async fn only_what_may_come_is_waited_for() {
+    let name = name("wrong");
+    File::create(format!("/dev/shm{name}")).unwrap().set_len(3).unwrap();
+    let opened = timeout(LONG, open_memory(&name)).await;
+    SharedMemory::unlink(&name).unwrap();
+    assert_eq!(opened.expect("an error at once").unwrap_err().kind(), ErrorKind::InvalidInput);
+    let error = open_memory("a/b").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn without_a_timer_or_a_runtime_it_is_an_error_and_not_a_panic() {
+    let poll = |name: &str| pin!(open_memory(name)).poll(&mut Context::from_waker(Waker::noop()));
+    let refused = |text: &str| match poll("futex-tokio-test-refused") {
+        Poll::Ready(Err(error)) => {
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().starts_with(text), "{error}");
+        }
+        other => panic!("{other:?}"),
+    };
+    refused("there is no Tokio runtime here: ");
+    let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+    let _entered = runtime.enter();
+    refused("this Tokio runtime has no timer: build it with `enable_time` or `enable_all`");
+}
+
+#[test]
+fn the_future_can_be_spawned() {
+    fn is_spawnable(_: &(impl Future + Send + 'static)) {}
+    is_spawnable(&open_memory(String::new()));
+    is_spawnable(&open_memory("a name"));
+}
