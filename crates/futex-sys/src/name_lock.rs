@@ -11,7 +11,7 @@
 //! Processes that do so change a name one after the other: between 3 and 5 the name leads to the locked object. A process
 //! that dies in between loses the lock, and the next one finds the name as it was before or after 4.
 
-use crate::error::explain;
+use crate::error::{explain, fail};
 use crate::object::{Identity, identity};
 use crate::posix_name::PosixName;
 use rustix::fs::{FileType, FlockOperation, flock, fstat};
@@ -98,7 +98,7 @@ fn lock(name: PosixName<'_>, wanted: Option<Identity>) -> io::Result<Holder> {
             Err(errno) => return Err(explain(errno, format!("cannot lock the name of {name}"))),
         }
         if paused >= PATIENCE {
-            return Err(io::Error::new(
+            return Err(fail(
                 io::ErrorKind::ResourceBusy,
                 format!(
                     "the name of {name} can't be changed: for a second another process has held the lock (`flock`) that \

@@ -1,5 +1,6 @@
 //! Shared memory whose POSIX name this process owns.
 
+use crate::error::fail;
 use crate::name_lock::NameLock;
 use crate::origin::Origin;
 use crate::posix_name::PosixName;
@@ -127,7 +128,7 @@ impl NamedMemory {
         let name = PosixName::new(&self.name)?;
         match NameLock::of(name, self.memory.identity())? {
             Some(_lock) => name.unlink(),
-            None => Err(io::Error::new(
+            None => Err(fail(
                 io::ErrorKind::NotFound,
                 format!("the name of {name} no longer leads to this memory: it was removed or replaced"),
             )),

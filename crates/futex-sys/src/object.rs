@@ -1,6 +1,6 @@
 //! A shared object and its mapping.
 
-use crate::error::{explain, refuse};
+use crate::error::{explain, fail, refuse};
 use crate::mapping::Mapping;
 use crate::reserve::reserve;
 use rustix::fs::{FileType, MemfdFlags, Stat};
@@ -51,7 +51,7 @@ impl Object {
             .filter(|&len| isize::try_from(len).is_ok())
             .ok_or_else(|| refuse(format!("{what} has {} bytes, more than can be mapped", stat.st_size)))?;
         if len == 0 {
-            return Err(io::Error::new(
+            return Err(fail(
                 io::ErrorKind::UnexpectedEof,
                 format!(
                     "{what} has no bytes yet: its creator has not given it its length, or has died before that. Wait, or \
