@@ -153,7 +153,7 @@ impl Peer {
         let Self { mut child, stdin, .. } = self;
         drop(stdin);
         let mut status = None;
-        crate::until(|| {
+        crate::until::until(|| {
             status = child.0.try_wait().expect("wait");
             status.is_some()
         });

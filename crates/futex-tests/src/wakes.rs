@@ -7,7 +7,7 @@
 //! shows, and it may find another wait than the one that began first.
 
 use crate::load::backend;
-use crate::{until, until_waiters};
+use crate::until::{until, until_waiters};
 use futex_core::{Backend, MATCH_ANY};
 use futex_sys::Word;
 use futex_sys::futex::WaitOutcome;
