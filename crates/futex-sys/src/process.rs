@@ -292,3 +292,40 @@ impl fmt::Debug for Process {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command};
+
+    fn sleeper() -> (Child, Pid) {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        (child, pid)
+    }
+
+    #[test]
+    fn a_process_that_is_reaped_after_it_was_opened_has_no_birth_any_more() {
+        let (mut child, pid) = sleeper();
+        let process = Process::open(pid).unwrap();
+        let birth = process.birth(pid).unwrap();
+        assert!(birth.is_some());
+        child.kill().unwrap();
+        assert!(process.wait(None).unwrap());
+        assert_eq!(process.birth(pid).unwrap(), birth, "a zombie has the birth that it had");
+        child.wait().unwrap();
+        assert_eq!(process.birth(pid).unwrap(), None);
+    }
+
+    #[test]
+    fn a_timeout_beyond_the_clock_means_practically_never() {
+        let (mut child, pid) = sleeper();
+        let process = Process::open(pid).unwrap();
+        let killer = std::thread::spawn(move || {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        assert!(process.wait(Some(Duration::MAX)).unwrap());
+        killer.join().unwrap();
+    }
+}
