@@ -28,7 +28,7 @@ impl SharedMemory {
     /// # Examples
     ///
     /// ```
-    /// use futex_sys::SharedMemory;
+    /// # use futex_sys::SharedMemory;
     /// use std::os::unix::net::UnixStream;
     /// use std::sync::atomic::Ordering;
     ///

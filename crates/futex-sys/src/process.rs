@@ -39,7 +39,7 @@ use std::time::Duration;
 /// # Examples
 ///
 /// ```
-/// use futex_sys::{ProcessId, SharedMemory};
+/// # use futex_sys::{ProcessId, SharedMemory};
 /// use std::array;
 /// use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 ///
@@ -190,7 +190,7 @@ fn to_pid(pid: u32) -> Option<Pid> {
 /// # Examples
 ///
 /// ```
-/// use futex_sys::ProcessId;
+/// # use futex_sys::ProcessId;
 /// use std::process::Command;
 /// use std::time::Duration;
 ///
