@@ -157,7 +157,7 @@ fn stop(control: &SharedMemory, children: Vec<Process>) {
 
 /// Checks that nothing but hidden files of killed processes stays, and that the name can be had.
 fn assert_clean(name: &Name, kills: usize) {
-    let memory = NamedMemory::replace(&name.0, 64).expect("memory");
+    let memory = NamedMemory::replace(&name.0, 64).expect("replace");
     assert!(memory.is_current());
     drop(memory);
     let files = name.files();
