@@ -141,7 +141,7 @@ fn kill_and_start(control: &SharedMemory, role: &str, children: &mut [Process], 
         until("the processes have got on", || changes.load(Ordering::Relaxed) >= enough);
         let index = kill % children.len();
         let child = &mut children[index];
-        let status = child.kill();
+        let status = child.kill_running();
         assert_eq!(status.signal(), Some(libc::SIGKILL), "a process has failed before it was killed: {status}");
         *child = Process::start(role, control);
     }

@@ -77,8 +77,12 @@ impl Process {
         self.0.id()
     }
 
-    /// Kills the child, unless it has ended already.
-    pub(crate) fn kill(&mut self) -> ExitStatus {
+    pub(crate) fn kill(&mut self) {
+        self.kill_running();
+    }
+
+    /// Kills the child, and returns how it ended: by that, or before.
+    pub(crate) fn kill_running(&mut self) -> ExitStatus {
         self.0.kill().expect("SIGKILL");
         self.0.wait().expect("wait for the child")
     }
