@@ -39,7 +39,7 @@ pub(crate) enum Holder {
 impl Holder {
     /// Locks whatever object has the name.
     pub(crate) fn of(name: PosixName<'_>) -> io::Result<Self> {
-        lock(name, None)
+        lock(name, None, || ())
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct NameLock {
 impl NameLock {
     /// Locks the object with this identity. `None` if the name leads to something else, or to nothing.
     pub(crate) fn of(name: PosixName<'_>, object: Identity) -> io::Result<Option<Self>> {
-        match lock(name, Some(object))? {
+        match lock(name, Some(object), || ())? {
             Holder::Object(lock) => Ok(Some(lock)),
             Holder::Nobody | Holder::Unlockable => Ok(None),
         }
@@ -65,8 +65,8 @@ impl Drop for NameLock {
     }
 }
 
-/// Locks the object that has the name if it is the one that is wanted.
-fn lock(name: PosixName<'_>, wanted: Option<Identity>) -> io::Result<Holder> {
+/// Locks the object that has the name if it is the one that is wanted. Calls `opened` between 1 and 2, for tests.
+fn lock(name: PosixName<'_>, wanted: Option<Identity>, mut opened: impl FnMut()) -> io::Result<Holder> {
     let mut pause = FIRST_PAUSE;
     // The pauses and not the time, so that a process that gets no processor meanwhile does not give up sooner.
     let mut paused = Duration::ZERO;
@@ -85,6 +85,7 @@ fn lock(name: PosixName<'_>, wanted: Option<Identity>) -> io::Result<Holder> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || wanted.is_some_and(|it| it != object) {
             return Ok(Holder::Unlockable);
         }
+        opened();
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 let lock = NameLock { file };
@@ -109,5 +110,53 @@ fn lock(name: PosixName<'_>, wanted: Option<Identity>) -> io::Result<Holder> {
         thread::sleep(pause);
         paused += pause;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::named_memory::NamedMemory;
+
+    fn name(what: &str) -> String {
+        format!("/futex-sys-unit-lock-{what}-{}", std::process::id())
+    }
+
+    #[test]
+    fn a_name_that_is_replaced_just_before_the_lock_is_not_the_old_objects() {
+        let name = name("replaced");
+        let old = NamedMemory::create(&name, 64).unwrap();
+        let mut new = None;
+        let replace = || {
+            new.get_or_insert_with(|| NamedMemory::replace(&name, 64).unwrap());
+        };
+        let holder = lock(PosixName::new(&name).unwrap(), Some(old.identity()), replace).unwrap();
+        assert!(matches!(holder, Holder::Unlockable));
+        assert!(new.unwrap().is_current());
+    }
+
+    #[test]
+    fn a_name_that_is_replaced_just_before_the_lock_is_locked_by_its_new_object() {
+        let name = name("locked");
+        let _old = NamedMemory::create(&name, 64).unwrap();
+        let mut new = None;
+        let replace = || {
+            new.get_or_insert_with(|| NamedMemory::replace(&name, 64).unwrap());
+        };
+        let Holder::Object(lock) = lock(PosixName::new(&name).unwrap(), None, replace).unwrap() else {
+            panic!("there is an object");
+        };
+        let new = new.unwrap();
+        assert_eq!(identity(&fstat(&lock.file).unwrap()), new.identity());
+        drop(lock);
+        new.unlink().unwrap();
+    }
+
+    #[test]
+    fn a_name_that_goes_just_before_the_lock_is_nobodys() {
+        let name = name("gone");
+        let mut old = Some(NamedMemory::create(&name, 64).unwrap());
+        let holder = lock(PosixName::new(&name).unwrap(), None, || drop(old.take())).unwrap();
+        assert!(matches!(holder, Holder::Nobody));
     }
 }
