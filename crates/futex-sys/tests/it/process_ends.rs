@@ -117,12 +117,7 @@ fn a_peer_that_published_itself_and_is_killed_is_noticed_by_a_waiter() {
     assert!(!process.has_ended().unwrap());
     assert!(!process.wait(Some(Duration::from_millis(5))).unwrap());
 
-    assert!(asleep(
-        || process.wait(Some(Duration::from_secs(3600))).unwrap(),
-        || {
-            let _ = child.kill();
-        }
-    ));
+    assert!(asleep(|| process.wait(Some(Duration::from_secs(3600))).unwrap(), || child.kill()));
     assert!(process.has_ended().unwrap());
     assert!(process.wait(None).unwrap());
     assert!(has_ended(id));
