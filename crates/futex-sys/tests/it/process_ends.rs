@@ -5,12 +5,12 @@ use crate::support::child::Process as Child;
 use crate::support::{assert_refused, sandbox, skip, until};
 use futex_sys::{Process, ProcessId, SharedMemory};
 use proptest::prelude::*;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{DumpableBehavior, Pid, Signal, kill_process, set_dumpable_behavior};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use std::array;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -330,14 +330,9 @@ fn without_pidfd_open_there_is_an_error_and_no_report_of_a_death() {
     }
 }
 
-/// Runs a child that plays `role` by a program that changes its namespaces, and returns whether that may be done here.
+/// Runs a child that plays `role` in namespaces of its own, if that may be done here.
 fn in_namespaces(unshare: &[&str], role: &str, memory: &SharedMemory) -> Option<Child> {
-    let tried = Command::new("unshare").args(unshare).arg("true").output();
-    if !tried.as_ref().is_ok_and(|tried| tried.status.success()) {
-        skip(format_args!("`unshare {}` is not possible here: {tried:?}", unshare.join(" ")));
-        return None;
-    }
-    Some(Child::start_in(&[&["unshare"], unshare].concat(), role, memory))
+    Child::start_unshared(unshare, role, memory).map_err(skip).ok()
 }
 
 fn passes_in_namespaces(unshare: &[&str], role: &str) {
@@ -440,26 +435,25 @@ pub(crate) fn be_in_a_time_namespace(memory: &SharedMemory) {
     assert_refused(read(memory).open(), ErrorKind::Unsupported, text);
 }
 
-/// `hidepid` shows a user only processes of his own.
+/// `hidepid=4` shows only processes that one may trace. (`hidepid=2` makes an exception for a group, by default that of
+/// root.)
 #[test]
 fn a_process_that_proc_hides_is_an_error() {
-    let script = "mount -t proc -o hidepid=2 proc /proc && exec \"$0\" \"$@\"";
+    let script = "mount -t proc -o hidepid=4 proc /proc && exec \"$0\" \"$@\"";
     passes_in_namespaces(&["--pid", "--mount", "--fork", "--kill-child", "sh", "-c", script], "hide");
 }
 
 /// What the first process of a pid namespace does, whose `/proc` hides it from others.
 pub(crate) fn hide(memory: &SharedMemory) {
     write(memory, ProcessId::current().expect("this process"));
-    let mut command = Child::command(&[], "look-for-the-hidden", memory);
-    // Nobody.
-    command.uid(65534).gid(65534);
-    match command.status() {
-        Ok(status) => assert!(status.success(), "{status}"),
-        Err(error) => skip(format_args!("no program can be run as another user here: {error}")),
-    }
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).expect("to be traced by nobody");
+    let status = Child::start("look-for-the-hidden", memory).end();
+    assert!(status.success(), "{status}");
 }
 
 pub(crate) fn look_for_the_hidden(memory: &SharedMemory) {
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).expect("none");
     assert!(!fs::exists("/proc/1/stat").is_ok_and(|is_there| is_there), "it is not hidden");
     let text = "there is a process 1, but /proc does not show when it started (";
     assert_refused(read(memory).open(), ErrorKind::Unsupported, text);

@@ -17,19 +17,18 @@ impl Process {
     }
 
     /// [`start`](Self::start) by a program that gets its command, with what it takes before.
-    pub(crate) fn start_in(wrapper: &[&str], role: &str, memory: &SharedMemory) -> Self {
-        Self::spawn(&mut Self::command(wrapper, role, memory))
+    fn start_in(wrapper: &[&str], role: &str, memory: &SharedMemory) -> Self {
+        let fd = memory.as_fd().try_clone_to_owned().expect("dup");
+        Self::spawn(Self::command(wrapper, role).stdin(Stdio::from(fd)))
     }
 
-    /// Starts a child that plays `role` and has a `/dev/shm` of its own, an empty tmpfs of `bytes`; or says why there can be
-    /// none.
-    pub(crate) fn start_with_small_shm(bytes: u32, role: &str, memory: &SharedMemory) -> Result<Self, String> {
-        const MOUNT: &str = r#"mount -t tmpfs -o size="$0" tmpfs /dev/shm && exec "$@""#;
-
+    /// [`start`](Self::start) by `unshare` with these arguments, which may end with a program that gets the command; or says why
+    /// that may not be done here.
+    pub(crate) fn start_unshared(arguments: &[&str], role: &str, memory: &SharedMemory) -> Result<Self, String> {
         let mut reasons = Vec::new();
         // The first is for root, the second for everyone where user namespaces are allowed.
-        for flags in ["-m", "-Urm"] {
-            let wrapper = ["unshare", flags, "sh", "-c", MOUNT, &bytes.to_string()];
+        for user in [&[][..], &["--user", "--map-root-user"]] {
+            let wrapper = [&["unshare"], user, arguments].concat();
             match Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output() {
                 Ok(output) if output.status.success() => {
                     return Ok(Self::start_in(&wrapper, role, memory));
@@ -38,21 +37,23 @@ impl Process {
                 Err(error) => reasons.push(error.to_string()),
             }
         }
-        Err(format!("there can be no small /dev/shm: {}", reasons.join("; ")))
+        Err(format!("`unshare {}` is not possible here: {}", arguments.join(" "), reasons.join("; ")))
+    }
+
+    /// Starts a child that plays `role` and has a `/dev/shm` of its own, an empty tmpfs of `bytes`; or says why there can be
+    /// none.
+    pub(crate) fn start_with_small_shm(bytes: u32, role: &str, memory: &SharedMemory) -> Result<Self, String> {
+        const MOUNT: &str = r#"mount -t tmpfs -o size="$0" tmpfs /dev/shm && exec "$@""#;
+
+        Self::start_unshared(&["--mount", "sh", "-c", MOUNT, &bytes.to_string()], role, memory)
     }
 
     /// [`start`](Self::start) with another standard input, of which the role knows what it is.
     pub(crate) fn start_with(role: &str, stdin: OwnedFd) -> Self {
-        Self::spawn(Self::bare_command(&[], role).stdin(Stdio::from(stdin)))
+        Self::spawn(Self::command(&[], role).stdin(Stdio::from(stdin)))
     }
 
-    pub(crate) fn command(wrapper: &[&str], role: &str, memory: &SharedMemory) -> Command {
-        let mut command = Self::bare_command(wrapper, role);
-        command.stdin(Stdio::from(memory.as_fd().try_clone_to_owned().expect("dup")));
-        command
-    }
-
-    fn bare_command(wrapper: &[&str], role: &str) -> Command {
+    fn command(wrapper: &[&str], role: &str) -> Command {
         let program = env::current_exe().expect("this program's path");
         let mut command = match wrapper {
             [] => Command::new(program),
