@@ -15,7 +15,14 @@ impl Name {
     pub(crate) fn files(&self) -> Vec<String> {
         let entries = fs::read_dir("/dev/shm").expect("/dev/shm");
         let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.contains(&self.0[1..])).collect()
+        names.filter(|name| self.is_origin_of(name)).collect()
+    }
+
+    /// True for the name itself, for names that begin with it, and for hidden ones of both. A longer process identifier is
+    /// another test's.
+    fn is_origin_of(&self, file: &str) -> bool {
+        let rest = file.strip_prefix('.').unwrap_or(file).strip_prefix(&self.0[1..]);
+        rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
     }
 
     pub(crate) fn path(&self) -> PathBuf {
