@@ -1,0 +1,44 @@
+//! The guides in two languages show the same programs.
+
+const ENGLISH: &str = include_str!("../../../docs/guide.md");
+const CHINESE: &str = include_str!("../../../docs/guide.zh.md");
+
+/// The blocks of a document, each with the line of its language, without comments and spaces.
+fn programs(document: &str) -> Vec<String> {
+    let blocks = document.split("```").skip(1).step_by(2);
+    // The programs of the guides run side by side, so a name of memory differs.
+    blocks.map(|block| without_comments(block).replace("/guide-zh-", "/guide-")).collect()
+}
+
+fn without_comments(block: &str) -> String {
+    let marks: &[&str] = match block.lines().next() {
+        Some("python") => &["# "],
+        Some("c") => &["/* "],
+        Some("toml") => &[],
+        _ => &["// ", "/// ", "//     "],
+    };
+    let lines = block.lines().map(|line| {
+        let end = marks.iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
+        line[..end].trim()
+    });
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_guide_has_the_same_programs_in_each_language() {
+    let (english, chinese) = (programs(ENGLISH), programs(CHINESE));
+    assert!(english.len() > 10, "the programs are not found");
+    for (english, chinese) in english.iter().zip(&chinese) {
+        assert_eq!(english, chinese);
+    }
+    assert_eq!(english.len(), chinese.len());
+}
+
+#[test]
+fn the_guide_has_the_same_sections_in_each_language() {
+    let shape = |document: &str| -> Vec<usize> {
+        let headings = document.lines().filter(|line| line.starts_with("##"));
+        headings.map(|line| line.bytes().take_while(|byte| *byte == b'#').count()).collect()
+    };
+    assert_eq!(shape(ENGLISH), shape(CHINESE));
+}
