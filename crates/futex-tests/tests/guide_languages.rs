@@ -42,3 +42,23 @@ fn the_guide_has_the_same_sections_in_each_language() {
     };
     assert_eq!(shape(ENGLISH), shape(CHINESE));
 }
+
+/// The part of a link that leads to a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn links_within_a_guide_lead_to_its_headings() {
+    for document in [ENGLISH, CHINESE] {
+        let headings = document.lines().filter(|line| line.starts_with("##"));
+        let anchors: Vec<_> = headings.map(|line| anchor(line.trim_start_matches('#'))).collect();
+        let links: Vec<_> = document.split("](#").skip(1).filter_map(|link| link.split(')').next()).collect();
+        assert!(links.len() > anchors.len() / 2, "the links are not found");
+        for link in links {
+            assert!(anchors.iter().any(|anchor| anchor == link), "#{link} leads nowhere");
+        }
+    }
+}
