@@ -1,0 +1,44 @@
+//! The guide's supervisor, which is killed, and starts again over the memory that it left.
+
+use futex_tests::without_a_hang;
+use futex_tokio::SharedMemory;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_guide_supervisor");
+
+fn start(role: &str, name: &str) -> Child {
+    Command::new(SUPERVISOR).args([role, name]).stdout(Stdio::piped()).spawn().expect("a process")
+}
+
+#[test]
+fn clients_follow_a_supervisor_that_is_killed_and_starts_again() {
+    without_a_hang(|| {
+        let name = format!("/supervisor-{}", std::process::id());
+        // The client is first: it waits for the name.
+        let mut client = start("watch", &name);
+        let lines = BufReader::new(client.stdout.take().expect("a pipe")).lines();
+        let mut lines = lines.map(|line| line.expect("a line"));
+
+        for killed in [true, true, false] {
+            let mut supervisor = start("serve", &name);
+            let id = supervisor.id();
+            assert_eq!(lines.next(), Some(format!("process {id} supervises")));
+            if killed {
+                supervisor.kill().expect("a signal");
+                supervisor.wait().expect("it ends");
+                // What the next one replaces.
+                SharedMemory::open(&name).expect("a killed process leaves its name");
+            } else {
+                let pid = Pid::from_raw(id.try_into().expect("a process id")).expect("it is not 0");
+                kill_process(pid, Signal::INT).expect("a signal");
+                assert!(supervisor.wait().expect("it ends").success());
+                assert!(SharedMemory::open(&name).is_err(), "a supervisor that stops removes its name");
+            }
+            assert_eq!(lines.next(), Some(format!("process {id} has ended")));
+        }
+        client.kill().expect("a signal");
+        client.wait().expect("it ends");
+    });
+}
