@@ -22,6 +22,7 @@ mod need;
 mod packaged;
 mod report;
 mod run;
+mod shown;
 mod step;
 mod test;
 mod tree;
@@ -49,6 +50,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "test", usage: test::USAGE, run: Run::WithArguments(test::run) },
     Command { name: "tree", usage: tree::USAGE, run: Run::Plain(tree::run) },
     Command { name: "packaged", usage: packaged::USAGE, run: Run::Plain(packaged::run) },
+    Command { name: "shown", usage: shown::USAGE, run: Run::Plain(shown::run) },
     Command { name: "minimal-versions", usage: minimal_versions::USAGE, run: Run::Plain(minimal_versions::run) },
     Command { name: "linux-only", usage: linux_only::USAGE, run: Run::Plain(linux_only::run) },
     Command { name: "bench", usage: bench::USAGE, run: Run::WithArguments(bench::run) },

@@ -79,6 +79,7 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
         row("package", "the published crates are ready for cargo publish, and build from what is packaged")
             .step(cargo("publish --dry-run --workspace --allow-dirty --no-verify"))
             .step(xtask("packaged")),
+        row("shown", "the dependencies that the documents show suffice for their programs").step(xtask("shown")),
         row("msrv", "the published crates build with the oldest supported toolchain")
             .needs(Need::Toolchain(MSRV))
             .step(cargo_of(MSRV, &format!("check {} --all-features", packages()))),
