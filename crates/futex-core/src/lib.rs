@@ -2,11 +2,16 @@
 //!
 //! This is the middle layer of the async futex workspace: the waiter state machine and its backends, without an opinion
 //! on executors. With Tokio, use `futex-tokio`, which drives it. With another executor, drive a [`Reactor`] with any
-//! poller: its descriptor is readable when there is work for [`Reactor::turn`]. The example `other_executor` does it with
-//! `async-io`.
+//! poller: its descriptor is readable when there is work for [`Reactor::turn`]. The example
+//! [`other_executor`](https://github.com/async-futex/async-futex/blob/main/crates/futex-core/examples/other_executor.rs)
+//! does it with `async-io`.
 //!
-//! Models check that no wake is lost and that no wait ends twice. `docs/architecture.md` has the rules, in the section "The
-//! contract".
+//! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md) is written for Tokio; what it
+//! says about words, memory and processes holds here too.
+//!
+//! Models check that no wake is lost and that no wait ends twice. The
+//! [architecture](https://github.com/async-futex/async-futex/blob/main/docs/architecture.md) has the rules, in the
+//! section "The contract".
 
 #![forbid(unsafe_code)]
 // Some tests share files with `tests/`.
@@ -44,6 +49,7 @@ pub use self::{
     wait_any::{First, Target, WaitAny},
     waiter::{Wait, Waiter},
 };
+#[doc(inline)]
 pub use futex_sys::{Deadline, MATCH_ANY, NamedMemory, Process, ProcessId, SharedMemory, WaitOutcome, Word};
 
 /// For `futex-tokio`, which depends on this crate by its exact version.

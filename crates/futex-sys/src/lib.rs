@@ -2,7 +2,8 @@
 //!
 //! This is the lowest layer of the async futex workspace and knows nothing about async. It is useful alone for a
 //! program that wants to wait and wake without a runtime, for instance the small peer of a program that uses
-//! `futex-tokio`.
+//! `futex-tokio`. The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md) has whole
+//! programs, among them peers in C and Python.
 //!
 //! | Module or type | What it wraps |
 //! |---|---|
@@ -34,14 +35,14 @@
 //!     let word = word.clone();
 //!     move || {
 //!         while word.load(Ordering::Acquire) == 0 {
-//!             word.wait(0, None).unwrap();
+//!             let _ = word.wait(0, None).unwrap();
 //!         }
 //!         word.load(Ordering::Acquire)
 //!     }
 //! });
 //!
 //! word.store(7, Ordering::Release); // change the word,
-//! word.wake(1); //                     then wake
+//! word.wake_one(); //                  then wake
 //! assert_eq!(peer.join().unwrap(), 7);
 //! # Ok::<(), std::io::Error>(())
 //! ```

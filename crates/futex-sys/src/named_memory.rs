@@ -36,7 +36,7 @@ use std::ops::Deref;
 /// # Examples
 ///
 /// ```
-/// use futex_sys::{NamedMemory, SharedMemory};
+/// # use futex_sys::{NamedMemory, SharedMemory};
 ///
 /// let name = format!("/futex-sys-doc-named-{}", std::process::id());
 /// let memory = NamedMemory::create(&name, 4096)?;

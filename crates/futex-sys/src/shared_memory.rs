@@ -58,7 +58,7 @@ use std::time::{Duration, Instant};
 /// # Examples
 ///
 /// ```
-/// use futex_sys::SharedMemory;
+/// # use futex_sys::SharedMemory;
 /// use std::os::fd::AsFd;
 /// use std::sync::atomic::Ordering;
 ///
@@ -145,7 +145,7 @@ impl SharedMemory {
     /// # Examples
     ///
     /// ```
-    /// use futex_sys::{NamedMemory, SharedMemory};
+    /// # use futex_sys::{NamedMemory, SharedMemory};
     /// use std::time::Duration;
     ///
     /// let name = format!("/futex-sys-doc-timeout-{}", std::process::id());

@@ -26,7 +26,7 @@ use std::time::Duration;
 /// # Examples
 ///
 /// ```
-/// use futex_sys::{WaitOutcome, Word};
+/// # use futex_sys::{WaitOutcome, Word};
 /// use std::sync::atomic::{AtomicU32, Ordering};
 /// use std::{sync::Arc, time::Duration};
 ///
@@ -90,7 +90,7 @@ impl Word {
     /// [`wait_deadline`](Word::wait_deadline) is what bounds the whole time.
     ///
     /// It loads the word before it calls the kernel. So if the word's page is gone (its file was truncated) it raises
-    /// `SIGBUS`, as every access does. [`futex::wait`] returns an error instead.
+    /// `SIGBUS`, as every access does. `futex::wait` of `futex-sys` returns an error instead.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Word {
     /// # Examples
     ///
     /// ```
-    /// use futex_sys::{Deadline, WaitOutcome, Word};
+    /// # use futex_sys::{Deadline, WaitOutcome, Word};
     /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
     /// use std::time::Duration;
     ///

@@ -4,6 +4,9 @@
 //! wakes it: another program with this crate, a C program that only knows `FUTEX_WAKE`, or a task of the same process. No
 //! thread of the runtime blocks, nothing polls, no wake is lost, and a future that is dropped leaves no trace.
 //!
+//! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md) ([中文](https://github.com/async-futex/async-futex/blob/main/docs/guide.zh.md)) shows each use as a whole
+//! program: peers in C and Python, state machines, queues, timeouts, locks, workers that die, shutdown.
+//!
 //! # The contract
 //!
 //! *Change the word, then wake.* A wait compares the word with `expected` and goes to sleep in one step, in the kernel, so
@@ -77,6 +80,7 @@ pub use self::{
     wait::{WaitAsync, WaitAsyncOwned},
     wait_any::{Target, WaitAny, wait_any},
 };
+#[doc(inline)]
 pub use futex_core::{
     Backend, Deadline, MATCH_ANY, NamedMemory, ParseBackendError, Process, ProcessId, SharedMemory, Stats, WaitOutcome,
     Word,
