@@ -8,8 +8,21 @@ use std::process::{Child, Command, Stdio};
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_guide_supervisor");
 
-fn start(role: &str, name: &str) -> Child {
-    Command::new(SUPERVISOR).args([role, name]).stdout(Stdio::piped()).spawn().expect("a process")
+/// A process that does not outlive a test that fails.
+struct Running(Child);
+
+impl Running {
+    fn start(role: &str, name: &str) -> Self {
+        Self(Command::new(SUPERVISOR).args([role, name]).stdout(Stdio::piped()).spawn().expect("a process"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
@@ -17,28 +30,25 @@ fn clients_follow_a_supervisor_that_is_killed_and_starts_again() {
     without_a_hang(|| {
         let name = format!("/supervisor-{}", std::process::id());
         // The client is first: it waits for the name.
-        let mut client = start("watch", &name);
-        let lines = BufReader::new(client.stdout.take().expect("a pipe")).lines();
+        let mut client = Running::start("watch", &name);
+        let lines = BufReader::new(client.0.stdout.take().expect("a pipe")).lines();
         let mut lines = lines.map(|line| line.expect("a line"));
 
         for killed in [true, true, false] {
-            let mut supervisor = start("serve", &name);
-            let id = supervisor.id();
+            let mut supervisor = Running::start("serve", &name);
+            let id = supervisor.0.id();
             assert_eq!(lines.next(), Some(format!("process {id} supervises")));
             if killed {
-                supervisor.kill().expect("a signal");
-                supervisor.wait().expect("it ends");
+                drop(supervisor); // by SIGKILL
                 // What the next one replaces.
                 SharedMemory::open(&name).expect("a killed process leaves its name");
             } else {
                 let pid = Pid::from_raw(id.try_into().expect("a process id")).expect("it is not 0");
                 kill_process(pid, Signal::INT).expect("a signal");
-                assert!(supervisor.wait().expect("it ends").success());
+                assert!(supervisor.0.wait().expect("it ends").success());
                 assert!(SharedMemory::open(&name).is_err(), "a supervisor that stops removes its name");
             }
             assert_eq!(lines.next(), Some(format!("process {id} has ended")));
         }
-        client.kill().expect("a signal");
-        client.wait().expect("it ends");
     });
 }
