@@ -458,10 +458,16 @@ impl<W: FutexWord> Inner<W> {
         for request in requests {
             let &mut Request { word, expected, mask, .. } = request;
             let slot = self.slots.vacant_key() as u32; // 2^32 do not fit in memory
-            let handle = backend.arm(slot, word.clone(), expected, mask)?;
+            self.stats.armed += 1;
+            let handle = match backend.arm(slot, word.clone(), expected, mask) {
+                Ok(handle) => handle,
+                Err(error) => {
+                    self.stats.failed += 1;
+                    return Err(error);
+                }
+            };
             self.slots.insert(State::Waiting { waker: None, expected, handle });
             request.armed = armed(slot);
-            self.stats.armed += 1;
         }
         backend.submit()
     }

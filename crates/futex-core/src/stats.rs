@@ -11,7 +11,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Waits that were ever armed. A wait that the kernel ended by itself and that was armed again counts once.
+    /// Waits that were ever armed, or refused. A wait that the kernel ended by itself and that was armed again counts once.
     pub armed: u64,
     /// Waits that are armed now. A wait that has ended and was not polled since is not among them.
     pub armed_now: usize,
@@ -21,7 +21,8 @@ pub struct Stats {
     pub mismatched: u64,
     /// Waits whose owner left before they had ended.
     pub cancelled: u64,
-    /// Waits that the kernel refused.
+    /// Waits that the kernel refused, for want of memory or threads or because their page is gone, and those that were
+    /// armed in one step with such a wait.
     pub failed: u64,
     /// Waits that ended because the reactor was closed.
     pub closed: u64,

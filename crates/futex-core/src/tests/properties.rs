@@ -1,6 +1,6 @@
 //! Random sequences of operations, on the model kernel and on the naive model.
 
-use super::sequence::{End, Naive, Op, Owner, sequences};
+use super::sequence::{End, Figures, Naive, Op, Owner, sequences};
 use crate::engine::Engine;
 use crate::model::{Counts, Kernel, ModelWord, Options};
 use crate::waiter::RawWaiter;
@@ -65,6 +65,7 @@ fn compare(ops: &[Op], close: bool) {
         for (index, word) in subject.words.iter().enumerate() {
             assert_eq!(subject.kernel.waiters(word), naive.waiters(index) as usize, "after {op:?}");
         }
+        assert_eq!(Figures::of(&subject.engine.stats()), naive.figures, "after {op:?}");
         for (owner, waiter) in naive.owners.iter().zip(&subject.owners) {
             assert_eq!(waiter.is_armed(), *owner != Owner::Idle, "after {op:?}");
         }
@@ -74,6 +75,7 @@ fn compare(ops: &[Op], close: bool) {
         subject.engine.close();
         subject.kernel.assert_empty();
         assert!(subject.words.iter().all(|word| word.wake(u32::MAX) == 0));
+        assert_eq!(Figures::of(&subject.engine.stats()), naive.figures, "after closing");
     }
     // All look once more, and leave.
     naive.reap();
@@ -92,6 +94,7 @@ fn compare(ops: &[Op], close: bool) {
     assert_eq!(naive.counted + naive.spurious, naive.seen + naive.evaporated, "no wake is lost or invented");
     let stats = subject.engine.stats();
     assert_eq!((stats.armed_now, stats.handed_on), (0, naive.handed_on));
+    assert_eq!(Figures::of(&stats), naive.figures);
     subject.kernel.assert_empty();
 }
 

@@ -1,7 +1,7 @@
 //! Random sequences of what users do, and what is to come of them: a naive model, a list of waits in the order in which
 //! they began. `properties.rs` holds the engine against it, and `tests/kernel_properties.rs` the real backends.
 
-use futex_core::Outcome;
+use futex_core::{Outcome, Stats};
 use proptest::prelude::*;
 use std::io;
 use std::num::NonZeroU32;
@@ -107,6 +107,38 @@ pub(crate) enum Owner {
     },
 }
 
+/// How many waits were begun, and how many of them have ended in each way. A wait that has not is armed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) armed: u64,
+    pub(crate) woken: u64,
+    pub(crate) mismatched: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) closed: u64,
+}
+
+impl Figures {
+    /// What the statistics of a reactor are to be.
+    pub(crate) fn of(stats: &Stats) -> Self {
+        let &Stats { armed, armed_now, woken, mismatched, cancelled, failed, closed, .. } = stats;
+        let figures = Self { armed, woken, mismatched, cancelled, closed };
+        assert_eq!((failed, armed_now as u64), (0, figures.armed_now()), "{stats:?}");
+        figures
+    }
+
+    fn armed_now(&self) -> u64 {
+        self.armed - self.woken - self.mismatched - self.cancelled - self.closed
+    }
+
+    fn count(&mut self, end: End) {
+        *match end {
+            End::Woken => &mut self.woken,
+            End::Mismatch => &mut self.mismatched,
+            End::Closed => &mut self.closed,
+        } += 1;
+    }
+}
+
 /// The naive model.
 #[derive(Debug)]
 pub(crate) struct Naive {
@@ -130,6 +162,8 @@ pub(crate) struct Naive {
     pub(crate) evaporated: u64,
     /// Wakes that were handed on because they might have been consumed, and were not.
     pub(crate) spurious: u64,
+    /// Of waits whose completion was reaped, or whose owner has left.
+    pub(crate) figures: Figures,
 }
 
 impl Naive {
@@ -147,6 +181,7 @@ impl Naive {
             handed_on: 0,
             evaporated: 0,
             spurious: 0,
+            figures: Figures::default(),
         }
     }
 
@@ -155,6 +190,7 @@ impl Naive {
         match self.owners[owner] {
             Owner::Idle if self.values[word] != expected => Some(End::Mismatch),
             Owner::Idle => {
+                self.figures.armed += 1;
                 let wait = self.begin(Wait { serial: 0, owner: Some(owner), word, expected, mask });
                 self.owners[owner] = Owner::Armed(wait);
                 self.reap();
@@ -208,12 +244,16 @@ impl Naive {
                     self.queue.retain(|queued| *queued != wait);
                 }
                 self.reap();
+                *if is_lost { &mut self.figures.woken } else { &mut self.figures.cancelled } += 1;
                 if is_lost {
                     self.spurious += 1;
                     self.hand_on(wait);
                 }
             }
-            Owner::Ended { wait, end, .. } => {
+            Owner::Ended { wait, end, told } => {
+                if !told {
+                    self.figures.count(end);
+                }
                 self.reap();
                 if end == End::Woken {
                     self.hand_on(wait);
@@ -237,17 +277,23 @@ impl Naive {
 
     /// All completions are taken: by a turn, an arming, or an owner that leaves.
     pub(crate) fn reap(&mut self) {
-        for owner in &mut self.owners {
-            if let Owner::Ended { told, .. } = owner {
-                *told = true;
-            }
-        }
+        (0..OWNERS).for_each(|owner| self.tell(owner));
         for owner in std::mem::take(&mut self.lost) {
             let Owner::Armed(wait) = self.owners[owner] else { unreachable!("only armed waits are lost") };
             if self.values[wait.word] == wait.expected {
                 self.queue.push(wait);
             } else {
+                self.figures.count(End::Mismatch);
                 self.owners[owner] = Owner::Ended { wait, end: End::Mismatch, told: true };
+            }
+        }
+    }
+
+    /// The completion of an owner's wait is taken, if the wait has ended.
+    pub(crate) fn tell(&mut self, owner: usize) {
+        if let Owner::Ended { told, end, .. } = &mut self.owners[owner] {
+            if !std::mem::replace(told, true) {
+                self.figures.count(*end);
             }
         }
     }
@@ -256,12 +302,11 @@ impl Naive {
         self.lost.clear();
         self.queue.clear();
         for owner in &mut self.owners {
-            *owner = match *owner {
-                Owner::Idle => Owner::Idle,
-                Owner::Armed(wait) => Owner::Ended { wait, end: End::Closed, told: true },
-                Owner::Ended { wait, end, .. } => Owner::Ended { wait, end, told: true },
-            };
+            if let Owner::Armed(wait) = *owner {
+                *owner = Owner::Ended { wait, end: End::Closed, told: false };
+            }
         }
+        self.reap();
     }
 
     /// Number of waits on a word that the kernel has.

@@ -1,7 +1,7 @@
 //! What the tests of the real backends share.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use futex_core::{Backend, Reactor, Word};
+use futex_core::{Backend, Reactor, Stats, Word};
 use futex_sys::futex::{self, Scope};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +32,15 @@ pub(crate) fn reactor(kind: Backend) -> Option<Reactor> {
 /// The reactors that are available here.
 pub(crate) fn reactors() -> impl Iterator<Item = Reactor> {
     BACKENDS.into_iter().filter_map(reactor)
+}
+
+/// The figures of a reactor, which add up at any time.
+#[track_caller]
+pub(crate) fn stats(reactor: &Reactor) -> Stats {
+    let stats = reactor.stats();
+    let Stats { armed, armed_now, woken, mismatched, cancelled, failed, closed, .. } = stats;
+    assert_eq!(armed, armed_now as u64 + woken + mismatched + cancelled + failed + closed, "{stats:?}");
+    stats
 }
 
 /// A word of value 0.

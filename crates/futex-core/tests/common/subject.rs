@@ -44,9 +44,9 @@ impl Subject {
     /// All leave. Threads that are left behind are freed.
     pub(crate) fn end(self) {
         drop(self.owners);
-        let stats = self.reactor.stats();
+        let stats = common::stats(&self.reactor);
         self.reactor.turn();
-        assert_eq!(self.reactor.stats().armed_now, 0, "{stats:?}");
+        assert_eq!(common::stats(&self.reactor).armed_now, 0, "{stats:?}");
         self.reactor.close();
         for word in self.words {
             word.wake(u32::MAX);

@@ -1,0 +1,275 @@
+//! Each wait is in exactly one figure of the statistics, the right one, on each backend.
+#![cfg(not(loom))]
+#![expect(unsafe_code, reason = "a waker that runs code when it is cloned")]
+
+mod common;
+
+use common::{Flag, reactors, stats, until, until_waiting, word};
+use futex_core::{Backend, Outcome, Reactor, SharedMemory, Stats, Target, WaitAny, Waiter, Word};
+use std::fs::File;
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+
+/// The figures of the equation, in its order.
+fn figures(reactor: &Reactor) -> [u64; 7] {
+    let Stats { armed, armed_now, woken, mismatched, cancelled, failed, closed, .. } = stats(reactor);
+    [armed, armed_now as u64, woken, mismatched, cancelled, failed, closed]
+}
+
+fn poll(reactor: &Reactor, word: &Word, waiter: &mut Waiter, waker: &Waker) -> Poll<io::Result<Outcome>> {
+    waiter.poll_wait(reactor, word, 0, &mut Context::from_waker(waker))
+}
+
+fn armed(reactor: &Reactor, word: &Word) -> Waiter {
+    let mut waiter = Waiter::new();
+    assert!(poll(reactor, word, &mut waiter, Waker::noop()).is_pending());
+    until_waiting(word, 1);
+    waiter
+}
+
+/// Wakes a wait, whose thread may be parking anew.
+fn wake(word: &Word) {
+    until("the kernel counts a wake", || word.wake_one());
+}
+
+/// Turns until the reactor knows that no wait is armed.
+fn until_over(reactor: &Reactor) {
+    until("the wait is over", || {
+        reactor.turn();
+        stats(reactor).armed_now == 0
+    });
+}
+
+/// Polls until a wait is over.
+fn end(reactor: &Reactor, word: &Word, waiter: &mut Waiter) -> io::Result<Outcome> {
+    let mut ended = None;
+    until("the wait ends", || {
+        reactor.turn();
+        match poll(reactor, word, waiter, Waker::noop()) {
+            Poll::Pending => false,
+            Poll::Ready(outcome) => {
+                ended = Some(outcome);
+                true
+            }
+        }
+    });
+    ended.expect("it ended")
+}
+
+/// A waker that calls something when it is cloned: after a wait has loaded its word, and before it is armed.
+struct OnClone<'a>(&'a dyn Fn());
+
+impl OnClone<'_> {
+    /// Calls `body` with the waker.
+    fn with<T>(&self, body: impl FnOnce(&Waker) -> T) -> T {
+        unsafe fn clone(data: *const ()) -> RawWaker {
+            // SAFETY: `data` is of the waker below, which no clone outlives: clones do not have it.
+            let this = unsafe { &*data.cast::<OnClone<'_>>() };
+            this.0();
+            RawWaker::new(std::ptr::null(), Waker::noop().vtable())
+        }
+        unsafe fn nothing(_: *const ()) {}
+        static TABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
+        // SAFETY: The functions keep the contract: `data` is valid as long as this waker, and only `clone` uses it.
+        body(&unsafe { Waker::from_raw(RawWaker::new(std::ptr::from_ref(self).cast(), &TABLE)) })
+    }
+}
+
+/// A word of a file, which can be made shorter.
+#[expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+fn word_of_a_file() -> (Word, File) {
+    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("futex-core-figures-{}-{number}", std::process::id()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    file.set_len(4096).unwrap();
+    (SharedMemory::from_fd(file.try_clone().unwrap().into()).unwrap().word(0).unwrap(), file)
+}
+
+#[test]
+fn a_wait_that_was_woken_is_woken_before_it_is_polled_and_once_only() {
+    for reactor in reactors() {
+        let word = word();
+        let mut waiter = armed(&reactor, &word);
+        assert_eq!(figures(&reactor), [1, 1, 0, 0, 0, 0, 0]);
+        wake(&word);
+        until_over(&reactor);
+        assert_eq!(figures(&reactor), [1, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(end(&reactor, &word, &mut waiter).unwrap(), Outcome::Woken);
+        drop(waiter);
+        assert_eq!(figures(&reactor), [1, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(reactor.stats().handed_on, 0);
+    }
+}
+
+#[test]
+fn a_wait_that_was_woken_and_whose_owner_leaves_is_woken_and_its_wake_handed_on() {
+    for reactor in reactors() {
+        let word = word();
+        let waiter = armed(&reactor, &word);
+        wake(&word);
+        until_over(&reactor);
+        drop(waiter);
+        assert_eq!(figures(&reactor), [1, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(reactor.stats().handed_on, 1);
+    }
+}
+
+/// Nobody has turned the reactor. A ring answers what became of the wait; of a thread that is on its way out, the reactor
+/// knows nothing yet, and the thread hands the wake on.
+#[test]
+fn a_wait_whose_owner_leaves_at_the_moment_of_its_wake_is_in_one_figure() {
+    for reactor in reactors() {
+        let word = word();
+        let waiter = armed(&reactor, &word);
+        wake(&word);
+        drop(waiter);
+        let [armed, armed_now, woken, mismatched, cancelled, failed, closed] = figures(&reactor);
+        assert_eq!([armed, armed_now, mismatched, failed, closed], [1, 0, 0, 0, 0]);
+        assert_eq!(woken + cancelled, 1);
+        assert!(woken == 1 || reactor.backend() != Backend::Uring);
+        until("the wake is handed on", || {
+            reactor.turn();
+            reactor.stats().handed_on == 1
+        });
+        assert_eq!(figures(&reactor)[0], 1);
+    }
+}
+
+#[test]
+fn a_wait_whose_word_differs_at_the_first_poll_is_in_no_figure() {
+    for reactor in reactors() {
+        let word = word();
+        word.store(1, Ordering::Release);
+        assert!(matches!(poll(&reactor, &word, &mut Waiter::new(), Waker::noop()), Poll::Ready(Ok(Outcome::Mismatch))));
+        assert_eq!(figures(&reactor), [0; 7]);
+    }
+}
+
+#[test]
+fn a_wait_whose_word_changes_before_the_kernel_compares_is_mismatched() {
+    for reactor in reactors() {
+        let word = word();
+        let change = || word.store(1, Ordering::Release);
+        let mut waiter = Waiter::new();
+        let polled = OnClone(&change).with(|waker| poll(&reactor, &word, &mut waiter, waker));
+        if let Poll::Ready(outcome) = polled {
+            assert_eq!(outcome.unwrap(), Outcome::Mismatch);
+        } else {
+            until_over(&reactor);
+            assert_eq!(figures(&reactor), [1, 0, 0, 1, 0, 0, 0]);
+            assert_eq!(end(&reactor, &word, &mut waiter).unwrap(), Outcome::Mismatch);
+        }
+        assert_eq!(figures(&reactor), [1, 0, 0, 1, 0, 0, 0]);
+    }
+}
+
+#[test]
+fn a_wait_whose_page_is_gone_has_failed_whether_its_owner_sees_it_or_not() {
+    for reactor in reactors() {
+        for is_seen in [true, false] {
+            let (word, file) = word_of_a_file();
+            let truncate = || file.set_len(0).unwrap();
+            let mut waiter = Waiter::new();
+            let before = figures(&reactor);
+            let polled = OnClone(&truncate).with(|waker| poll(&reactor, &word, &mut waiter, waker));
+            until_over(&reactor);
+            let mut expected = before;
+            expected[0] += 1;
+            expected[5] += 1;
+            assert_eq!(figures(&reactor), expected);
+            if is_seen {
+                let error = match polled {
+                    Poll::Ready(outcome) => outcome.unwrap_err(),
+                    Poll::Pending => end(&reactor, &word, &mut waiter).unwrap_err(),
+                };
+                assert!(error.to_string().starts_with("cannot wait on a futex word: "), "{error}");
+                assert!(error.to_string().ends_with("Bad address (os error 14)"), "{error}");
+            }
+            drop(waiter);
+            assert_eq!(figures(&reactor), expected);
+        }
+    }
+}
+
+#[test]
+fn a_wait_whose_owner_leaves_first_is_cancelled() {
+    for reactor in reactors() {
+        let word = word();
+        let mut waiter = armed(&reactor, &word);
+        waiter.cancel();
+        assert_eq!(figures(&reactor), [1, 0, 0, 0, 1, 0, 0]);
+        waiter.cancel();
+        drop(waiter);
+        reactor.turn();
+        reactor.close();
+        assert_eq!(figures(&reactor), [1, 0, 0, 0, 1, 0, 0]);
+        word.wake_all(); // a thread that was left behind
+    }
+}
+
+#[test]
+fn a_wait_whose_reactor_is_closed_is_closed_unless_it_was_over() {
+    for reactor in reactors() {
+        let [waiting, over, left] = [word(), word(), word()];
+        let mut over_waiter = armed(&reactor, &over);
+        wake(&over);
+        until_over(&reactor);
+        let (mut waiter, left_waiter) = (armed(&reactor, &waiting), armed(&reactor, &left));
+        reactor.close();
+        assert_eq!(figures(&reactor), [3, 0, 1, 0, 0, 0, 2]);
+        assert_eq!(end(&reactor, &over, &mut over_waiter).unwrap(), Outcome::Woken);
+        assert_eq!(end(&reactor, &waiting, &mut waiter).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        drop(left_waiter);
+        // One that begins now is not armed.
+        assert!(matches!(poll(&reactor, &waiting, &mut Waiter::new(), Waker::noop()), Poll::Ready(Err(_))));
+        assert_eq!(figures(&reactor), [3, 0, 1, 0, 0, 0, 2]);
+        assert_eq!(reactor.stats().handed_on, 0);
+    }
+}
+
+#[test]
+fn each_wait_of_a_wait_any_has_a_figure_of_its_own() {
+    for reactor in reactors() {
+        let words = [word(), word(), word()];
+        let (flag, waker) = Flag::new();
+        let mut any = WaitAny::new(words.iter().map(|word| Target::new(&reactor, word, 0)));
+        assert!(Pin::new(&mut any).poll(&mut Context::from_waker(&waker)).is_pending());
+        words.iter().for_each(|word| until_waiting(word, 1));
+        assert_eq!(figures(&reactor), [3, 3, 0, 0, 0, 0, 0]);
+        wake(&words[1]);
+        until("the task is woken", || {
+            reactor.turn();
+            flag.is_set()
+        });
+        assert!(Pin::new(&mut any).poll(&mut Context::from_waker(&waker)).is_ready());
+        let [armed, armed_now, woken, mismatched, cancelled, failed, closed] = figures(&reactor);
+        assert_eq!([armed, armed_now, mismatched, failed, closed], [3, 0, 0, 0, 0]);
+        // `Waitv` may have taken those in front of it for woken.
+        assert!(woken == 1 && cancelled == 2 || reactor.backend() == Backend::Waitv && woken <= 3);
+        words.iter().for_each(|word| _ = word.wake_all());
+    }
+}
+
+#[test]
+fn the_waits_of_an_open_reactor_are_cancelled_when_another_one_of_a_wait_any_refuses() {
+    let all: Vec<_> = reactors().collect();
+    for open in &all {
+        let closed = common::reactor(open.backend()).expect("there was one before");
+        closed.close();
+        let words = [word(), word()];
+        let mut any = WaitAny::new([Target::new(open, &words[0], 0), Target::new(&closed, &words[1], 0)]);
+        let polled = Pin::new(&mut any).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(&polled, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe), "{polled:?}");
+        assert_eq!(figures(&closed), [0; 7]);
+        // Which reactor is asked first is open.
+        let [armed, armed_now, woken, mismatched, cancelled, failed, closed] = figures(open);
+        assert_eq!([armed_now, woken, mismatched, failed, closed], [0; 5]);
+        assert!(armed == cancelled && armed <= 1);
+        words.iter().for_each(|word| _ = word.wake_all());
+    }
+}
