@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Flag, reactor, reactors, until, until_waiting, waiters, word};
-use futex_core::{Backend, Outcome, Reactor, Target, WaitAny, Word};
+use futex_core::{Backend, First, Outcome, Reactor, Stats, Target, WaitAny, Word};
 use std::future::Future;
 use std::io;
 use std::num::NonZeroU32;
@@ -139,4 +139,183 @@ fn a_wait_for_none_is_refused() {
     let Poll::Ready(Err(error)) = poll(&mut WaitAny::new([]), Waker::noop()) else { panic!("it would never end") };
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert_eq!(error.to_string(), "a wait for any of no words would never end: give it at least one word");
+}
+
+fn mask(bits: u32) -> NonZeroU32 {
+    NonZeroU32::new(bits).expect("a mask has a bit")
+}
+
+/// The same target, such that no backend takes it for woken when another one was: `Waitv` has a thread of its own for each wait
+/// with a mask.
+fn masked(target: Target<'_>) -> Target<'_> {
+    target.with_mask(mask(u32::MAX >> 1))
+}
+
+/// Turns until the wait is over.
+fn first(reactor: &Reactor, any: &mut WaitAny<'_>) -> First {
+    let mut ended = None;
+    until("the wait is over", || {
+        reactor.turn();
+        if let Poll::Ready(first) = Pin::new(&mut *any).poll(&mut Context::from_waker(Waker::noop())) {
+            ended = Some(first.expect("a wait that nothing disturbs"));
+        }
+        ended.is_some()
+    });
+    ended.expect("it ended")
+}
+
+#[test]
+fn each_target_has_the_mask_and_the_value_that_were_given_with_it() {
+    for reactor in reactors() {
+        let [bits, values] = [[0b001, 0b010, 0b100], [7, 8, 9]];
+        for index in 0..3 {
+            let words = [word(), word(), word()];
+            for (word, value) in words.iter().zip(values) {
+                word.store(value, Ordering::Release);
+            }
+            let target =
+                |index: usize| Target::new(&reactor, &words[index], values[index]).with_mask(mask(bits[index]));
+            let mut any = WaitAny::new((0..3).map(target));
+            assert!(poll(&mut any, Waker::noop()).is_pending());
+            words.iter().for_each(|word| until_waiting(word, 1));
+            for (other, word) in words.iter().enumerate() {
+                assert_eq!(word.wake_masked(1, mask(0b111 & !bits[other])), 0, "a wake that is not meant for it");
+            }
+            // (A thread of `Thread` may be parking anew.)
+            until("it is woken", || words[index].wake_masked(1, mask(bits[index])) == 1);
+            let First { index: found, outcome, value, .. } = first(&reactor, &mut any);
+            assert_eq!((found, outcome, value), (index, Outcome::Woken, values[index]));
+            words.iter().for_each(|word| _ = word.wake_all()); // threads that were left behind
+        }
+    }
+}
+
+#[test]
+fn the_value_after_a_wake_is_loaded_then() {
+    for reactor in reactors() {
+        let words = [word(), word()];
+        let mut any = WaitAny::new(targets(&reactor, &words).map(masked));
+        assert!(poll(&mut any, Waker::noop()).is_pending());
+        words.iter().for_each(|word| until_waiting(word, 1));
+        words[1].store(5, Ordering::Release);
+        words[1].wake_one();
+        until("the reactor knows", || {
+            reactor.turn();
+            reactor.stats().armed_now == 1
+        });
+        // Later changes are in it, whichever they are.
+        words[1].store(6, Ordering::Release);
+        words[0].store(1, Ordering::Release);
+        let first = first(&reactor, &mut any);
+        assert_eq!((first.index, first.value), (1, 6));
+        words.iter().for_each(|word| _ = word.wake_all());
+    }
+}
+
+#[test]
+fn the_value_that_differs_at_the_first_poll_is_that_of_the_lowest_index_that_differs() {
+    for reactor in reactors() {
+        let words = [word(), word(), word()];
+        words[1].store(4, Ordering::Release);
+        words[2].store(5, Ordering::Release);
+        let mut any = WaitAny::new(targets(&reactor, &words));
+        assert_eq!(first(&reactor, &mut any), first(&reactor, &mut any), "it begins anew");
+        let First { index, outcome, value, .. } = first(&reactor, &mut any);
+        assert_eq!((index, outcome, value), (1, Outcome::Mismatch, 4));
+    }
+}
+
+#[test]
+fn waits_on_one_word_are_woken_in_the_order_of_the_targets() {
+    let Some(reactor) = reactor(Backend::Uring) else { return };
+    let word = word();
+    // With others in between, and another wait in front and one behind.
+    let other = common::word();
+    let begin = || {
+        let mut any = WaitAny::new([Target::new(&reactor, &word, 0)]);
+        assert!(poll(&mut any, Waker::noop()).is_pending());
+        any
+    };
+    let mut before = begin();
+    let list = [&word, &other, &word, &word].map(|word| Target::new(&reactor, word, 0));
+    let mut any = WaitAny::new(list);
+    assert!(poll(&mut any, Waker::noop()).is_pending());
+    let mut behind = begin();
+    assert_eq!(word.wake(2), 2);
+    assert_eq!(first(&reactor, &mut before).outcome, Outcome::Woken);
+    assert_eq!(first(&reactor, &mut any).index, 0);
+    // The other two have ended without a wake.
+    assert_eq!((waiters(&word), waiters(&other)), (1, 0));
+    assert!(poll(&mut behind, Waker::noop()).is_pending());
+    assert_eq!(word.wake_all(), 1);
+    assert_eq!(first(&reactor, &mut behind).outcome, Outcome::Woken);
+    let Stats { armed, woken, cancelled, handed_on, .. } = common::stats(&reactor);
+    assert_eq!((armed, woken, cancelled, handed_on), (6, 3, 3, 0));
+}
+
+/// All waits with one word are woken, and one owner has them: the wakes but for one go to the waits behind it.
+#[test]
+fn wakes_of_several_waits_on_one_word_are_seen_once_and_the_others_handed_on() {
+    let Some(reactor) = reactor(Backend::Uring) else { return };
+    let word = word();
+    let mut any = WaitAny::new([&word, &word, &word].map(|word| Target::new(&reactor, word, 0)));
+    assert!(poll(&mut any, Waker::noop()).is_pending());
+    let mut behind: Vec<_> = (0..2).map(|_| WaitAny::new([Target::new(&reactor, &word, 0)])).collect();
+    for any in &mut behind {
+        assert!(poll(any, Waker::noop()).is_pending());
+    }
+    assert_eq!(word.wake(3), 3);
+    assert_eq!(first(&reactor, &mut any).index, 0);
+    for any in &mut behind {
+        assert_eq!(first(&reactor, any).outcome, Outcome::Woken);
+    }
+    assert_eq!(common::stats(&reactor).handed_on, 2);
+}
+
+#[test]
+fn a_wait_for_any_that_was_ready_can_be_used_again_and_arms_each_word_once() {
+    for reactor in reactors() {
+        let words = [word(), word()];
+        let mut any = WaitAny::new(targets(&reactor, &words).map(masked));
+        for round in 0..5 {
+            assert!(poll(&mut any, Waker::noop()).is_pending() && any.is_armed());
+            words.iter().for_each(|word| until_waiting(word, 1));
+            assert!(poll(&mut any, Waker::noop()).is_pending());
+            assert_eq!(common::stats(&reactor).armed, 2 * (round + 1));
+            until("it is woken", || words[round as usize % 2].wake_one());
+            let first = first(&reactor, &mut any);
+            assert_eq!((first.index, first.outcome, any.is_armed()), (round as usize % 2, Outcome::Woken, false));
+            // (A thread that was left behind is taken over in the next round.)
+        }
+        words.iter().for_each(|word| _ = word.wake_all());
+    }
+}
+
+#[test]
+fn a_wait_for_any_of_nothing_is_refused_at_each_poll() {
+    let mut any = WaitAny::new([]);
+    for _ in 0..3 {
+        assert!(
+            matches!(poll(&mut any, Waker::noop()), Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidInput)
+        );
+        assert!(!any.is_armed());
+    }
+}
+
+#[test]
+fn a_wait_for_any_that_was_closed_is_an_error_and_leaves_nothing_of_the_other_reactors() {
+    for open in reactors() {
+        let closing = reactor(open.backend()).expect("there was one before");
+        let words = [word(), word()];
+        let list = [Target::new(&open, &words[0], 0), Target::new(&closing, &words[1], 0)];
+        let mut any = WaitAny::new(list);
+        let (flag, waker) = Flag::new();
+        assert!(poll(&mut any, &waker).is_pending());
+        closing.close();
+        assert!(flag.is_set());
+        let Poll::Ready(Err(error)) = poll(&mut any, &waker) else { panic!("a reactor is closed") };
+        assert_eq!((error.kind(), any.is_armed()), (io::ErrorKind::BrokenPipe, false));
+        assert_eq!((common::stats(&open).cancelled, common::stats(&closing).closed), (1, 1));
+        words.iter().for_each(|word| _ = word.wake_all());
+    }
 }

@@ -1,7 +1,7 @@
 //! Signals that interrupt a wait.
 #![expect(unsafe_code, reason = "std has no signals")]
 
-use crate::support::{skip, until, until_waiters, word};
+use crate::support::{mask, skip, until, until_waiters, word};
 use futex_sys::futex::{self, MATCH_ANY, Scope, WaitOutcome, WaitvEntry, WaitvOutcome, waitv};
 use futex_sys::{Deadline, ProcessId, SharedMemory, Word};
 use std::os::unix::net::UnixStream;
@@ -99,6 +99,15 @@ fn a_wait_goes_on_after_a_signal() {
 fn a_wait_with_a_timeout_goes_on_after_a_signal() {
     let outcome = interrupted(&word(), |word| word.wait(0, Some(Duration::from_secs(3600))).unwrap());
     assert_eq!(outcome, WaitOutcome::Woken);
+}
+
+#[test]
+fn a_wait_with_a_deadline_or_a_mask_goes_on_after_a_signal() {
+    let far = || Instant::now() + Duration::from_secs(3600);
+    assert_eq!(interrupted(&word(), move |word| word.wait_deadline(0, far()).unwrap()), WaitOutcome::Woken);
+    assert_eq!(interrupted(&word(), |word| word.wait_masked(0, mask(0b100), None).unwrap()), WaitOutcome::Woken);
+    let deadline = Some(Deadline::from(far()));
+    assert_eq!(interrupted(&word(), move |word| word.wait_masked(0, mask(1), deadline).unwrap()), WaitOutcome::Woken);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! `FUTEX_TESTS_FORBID_SKIPS` is set.
 #![cfg(target_os = "linux")]
 
+mod deadlines;
 mod fork;
 mod futex;
 mod interrupted;
@@ -29,5 +30,6 @@ mod uring_close;
 mod uring_model;
 #[cfg(feature = "uring")]
 mod uring_races;
+mod waiters;
 mod waitv;
 mod word;
