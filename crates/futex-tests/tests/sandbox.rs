@@ -184,5 +184,6 @@ async fn a_thread_that_can_t_be_started_is_a_clear_error() {
             )
         );
         assert_eq!(futex_tests::waiters(&memory.word(0).expect("a word")), 0);
+        assert_eq!(peer.ask("figures"), "1 = 0 + 0 + 0 + 0 + 1 + 0");
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// An answer that comes within microseconds is faster than a sleep and a wake-up. So a wait may load the word again and again
 /// for a bounded time first. It does so as long as that pays off: after eight waits in a row that spun in vain, the next 16
 /// waits sleep at once; after eight more the next 32, and so on up to 4,096. After a change that a spin saw, the next pause is
-/// 16 waits again. [`wait_any`](crate::wait_any()) does not spin.
+/// 16 waits again. [`wait_any`](crate::wait_any()) and [owned waits](crate::WaitAsyncOwned) do not spin.
 ///
 /// Each [`AsyncFutex`](crate::AsyncFutex) learns this for itself, so keep it and use it for many waits. A clone begins with what
 /// the original has learned.

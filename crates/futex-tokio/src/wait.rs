@@ -2,6 +2,7 @@
 
 use crate::budget::Budget;
 use crate::futex::AsyncFutex;
+use crate::spin::Spin;
 use futex_core::{MATCH_ANY, Outcome, Waiter};
 use std::fmt;
 use std::future::Future;
@@ -160,12 +161,13 @@ pub struct WaitAsync<'a> {
 impl WaitAsync<'_> {
     /// The same wait, armed or not, as a future that owns its futex.
     pub fn into_owned(self) -> WaitAsyncOwned {
-        WaitAsyncOwned { wait: self.wait, futex: self.futex.clone() }
+        // A spinner of its own would learn nothing, and so spin in vain in each of many such waits.
+        WaitAsyncOwned { wait: self.wait, futex: self.futex.clone().with_spin(Spin::OFF) }
     }
 }
 
 /// The future of [`AsyncFutex::wait_async_owned`]: a [`WaitAsync`] that owns its futex. All that is said of
-/// [`WaitAsync`], of its errors and of its cancel safety, holds for it.
+/// [`WaitAsync`], of its errors and of its cancel safety, holds for it. It does not [spin](Spin).
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAsyncOwned {
     /// Dropped first, while the reactor is surely there.
@@ -244,5 +246,23 @@ impl Wait {
             .field("mask", &self.mask)
             .field("armed", &self.waiter.is_armed())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    /// Each owned wait had a copy of the futex's spinner, and what it learned ended with it. So all of them spun in vain, for
+    /// the whole limit.
+    #[tokio::test]
+    async fn an_owned_wait_does_not_spin() {
+        let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");
+        let futex = futex.with_spin(Spin::up_to(Duration::from_micros(10)));
+        assert_eq!(futex.wait_async_owned(0).futex.spin(), Spin::OFF);
+        assert_eq!(futex.wait_async(0).futex.spin(), futex.spin());
     }
 }

@@ -13,7 +13,7 @@ mod waits;
 use crate::answer::{Result, describe, ok, say};
 use futex_sys::SharedMemory;
 use futex_tests::is_pending;
-use futex_tokio::{AsyncFutex, Backend, ProcessId, Reactor, Word};
+use futex_tokio::{AsyncFutex, Backend, ProcessId, Reactor, Stats, Word};
 use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
@@ -98,6 +98,11 @@ impl Peer {
                 Ok(passed.join("; "))
             }
             ["debug"] => Ok(format!("{:?}", self.reactor()?)),
+            ["figures"] => {
+                let Stats { armed, armed_now, woken, mismatched, cancelled, failed, closed, .. } =
+                    self.reactor()?.stats();
+                Ok(format!("{armed} = {armed_now} + {woken} + {mismatched} + {cancelled} + {failed} + {closed}"))
+            }
             ["units"] => Ok(self.reactor()?.stats().units.to_string()),
             ["close"] => {
                 self.reactor()?.close();

@@ -1,0 +1,237 @@
+//! Waits that own their futex: in collections, moved while they are armed, and the last ones to hold anything.
+
+use futex_tests::load::backend;
+use futex_tests::{
+    arm, block_on, eventually, is_pending, on_each_runtime, on_each_runtime_in_order, until, until_waiters, waiters,
+    within,
+};
+use futex_tokio::{AsyncFutex, Reactor, SharedMemory, Stats, WaitAsyncOwned};
+use std::io::ErrorKind;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use tokio::sync::mpsc::channel;
+
+/// A reactor whose handles are this test's alone.
+fn alone() -> Reactor {
+    Reactor::builder().backend(backend()).build().expect("a reactor")
+}
+
+/// A futex with a reactor of its own, and its word.
+fn futex() -> (AsyncFutex, Arc<AtomicU32>) {
+    let word = Arc::new(AtomicU32::new(0));
+    (AsyncFutex::with_reactor(&alone(), word.clone()), word)
+}
+
+/// Wakes a wait, whose thread may be parking anew.
+fn wake(futex: &AsyncFutex) {
+    until(|| futex.wake_one());
+}
+
+#[track_caller]
+fn add_up(stats: &Stats) {
+    let &Stats { armed, armed_now, woken, mismatched, cancelled, failed, closed, .. } = stats;
+    assert_eq!(armed, armed_now as u64 + woken + mismatched + cancelled + failed + closed, "{stats:?}");
+}
+
+#[test]
+fn waits_in_a_list_that_grows_and_shrinks_end_by_their_own_words() {
+    on_each_runtime(async || {
+        let memory = SharedMemory::anonymous(4096).expect("memory");
+        let reactor = alone();
+        let futexes: Vec<_> =
+            (0..20).map(|index| AsyncFutex::with_reactor(&reactor, memory.word(64 * index).expect("a word"))).collect();
+        let mut waits = Vec::new();
+        for (index, futex) in futexes.iter().enumerate() {
+            let mut wait = futex.wait_async_owned(0);
+            arm(&mut wait).await;
+            waits.push((index, wait)); // moves those before it, now and then
+        }
+        futexes.iter().for_each(|futex| until_waiters(futex.word(), 1));
+        drop(futexes);
+        waits.reverse();
+        // Each second one leaves.
+        waits.retain(|(index, _)| index % 2 == 0);
+        assert_eq!((reactor.stats().cancelled, reactor.stats().armed_now), (10, 10));
+        for (index, wait) in waits {
+            let word = memory.word(64 * index).expect("a word");
+            word.store(1, Ordering::Release);
+            word.wake_one();
+            within(wait).await.expect("a wake");
+        }
+        let stats = reactor.stats();
+        add_up(&stats);
+        assert_eq!((stats.armed, stats.cancelled, stats.armed_now), (20, 10, 0), "{stats:?}");
+        (0..64).for_each(|index| _ = memory.word(64 * index).expect("a word").wake_all()); // threads that were left behind
+    });
+}
+
+#[test]
+fn an_armed_wait_moves_from_task_to_task_and_wakes_the_latest() {
+    on_each_runtime(async || {
+        let (futex, word) = futex();
+        let mut wait = futex.wait_async_owned(0);
+        arm(&mut wait).await;
+        until_waiters(futex.word(), 1);
+        for _ in 0..3 {
+            wait = tokio::spawn(async move {
+                assert!(is_pending(&mut wait).await);
+                wait
+            })
+            .await
+            .expect("a task");
+        }
+        assert_eq!(futex.reactor().stats().armed, 1, "it is the same wait");
+        let (send, mut receive) = channel(1);
+        let task = tokio::spawn(async move {
+            let mut wait: WaitAsyncOwned = receive.recv().await.expect("a wait");
+            assert!(is_pending(&mut wait).await);
+            wait.await
+        });
+        send.send(wait).await.expect("the task lives");
+        word.store(1, Ordering::Release);
+        futex.wake_one();
+        within(task).await.expect("a task").expect("a wake");
+    });
+}
+
+#[test]
+fn a_wait_that_is_made_an_owned_one_while_it_is_armed_keeps_its_place_and_its_mask() {
+    on_each_runtime_in_order(async || {
+        let (futex, _word) = futex();
+        let [one, other] = [0b01, 0b10].map(|bits| NonZeroU32::new(bits).expect("a mask"));
+        let mut first = futex.wait_async_masked(0, one);
+        arm(&mut first).await;
+        until_waiters(futex.word(), 1);
+        let mut second = futex.wait_async_masked(0, one);
+        arm(&mut second).await;
+        until_waiters(futex.word(), 2);
+        let (mut first, mut second) = (first.into_owned(), second.into_owned());
+        assert_eq!((waiters(futex.word()), futex.reactor().stats().armed), (2, 2));
+        assert_eq!(futex.wake_masked(1, other), 0);
+        assert_eq!(futex.wake_masked(1, one), 1);
+        within(&mut first).await.expect("a wake");
+        assert!(is_pending(&mut second).await);
+        assert_eq!(futex.wake_masked(1, one), 1);
+        within(second).await.expect("a wake");
+        // It begins anew, as every wait does.
+        arm(&mut first).await;
+        assert_eq!(futex.reactor().stats().armed, 3);
+        drop(first);
+        futex.wake_all();
+    });
+}
+
+#[test]
+fn a_wake_that_came_before_a_wait_was_made_an_owned_one_is_seen_by_it() {
+    on_each_runtime(async || {
+        let (futex, _word) = futex();
+        let mut wait = futex.wait_async(0);
+        arm(&mut wait).await;
+        until_waiters(futex.word(), 1);
+        wake(&futex);
+        eventually(|| futex.reactor().stats().woken == 1).await;
+        let wait = wait.into_owned();
+        assert_eq!(futex.reactor().stats().handed_on, 0);
+        within(wait).await.expect("a wake");
+    });
+}
+
+#[test]
+fn a_wait_whose_futex_was_dropped_ends_by_a_wake_on_the_word() {
+    on_each_runtime(async || {
+        let word = Arc::new(AtomicU32::new(0));
+        let reactor = alone();
+        let mut wait = AsyncFutex::with_reactor(&reactor, word.clone()).wait_async_owned(0);
+        drop(reactor);
+        arm(&mut wait).await;
+        let handle = futex_tokio::Word::from(word.clone());
+        until_waiters(&handle, 1);
+        until(|| handle.wake_one());
+        within(wait).await.expect("a wake");
+        let weak = Arc::downgrade(&word);
+        drop((word, handle));
+        eventually(|| weak.strong_count() == 0).await; // a thread of the backend may have it for a moment
+    });
+}
+
+/// The wait is the last handle of its futex and of its reactor, and goes first.
+#[test]
+fn an_armed_wait_that_is_the_last_handle_of_its_reactor_leaves_nothing() {
+    on_each_runtime(async || {
+        for wake in [false, true] {
+            let word = futex_tokio::Word::from(Arc::new(AtomicU32::new(0)));
+            let mut wait = AsyncFutex::with_reactor(&alone(), &word).wait_async_owned(0);
+            arm(&mut wait).await;
+            until_waiters(&word, 1);
+            let mut behind = AsyncFutex::with_reactor(&alone(), &word).wait_async_owned(0);
+            arm(&mut behind).await;
+            until_waiters(&word, 2);
+            if wake {
+                until(|| word.wake_one());
+            }
+            // Where no runtime is.
+            std::thread::spawn(move || drop(wait)).join().expect("no panic");
+            if !wake {
+                until(|| word.wake_one());
+            }
+            // The wake was for either, and was handed on if it was for the first.
+            within(behind).await.expect("a wake");
+            word.wake_all(); // a thread that was left behind
+        }
+    });
+}
+
+#[test]
+fn an_owned_wait_outlives_its_runtime_and_ends_with_an_error() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (mut armed, begun) = runtime.block_on(async {
+        let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");
+        let mut armed = futex.wait_async_owned(0);
+        arm(&mut armed).await;
+        (armed, futex.wait_async_owned(0))
+    });
+    drop(runtime);
+    assert_eq!(block_on(&mut armed).expect_err("the runtime is gone").kind(), ErrorKind::BrokenPipe);
+    assert_eq!(block_on(armed).expect_err("the runtime is gone").kind(), ErrorKind::BrokenPipe);
+    assert_eq!(block_on(begun).expect_err("the runtime is gone").kind(), ErrorKind::BrokenPipe);
+}
+
+/// A wait in memory that its own word's owner holds would never be freed; one beside its futex is.
+#[test]
+fn a_struct_of_a_futex_and_its_wait_is_freed_with_all_that_it_has() {
+    struct Slot {
+        filled: Option<WaitAsyncOwned>,
+        futex: AsyncFutex,
+    }
+
+    on_each_runtime(async || {
+        let (futex, word) = futex();
+        let weak: Weak<AtomicU32> = Arc::downgrade(&word);
+        drop(word);
+        let mut slot = Slot { filled: Some(futex.wait_async_owned(0)), futex };
+        arm(slot.filled.as_mut().expect("a wait")).await;
+        until_waiters(slot.futex.word(), 1);
+        let reactor = slot.futex.reactor().clone();
+        drop(slot);
+        add_up(&reactor.stats());
+        assert_eq!((reactor.stats().cancelled, reactor.stats().armed_now), (1, 0));
+        drop(reactor);
+        // (A thread that was left behind has it until its park ends.)
+        eventually(|| weak.strong_count() == 0).await;
+    });
+}
+
+#[test]
+fn owned_waits_can_be_sent_shared_and_named() {
+    fn is<T: Send + Sync + Unpin + 'static>() {}
+    is::<WaitAsyncOwned>();
+    on_each_runtime(async || {
+        let (futex, _word) = futex();
+        let wait = futex.wait_async_owned(7);
+        let shown = format!("{wait:?}");
+        assert!(shown.starts_with("WaitAsyncOwned { word: Word(0x") && shown.contains("expected: 7"), "{shown}");
+        wait.await.expect("the word differs");
+        assert_eq!(futex.reactor().stats().armed, 0);
+    });
+}
