@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::sync::mpsc::channel;
+use tokio::sync::oneshot;
 
 /// A reactor whose handles are this test's alone.
 fn alone() -> Reactor {
@@ -83,12 +84,15 @@ fn an_armed_wait_moves_from_task_to_task_and_wakes_the_latest() {
         }
         assert_eq!(futex.reactor().stats().armed, 1, "it is the same wait");
         let (send, mut receive) = channel(1);
+        let (tell, told) = oneshot::channel();
         let task = tokio::spawn(async move {
             let mut wait: WaitAsyncOwned = receive.recv().await.expect("a wait");
             assert!(is_pending(&mut wait).await);
+            tell.send(()).expect("it is awaited");
             wait.await
         });
         send.send(wait).await.expect("the task lives");
+        within(told).await.expect("the task lives");
         word.store(1, Ordering::Release);
         futex.wake_one();
         within(task).await.expect("a task").expect("a wake");

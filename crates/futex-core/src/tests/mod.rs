@@ -4,6 +4,8 @@
 
 #[cfg(not(loom))]
 mod crowding;
+#[cfg(not(loom))]
+mod figures;
 #[cfg(not(any(loom, miri)))]
 mod kernel;
 #[cfg(not(any(loom, miri)))]
