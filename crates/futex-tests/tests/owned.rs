@@ -75,9 +75,9 @@ fn an_armed_wait_moves_from_task_to_task_and_wakes_the_latest() {
         arm(&mut wait).await;
         until_waiters(futex.word(), 1);
         for _ in 0..3 {
-            wait = tokio::spawn(async move {
+            [wait] = tokio::spawn(async move {
                 assert!(is_pending(&mut wait).await);
-                wait
+                [wait]
             })
             .await
             .expect("a task");
