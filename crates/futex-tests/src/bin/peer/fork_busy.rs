@@ -3,8 +3,8 @@
 
 use crate::answer::Result;
 use futex_tests::load::zero;
-use futex_tests::within;
-use futex_tokio::{AsyncFutex, Reactor};
+use futex_tests::{is_pending, within};
+use futex_tokio::{AsyncFutex, Reactor, Stats};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,10 +27,17 @@ pub(crate) fn fork_while_busy(runtime: &Handle, what: &str, rounds: u32) -> Resu
     };
     match what {
         // The lock of a queue.
-        "stats" => during(&figures, rounds, || {
-            figures();
-            Ok(())
-        }),
+        "stats" => {
+            // The parent has figures, and a wait that is armed. Its child has neither.
+            let mut wait = AsyncFutex::with_reactor(reactor, zero()).wait_async_owned(0);
+            if !runtime.block_on(is_pending(&mut wait)) || reactor.stats().armed_now != 1 {
+                return Err("the wait is not armed".into());
+            }
+            during(&figures, rounds, || {
+                assert_eq!(reactor.stats(), Stats::default());
+                Ok(())
+            })
+        }
         "wake" => during(&figures, rounds, || {
             assert_eq!(futex.wake_all(), 0);
             Ok(())
