@@ -8,8 +8,8 @@ const NANOS_PER_SEC: i64 = 1_000_000_000;
 
 /// A point in time on the monotonic clock (`CLOCK_MONOTONIC`), with a resolution of one nanosecond.
 ///
-/// Blocking waits take an absolute deadline, because a wait that a signal interrupts has to be started again and must
-/// not start its time again with it.
+/// The deadline of a blocking wait is absolute, because a wait that a signal interrupts is started again: its time must
+/// not start again with it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline {
     secs: i64,
@@ -17,7 +17,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The point in time that is `timeout` from now. A timeout too long for the clock means practically never.
+    /// The point in time that is `timeout` from now. If that is more than the clock can hold, the deadline never passes.
     #[must_use]
     pub fn after(timeout: Duration) -> Self {
         let now = clock_gettime(ClockId::Monotonic);
@@ -36,7 +36,7 @@ impl Deadline {
         Timespec { tv_sec: self.secs, tv_nsec: self.nanos as _ }
     }
 
-    /// How long it is until then, for the system calls that take a timeout. Zero if the deadline has passed.
+    /// The time that is left, for the system calls that take a timeout. Zero if the deadline has passed.
     pub(crate) fn remaining(self) -> Timespec {
         let now = Self::after(Duration::ZERO);
         if self <= now {
@@ -48,7 +48,7 @@ impl Deadline {
     }
 }
 
-/// The standard library's clock is `CLOCK_MONOTONIC` too. An instant that has passed becomes now.
+/// The standard library's clock is `CLOCK_MONOTONIC` too. An instant in the past becomes the present.
 impl From<Instant> for Deadline {
     fn from(instant: Instant) -> Self {
         Self::after(instant.saturating_duration_since(Instant::now()))

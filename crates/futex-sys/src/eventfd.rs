@@ -6,9 +6,9 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-/// A 64-bit counter behind a descriptor that polls readable while the counter is not zero.
+/// A 64-bit counter behind a descriptor that polls readable while the counter is not zero (`eventfd(2)`).
 ///
-/// It is non-blocking and closed on `exec`.
+/// The descriptor is non-blocking, and closed on `exec`.
 #[derive(Debug)]
 pub struct EventFd(OwnedFd);
 
@@ -17,7 +17,7 @@ impl EventFd {
     ///
     /// # Errors
     ///
-    /// That of the kernel if the process or the system has no descriptor left (`EMFILE`, `ENFILE`) or no memory.
+    /// The kernel's, if the process or the system has no descriptors left (`EMFILE`, `ENFILE`) or no memory.
     pub fn new() -> io::Result<Self> {
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map(Self)
@@ -26,7 +26,7 @@ impl EventFd {
 
     /// Adds `count` to the counter, which makes the descriptor readable and is an edge for an edge-triggered poller.
     ///
-    /// A counter that would overflow stays as it is, and is readable already.
+    /// A counter that would overflow stays as it is: its descriptor is readable already.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl EventFd {
         }
     }
 
-    /// Takes the counter, which becomes zero; `None` if it was zero already.
+    /// Returns the counter and sets it to zero. `None` if it was zero already.
     ///
     /// # Errors
     ///

@@ -18,14 +18,14 @@ use std::sync::atomic::AtomicU32;
 /// The mask that matches every waiter and every wake (`FUTEX_BITSET_MATCH_ANY`).
 pub const MATCH_ANY: NonZeroU32 = NonZeroU32::MAX;
 
-/// Who can meet on a word.
+/// Which waiters and wakers find each other on a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
     /// Every process that maps the word's memory. This is what a plain `FUTEX_WAKE` uses.
     Shared,
-    /// The threads of this process (`FUTEX_PRIVATE_FLAG`). A shared wake never reaches a private waiter, nor the other
-    /// way round.
+    /// The threads of this process only (`FUTEX_PRIVATE_FLAG`). A shared wake never reaches a private waiter, and a private
+    /// wake never reaches a shared one.
     Private,
 }
 
@@ -51,15 +51,15 @@ pub enum WaitOutcome {
     TimedOut,
 }
 
-/// `futex(FUTEX_WAIT_BITSET)`: waits while the word is `expected`, until a wake whose mask shares a bit with `mask`, or
-/// until `deadline`.
+/// `futex(FUTEX_WAIT_BITSET)`: blocks the thread while the word is `expected`, until a wake whose mask shares a bit with
+/// `mask`, or until `deadline`.
 ///
-/// The comparison and the queueing are one step, so no wake that follows a change of the word is missed. The kernel may
-/// report a wake that was meant for an earlier owner of the same address; callers check their condition again.
+/// The comparison and the queueing are one step, so no wake that follows a change of the word is missed. A wake may have
+/// been meant for an earlier use of the same address (`futex(2)`), so check the condition again afterwards.
 ///
 /// # Errors
 ///
-/// `EFAULT` where the word's page is gone (its file was truncated), `ENOMEM`.
+/// `EFAULT` if the word's page is gone (its file was truncated), `ENOMEM` if the kernel has no memory.
 pub fn wait(
     word: &AtomicU32,
     scope: Scope,
@@ -82,12 +82,12 @@ pub fn wait(
 
 /// `futex(FUTEX_WAKE)`: wakes up to `n` waiters, the longest waiting first, and returns how many the kernel woke.
 ///
-/// `wake(…, 0)` wakes nobody and makes no call, because the kernel takes a zero for a one. More than `i32::MAX` means
-/// all.
+/// If `n` is 0, it wakes nobody and makes no system call, because the kernel takes 0 for 1. If `n` is `i32::MAX` or more,
+/// it wakes all.
 ///
 /// # Errors
 ///
-/// `EFAULT` where the word's page is gone (its file was truncated).
+/// `EFAULT` if the word's page is gone (its file was truncated).
 #[inline]
 pub fn wake(word: &AtomicU32, scope: Scope, n: u32) -> io::Result<u32> {
     wake_masked(word, scope, n, MATCH_ANY)
@@ -111,8 +111,9 @@ pub fn wake_masked(word: &AtomicU32, scope: Scope, n: u32, mask: NonZeroU32) -> 
     Ok(count(woken?))
 }
 
-/// `futex(FUTEX_REQUEUE)`: wakes up to `n` waiters of `from` and makes up to `moved` of the others waiters of `to`, in
-/// order. Returns how many were woken or moved.
+/// `futex(FUTEX_REQUEUE)`: wakes up to `n` waiters of `from`, and moves up to `moved` of the remaining ones to the queue of
+/// `to`, in order. Returns how many were woken or moved. (`futex(2)` says that it counts the woken ones only; the kernel
+/// counts both.)
 ///
 /// # Errors
 ///
@@ -121,7 +122,7 @@ pub fn requeue(from: &AtomicU32, to: &AtomicU32, scope: Scope, n: u32, moved: u3
     Ok(count(sys::requeue(from, scope.flags(), clamp(n), clamp(moved), to)?))
 }
 
-/// `futex(FUTEX_CMP_REQUEUE)`: [`requeue`] where `from` is `expected`; `None` where it is not.
+/// `futex(FUTEX_CMP_REQUEUE)`: [`requeue`] if `from` is `expected`, compared in the same step. `None` if it is not.
 ///
 /// # Errors
 ///

@@ -9,8 +9,8 @@
 //! |---|---|
 //! | [`Word`] | a handle to a futex word that keeps the word's memory alive, with a blocking `wait` and a `wake` |
 //! | [`SharedMemory`] | memory that several processes map: a memfd, a POSIX name, a file, or a descriptor that was passed or received |
-//! | [`ProcessId`], [`Process`] | the identity of a process, for shared memory, and its end (`pidfd_open(2)`) |
 //! | [`NamedMemory`] | shared memory whose POSIX name this process owns, and removes |
+//! | [`ProcessId`], [`Process`] | the identity of a process, for shared memory, and its end (`pidfd_open(2)`) |
 //! | [`futex`] | `futex(2)` and `futex_waitv(2)` |
 //! | [`EventFd`] | `eventfd(2)` |
 #![cfg_attr(feature = "uring", doc = "| [`uring`] | the futex operations of io_uring (feature `uring`) |")]
@@ -22,7 +22,7 @@
 //!
 //! # Examples
 //!
-//! Two threads here stand for two processes; with [`SharedMemory::open_or_create`] they may well be.
+//! Two threads stand for two processes here. Processes find the memory by a name: [`SharedMemory::open_or_create`].
 //!
 //! ```
 //! use futex_sys::SharedMemory;

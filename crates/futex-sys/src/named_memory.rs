@@ -12,23 +12,23 @@ use std::ops::Deref;
 
 /// Shared memory under a POSIX name that this process owns: dropping it removes the name.
 ///
-/// It dereferences to the [`SharedMemory`]. Clones of that, and processes that have opened it, keep the memory when the
-/// name goes.
+/// It dereferences to the [`SharedMemory`]. Clones of that, and processes that have opened it, keep the memory after the
+/// name is removed.
 ///
-/// # When the name goes
+/// # When the name is removed
 ///
-/// - When this is dropped, or by [`unlink`](Self::unlink). [`keep`](Self::keep) gives the name up instead.
-/// - Only while the name still leads to this memory. If another process has [replaced](Self::replace) it, that one's object
-///   stays.
-/// - Only in the process that made this. A `fork` of it that drops its copy leaves the name alone.
-/// - Not if the process is killed. The next owner then uses [`replace`](Self::replace).
+/// - The owner removes it when it is dropped, or by [`unlink`](Self::unlink). [`keep`](Self::keep) gives the name up instead.
+/// - It does so only while the name still leads to its memory. An object with which another process has
+///   [replaced](Self::replace) the memory stays.
+/// - It does so only in the process that made it. A `fork` that drops its copy leaves the name alone.
+/// - A process that is killed leaves the name behind. The next owner then uses [`replace`](Self::replace).
 ///
 /// # Several processes that change one name
 ///
 /// Owners and [`SharedMemory::unlink`] lock the object that has the name (`flock`), verify that it still has it, change the
 /// name, and unlock. So none of them ever removes or replaces another object than the one it means. That holds among users
-/// of this library: another program's `shm_unlink` asks nobody. Hold no `flock` of your own on the memory's descriptor, or
-/// the name can't be changed.
+/// of this library: `shm_unlink` in another program takes no lock. Hold no `flock` of your own on the memory's descriptor,
+/// because the name can't be changed meanwhile.
 ///
 /// The lock is held for microseconds. A process that is stopped in between (`SIGSTOP`) keeps it, and the others give up after
 /// a second: with a `ResourceBusy` error, or, in `Drop`, by leaving the name. A process that dies loses the lock.
@@ -44,7 +44,7 @@ use std::ops::Deref;
 /// let peers = SharedMemory::open(&name)?; // in another process
 /// # drop((word, peers));
 ///
-/// drop(memory); // the name goes
+/// drop(memory); // removes the name
 /// assert!(SharedMemory::open(&name).is_err());
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -69,18 +69,19 @@ impl NamedMemory {
 
     /// New memory as by [`create`](Self::create), in place of the object that has the name, if there is one.
     ///
-    /// This is for a process that starts again and wants none of what its predecessor left. Others see the old object or
-    /// the new one under the name, whole, and never a moment without either. Processes that have the old one keep it and are
-    /// not told: tell them through a word of it, or have them watch the process that made it.
+    /// This is for a process that starts again and wants none of what its predecessor left. At every moment, the name leads
+    /// to the whole old object or to the whole new one. Processes that have the old one keep it and are not informed: let
+    /// them watch the process that made it (see [`ProcessId`](crate::ProcessId)), or change and wake one of its words.
     ///
-    /// A process that is killed in between leaves the name with the old object or with the new one. If the kill falls
-    /// between two system calls at the very end, a hidden file `.NAME.PID.NUMBER.tmp` stays in `/dev/shm`. In a sandbox
-    /// without `/proc` or without `O_TMPFILE`, the whole making is this long.
+    /// If the process is killed during the call, the name leads to the old object or to the new one. A kill between two
+    /// system calls at the very end also leaves a hidden file `.NAME.PID.NUMBER.tmp` in `/dev/shm`. In a sandbox without
+    /// `/proc` or without `O_TMPFILE`, a kill at any time while the memory is made does so.
     ///
     /// # Errors
     ///
     /// Those of [`SharedMemory::create`] except `AlreadyExists`. `PermissionDenied` if the object there is another user's.
-    /// `ResourceBusy` if another process holds the lock of the name all the time. After an error the name is as it was.
+    /// `ResourceBusy` if another process holds the lock of the name for a second: it may be stopped. After an error the name
+    /// is as it was.
     pub fn replace(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
         let name = name.as_ref();
         SharedMemory::replace(name, len).map(|memory| Self::own(memory, name))
@@ -96,29 +97,30 @@ impl NamedMemory {
         &self.name
     }
 
-    /// True if the name leads to this memory now: nobody has removed or replaced it.
+    /// Returns true if the name leads to this memory now: nobody has removed or replaced it.
     ///
-    /// That includes other programs. systemd-logind removes the POSIX shared memory of a user who logs out
-    /// (`RemoveIPC=`).
+    /// Other programs may do so too. For instance systemd-logind removes the POSIX shared memory of a user who logs out
+    /// (`RemoveIPC=` in `logind.conf(5)`).
     #[must_use]
     pub fn is_current(&self) -> bool {
         PosixName::new(&self.name).is_ok_and(|name| name.leads_to(self.memory.identity()))
     }
 
-    /// Removes the name now, with the error that dropping ignores.
+    /// Removes the name now, and returns the error that dropping ignores.
     ///
     /// A `fork` may call it too.
     ///
     /// # Errors
     ///
-    /// `NotFound` if the name no longer leads to this memory. `PermissionDenied`. `ResourceBusy` if another process holds
-    /// the lock of the name all the time. After an error the name stays.
+    /// `NotFound` if the name no longer leads to this memory. `PermissionDenied` if this process may not remove it.
+    /// `ResourceBusy` if another process holds the lock of the name for a second: it may be stopped. After an error the name
+    /// is as it was.
     pub fn unlink(mut self) -> io::Result<()> {
         self.owner = None;
         self.remove()
     }
 
-    /// The memory. The name stays until somebody [removes](SharedMemory::unlink) it.
+    /// Gives the name up, and returns the memory. The name stays until somebody [removes](SharedMemory::unlink) it.
     pub fn keep(mut self) -> SharedMemory {
         self.owner = None;
         self.memory.clone()

@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// The identity of a process: its pid, the time of its start, and the pid namespace that it is in.
+/// The identity of a process: its pid, the time of its start, and its pid namespace.
 ///
 /// The kernel uses the pid of a process again after the process has ended, so a pid alone does not say whether a peer
 /// still runs. A peer publishes its `ProcessId` in shared memory. [`open`](ProcessId::open) finds out whether that very
@@ -27,7 +27,7 @@ use std::time::Duration;
 /// If a successor stores its own identity in the same place, the state has to say "nobody" meanwhile: a mixture of the
 /// words of two processes is taken for a process that has ended.
 ///
-/// # What is left
+/// # Limits
 ///
 /// Two processes have the same identity if the second one starts within the same clock tick (1/100 s) as the first,
 /// after the first has ended, and gets its pid. The kernel gives out all other free pids before it uses one again (by
@@ -77,8 +77,8 @@ impl ProcessId {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if there is no `/proc`, and in a time namespace other than the initial one: there the births that
-    /// `/proc` shows are shifted.
+    /// `Unsupported` if there is no `/proc`, and in a time namespace other than the initial one: there the times of start
+    /// that `/proc` shows are shifted (`time_namespaces(7)`).
     pub fn current() -> io::Result<Self> {
         let namespace = proc_fs::pid_namespace()?;
         proc_fs::check_time_namespace()?;
@@ -88,9 +88,9 @@ impl ProcessId {
 
     /// The identity of the process that has this pid now, in the pid namespace of the caller.
     ///
-    /// The caller has to know that the pid still belongs to the process that it means. It does for its child that was
-    /// not reaped (waited for) yet, even if the child has ended. It does not for a pid that it has read in shared
-    /// memory: there, publish the [words](Self::to_words).
+    /// The caller has to know that the pid still belongs to the process that it means. It knows that for its own child
+    /// until it reaps (waits for) the child, even if the child has ended. It does not know that for a pid that it has read
+    /// in shared memory: publish the [words](Self::to_words) there.
     ///
     /// # Errors
     ///
@@ -118,8 +118,9 @@ impl ProcessId {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// The identity as words for shared memory: the pid; the birth, which is field 22 of `/proc/PID/stat`, first its
-    /// lower and then its upper 32 bits; the number of the pid namespace, which is in the link `/proc/self/ns/pid`.
+    /// The identity as words for shared memory: the pid; the lower and then the upper 32 bits of the time of the start,
+    /// in clock ticks (1/100 s) since the system started, which is field 22 of `/proc/PID/stat`; the number of the pid
+    /// namespace, which is in the link `/proc/self/ns/pid`.
     ///
     /// They are never all zero. A peer in another language writes and reads the same words.
     #[must_use]
@@ -130,8 +131,8 @@ impl ProcessId {
 
     /// The identity that these [words](Self::to_words) stand for.
     ///
-    /// Any words may be given, also those of memory that a peer writes to. What they name, if anything, shows at
-    /// [`open`](Self::open).
+    /// Any words may be given, also those of memory that a peer writes to. [`open`](Self::open) finds out whether they
+    /// belong to a process that runs.
     ///
     /// # Errors
     ///
@@ -162,8 +163,8 @@ impl ProcessId {
     ///
     /// An error says nothing about whether the process runs. `Unsupported` if the process was published in another pid
     /// namespace than that of the caller, and if there is no `/proc` or no `pidfd_open`, as for [`of`](Self::of). To
-    /// notice the end of such a peer, have it change a word regularly, and wait with a timeout. Others if descriptors
-    /// or memory ran out.
+    /// notice the end of such a peer, let it change a word regularly, and wait with a timeout. Others if no descriptors or
+    /// no memory are left.
     pub fn open(&self) -> io::Result<Process> {
         proc_fs::check_pid_namespace(self.namespace)?;
         proc_fs::check_time_namespace()?;
@@ -182,7 +183,7 @@ fn to_pid(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
-/// A process whose end can be waited for. From [`ProcessId::open`].
+/// A process whose end can be waited for (`pidfd_open(2)`). From [`ProcessId::open`].
 ///
 /// A process has ended when all of its threads have, whatever the cause. A process that has ended and was not reaped
 /// yet (a *zombie*) counts as ended. A stopped process does not.
@@ -249,8 +250,8 @@ impl Process {
         self.wait(Some(Duration::ZERO))
     }
 
-    /// Blocks until the process has ended, or until `timeout` has passed. Returns true if the process has ended.
-    /// Signals do not interrupt it.
+    /// Blocks the thread until the process has ended, or until `timeout` has passed; without a timeout, for as long as the
+    /// process runs. Returns true if the process has ended. Signals do not interrupt it.
     ///
     /// # Errors
     ///
@@ -270,14 +271,13 @@ impl Process {
 
     /// The pidfd, which polls readable once the process has ended. `None` if it had ended already when it was opened.
     ///
-    /// It is for an event loop. `poll` and `epoll` are the only calls that it is sure to allow, and it is closed on
-    /// `exec`.
+    /// It is for an event loop: use it with `poll` and `epoll` only. It is closed on `exec`.
     #[must_use]
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(|pidfd| pidfd.as_fd())
     }
 
-    /// The [`pidfd`](Self::pidfd), which the caller has to close.
+    /// The [`pidfd`](Self::pidfd) itself. Dropping it closes it.
     #[must_use]
     pub fn into_pidfd(self) -> Option<OwnedFd> {
         self.pidfd

@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Memory that several processes map, to put futex words in.
 ///
-/// It is a cheap handle: clones share one mapping, which goes when the last clone and the last [`Word`] in it are gone.
+/// It is a cheap handle: clones share one mapping, which is unmapped when the last clone and the last [`Word`] in it are
+/// dropped.
 ///
 /// | Made by | For |
 /// |---|---|
@@ -35,25 +36,25 @@ use std::time::{Duration, Instant};
 /// # Names
 ///
 /// POSIX names are those of `shm_open(3)`, which are the files of `/dev/shm`: 1 to 255 bytes of any value but `/` and NUL,
-/// and not `.` or `..`. One leading slash is left out.
+/// and not `.` or `..`. One leading slash is ignored.
 ///
 /// # Full memory
 ///
 /// The functions that make memory allocate all of its pages, so a `/dev/shm` without room (containers often have 64 MiB) is
-/// an error of kind `StorageFull`, and no later access raises `SIGBUS` for want of memory. This takes time in proportion to
+/// an error of kind `StorageFull`, and no later access raises `SIGBUS` for lack of memory. This takes time in proportion to
 /// the length (measured on Linux 6.18: 0.2 s per GiB). A failure leaves neither a name nor memory behind.
 ///
-/// - A memfd has no limit of its own. A length beyond memory and swap of the machine is refused with `OutOfMemory`. Within
-///   that, but beyond the limit of a memory cgroup (of a container), the kernel kills a process of the group instead.
-/// - A file system without `fallocate` gets a zero byte written into each page.
+/// - A memfd has no limit of its own. A length beyond memory and swap of the machine is refused with `OutOfMemory`. If a
+///   shorter one exceeds the limit of the memory cgroup (of the container), the kernel kills a process of the group instead.
+/// - On a file system without `fallocate`, a zero byte is written into each page.
 /// - If pages are to be allocated only when they are touched, make the object yourself (`memfd_create`, `ftruncate`) and
 ///   use [`from_fd`](Self::from_fd).
 ///
 /// # What a peer can do
 ///
-/// Whoever maps the memory can write anything into it at any time, so treat what you read as input. A peer that shrinks
-/// the object makes the next access to the lost pages raise `SIGBUS`; memory from [`anonymous`](Self::anonymous) is
-/// sealed against that, and [`is_sealed`](Self::is_sealed) tells for a descriptor that you were given.
+/// A process that maps the memory can write anything into it at any time, so treat what you read as input. If a peer
+/// shrinks the object, the next access to the lost pages raises `SIGBUS`. Memory of [`anonymous`](Self::anonymous) is sealed
+/// against that. For a descriptor that you were given, ask [`is_sealed`](Self::is_sealed).
 ///
 /// # Examples
 ///
@@ -84,9 +85,9 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for less than 4 bytes, or more than the address space has. `OutOfMemory` for more than the machine
-    /// has memory and swap. `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`). Others if descriptors or
-    /// memory ran out.
+    /// `InvalidInput` for less than 4 bytes, or more than the address space has. `OutOfMemory` for more than the memory and
+    /// swap of the machine. `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`). Others if no descriptors or no
+    /// memory are left.
     pub fn anonymous(len: usize) -> io::Result<Self> {
         check_len(len)?;
         let memory = Self::make(memfd()?, len, &"a new memfd")?;
@@ -100,13 +101,13 @@ impl SharedMemory {
     ///
     /// The object gets its name once it has its length and all of its [pages](Self#full-memory), so no other process sees
     /// it half made. The name stays until it is [removed](Self::unlink), also after the last process that has the memory
-    /// has ended: [`NamedMemory::create`](crate::NamedMemory::create) makes memory whose name goes with its owner.
+    /// has ended. [`NamedMemory::create`](crate::NamedMemory::create) makes memory whose owner removes the name.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name is taken. `InvalidInput` for less than 4 bytes, too many, or an unusable name.
-    /// `StorageFull` if `/dev/shm` has no room. `OutOfMemory` for more than the machine has memory and swap. `FileTooLarge`
-    /// for more than `ulimit -f` allows (`RLIMIT_FSIZE`).
+    /// `AlreadyExists` if the name is taken. `InvalidInput` for less than 4 bytes, more than the address space has, or an
+    /// unusable name. `StorageFull` if `/dev/shm` has no room. `OutOfMemory` for more than the memory and swap of the machine.
+    /// `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`).
     pub fn create(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
         let name = PosixName::new(&name)?;
         check_len(len)?;
@@ -121,7 +122,7 @@ impl SharedMemory {
         replace(name, |file| Self::make(file, len, &name))
     }
 
-    /// The memory under a POSIX name, all of it, whatever its length.
+    /// The memory under a POSIX [name](Self#names): all of it, whatever its length.
     ///
     /// # Errors
     ///
@@ -134,7 +135,7 @@ impl SharedMemory {
         Self::map(name.open()?, &name)
     }
 
-    /// The memory under a POSIX name, waited for until it is there and has its length, for at most `timeout`.
+    /// [`open`](Self::open), which waits for at most `timeout` until the name is there and its object has its length.
     ///
     /// It blocks the thread, and tries again after pauses of 1 ms, doubled up to 100 ms. It tries at least once.
     ///
@@ -175,7 +176,7 @@ impl SharedMemory {
         }
     }
 
-    /// The memory under a POSIX name, made of `len` zero bytes if there is none, as by [`create`](Self::create).
+    /// The memory under a POSIX name. If there is none, makes it with `len` zero bytes, as [`create`](Self::create) does.
     ///
     /// Any number of processes may call it at once: they all get the same object, with its full length.
     ///
@@ -203,13 +204,13 @@ impl SharedMemory {
     ///
     /// Another process may be about to remove or to replace the name too ([`NamedMemory`](crate::NamedMemory)). Each locks
     /// the object that has the name first (`flock`), and this waits up to a second for its turn. So hold no `flock` of your
-    /// own on the object. What has the name and can't be locked is unlinked as `shm_unlink(3)` does it: a symbolic link, or
-    /// an object that this user may not open.
+    /// own on the object. An object that can't be locked (a symbolic link, or one that this user may not open) is unlinked
+    /// without the lock, as `shm_unlink(3)` does it.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is none, `PermissionDenied`, `InvalidInput` for an unusable name. `ResourceBusy` if another process
-    /// holds the lock of the name all the time: it may be stopped.
+    /// `NotFound` if there is none. `PermissionDenied` if this process may not remove it. `InvalidInput` for an unusable name.
+    /// `ResourceBusy` if another process holds the lock of the name for a second: it may be stopped.
     pub fn unlink(name: impl AsRef<OsStr>) -> io::Result<()> {
         let name = PosixName::new(&name)?;
         match Holder::of(name)? {
@@ -269,8 +270,8 @@ impl SharedMemory {
 
     /// The whole memory as words; up to three bytes at the end are left out.
     ///
-    /// This is how to get at the data that the futex words guard without any `unsafe`: with
-    /// [relaxed](std::sync::atomic::Ordering::Relaxed) accesses, which compile to plain ones.
+    /// Use it, without `unsafe`, for the data that the futex words guard:
+    /// [relaxed](std::sync::atomic::Ordering::Relaxed) loads and stores compile to plain ones.
     #[must_use]
     pub fn as_words(&self) -> &[AtomicU32] {
         self.object.mapping.words()
@@ -284,7 +285,8 @@ impl SharedMemory {
         self.object.mapping.as_ptr()
     }
 
-    /// Whether no process can shrink the object, so that no access to it can raise `SIGBUS` for that.
+    /// Returns true if the object is sealed against shrinking (`F_SEAL_SHRINK`), so that no process can make it shorter and
+    /// the next access to the lost pages raise `SIGBUS`.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         rustix::fs::fcntl_get_seals(self).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))

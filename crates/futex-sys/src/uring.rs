@@ -29,7 +29,7 @@ use crate::word::Word;
 use std::io;
 use std::num::NonZeroU32;
 
-/// Which wait of a ring. The ring chooses it, and uses it again once the wait's completion was taken.
+/// The identifier of a wait in its ring. The ring chooses it, and uses it again once the wait's completion was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WaitId(u32);
 
@@ -39,7 +39,7 @@ impl From<WaitId> for u32 {
     }
 }
 
-/// For callers that keep identifiers as plain numbers. A number that is no pending wait's is refused where it is used.
+/// For callers that keep identifiers as plain numbers. Calls refuse a number that is not that of a pending wait.
 impl From<u32> for WaitId {
     fn from(id: u32) -> Self {
         Self(id)
@@ -59,7 +59,7 @@ pub enum Ending {
     Cancelled,
     /// The kernel refused the wait: `EFAULT` if the word's page is gone, `ENOMEM`. The error has the kernel's number.
     Failed(io::Error),
-    /// The kernel lost completions for want of memory, or does not take calls for the ring any more. A wake may have been
+    /// The kernel lost completions for lack of memory, or does not take calls for the ring any more. A wake may have been
     /// consumed.
     Lost,
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicU32;
 
-/// How many words one [`waitv`] takes (`FUTEX_WAITV_MAX`).
+/// Maximum number of words per [`waitv`] (`FUTEX_WAITV_MAX`).
 pub const MAX_WAITV: usize = 128;
 
 /// One word of a [`waitv`], with the value that it is expected to have.
@@ -24,7 +24,7 @@ pub struct WaitvEntry<'word> {
 }
 
 impl<'word> WaitvEntry<'word> {
-    /// Waits while `word` is `expected`.
+    /// An entry that waits while `word` is `expected`.
     #[must_use]
     pub fn new(word: &'word AtomicU32, scope: Scope, expected: u32) -> Self {
         let mut entry = sys::Wait::new();
@@ -56,8 +56,8 @@ unsafe impl Sync for WaitvEntry<'_> {}
 pub enum WaitvOutcome {
     /// The entry with this index was woken.
     ///
-    /// It is the *highest* index that was woken: entries in front of it may have consumed wakes too, and nothing tells
-    /// which (read in the kernel's `futex_unqueue_multiple`). Entries behind it have not.
+    /// It is the *highest* index that was woken: entries in front of it may have consumed wakes too, and the kernel does not
+    /// report which (its function `futex_unqueue_multiple`). Entries behind it have not.
     Woken(usize),
     /// A word did not have the expected value, so there was no wait. No wake was consumed.
     Mismatch,
@@ -65,14 +65,14 @@ pub enum WaitvOutcome {
     TimedOut,
 }
 
-/// `futex_waitv(2)`: waits while every word has the value expected of it, until one is woken or `deadline` passes.
+/// `futex_waitv(2)`: blocks the thread while every word has its expected value, until one is woken or `deadline` passes.
 ///
 /// A wake reaches an entry whatever the waker's mask: this call has no masks.
 ///
 /// # Errors
 ///
-/// `InvalidInput` for no entry or more than [`MAX_WAITV`]. `ENOSYS` before Linux 5.16, and `EPERM` or `ENOSYS` where
-/// seccomp forbids the call. `EFAULT` where a word's page is gone.
+/// `InvalidInput` for no entry or more than [`MAX_WAITV`]. `ENOSYS` before Linux 5.16, and `EPERM` or `ENOSYS` if seccomp
+/// forbids the call. `EFAULT` if a word's page is gone (its file was truncated).
 pub fn waitv(entries: &[WaitvEntry<'_>], deadline: Option<Deadline>) -> io::Result<WaitvOutcome> {
     if entries.is_empty() || entries.len() > MAX_WAITV {
         return Err(refuse(format!("futex_waitv takes 1 to {MAX_WAITV} words, not {}: wait in groups", entries.len())));

@@ -17,11 +17,11 @@ use std::time::Duration;
 
 /// A cheap handle to a futex word that keeps the word's memory alive.
 ///
-/// It dereferences to the [`AtomicU32`], and clones by counting. Make one of static memory, of an
-/// [`Arc<AtomicU32>`](std::sync::Arc), or with [`SharedMemory::word`](crate::SharedMemory::word).
+/// It dereferences to the [`AtomicU32`], and a clone counts a reference. [`SharedMemory::word`](crate::SharedMemory::word)
+/// makes one, and so does `From` with a static `AtomicU32` or an [`Arc<AtomicU32>`](std::sync::Arc).
 ///
-/// Its blocking waits and its wakes are for peers without a runtime: they block the thread, and meet
-/// every other waiter and waker of the word, asynchronous ones too.
+/// Its waits block the thread, for peers without a runtime. Its waits and wakes meet every other waiter and waker of the
+/// word, in whatever process, asynchronous ones too.
 ///
 /// # Examples
 ///
@@ -58,6 +58,10 @@ impl Word {
     /// From this call until the last clone of the handle is dropped, and the last wait that was made with one has ended,
     /// `ptr` points to four mapped, readable and writable bytes, aligned to four bytes, that every Rust program accesses
     /// by atomic operations of 32 bits only.
+    ///
+    /// # Panics
+    ///
+    /// With debug assertions, if `ptr` is null or not aligned to four bytes.
     #[must_use]
     pub unsafe fn from_ptr(ptr: *mut u32) -> Self {
         debug_assert!(!ptr.is_null() && ptr.cast::<AtomicU32>().is_aligned(), "{ptr:p} is not a futex word's address");
@@ -65,11 +69,15 @@ impl Word {
         Self { ptr: unsafe { NonNull::new_unchecked(ptr.cast()) }, owner: None }
     }
 
-    /// A handle to a word of memory that `owner` keeps mapped.
+    /// A handle to a word of memory that `owner` keeps mapped. The last clone of the handle drops `owner`.
     ///
     /// # Safety
     ///
-    /// As for [`from_ptr`](Word::from_ptr), for as long as its owner lives.
+    /// As for [`from_ptr`](Word::from_ptr), but only for as long as `owner` lives.
+    ///
+    /// # Panics
+    ///
+    /// As [`from_ptr`](Word::from_ptr).
     #[must_use]
     pub unsafe fn from_ptr_with_owner(ptr: *mut u32, owner: Arc<dyn Send + Sync>) -> Self {
         // SAFETY: The caller's promise; its owner lives as long as the handle and its clones.
@@ -86,15 +94,15 @@ impl Word {
 
     /// Blocks the thread while the word is `expected`, until a wake or until `timeout` has passed.
     ///
-    /// A wake may come without a change of the word, so load the word again, in a loop. In a loop,
-    /// [`wait_deadline`](Word::wait_deadline) is what bounds the whole time.
+    /// A wake may come without a change of the word, so load the word again, in a loop. To bound the time of the whole loop,
+    /// use [`wait_deadline`](Word::wait_deadline). Signals do not end the wait.
     ///
-    /// It loads the word before it calls the kernel. So if the word's page is gone (its file was truncated) it raises
+    /// It loads the word before it calls the kernel. So if the word's page is gone (its file was truncated), it raises
     /// `SIGBUS`, as every access does. `futex::wait` of `futex-sys` returns an error instead.
     ///
     /// # Errors
     ///
-    /// `OutOfMemory`, and the kernel's `EFAULT` if the word's page goes at this moment. Signals are absorbed.
+    /// `OutOfMemory` if the kernel has no memory, and the kernel's `EFAULT` if the file is truncated during the call.
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> io::Result<WaitOutcome> {
         self.block(expected, MATCH_ANY, || timeout.map(Deadline::after))
     }
@@ -204,16 +212,16 @@ impl Word {
             .map_err(|error| explain(error, format!("cannot count the waiters of {self:?}")))
     }
 
-    /// Returns true if both handles name the same futex word, so that a wake on one finds the waiters on the other.
+    /// Returns true if both handles are to the same futex word, so that a wake on one finds the waiters on the other.
     ///
     /// Words in [`SharedMemory`](crate::SharedMemory) are compared by their offset and by the device and inode of their
-    /// object, which were read when the memory was mapped: a word is known again in another mapping. All other words
-    /// are compared by address. That includes the words of [`from_ptr`](Word::from_ptr) and
-    /// [`from_ptr_with_owner`](Word::from_ptr_with_owner), also when their memory is shared.
+    /// object, which were read when the memory was mapped. So a word is the same in another mapping of its object. All other
+    /// words are compared by address. That includes the words of [`from_ptr`](Word::from_ptr) and
+    /// [`from_ptr_with_owner`](Word::from_ptr_with_owner), also if their memory is shared.
     ///
-    /// The answer serves to keep the waits on one word in order and to pass wakes on. For nothing else is it good enough,
-    /// since two objects can have the same number: inode numbers of memfds, and of some memory file systems, have 32 bits and
-    /// wrap around. A wake that is passed on for such a match has no cause, which every waiter allows for.
+    /// Use the answer only to keep the waits on one word in order and to pass wakes on. In rare cases it is wrong, because two
+    /// objects can have the same number: inode numbers of memfds, and of some memory file systems, have 32 bits and wrap
+    /// around. A wake that is passed on by mistake has no cause, which every waiter allows for.
     #[must_use]
     pub fn same_word(&self, other: &Self) -> bool {
         self.ptr == other.ptr || self.place().is_some_and(|place| other.place() == Some(place))
