@@ -67,7 +67,7 @@ impl Builder {
     /// # Errors
     ///
     /// The reason why the chosen backend is not available here, with the names of others that are. `InvalidInput` if
-    /// `FUTEX_BACKEND` does not name a backend. That of the kernel if there is no descriptor left for an eventfd.
+    /// `FUTEX_BACKEND` does not name a backend. The kernel's, if no descriptor is left for an eventfd.
     pub fn build(self) -> io::Result<Reactor> {
         let eventfd = Arc::new(EventFd::new()?);
         let chosen = match (self.backend, std::env::var_os(VARIABLE)) {

@@ -1,8 +1,8 @@
 //! Wait asynchronously on futex words that processes share, on any executor.
 //!
-//! This is the middle layer of the async futex workspace: the waiter state machine and its backends, without an opinion
-//! on executors. With Tokio, use `futex-tokio`, which drives it. With another executor, drive a [`Reactor`] with any
-//! poller: its descriptor is readable when there is work for [`Reactor::turn`]. The example
+//! This is the middle layer of the async futex workspace: the waiter state machine and its backends, independent of the
+//! executor. With Tokio, use `futex-tokio`, which drives it. With another executor, drive a [`Reactor`] with any poller:
+//! its descriptor is readable when there is work for [`Reactor::turn`]. The example
 //! [`other_executor`](https://github.com/async-futex/async-futex/blob/main/crates/futex-core/examples/other_executor.rs)
 //! does it with `async-io`.
 //!

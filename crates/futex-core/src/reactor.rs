@@ -19,8 +19,8 @@ use std::sync::Arc;
 ///
 /// # After `fork`
 ///
-/// A reactor belongs to the process that made it. In a child of `fork` arming and polling is an error, and dropping does
-/// nothing; the child makes another reactor.
+/// A reactor belongs to the process that made it. In a child of `fork`, polling its waits is an error, and dropping it or its
+/// waits does nothing. The child makes another reactor.
 ///
 /// # Examples
 ///
@@ -72,7 +72,7 @@ impl Reactor {
     }
 
     /// The backends that would have been better and are not available here, with the reasons, best first. Empty if the
-    /// backend was chosen and not found.
+    /// caller or `FUTEX_BACKEND` chose the backend.
     pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
         self.inner.passed.iter().map(|(kind, reason)| (*kind, reason))
     }
@@ -80,26 +80,26 @@ impl Reactor {
     /// What the reactor has done, and does now. All zero in a [fork](#after-fork).
     ///
     /// It takes the lock of each queue for a moment: 23 ns per ring, 24 µs with 100,000 waits on 1,042 rings (measured on a
-    /// two-core VM). So it is cheap enough for an exporter of metrics, and not for each message.
+    /// virtual machine with two processors). So it is cheap enough for an exporter of metrics, but not for every message.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.engine.stats()
     }
 
-    /// Takes all completions that wait, and wakes their tasks. It also closes rings that are not needed any more. Any thread
-    /// may call it, at any time.
+    /// Takes all completions that are there, and wakes their tasks. It also closes rings that are not needed any more. Any
+    /// thread may call it, at any time.
     ///
-    /// A waker that panics keeps nothing else from happening, and its panic ends here: the panic hook has reported it. (With
-    /// `panic=abort` it ends the process.)
+    /// If a waker panics, the panic is caught after the panic hook has run, and all other tasks are woken. (With
+    /// `panic=abort` the process ends.)
     ///
-    /// With an edge-triggered poller the descriptor needs no reading: each completion is an edge. With a level-triggered one
-    /// call [`clear`](Reactor::clear) first.
+    /// With an edge-triggered poller, the descriptor need not be read: each completion is an edge. With a level-triggered
+    /// one, call [`clear`](Reactor::clear) first.
     pub fn turn(&self) {
         self.inner.engine.turn();
     }
 
     /// Makes the descriptor unreadable until the next completion, for level-triggered pollers. Call it *before*
-    /// [`turn`](Reactor::turn), so that a completion that comes in between is not forgotten.
+    /// [`turn`](Reactor::turn), so that a completion that comes in between is not missed.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Reactor {
         self.inner.eventfd.take().map(drop)
     }
 
-    /// Ends all waits, which return an error, and closes everything in the kernel.
+    /// Ends all waits, which return an error (`BrokenPipe`), and closes everything in the kernel.
     ///
     /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen
     /// by its owner or handed on. (The threads of `Thread` end within 10 s. Until then a wake may find one, which hands
@@ -129,8 +129,8 @@ impl Reactor {
 }
 
 impl AsFd for Reactor {
-    /// Readable when there is work for [`turn`](Reactor::turn): on `Uring`, when completions wait or rings are to be closed; on
-    /// the other backends never.
+    /// Readable when there is work for [`turn`](Reactor::turn): on `Uring`, when there are completions or rings to close; on the
+    /// other backends never.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.eventfd.as_fd()
     }

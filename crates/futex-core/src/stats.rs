@@ -26,9 +26,9 @@ pub struct Stats {
     pub failed: u64,
     /// Waits that ended because the reactor was closed.
     pub closed: u64,
-    /// Consumed wakes that were passed to the next waiter because their owner had left. It is no part of the equation.
+    /// Consumed wakes that were passed to the next waiter because their owner had left. Not part of the equation.
     pub handed_on: u64,
-    /// Rings (on `Uring`), or threads (on the others), that are open now.
+    /// Number of open rings (on `Uring`), or of threads (on the others). Not part of the equation.
     pub units: usize,
 }
 

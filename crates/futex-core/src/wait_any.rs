@@ -55,7 +55,8 @@ pub struct First {
     pub index: usize,
     /// How it ended.
     pub outcome: Outcome,
-    /// The word's value: the one that differed, or after a wait that was armed the one that was loaded then. Ordering: Acquire.
+    /// The word's value, loaded with acquire ordering: the one that differed, or, if the waits had been armed, the one after
+    /// the wait. After a wake it may be the expected one.
     pub value: u32,
 }
 
@@ -66,7 +67,7 @@ pub struct First {
 /// (one per 64 waits of a ring), and the waits with one reactor in the order of the targets. Of several waits that are over at a
 /// later poll, the one with the lowest index is returned. The others end, and each hands on a wake that it has consumed.
 ///
-/// After it was ready, the next poll begins anew.
+/// If it is polled after it was ready, it begins anew.
 ///
 /// # Errors
 ///

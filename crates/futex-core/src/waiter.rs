@@ -17,12 +17,35 @@ use std::task::{Context, Poll};
 impl Reactor {
     /// Waits while `word` is `expected`, until a wake.
     ///
-    /// The contract is that of every futex: to end the wait, *change the word, then wake*.
+    /// The contract is that of every futex: to end the wait, *change the word, then wake*. It may end without either, so load
+    /// the word again, in a loop.
+    ///
+    /// # Errors
+    ///
+    /// See [`Wait`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`Wait`].
+    ///
+    /// # Memory ordering
+    ///
+    /// The comparison at the first poll is an acquire load. To read what was written before the word was changed, load the
+    /// word with [`Acquire`](std::sync::atomic::Ordering::Acquire) after the wait; the other side stores it with
+    /// [`Release`](std::sync::atomic::Ordering::Release).
     pub fn wait<'a>(&'a self, word: &'a Word, expected: u32) -> Wait<'a> {
         self.wait_masked(word, expected, MATCH_ANY)
     }
 
     /// [`wait`](Reactor::wait) for the wakes whose mask shares a bit with `mask`. A plain wake matches every mask.
+    ///
+    /// # Errors
+    ///
+    /// See [`Wait`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`Wait`]. A wake is handed on under this wait's own mask.
     pub fn wait_masked<'a>(&'a self, word: &'a Word, expected: u32, mask: NonZeroU32) -> Wait<'a> {
         Wait { reactor: self, word, expected, mask, waiter: Waiter::new() }
     }
@@ -30,14 +53,16 @@ impl Reactor {
 
 /// The future of [`Reactor::wait`].
 ///
+/// If it is polled after it was ready, it begins a new wait.
+///
 /// # Errors
 ///
-/// `BrokenPipe` if the reactor was closed, `Unsupported` in a fork of the reactor's process, `OutOfMemory` if the kernel has
-/// no memory (or no thread) for the wait, and other kinds if it can't wait for want of descriptors, or because a sandbox
-/// forbids it. Never `WouldBlock` or `Interrupted`.
+/// `BrokenPipe` if the reactor was closed. `Unsupported` in a fork of the reactor's process. `OutOfMemory` if the kernel has no
+/// memory (or no thread) for the wait. Other kinds if no descriptors are left, or a sandbox forbids the wait. Never
+/// `WouldBlock` or `Interrupted`.
 ///
 /// A word whose file is truncated is gone: loading it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
-/// Memory of [`SharedMemory::anonymous`](futex_sys::SharedMemory::anonymous) is sealed against that.
+/// Memory of [`SharedMemory::anonymous`](crate::SharedMemory::anonymous) is sealed against that.
 ///
 /// # Cancel safety
 ///

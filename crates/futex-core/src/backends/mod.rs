@@ -1,4 +1,4 @@
-//! The ways to wait on Linux, each a [`Backend`](crate::queue::Backend).
+//! The ways to wait on Linux, each a [`Queue`](crate::queue::Queue).
 
 mod stray;
 pub(crate) mod thread;
@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 /// Passes a wake that a wait has consumed, and that its owner can't act on, to the next waiter of the word whose mask shares a
 /// bit with `mask`, in whatever process. `mask` is the one of the wait.
 ///
-/// A future that is dropped does it by itself. This is for code that was told [`Woken`](crate::Outcome::Woken) and gives up
+/// A future that is dropped does it by itself. This is for code that received [`Woken`](crate::Outcome::Woken) and gives up
 /// after that, for instance because of a panic.
 pub fn hand_on(word: &Word, mask: NonZeroU32) {
     word.hand_on(mask);
