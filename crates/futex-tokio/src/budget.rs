@@ -2,12 +2,12 @@
 //!
 //! A task that is ready again and again without ever sleeping has to let the others of its thread run. So a wait that is ready
 //! at once takes a unit of the task's budget. A wait that has slept takes none: others have run meanwhile, and a result that
-//! was held back for want of budget could be dropped together with the wake that it stands for.
+//! was held back for lack of budget could be dropped together with the wake that it stands for.
 
 use std::task::{Context, Poll};
 use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
-/// Remembers that a wait has yielded for want of budget, which it does once.
+/// Remembers that a wait has yielded for lack of budget, which it does once.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     has_yielded: bool,

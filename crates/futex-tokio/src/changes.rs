@@ -9,9 +9,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 impl AsyncFutex {
-    /// A stream of the word's values that differ from the one before, the first from `last_seen`.
+    /// A stream of the word's values. Each differs from the one before it, and the first differs from `last_seen`.
     ///
-    /// It coalesces: a consumer that is slower than the changes of the word sees the latest value, and not each one.
+    /// It coalesces: a consumer that is slower than the changes of the word sees the latest value, and not each one. A process
+    /// that changes the word has to wake.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WaitAsync`](crate::WaitAsync), as the stream's last item.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: see [`Changes`].
+    ///
+    /// # Memory ordering
+    ///
+    /// The values are loaded with acquire ordering.
     ///
     /// # Examples
     ///
@@ -44,8 +57,8 @@ impl AsyncFutex {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: a value that was not taken is there at the next poll, or a later one. Dropping the stream behaves like
-/// dropping a [`WaitAsync`](crate::WaitAsync).
+/// Cancel safe: if its `next()` is dropped, the next one returns the same value or a later one. Dropping the stream behaves
+/// like dropping a [`WaitAsync`](crate::WaitAsync).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Changes {
@@ -56,7 +69,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The latest value that the stream gave, or the one that it began with.
+    /// The latest value that the stream returned, or the one that it began with.
     #[must_use]
     pub fn last_seen(&self) -> u32 {
         self.last_seen

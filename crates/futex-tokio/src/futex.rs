@@ -39,14 +39,14 @@ impl AsyncFutex {
         Self { spinner: Spinner::new(reactor.spin()), reactor: reactor.clone(), word: word.into() }
     }
 
-    /// The same futex, whose waits spin on the word for up to `spin` before they sleep. Without this they do as the reactor's
-    /// [builder](crate::Builder::spin) said.
+    /// The same futex, whose waits spin on the word for up to `spin` before they sleep. Without this, the setting of the
+    /// reactor's [builder](crate::Builder::spin) holds.
     #[must_use]
     pub fn with_spin(self, spin: Spin) -> Self {
         Self { spinner: Spinner::new(spin), ..self }
     }
 
-    /// How long waits of this handle spin on the word, at most, before they sleep.
+    /// The longest time that waits of this handle spin on the word before they sleep.
     #[must_use]
     pub fn spin(&self) -> Spin {
         self.spinner.setting()
@@ -73,7 +73,7 @@ impl AsyncFutex {
     /// or the `Thread` backend that parks anew goes to the end of the queue.
     ///
     /// A waiter that is just giving up, and a thread that the `Thread` backend has left behind, are counted, and hand their
-    /// wake on: the count is of wakes that somebody will see, as long as somebody waits.
+    /// wake on. So each wake that was counted reaches somebody, as long as somebody waits.
     #[inline]
     pub fn wake(&self, n: u32) -> u32 {
         self.word.wake(n)
@@ -85,7 +85,7 @@ impl AsyncFutex {
         self.wake(1) != 0
     }
 
-    /// Wakes all waiters, and returns how many there were.
+    /// [`wake`](AsyncFutex::wake) for all waiters. Returns how many there were.
     #[inline]
     pub fn wake_all(&self) -> u32 {
         self.wake(u32::MAX)

@@ -4,8 +4,9 @@
 //! wakes it: another program with this crate, a C program that only knows `FUTEX_WAKE`, or a task of the same process. No
 //! thread of the runtime blocks, nothing polls, no wake is lost, and a future that is dropped leaves no trace.
 //!
-//! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md) ([中文](https://github.com/async-futex/async-futex/blob/main/docs/guide.zh.md)) shows each use as a whole
-//! program: peers in C and Python, state machines, queues, timeouts, locks, workers that die, shutdown.
+//! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md)
+//! ([中文](https://github.com/async-futex/async-futex/blob/main/docs/guide.zh.md)) shows each use as a whole program: peers
+//! in C and Python, state machines, queues, timeouts, locks, workers that die, shutdown.
 //!
 //! # The contract
 //!
@@ -14,12 +15,13 @@
 //!
 //! - at once, if the word differs from `expected`;
 //! - after a wake;
-//! - now and then, without either: rarely on `Uring`, more often on `Waitv`: a wake of one word may end the waits on
-//!   others that share its thread. So load the word again, in a loop, or use [`AsyncFutex::wait_until`], which does.
+//! - now and then, without either: rarely on `Uring`, more often on `Waitv`, because a wake of one word may end the waits
+//!   on others that share its thread. So load the word again, in a loop, or use [`AsyncFutex::wait_until`], which does.
 //!
 //! # Examples
 //!
-//! Two tasks here stand for two processes; with [`SharedMemory::open_or_create`] they may well be.
+//! Two tasks stand for two processes here. Processes find the memory by a name: [`NamedMemory::create`] and
+//! [`SharedMemory::open`].
 //!
 //! ```
 //! use futex_tokio::{AsyncFutex, SharedMemory};
@@ -44,14 +46,14 @@
 //!
 //! # Backends
 //!
-//! A [`Reactor`] per runtime waits in the kernel with io_uring, if that may be used, and otherwise with threads parked in
-//! `futex_waitv` or `FUTEX_WAIT`. The choice is made by probing, and `FUTEX_BACKEND=uring|waitv|thread` in the environment
-//! overrides it. [`Backend`] compares them.
+//! One [`Reactor`] per runtime waits in the kernel with io_uring, if that is allowed, and otherwise with threads parked in
+//! `futex_waitv` or `FUTEX_WAIT`. It tries what works; `FUTEX_BACKEND=uring|waitv|thread` in the environment overrides the
+//! choice. [`Backend`] compares them.
 //!
 //! # Features
 //!
 //! - `uring` (default): the io_uring backend.
-//! - `tracing`: events about the choice of the backend.
+//! - `tracing`: events about the choice of the backend, and about runtimes that end.
 
 // These come first, in the order in which the page of `AsyncFutex` is to show their methods.
 mod futex;

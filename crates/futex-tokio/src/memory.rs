@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 /// Sends shared memory over a Unix socket, as one message of one descriptor and one byte. The other side gets the same
 /// memory.
 ///
-/// It is [`SharedMemory::send`] for a socket of Tokio. A half of a split socket is taken too, by its `as_ref()`.
+/// It is [`SharedMemory::send`] for a socket of Tokio. For a half of a split socket, pass its `as_ref()`.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub async fn send_memory(socket: &UnixStream, memory: &SharedMemory) -> io::Resu
 ///
 /// # Errors
 ///
-/// Those of [`SharedMemory::receive`], but never `WouldBlock`. `UnexpectedEof` if the peer has closed the socket.
+/// Those of [`SharedMemory::receive`], but never `WouldBlock`.
 ///
 /// # Cancel safety
 ///
@@ -69,8 +69,8 @@ pub async fn receive_memory(socket: &UnixStream) -> io::Result<SharedMemory> {
     socket.async_io(Interest::READABLE, || SharedMemory::receive(socket)).await
 }
 
-/// [`receive_memory`] for memory that may be unsealed, such as that of a POSIX name or of a file. A peer that makes it
-/// shorter can end this process (`SIGBUS`), so use it among processes that trust each other.
+/// [`receive_memory`] for memory that may be unsealed, such as that of a POSIX name or of a file. A peer that makes such
+/// memory shorter can end this process (`SIGBUS`), so use this among processes that trust each other.
 ///
 /// # Errors
 ///
@@ -83,18 +83,18 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
     socket.async_io(Interest::READABLE, || SharedMemory::receive_unsealed(socket)).await
 }
 
-/// The memory under a POSIX name, waited for until it is there and has its length.
+/// [`SharedMemory::open`], which waits until the name is there and its object has its length.
 ///
-/// It tries [`SharedMemory::open`] at once, and again after pauses of 1 ms, doubled up to 100 ms, for as long as the error is
+/// It tries at once, and again after pauses of 1 ms, doubled up to 100 ms, for as long as the error is
 /// `NotFound` or `UnexpectedEof`. So put a [`timeout`](tokio::time::timeout) around it.
 ///
 /// # Errors
 ///
-/// All other errors of [`SharedMemory::open`], at once. `Unsupported` outside of a Tokio runtime, and in one without timer.
+/// All other errors of [`SharedMemory::open`], at once. `Unsupported` outside a Tokio runtime, and in one without a timer.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future stops the waiting, and has no other effect.
+/// Cancel safe: dropping the future stops the waiting, and has no other effect.
 ///
 /// # Examples
 ///

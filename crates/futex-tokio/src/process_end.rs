@@ -20,8 +20,12 @@ use tokio::runtime::Handle;
 /// # Errors
 ///
 /// Those of [`ProcessId::open`]: `Unsupported` if the process can't be watched from here. They don't say that it has
-/// ended. `Unsupported` outside a runtime, and in one without an I/O driver. Others if the runtime is shutting down, or
-/// descriptors or memory ran out.
+/// ended. `Unsupported` outside a runtime, and in one without an I/O driver. Others if the runtime is shutting down, or no
+/// descriptors or no memory are left.
+///
+/// # Cancel safety
+///
+/// Cancel safe: see [`ProcessEnd`].
 ///
 /// # Examples
 ///
@@ -71,8 +75,8 @@ pub fn process_end(process: ProcessId) -> io::Result<ProcessEnd> {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropping it closes its descriptor, and has no effect on the process. When it was ready, it is ready
-/// again at each further poll.
+/// Cancel safe: dropping it closes its descriptor, and has no effect on the process. After it was ready, it is ready at
+/// each further poll.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct ProcessEnd {
     pid: u32,

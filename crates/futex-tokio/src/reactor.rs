@@ -15,7 +15,7 @@ use std::sync::Arc;
 ///
 /// The reactor is driven by the runtime that it was made in. Futures that wait with it may be polled anywhere, on other
 /// runtimes and executors too, as long as that runtime runs. (A current-thread runtime runs within its `block_on` only.)
-/// When the runtime shuts down it takes its reactors along: their waits end with an error, and none is left in the kernel.
+/// When the runtime shuts down, its reactors close: their waits end with an error, and none is left in the kernel.
 ///
 /// Clones are handles to the same reactor.
 ///
@@ -67,12 +67,12 @@ impl Reactor {
     }
 
     /// The backends that would have been better and are not available here, with the reasons, best first. Empty if the
-    /// backend was chosen and not found.
+    /// caller or `FUTEX_BACKEND` chose the backend.
     pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
         self.core().passed_over()
     }
 
-    /// How long waits spin on their word, at most, before they sleep, unless their futex says otherwise.
+    /// The longest time that waits spin on their word before they sleep, unless their futex has its own setting.
     #[must_use]
     pub fn spin(&self) -> Spin {
         self.spin
@@ -81,13 +81,14 @@ impl Reactor {
     /// What the reactor has done, and does now. All zero in a [fork](#after-fork).
     ///
     /// It takes the lock of each queue for a moment: 23 ns per ring, 24 µs with 100,000 waits on 1,042 rings (measured on a
-    /// two-core VM). So it is cheap enough for an exporter of metrics, and not for each message.
+    /// virtual machine with two processors). So it is cheap enough for an exporter of metrics, but not for every message.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.core().stats()
     }
 
-    /// Ends all waits with an error, and lets go of everything in the kernel. The runtime's shutdown does the same.
+    /// Ends all waits, which return an error (`BrokenPipe`), and closes everything in the kernel. The runtime's shutdown does
+    /// the same.
     ///
     /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen
     /// by its owner or handed on. (The threads of `Thread` end within 10 s. Until then a wake may find one, which hands
@@ -133,8 +134,8 @@ impl Builder {
         self
     }
 
-    /// How long waits spin on their word, at most, before they sleep. They do so if that has paid off lately on their futex;
-    /// see [`Spin`]. Without this they sleep at once.
+    /// The longest time that waits spin on their word before they sleep. They spin only if that has paid off lately on their
+    /// futex: see [`Spin`]. Without this they sleep at once.
     ///
     /// [`AsyncFutex::with_spin`](crate::AsyncFutex::with_spin) sets it for one futex.
     pub fn spin(mut self, spin: Spin) -> Self {
@@ -148,7 +149,8 @@ impl Builder {
     /// A completion is posted by the thread that armed the wait: at once if that thread sleeps in the kernel, and otherwise
     /// when it next enters the kernel, at the latest at the next tick of the clock (1 to 4 ms). Interrupting rings post it
     /// within 0.1 ms. That helps if another worker of the runtime waits for events at that time, and it costs an
-    /// inter-processor interrupt per completion for a thread that runs. `docs/benchmarks.md` has the measurements.
+    /// inter-processor interrupt per completion for a thread that runs. The project's
+    /// [benchmarks](https://github.com/async-futex/async-futex/blob/main/docs/benchmarks.md) have the measurements.
     pub fn interrupting(mut self, interrupting: bool) -> Self {
         self.core = self.core.interrupting(interrupting);
         self
@@ -158,8 +160,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `Unsupported` outside a runtime, and in one without an I/O driver. An error that lists the choices if the chosen backend
-    /// is not available here, or `FUTEX_BACKEND` names none. That of the kernel if descriptors ran out.
+    /// `Unsupported` outside a runtime, and in one without an I/O driver. The reason why the chosen backend is not available
+    /// here, with the names of others that are. `InvalidInput` if `FUTEX_BACKEND` does not name a backend. The kernel's, if no
+    /// descriptors are left.
     pub fn build(self) -> io::Result<Reactor> {
         // Asked first, so that nothing is opened in vain.
         current_runtime()?;

@@ -5,12 +5,13 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a wait spins on its word before it sleeps, at most.
+/// The longest time that a wait spins on its word before it sleeps.
 ///
 /// An answer that comes within microseconds is faster than a sleep and a wake-up. So a wait may load the word again and again
 /// for a bounded time first. It does so as long as that pays off: after eight waits in a row that spun in vain, the next 16
-/// waits sleep at once; after eight more the next 32, and so on up to 4,096. After a change that a spin saw, the next pause is
-/// 16 waits again. [`wait_any`](crate::wait_any()) and [owned waits](crate::WaitAsyncOwned) do not spin.
+/// waits sleep at once; after eight more that spun in vain, the next 32, and so on up to 4,096. After a change that a spin
+/// saw, the next pause is 16 waits again. [`wait_any`](crate::wait_any()) and
+/// [owned waits](crate::WaitAsyncOwned) do not spin.
 ///
 /// Each [`AsyncFutex`](crate::AsyncFutex) learns this for itself, so keep it and use it for many waits. A clone begins with what
 /// the original has learned.
@@ -20,17 +21,17 @@ pub struct Spin {
 }
 
 impl Spin {
-    /// Never spin, sleep at once.
+    /// No spinning: waits sleep at once.
     pub const OFF: Self = Self { limit: Duration::ZERO };
 
-    /// Spin for up to `limit`, which is cut to a millisecond: other tasks of the thread wait meanwhile.
+    /// Spinning for up to `limit`. More than 1 ms counts as 1 ms, because the thread's other tasks wait meanwhile.
     #[must_use]
     pub const fn up_to(limit: Duration) -> Self {
         const LONGEST: Duration = Duration::from_millis(1);
         if limit.as_nanos() > LONGEST.as_nanos() { Self { limit: LONGEST } } else { Self { limit } }
     }
 
-    /// How long a wait spins at most.
+    /// The longest time that a wait spins.
     #[must_use]
     pub const fn limit(self) -> Duration {
         self.limit

@@ -22,7 +22,8 @@ impl AsyncFutex {
     /// A change of the word that lasts and is followed by a wake is never missed. On `Uring` a *bare* wake, without a change or
     /// with one that was taken back, reaches every wait that has returned `Pending`; but if the thread that armed a wait
     /// exits, Linux 6.16 to 6.18.48 end the wait, and until it is armed again a bare wake finds nobody. On `Waitv` and
-    /// `Thread` a bare wake finds nobody while the backend's thread parks, or parks anew. The waker sees all that in its count.
+    /// `Thread` a bare wake finds nobody while the backend's thread parks, or parks anew. The waker's count then does not
+    /// include the wait.
     ///
     /// # Errors
     ///
@@ -35,7 +36,8 @@ impl AsyncFutex {
     /// # Memory ordering
     ///
     /// The comparison at the first poll is an acquire load. To read what was written before the word was changed, load the
-    /// word with [`Acquire`](std::sync::atomic::Ordering::Acquire) after the wait; the other side stores it with [`Release`](std::sync::atomic::Ordering::Release).
+    /// word with [`Acquire`](std::sync::atomic::Ordering::Acquire) after the wait; the other side stores it with
+    /// [`Release`](std::sync::atomic::Ordering::Release).
     ///
     /// # Examples
     ///
@@ -135,13 +137,14 @@ impl AsyncFutex {
 /// The future of [`AsyncFutex::wait_async`].
 ///
 /// When it has returned `Pending`, the kernel has the wait, or its task is scheduled to poll again. (The second is so if the
-/// word differed and the task's [cooperative budget](tokio::task::coop) was used up.)
+/// word differed and the task's [cooperative budget](tokio::task::coop) was used up.) If it is polled after it was ready, it
+/// begins a new wait.
 ///
 /// # Errors
 ///
-/// `BrokenPipe` if the runtime that drives the reactor has shut down, `Unsupported` in a fork of the reactor's process,
-/// `OutOfMemory` if the kernel has no memory (or no thread) for the wait, and other kinds if it can't wait for want of
-/// descriptors, or because a sandbox forbids it. Never `WouldBlock` or `Interrupted`.
+/// `BrokenPipe` if the reactor was closed, or the runtime that drives it has shut down. `Unsupported` in a fork of the
+/// reactor's process. `OutOfMemory` if the kernel has no memory (or no thread) for the wait. Other kinds if no descriptors are
+/// left, or a sandbox forbids the wait. Never `WouldBlock` or `Interrupted`.
 ///
 /// A word whose file is truncated is gone: loading it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
 /// Memory of [`SharedMemory::anonymous`](crate::SharedMemory::anonymous) is sealed against that.
@@ -166,8 +169,15 @@ impl WaitAsync<'_> {
     }
 }
 
-/// The future of [`AsyncFutex::wait_async_owned`]: a [`WaitAsync`] that owns its futex. All that is said of
-/// [`WaitAsync`], of its errors and of its cancel safety, holds for it. It does not [spin](Spin).
+/// The future of [`AsyncFutex::wait_async_owned`]: a [`WaitAsync`] that owns its futex. It does not [spin](Spin).
+///
+/// # Errors
+///
+/// Those of [`WaitAsync`].
+///
+/// # Cancel safety
+///
+/// Cancel safe, as [`WaitAsync`] is.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAsyncOwned {
     /// Dropped first, while the reactor is surely there.

@@ -26,13 +26,13 @@ use std::task::{Context, Poll, ready};
 /// The value is the one that differed, or the one that was loaded after the wake (ordering: Acquire). After a wake it may be
 /// the expected one: a wait may return without a change.
 ///
-/// Each is a wait of its own, in whatever memory and with whatever reactor. None of them [spins](crate::Spin). For many words
-/// that change often, keep a task for each.
+/// The words may be in different memory, and the futexes may have different reactors. The waits do not [spin](crate::Spin).
+/// For many words that change often, use one task per word.
 ///
 /// # Errors
 ///
-/// `InvalidInput` for no futex at all, which would never end. Those of [`WaitAsync`](crate::WaitAsync); none of the waits is
-/// left armed then.
+/// `InvalidInput` if there is no target: the wait would never end. Those of [`WaitAsync`](crate::WaitAsync); no wait is left
+/// armed then.
 ///
 /// # Cancel safety
 ///
@@ -93,19 +93,19 @@ impl<'a> From<&(&'a AsyncFutex, u32)> for Target<'a> {
     }
 }
 
-/// For slices, as well.
+/// For slices, too.
 impl<'a> From<&(&'a AsyncFutex, u32, NonZeroU32)> for Target<'a> {
     fn from(&target: &(&'a AsyncFutex, u32, NonZeroU32)) -> Self {
         target.into()
     }
 }
 
-/// The future of [`wait_any()`].
+/// The future of [`wait_any()`], which has its errors and its cancel safety.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAny<'a> {
     waits: futex_core::WaitAny<'a>,
     budget: Budget,
-    /// The result that was held back for want of budget.
+    /// The result that was held back for lack of budget.
     differed: Option<(usize, u32)>,
 }
 

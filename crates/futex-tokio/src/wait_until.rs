@@ -12,7 +12,7 @@ impl AsyncFutex {
     /// Waits until `pred` is true of the word's value, and returns that value.
     ///
     /// It calls `pred` at once, and again after every wake. A process that changes the word has to wake. Intermediate values
-    /// can be missed: wait only for final states, or for states that only the waiter leaves.
+    /// can be missed: wait for a state that lasts until the waiter has seen it.
     ///
     /// # Panics
     ///
@@ -29,6 +29,27 @@ impl AsyncFutex {
     /// # Memory ordering
     ///
     /// The value was loaded with acquire ordering.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futex_tokio::{AsyncFutex, SharedMemory};
+    /// use std::sync::atomic::Ordering;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let memory = SharedMemory::anonymous(4096)?;
+    /// let word = memory.word(0)?;
+    /// std::thread::spawn(move || {
+    ///     word.store(3, Ordering::Release); // change the word,
+    ///     word.wake_all(); //                  then wake
+    /// });
+    ///
+    /// let futex = AsyncFutex::new(memory.word(0)?)?;
+    /// assert_eq!(futex.wait_until(|value| value >= 3).await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn wait_until(&self, mut pred: impl FnMut(u32) -> bool) -> io::Result<u32> {
         let mut wait = WaitUntil::default();
         poll_fn(|cx| wait.poll(self, &mut pred, cx)).await
