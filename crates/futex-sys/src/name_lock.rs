@@ -80,7 +80,7 @@ fn lock(name: PosixName<'_>, wanted: Option<Identity>, mut opened: impl FnMut())
             }
             Err(errno) => return Err(explain(errno, format!("cannot open {name} to lock its name"))),
         };
-        let stat = fstat(&file).map_err(|errno| explain(errno, format!("cannot look at {name}")))?;
+        let stat = fstat(&file).map_err(|errno| explain(errno, format!("cannot get the metadata of {name}")))?;
         let object = identity(&stat);
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || wanted.is_some_and(|it| it != object) {
             return Ok(Holder::Unlockable);

@@ -42,7 +42,8 @@ impl Object {
 
     /// Maps all of `fd`; `what` is its name in messages.
     pub(crate) fn map(fd: OwnedFd, what: &dyn fmt::Display) -> io::Result<Self> {
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| explain(errno, format!("cannot look at {what}")))?;
+        let stat =
+            rustix::fs::fstat(&fd).map_err(|errno| explain(errno, format!("cannot get the metadata of {what}")))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(refuse(format!("{what} can't be shared memory: it is neither a memfd nor a regular file")));
         }

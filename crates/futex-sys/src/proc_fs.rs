@@ -82,7 +82,7 @@ pub(crate) fn number(pidfd: BorrowedFd<'_>) -> io::Result<Option<NonZeroU32>> {
     // Not of `self`: a thread can have a table of descriptors of its own.
     let path = format!("/proc/thread-self/fdinfo/{}", pidfd.as_raw_fd());
     let info = fs::read_to_string(&path)
-        .map_err(|error| explain(error, format!("cannot read {path}, which tells whose pidfd it is")))?;
+        .map_err(|error| explain(error, format!("cannot read {path}, which says whose pidfd it is")))?;
     let line = info.lines().find_map(|line| line.strip_prefix("Pid:"));
     match line.and_then(|number| number.trim().parse::<i64>().ok()) {
         Some(-1) => Ok(None),

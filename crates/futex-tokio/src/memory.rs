@@ -1,6 +1,5 @@
 //! Shared memory that comes from other processes.
 
-use crate::driver::current_runtime;
 use futex_core::__private::fail;
 use futex_core::SharedMemory;
 use std::ffi::OsStr;
@@ -10,6 +9,7 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 /// Sends shared memory over a Unix socket, as one message of one descriptor and one byte. The other side gets the same
@@ -119,7 +119,9 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
 pub async fn open_memory(name: impl AsRef<OsStr>) -> io::Result<SharedMemory> {
     const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-    current_runtime()?;
+    if Handle::try_current().is_err() {
+        return Err(fail(io::ErrorKind::Unsupported, "there is no Tokio runtime here: call `open_memory` within one"));
+    }
     let mut pause = Duration::from_millis(1);
     // Tokio panics if the runtime has no timer, and offers no way to ask before. The timer is made first, so that a program
     // which needs one learns it also if the memory is there.

@@ -79,7 +79,7 @@ fn without_a_timer_or_a_runtime_it_is_an_error_and_not_a_panic() {
         }
         other => panic!("{other:?}"),
     };
-    refused("there is no Tokio runtime here: ");
+    refused("there is no Tokio runtime here: call `open_memory` within one");
     let runtime = Builder::new_current_thread().enable_io().build().unwrap();
     let _entered = runtime.enter();
     refused("this Tokio runtime has no timer: build it with `enable_time` or `enable_all`");

@@ -254,7 +254,7 @@ impl FutexRing {
     /// - The kernel refuses to cancel it, because a sandbox was closed behind the ring. The wait stays in the kernel
     ///   until a wake finds it, or a later call cancels it.
     ///
-    /// Such a wait has another completion, without a tag, which tells whether a wake found it, and gives its word back.
+    /// Such a wait has another completion, without a tag. It says whether a wake found the wait, and gives the word back.
     ///
     /// # Errors
     ///
