@@ -39,7 +39,7 @@ fn main() -> io::Result<()> {
         move || -> io::Result<()> {
             for round in 1..=ROUNDS {
                 while ping.load(Ordering::Acquire) != round {
-                    let _ = ping.wait(round - 1, None)?;
+                    ping.wait(round - 1, None)?;
                 }
                 pong.store(round, Ordering::Release); // change the word,
                 pong.wake(1); //                         then wake

@@ -21,26 +21,26 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// Those of [`Builder::build`].
+    /// Those of [`ReactorBuilder::build`].
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }
 
     /// A builder, to choose the backend.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> ReactorBuilder {
+        ReactorBuilder::default()
     }
 }
 
 /// Makes a [`Reactor`]. From [`Reactor::builder`].
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder makes nothing until `build`"]
-pub struct Builder {
+pub struct ReactorBuilder {
     backend: Option<Backend>,
     interrupting: bool,
 }
 
-impl Builder {
+impl ReactorBuilder {
     /// Takes this backend and no other.
     ///
     /// Without it, `FUTEX_BACKEND` in the environment chooses (`uring`, `waitv` or `thread`), and without that the first

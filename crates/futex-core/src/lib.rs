@@ -42,7 +42,7 @@ mod waiter;
 pub use self::{
     backend::{Backend, ParseBackendError},
     backends::hand_on,
-    builder::Builder,
+    builder::ReactorBuilder,
     outcome::Outcome,
     reactor::Reactor,
     stats::Stats,

@@ -40,7 +40,6 @@ impl Scope {
 }
 
 /// How a wait ended.
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WaitOutcome {
     /// A wake was consumed.
@@ -127,7 +126,7 @@ pub fn requeue(from: &AtomicU32, to: &AtomicU32, scope: Scope, n: u32, moved: u3
 /// # Errors
 ///
 /// Those of [`wake`], for either word.
-pub fn requeue_if(
+pub fn cmp_requeue(
     from: &AtomicU32,
     expected: u32,
     to: &AtomicU32,

@@ -35,7 +35,7 @@
 //!     let word = word.clone();
 //!     move || {
 //!         while word.load(Ordering::Acquire) == 0 {
-//!             let _ = word.wait(0, None).unwrap();
+//!             word.wait(0, None).unwrap();
 //!         }
 //!         word.load(Ordering::Acquire)
 //!     }
@@ -88,6 +88,7 @@ mod posix_name;
 mod proc_fs;
 #[cfg(target_os = "linux")]
 mod process;
+#[cfg(target_os = "linux")]
 mod publish;
 #[cfg(target_os = "linux")]
 mod reserve;

@@ -56,7 +56,7 @@ use std::time::Duration;
 ///
 /// // and its supervisor, another process, reads that.
 /// while state.load(Acquire) == 0 {
-///     let _ = state.wait(0, None)?;
+///     state.wait(0, None)?;
 /// }
 /// let worker = ProcessId::from_words(array::from_fn(|index| identity[index].load(Relaxed)))?;
 /// let worker = worker.open()?;
@@ -97,7 +97,7 @@ impl ProcessId {
     /// `NotFound` if there is no such process. (A thread's identifier is not a process's.) `InvalidInput` for 0 and for
     /// more than `i32::MAX`, which are not pids. `Unsupported` as for [`current`](Self::current), and if there is no
     /// `pidfd_open` (Linux before 5.3, or a sandbox) or `/proc` hides the process (`hidepid`).
-    pub fn of(pid: u32) -> io::Result<Self> {
+    pub fn from_pid(pid: u32) -> io::Result<Self> {
         let refused = || refuse(format!("{pid} is not the pid of a process: pids are between 1 and {}", i32::MAX));
         let checked = to_pid(pid).ok_or_else(refused)?;
         let namespace = proc_fs::pid_namespace()?;
@@ -114,7 +114,7 @@ impl ProcessId {
 
     /// The pid. If the process has ended, another one may have it by now.
     #[must_use]
-    pub fn pid(&self) -> u32 {
+    pub fn pid(self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
@@ -162,10 +162,10 @@ impl ProcessId {
     /// # Errors
     ///
     /// An error says nothing about whether the process runs. `Unsupported` if the process was published in another pid
-    /// namespace than that of the caller, and if there is no `/proc` or no `pidfd_open`, as for [`of`](Self::of). To
+    /// namespace than that of the caller, and if there is no `/proc` or no `pidfd_open`, as for [`from_pid`](Self::from_pid). To
     /// notice the end of such a peer, let it change a word regularly, and wait with a timeout. Others if no descriptors or
     /// no memory are left.
-    pub fn open(&self) -> io::Result<Process> {
+    pub fn open(self) -> io::Result<Process> {
         proc_fs::check_pid_namespace(self.namespace)?;
         proc_fs::check_time_namespace()?;
 
@@ -196,7 +196,7 @@ fn to_pid(pid: u32) -> Option<Pid> {
 /// use std::time::Duration;
 ///
 /// let mut child = Command::new("sleep").arg("1000").spawn()?;
-/// let process = ProcessId::of(child.id())?.open()?;
+/// let process = ProcessId::from_pid(child.id())?.open()?;
 /// assert!(!process.wait(Some(Duration::from_millis(1)))?);
 ///
 /// child.kill()?;

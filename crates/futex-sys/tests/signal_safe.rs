@@ -100,7 +100,7 @@ fn an_error_of_a_raw_call_is_the_kernels_number_and_allocates_nothing() {
         assert!(gives_efault(futex::wake(&gone, Scope::Shared, 1)));
         assert!(gives_efault(futex::wake_masked(&gone, Scope::Shared, 1, NonZeroU32::MIN)));
         assert!(gives_efault(futex::requeue(&gone, &here, Scope::Shared, 1, 1)));
-        assert!(gives_efault(futex::requeue_if(&here, 0, &gone, Scope::Shared, 1, 1)));
+        assert!(gives_efault(futex::cmp_requeue(&here, 0, &gone, Scope::Shared, 1, 1)));
         if has_waitv {
             assert!(gives_efault(waitv(&[WaitvEntry::new(&gone, Scope::Shared, 0)], None)));
         }

@@ -28,7 +28,7 @@ impl Sleeper {
     }
 
     fn id(&self) -> ProcessId {
-        ProcessId::of(self.0.id()).unwrap()
+        ProcessId::from_pid(self.0.id()).unwrap()
     }
 
     fn end(&self) -> ProcessEnd {
@@ -167,7 +167,7 @@ fn pidfds_of(pid: u32) -> usize {
 fn a_process_that_exits_by_itself_ends_too() {
     on_each_runtime(async || {
         let mut child = Command::new("sh").args(["-c", "read line"]).stdin(Stdio::piped()).spawn().unwrap();
-        let mut end = process_end(ProcessId::of(child.id()).unwrap()).unwrap();
+        let mut end = process_end(ProcessId::from_pid(child.id()).unwrap()).unwrap();
         arm(&mut end).await;
         drop(child.stdin.take());
         within(end).await.unwrap();

@@ -40,7 +40,7 @@ impl AsyncFutex {
     }
 
     /// The same futex, whose waits spin on the word for up to `spin` before they sleep. Without this, the setting of the
-    /// reactor's [builder](crate::Builder::spin) holds.
+    /// reactor's [builder](crate::ReactorBuilder::spin) holds.
     #[must_use]
     pub fn with_spin(self, spin: Spin) -> Self {
         Self { spinner: Spinner::new(spin), ..self }

@@ -77,7 +77,7 @@ pub use self::{
     futex::AsyncFutex,
     memory::{open_memory, receive_memory, receive_memory_unsealed, send_memory},
     process_end::{ProcessEnd, process_end},
-    reactor::{Builder, Reactor},
+    reactor::{Reactor, ReactorBuilder},
     spin::Spin,
     wait::{WaitAsync, WaitAsyncOwned},
     wait_any::{Target, WaitAny, wait_any},

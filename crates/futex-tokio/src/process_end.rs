@@ -39,7 +39,7 @@ use tokio::runtime::Handle;
 ///
 /// // A worker that has the memory, and never answers.
 /// let mut worker = std::process::Command::new("sleep").arg("1000").spawn()?;
-/// let mut end = process_end(ProcessId::of(worker.id())?)?;
+/// let mut end = process_end(ProcessId::from_pid(worker.id())?)?;
 /// worker.kill()?;
 ///
 /// tokio::select! {

@@ -50,14 +50,14 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// `Unsupported` outside a runtime, and in one without an I/O driver. Those of [`Builder::build`].
+    /// `Unsupported` outside a runtime, and in one without an I/O driver. Those of [`ReactorBuilder::build`].
     pub fn current() -> io::Result<Self> {
         registry::current().map(|driver| Self { driver, spin: Spin::OFF })
     }
 
     /// A builder, to choose the backend.
-    pub fn builder() -> Builder {
-        Builder { core: futex_core::Reactor::builder(), spin: Spin::OFF }
+    pub fn builder() -> ReactorBuilder {
+        ReactorBuilder { core: futex_core::Reactor::builder(), spin: Spin::OFF }
     }
 
     /// The backend in use.
@@ -119,12 +119,12 @@ impl fmt::Debug for Reactor {
 /// Makes a [`Reactor`]. From [`Reactor::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder makes nothing until `build`"]
-pub struct Builder {
-    core: futex_core::Builder,
+pub struct ReactorBuilder {
+    core: futex_core::ReactorBuilder,
     spin: Spin,
 }
 
-impl Builder {
+impl ReactorBuilder {
     /// Takes this backend and no other.
     ///
     /// Without it, `FUTEX_BACKEND` in the environment chooses (`uring`, `waitv` or `thread`), and without that the first

@@ -3,8 +3,8 @@
 mod support;
 
 use futex_tokio::{
-    AsyncFutex, Backend, Builder, Changes, ProcessEnd, Reactor, Spin, Target, WaitAny, WaitAsync, WaitAsyncOwned, Word,
-    wait_any,
+    AsyncFutex, Backend, Changes, ProcessEnd, Reactor, ReactorBuilder, Spin, Target, WaitAny, WaitAsync,
+    WaitAsyncOwned, Word, wait_any,
 };
 use futures_util::{FutureExt, StreamExt, future::join_all, stream::FusedStream};
 use static_assertions::assert_impl_all;
@@ -25,7 +25,7 @@ assert_impl_all!(WaitAny<'static>: Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(ProcessEnd: Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(Changes: Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(Reactor: Clone, Send, Sync, fmt::Debug, Unpin);
-assert_impl_all!(Builder: Clone, Send, Sync, fmt::Debug, Unpin);
+assert_impl_all!(ReactorBuilder: Clone, Send, Sync, fmt::Debug, Unpin);
 assert_impl_all!(Backend: Copy, Send, Sync, fmt::Debug);
 
 const LEFT: NonZeroU32 = NonZeroU32::MIN;

@@ -34,7 +34,7 @@ impl End for Blocking {
             while start.elapsed() < self.late {}
         }
         while !self.words.changed() {
-            let _ = self.words.mine.wait(self.words.seen, None)?;
+            self.words.mine.wait(self.words.seen, None)?;
         }
         Ok(())
     }

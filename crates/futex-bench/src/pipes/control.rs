@@ -41,7 +41,7 @@ impl Control {
             if wanted > sent {
                 return Ok(wanted);
             }
-            let _ = self.wanted.wait(wanted, None)?;
+            self.wanted.wait(wanted, None)?;
         }
     }
 

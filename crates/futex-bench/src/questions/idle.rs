@@ -54,7 +54,7 @@ fn start(idler: Idler, window: Duration) -> io::Result<impl FnMut(&mut Figures) 
     let peer = Peer::start(&part, hull)?;
     let (ready, begin) = (memory.word(0)?, Instant::now());
     while ready.load(Ordering::Acquire) == 0 {
-        let _ = ready.wait(0, Some(Duration::from_millis(100)))?;
+        ready.wait(0, Some(Duration::from_millis(100)))?;
         if begin.elapsed() > PATIENCE {
             return Err(io::Error::other("its process did not get its waits armed"));
         }

@@ -223,7 +223,7 @@ fn interrupted_asleep<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'stat
 fn waiting_for_the_end_of_a_process_goes_on_after_a_signal() {
     for timeout in [None, Some(Duration::from_secs(3600))] {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-        let process = ProcessId::of(child.id()).unwrap().open().unwrap();
+        let process = ProcessId::from_pid(child.id()).unwrap().open().unwrap();
         let has_ended = interrupted_asleep(move || process.wait(timeout).unwrap(), || child.kill().unwrap());
         assert!(has_ended);
         child.wait().unwrap();

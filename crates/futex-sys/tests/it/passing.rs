@@ -78,7 +78,7 @@ fn memory_without_a_name_reaches_another_process_through_a_socket() {
     memory.send(&ours).unwrap();
     let word = memory.word(0).unwrap();
     while word.load(Ordering::Acquire) == 0 {
-        let _ = word.wait(0, None).unwrap();
+        word.wait(0, None).unwrap();
     }
     assert!(child.end().success());
 }

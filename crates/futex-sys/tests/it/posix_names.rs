@@ -83,7 +83,7 @@ pub(crate) fn race(control: &SharedMemory, way: &str) {
     for now in 1..=ROUNDS {
         while round.load(Ordering::Acquire) < now {
             let seen = now - 1;
-            let _ = round.wait(seen, None).expect("wait");
+            round.wait(seen, None).expect("wait");
         }
         let memory = SharedMemory::open_or_create(format!("{name}-{now}"), LEN).expect("open_or_create");
         assert_eq!(memory.len(), LEN);

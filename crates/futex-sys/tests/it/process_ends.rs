@@ -34,7 +34,7 @@ impl Sleeper {
     }
 
     fn id(&self) -> ProcessId {
-        ProcessId::of(self.pid()).expect("the identity of a child")
+        ProcessId::from_pid(self.pid()).expect("the identity of a child")
     }
 
     fn kill(&mut self) {
@@ -77,14 +77,14 @@ pub(crate) fn publish(memory: &SharedMemory) {
     state.store(1, Ordering::Release);
     state.wake(u32::MAX);
     loop {
-        let _ = state.wait(1, None).expect("wait");
+        state.wait(1, None).expect("wait");
     }
 }
 
 fn published(memory: &SharedMemory) -> ProcessId {
     let state = memory.word(0).expect("a word");
     while state.load(Ordering::Acquire) == 0 {
-        let _ = state.wait(0, None).expect("wait");
+        state.wait(0, None).expect("wait");
     }
     read(memory)
 }
@@ -112,7 +112,7 @@ fn a_peer_that_published_itself_and_is_killed_is_noticed_by_a_waiter() {
     let memory = SharedMemory::anonymous(4096).unwrap();
     let mut child = Child::start("publish-itself", &memory);
     let id = published(&memory);
-    assert_eq!((id.pid(), id), (child.id(), ProcessId::of(child.id()).unwrap()));
+    assert_eq!((id.pid(), id), (child.id(), ProcessId::from_pid(child.id()).unwrap()));
     let process = id.open().unwrap();
     assert!(!process.has_ended().unwrap());
     assert!(!process.wait(Some(Duration::from_millis(5))).unwrap());
@@ -142,7 +142,7 @@ fn a_process_that_ended_before_it_was_opened_has_ended() {
     assert_eq!(format!("{process:?}"), "Process { pidfd: None, has_ended: true }");
     assert!(process.into_pidfd().is_none());
     assert_refused(
-        ProcessId::of(id.pid()),
+        ProcessId::from_pid(id.pid()),
         ErrorKind::NotFound,
         &format!("there is no process {}: it may have ended and been waited for, or be a thread", id.pid()),
     );
@@ -182,7 +182,7 @@ fn a_process_that_is_stopped_has_not_ended() {
 fn this_process_is_the_one_that_has_its_pid() {
     let id = ProcessId::current().unwrap();
     assert_eq!(id.pid(), std::process::id());
-    assert_eq!(ProcessId::of(std::process::id()).unwrap(), id);
+    assert_eq!(ProcessId::from_pid(std::process::id()).unwrap(), id);
     // On whatever thread: threads have births too.
     assert_eq!(thread::spawn(|| ProcessId::current().unwrap()).join().unwrap(), id);
     assert_eq!(ProcessId::from_words(id.to_words()).unwrap(), id);
@@ -236,7 +236,7 @@ fn a_published_process_whose_pid_a_thread_has_by_now_has_ended() {
     let tid = tid.recv().unwrap();
     let [_, low, high, namespace] = ProcessId::current().unwrap().to_words();
     assert!(has_ended(ProcessId::from_words([tid, low, high, namespace]).unwrap()));
-    assert_refused(ProcessId::of(tid), ErrorKind::NotFound, &format!("there is no process {tid}"));
+    assert_refused(ProcessId::from_pid(tid), ErrorKind::NotFound, &format!("there is no process {tid}"));
     drop(stay);
     thread.join().unwrap();
 }
@@ -245,7 +245,7 @@ fn a_published_process_whose_pid_a_thread_has_by_now_has_ended() {
 fn what_is_not_a_pid_is_refused() {
     for pid in [0, 1 << 31, u32::MAX] {
         let text = format!("{pid} is not the pid of a process: pids are between 1 and 2147483647");
-        assert_refused(ProcessId::of(pid), ErrorKind::InvalidInput, &text);
+        assert_refused(ProcessId::from_pid(pid), ErrorKind::InvalidInput, &text);
     }
 }
 
@@ -323,7 +323,7 @@ fn without_pidfd_open_there_is_an_error_and_no_report_of_a_death() {
                 id.pid()
             );
             assert_refused(id.open(), ErrorKind::Unsupported, &text);
-            assert_refused(ProcessId::of(id.pid()), ErrorKind::Unsupported, &text);
+            assert_refused(ProcessId::from_pid(id.pid()), ErrorKind::Unsupported, &text);
         })
         .join()
         .unwrap();
@@ -379,7 +379,7 @@ fn processes_are_watched_in_a_pid_namespace_with_a_proc_of_its_own() {
 /// What the first process of a pid namespace does, which has all numbers for itself.
 pub(crate) fn watch_children() {
     let current = ProcessId::current().expect("this process");
-    assert_eq!((current.pid(), current), (1, ProcessId::of(1).expect("this process")));
+    assert_eq!((current.pid(), current), (1, ProcessId::from_pid(1).expect("this process")));
     assert!(!has_ended(current));
 
     let first = Sleeper::start();
@@ -419,7 +419,7 @@ fn without_proc_there_is_an_error_and_no_report_of_a_death() {
 pub(crate) fn be_without_proc(memory: &SharedMemory) {
     let text = "cannot tell the pid namespace of this process, which needs /proc mounted (";
     assert_refused(ProcessId::current(), ErrorKind::Unsupported, text);
-    assert_refused(ProcessId::of(1), ErrorKind::Unsupported, text);
+    assert_refused(ProcessId::from_pid(1), ErrorKind::Unsupported, text);
     assert_refused(read(memory).open(), ErrorKind::Unsupported, text);
 }
 
@@ -431,7 +431,7 @@ fn processes_in_a_time_namespace_can_t_be_told_apart_which_is_an_error() {
 pub(crate) fn be_in_a_time_namespace(memory: &SharedMemory) {
     let text = "this process is in a time namespace, which shifts the starting times of processes";
     assert_refused(ProcessId::current(), ErrorKind::Unsupported, text);
-    assert_refused(ProcessId::of(std::process::id()), ErrorKind::Unsupported, text);
+    assert_refused(ProcessId::from_pid(std::process::id()), ErrorKind::Unsupported, text);
     assert_refused(read(memory).open(), ErrorKind::Unsupported, text);
 }
 
@@ -457,8 +457,8 @@ pub(crate) fn look_for_the_hidden(memory: &SharedMemory) {
     assert!(!fs::exists("/proc/1/stat").is_ok_and(|is_there| is_there), "it is not hidden");
     let text = "there is a process 1, but /proc does not show when it started (";
     assert_refused(read(memory).open(), ErrorKind::Unsupported, text);
-    assert_refused(ProcessId::of(1), ErrorKind::Unsupported, text);
-    assert_eq!(ProcessId::of(std::process::id()).expect("of its own"), ProcessId::current().expect("of its own"));
+    assert_refused(ProcessId::from_pid(1), ErrorKind::Unsupported, text);
+    assert_eq!(ProcessId::from_pid(std::process::id()).expect("of its own"), ProcessId::current().expect("of its own"));
 }
 
 #[test]

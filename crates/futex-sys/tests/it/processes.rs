@@ -15,7 +15,7 @@ pub(crate) fn answer(memory: &SharedMemory) {
     let (ping, pong) = (memory.word(PING).expect("a word"), memory.word(PONG).expect("a word"));
     for round in 0..ROUNDS {
         while ping.load(Ordering::Acquire) == round {
-            let _ = ping.wait(round, None).expect("wait");
+            ping.wait(round, None).expect("wait");
         }
         pong.store(round + 1, Ordering::Release);
         pong.wake(1);
@@ -31,7 +31,7 @@ fn two_processes_wake_each_other_through_a_descriptor_that_was_passed() {
         ping.store(round + 1, Ordering::Release);
         ping.wake(1);
         while pong.load(Ordering::Acquire) == round {
-            let _ = pong.wait(round, None).unwrap();
+            pong.wait(round, None).unwrap();
         }
         assert_eq!(pong.load(Ordering::Acquire), round + 1);
     }

@@ -1,4 +1,4 @@
-//! `futex::requeue` and `futex::requeue_if`.
+//! `futex::requeue` and `futex::cmp_requeue`.
 
 use crate::support::{blocked, blocked_with, mask, waiters, word};
 use futex_sys::futex::{self, MATCH_ANY, Scope, WaitOutcome};
@@ -36,14 +36,14 @@ fn requeue_takes_counts_that_the_kernel_would_take_for_negative_as_all() {
 }
 
 #[test]
-fn requeue_if_moves_nobody_where_the_word_has_another_value() {
+fn cmp_requeue_moves_nobody_where_the_word_has_another_value() {
     let (from, to) = (word(), word());
     let thread = blocked(&from);
     from.store(7, Ordering::Release);
-    assert_eq!(futex::requeue_if(&from, 8, &to, Scope::Shared, 1, 1).unwrap(), None);
+    assert_eq!(futex::cmp_requeue(&from, 8, &to, Scope::Shared, 1, 1).unwrap(), None);
     assert_eq!((waiters(&from, Scope::Shared), waiters(&to, Scope::Shared)), (1, 0));
 
-    assert_eq!(futex::requeue_if(&from, 7, &to, Scope::Shared, 0, 1).unwrap(), Some(1));
+    assert_eq!(futex::cmp_requeue(&from, 7, &to, Scope::Shared, 0, 1).unwrap(), Some(1));
     assert_eq!((waiters(&from, Scope::Shared), waiters(&to, Scope::Shared)), (0, 1));
     assert_eq!(to.wake(1), 1);
     assert_eq!(thread.join().unwrap(), WaitOutcome::Woken);
@@ -53,7 +53,7 @@ fn requeue_if_moves_nobody_where_the_word_has_another_value() {
 fn requeue_of_nobody_counts_nobody() {
     let (from, to) = (word(), word());
     assert_eq!(futex::requeue(&from, &to, Scope::Shared, 1, u32::MAX).unwrap(), 0);
-    assert_eq!(futex::requeue_if(&from, 0, &to, Scope::Private, 1, u32::MAX).unwrap(), Some(0));
+    assert_eq!(futex::cmp_requeue(&from, 0, &to, Scope::Private, 1, u32::MAX).unwrap(), Some(0));
 }
 
 #[test]

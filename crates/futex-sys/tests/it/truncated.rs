@@ -36,7 +36,7 @@ fn a_wake_on_a_page_that_is_gone_reaches_nobody() {
     assert_eq!(error.raw_os_error(), Some(libc::EFAULT));
     let error = futex::requeue(&word, &crate::support::word(), Scope::Shared, 1, 1).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EFAULT));
-    let error = futex::requeue_if(&crate::support::word(), 0, &word, Scope::Shared, 1, 1).unwrap_err();
+    let error = futex::cmp_requeue(&crate::support::word(), 0, &word, Scope::Shared, 1, 1).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EFAULT));
 }
 

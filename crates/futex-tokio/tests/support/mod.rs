@@ -1,7 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use futex_tokio::{AsyncFutex, Backend, Builder, Reactor};
+use futex_tokio::{AsyncFutex, Backend, Reactor, ReactorBuilder};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) const BACKENDS: &[Backend] = if cfg!(feature = "uring") {
 
 /// A reactor of the current runtime, or `None` where it is not available here, which is printed; a panic where
 /// `FUTEX_TESTS_FORBID_SKIPS` is set.
-pub(crate) fn reactor(builder: Builder) -> Option<Reactor> {
+pub(crate) fn reactor(builder: ReactorBuilder) -> Option<Reactor> {
     match builder.build() {
         Ok(reactor) => Some(reactor),
         Err(error) => {

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 /// parent awaits its own.
 pub(crate) fn fork_watching(pid: u32) -> Result<String> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut end = runtime.block_on(async { process_end(ProcessId::of(pid)?) })?;
+    let mut end = runtime.block_on(async { process_end(ProcessId::from_pid(pid)?) })?;
     if !runtime.block_on(is_pending(&mut end)) {
         return Err("the process has ended already".into());
     }
