@@ -123,9 +123,10 @@ impl<T: AsFd> Draft<T> {
 
     fn link_to(&self, path: &Path) -> rustix::io::Result<()> {
         match &self.hidden {
-            // The way that open(2) shows for an O_TMPFILE without privileges.
+            // The way that open(2) shows for an O_TMPFILE without privileges. Not of `self`: a thread can have a table of
+            // descriptors of its own, and the first thread's may have another object of this directory under the number.
             None => {
-                let source = format!("/proc/self/fd/{}", self.object.as_fd().as_raw_fd());
+                let source = format!("/proc/thread-self/fd/{}", self.object.as_fd().as_raw_fd());
                 linkat(CWD, source, CWD, path, AtFlags::SYMLINK_FOLLOW)
             }
             Some(hidden) => linkat(CWD, hidden.path(), CWD, path, AtFlags::empty()),

@@ -21,6 +21,7 @@ mod requeue;
 mod reserved;
 mod shared_memory;
 mod support;
+mod tables;
 mod truncated;
 #[cfg(feature = "uring")]
 mod uring;
