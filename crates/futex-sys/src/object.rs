@@ -1,6 +1,6 @@
 //! A shared object and its mapping.
 
-use crate::error::{explain, fail, refuse};
+use crate::error::{explain, fail, refuse, with_kind};
 use crate::mapping::Mapping;
 use crate::reserve::reserve;
 use rustix::fs::{FileType, MemfdFlags, Stat};
@@ -70,9 +70,13 @@ impl Object {
                 Errno::ACCESS | Errno::PERM => {
                     ", which has to be open for reading and writing, and not sealed for either"
                 }
+                Errno::AGAIN => ", which count against the limit of locked memory (see `ulimit -l`)",
                 _ => "",
             };
-            explain(errno, format!("cannot map {len} bytes of {what}{hint}"))
+            let error = explain(errno, format!("cannot map {len} bytes of {what}{hint}"));
+            // What `mlockall` locks can't be mapped beyond the limit. As `WouldBlock` that would be taken for a socket that
+            // has no message yet.
+            if errno == Errno::AGAIN { with_kind(io::ErrorKind::OutOfMemory, error) } else { error }
         })?;
         Ok(Self { mapping, len, fd, identity: identity(&stat) })
     }

@@ -97,12 +97,15 @@ pub(crate) fn number(pidfd: BorrowedFd<'_>) -> io::Result<Option<NonZeroU32>> {
     }
 }
 
-/// The error if `/proc` does not show a process that there is.
-pub(crate) fn hidden(pid: impl fmt::Display, error: &io::Error) -> io::Error {
-    unsupported(format_args!(
-        "there is a process {pid}, but /proc does not show when it started ({error}): mount /proc without `hidepid` or \
-         run as the same user, or {HEARTBEAT}"
-    ))
+/// The error if `/proc` does not show the birth of a process that there is.
+pub(crate) fn no_birth(pid: impl fmt::Display, error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => unsupported(format_args!(
+            "there is a process {pid}, but /proc does not show when it started ({error}): mount /proc without `hidepid` or \
+             run as the same user, or {HEARTBEAT}"
+        )),
+        _ => explain(error, format!("cannot read /proc/{pid}/stat, which tells when the process started")),
+    }
 }
 
 /// The error if there is no `pidfd_open`.

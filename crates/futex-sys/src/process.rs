@@ -78,11 +78,12 @@ impl ProcessId {
     /// # Errors
     ///
     /// `Unsupported` if there is no `/proc`, and in a time namespace other than the initial one: there the times of start
-    /// that `/proc` shows are shifted (`time_namespaces(7)`).
+    /// that `/proc` shows are shifted (`time_namespaces(7)`). Others if descriptors or memory ran
+    /// out.
     pub fn current() -> io::Result<Self> {
         let namespace = proc_fs::pid_namespace()?;
         proc_fs::check_time_namespace()?;
-        let birth = proc_fs::birth("self").map_err(|error| proc_fs::hidden("self", &error))?;
+        let birth = proc_fs::birth("self").map_err(|error| proc_fs::no_birth("self", error))?;
         Ok(Self { pid: getpid(), birth, namespace })
     }
 
@@ -237,7 +238,7 @@ impl Process {
             Ok(birth) => Ok(Some(birth)),
             // Linux before 5.5 does not say that the number is gone.
             Err(_) if self.has_ended()? => Ok(None),
-            Err(error) => Err(proc_fs::hidden(pid.as_raw_nonzero(), &error)),
+            Err(error) => Err(proc_fs::no_birth(pid.as_raw_nonzero(), error)),
         }
     }
 

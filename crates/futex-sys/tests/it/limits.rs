@@ -5,10 +5,13 @@ use crate::posix_names::forbid_tmpfile;
 use crate::support::child::Process;
 use crate::support::name::Name;
 use crate::support::{assert_refused, sandbox, skip};
-use futex_sys::{NamedMemory, SharedMemory};
+use futex_sys::{NamedMemory, ProcessId, SharedMemory};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixStream;
 
 /// `ulimit -f 2`, and memory of more than 2 KiB.
 pub(crate) fn make_memory_under_a_file_limit() {
@@ -72,5 +75,65 @@ fn memory_under_a_name_has_the_documented_mode_whatever_the_umask() {
     // A umask of 0277 left 0400, and only root could open what it had made.
     let memory = SharedMemory::anonymous(4096).unwrap();
     let status = Process::start("make-memory-under-a-umask", &memory).end();
+    assert!(status.success(), "{status}");
+}
+
+/// Has new mappings locked, and takes the right to lock any more.
+#[expect(unsafe_code, reason = "mlockall")]
+fn lock_new_mappings_beyond_the_limit() -> io::Result<()> {
+    // SAFETY: It has no obligation.
+    if unsafe { libc::mlockall(libc::MCL_FUTURE) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    setrlimit(Resource::Memlock, Rlimit { current: Some(0), ..getrlimit(Resource::Memlock) })?;
+    // Whoever has this capability is not limited. It is the thread's.
+    let mut sets = capabilities(None)?;
+    sets.effective.remove(CapabilitySet::IPC_LOCK);
+    set_capabilities(None, sets)?;
+    Ok(())
+}
+
+pub(crate) fn receive_beyond_the_limit_of_locked_memory(memory: &SharedMemory) {
+    let (ours, theirs) = UnixStream::pair().expect("sockets");
+    theirs.set_nonblocking(true).expect("a socket");
+    memory.send(&ours).expect("send");
+    if let Err(error) = lock_new_mappings_beyond_the_limit() {
+        return skip(format_args!("new mappings can't be locked here: {error}"));
+    }
+    assert_refused(SharedMemory::receive(&theirs), ErrorKind::OutOfMemory, "cannot map 4096 bytes of the descriptor");
+}
+
+#[test]
+fn memory_that_cannot_be_mapped_is_not_taken_for_memory_that_is_still_to_come() {
+    // In a process that locks its memory (`mlockall`) `mmap` answers EAGAIN at the limit, which is the `WouldBlock` of a socket
+    // without a message. A runtime waited for the next message then, and the memory was lost.
+    let memory = SharedMemory::anonymous(4096).unwrap();
+    let status = Process::start("receive-beyond-the-limit-of-locked-memory", &memory).end();
+    assert!(status.success(), "{status}");
+}
+
+pub(crate) fn identify_without_a_descriptor_left() {
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) }).expect("a lower limit");
+    let mut taken = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        taken.push(file);
+    }
+    for left in 0..3 {
+        for result in [ProcessId::current().map(drop), ProcessId::of(std::process::id()).map(drop)] {
+            let Err(error) = result else { continue };
+            assert!(error.to_string().ends_with("Too many open files (os error 24)"), "{left} left: {error}");
+            assert_ne!(error.kind(), ErrorKind::Unsupported, "{left} left: {error}");
+        }
+        taken.pop();
+    }
+    ProcessId::current().expect("there are descriptors");
+}
+
+#[test]
+fn a_process_that_has_no_descriptors_left_is_not_told_to_mount_proc() {
+    // The error was `Unsupported`, as of a `/proc` that hides the process, and a caller that falls back to heartbeats then never
+    // watched anybody again.
+    let memory = SharedMemory::anonymous(4096).unwrap();
+    let status = Process::start("identify-without-a-descriptor-left", &memory).end();
     assert!(status.success(), "{status}");
 }

@@ -120,6 +120,10 @@ fn a_child_process() {
         "wait" => crate::processes::wait(&memory),
         "make-memory-under-a-file-limit" => crate::limits::make_memory_under_a_file_limit(),
         "make-memory-under-a-umask" => crate::limits::make_memory_under_a_umask(),
+        "receive-beyond-the-limit-of-locked-memory" => {
+            crate::limits::receive_beyond_the_limit_of_locked_memory(&memory);
+        }
+        "identify-without-a-descriptor-left" => crate::limits::identify_without_a_descriptor_left(),
         "fork-within-the-first-origin" => crate::fork::fork_within_the_first_origin(),
         "fill-a-small-shm" => crate::reserved::fill_a_small_shm(),
         "reserve-in-a-sandbox" => crate::reserved::reserve_in_a_sandbox(),
