@@ -2,7 +2,7 @@
 
 use crate::error::{explain, refuse};
 use crate::name_lock::Holder;
-use crate::object::{Identity, Object, memfd};
+use crate::object::{Identity, Object, is_sealed, memfd};
 use crate::owner::Owner;
 use crate::posix_name::PosixName;
 use crate::publish::{publish, replace};
@@ -287,9 +287,12 @@ impl SharedMemory {
 
     /// Returns true if the object is sealed against shrinking (`F_SEAL_SHRINK`), so that no process can make it shorter and
     /// the next access to the lost pages raise `SIGBUS`.
+    ///
+    /// False for a memfd of huge pages (`MFD_HUGETLB`), whatever its seals: any process that has it can give pages of it back
+    /// (`FALLOC_FL_PUNCH_HOLE`), and the next access raises `SIGBUS` if the system has no huge page left.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        rustix::fs::fcntl_get_seals(self).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
+        is_sealed(self)
     }
 
     pub(crate) fn identity(&self) -> Identity {
