@@ -3,9 +3,11 @@
 use futex_core::__private::fail;
 use futex_core::SharedMemory;
 use std::ffi::OsStr;
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -91,6 +93,10 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
 /// # Errors
 ///
 /// All other errors of [`SharedMemory::open`], at once. `Unsupported` outside a Tokio runtime, and in one without a timer.
+/// `BrokenPipe` if that runtime shuts down, and the future is polled in another one.
+///
+/// Tokio reports a missing timer, and a runtime that has shut down, by panics, which this catches. The panic hook prints them, and
+/// with `panic = "abort"` they end the process.
 ///
 /// # Cancel safety
 ///
@@ -135,7 +141,15 @@ pub async fn open_memory(name: impl AsRef<OsStr>) -> io::Result<SharedMemory> {
             result => return result,
         }
         timer.as_mut().reset(Instant::now() + pause);
-        timer.as_mut().await;
+        // Tokio panics if the timer's runtime has shut down, of which the timer wakes its task.
+        let elapsed = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| timer.as_mut().poll(cx))) {
+            Ok(elapsed) => elapsed.map(Ok),
+            Err(_) => Poll::Ready(Err(fail(
+                io::ErrorKind::BrokenPipe,
+                "the Tokio runtime whose timer this wait for shared memory needs has shut down",
+            ))),
+        });
+        elapsed.await?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

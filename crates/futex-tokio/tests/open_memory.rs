@@ -3,7 +3,7 @@
 
 use futex_tokio::{NamedMemory, SharedMemory, open_memory};
 use std::fs::File;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -83,6 +83,23 @@ fn without_a_timer_or_a_runtime_it_is_an_error_and_not_a_panic() {
     let runtime = Builder::new_current_thread().enable_io().build().unwrap();
     let _entered = runtime.enter();
     refused("this Tokio runtime has no timer: build it with `enable_time` or `enable_all`");
+}
+
+#[test]
+fn the_end_of_its_runtime_is_an_error_and_not_a_panic() {
+    // Tokio's timers panic when they are polled after that, as a task of another runtime does, which is woken then.
+    let [first, other] = runtimes();
+    let mut waiting = Box::pin(open_memory(name("runtime")));
+    first.block_on(poll_fn(|cx| {
+        assert!(waiting.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    }));
+    let waiter = other.spawn(waiting);
+    drop(first);
+    let error =
+        other.block_on(async { timeout(LONG, waiter).await }).expect("it ends").expect("without a panic").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert_eq!(error.to_string(), "the Tokio runtime whose timer this wait for shared memory needs has shut down");
 }
 
 #[test]
