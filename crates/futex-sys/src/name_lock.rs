@@ -102,8 +102,8 @@ fn lock(name: PosixName<'_>, wanted: Option<Identity>, mut opened: impl FnMut())
             return Err(fail(
                 io::ErrorKind::ResourceBusy,
                 format!(
-                    "the name of {name} can't be changed: for a second another process has held the lock (`flock`) that \
-                     changing it takes, and may be stopped in between. Have it go on, or end it, and try again"
+                    "cannot change the name of {name}: another process has held its lock (`flock`) for a second. It may be \
+                     stopped: continue it (SIGCONT) or end it, and try again"
                 ),
             ));
         }

@@ -63,8 +63,7 @@ impl NamedMemory {
     ///
     /// Those of [`SharedMemory::create`], among them `AlreadyExists` if the name is taken.
     pub fn create(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
-        let name = name.as_ref();
-        SharedMemory::create(name, len).map(|memory| Self::own(memory, name))
+        Self::create_with(name, len, |_| Ok(()))
     }
 
     /// New memory as by [`create`](Self::create), in place of the object that has the name, if there is one.
@@ -83,8 +82,56 @@ impl NamedMemory {
     /// `ResourceBusy` if another process holds the lock of the name for a second: it may be stopped. After an error the name
     /// is as it was.
     pub fn replace(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
+        Self::replace_with(name, len, |_| Ok(()))
+    }
+
+    /// [`create`](Self::create) of memory that `init` sets up before it has its name. So another process that opens the name
+    /// finds the memory set up, whenever this one is killed.
+    ///
+    /// In some sandboxes, `init` is called a second time, for other memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create), and that of `init`, after which there is neither a name nor memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futex_sys::{NamedMemory, SharedMemory};
+    /// use std::sync::atomic::Ordering;
+    ///
+    /// const VERSION: u32 = 1;
+    /// let name = format!("/futex-sys-doc-with-{}", std::process::id());
+    /// let memory = NamedMemory::create_with(&name, 4096, |memory| {
+    ///     memory.word(0)?.store(VERSION, Ordering::Relaxed); // the name is what publishes it
+    ///     Ok(())
+    /// })?;
+    /// let opened = SharedMemory::open(&name)?; // in another process
+    /// assert_eq!(opened.word(0)?.load(Ordering::Relaxed), VERSION);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn create_with(
+        name: impl AsRef<OsStr>,
+        len: usize,
+        init: impl Fn(&SharedMemory) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let name = name.as_ref();
-        SharedMemory::replace(name, len).map(|memory| Self::own(memory, name))
+        SharedMemory::create_with(name, len, init).map(|memory| Self::own(memory, name))
+    }
+
+    /// [`replace`](Self::replace) with memory that `init` sets up before it has its name, as with
+    /// [`create_with`](Self::create_with).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`replace`](Self::replace), and that of `init`, after which the name is as it was.
+    pub fn replace_with(
+        name: impl AsRef<OsStr>,
+        len: usize,
+        init: impl Fn(&SharedMemory) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let name = name.as_ref();
+        SharedMemory::replace_with(name, len, init).map(|memory| Self::own(memory, name))
     }
 
     fn own(memory: SharedMemory, name: &OsStr) -> Self {
@@ -103,7 +150,7 @@ impl NamedMemory {
     /// (`RemoveIPC=` in `logind.conf(5)`).
     #[must_use]
     pub fn is_current(&self) -> bool {
-        PosixName::new(&self.name).is_ok_and(|name| name.leads_to(self.memory.identity()))
+        self.memory.has_name(&self.name)
     }
 
     /// Removes the name now, and returns the error that dropping ignores.

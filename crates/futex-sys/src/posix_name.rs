@@ -3,6 +3,7 @@
 use crate::error::{explain, refuse};
 use crate::object::{Identity, identity};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -43,7 +44,20 @@ impl<'a> PosixName<'a> {
     }
 
     pub(crate) fn open(self) -> io::Result<OwnedFd> {
-        openat(CWD, self.path(), OPEN, Mode::empty()).map_err(|errno| explain(errno, format!("cannot open {self}")))
+        openat(CWD, self.path(), OPEN, Mode::empty()).map_err(|errno| self.cannot("open", errno))
+    }
+
+    /// The error of an operation on the name.
+    pub(crate) fn cannot(self, operation: &str, errno: Errno) -> io::Error {
+        let hint = match errno {
+            Errno::LOOP => ", because a symbolic link has the name, and links are not followed",
+            Errno::ACCESS | Errno::PERM => ", which belongs to another user, or whose mode forbids it",
+            _ if !Path::new(DIRECTORY).is_dir() => {
+                ", because this system has no directory /dev/shm: mount a tmpfs there"
+            }
+            _ => "",
+        };
+        explain(errno, format!("cannot {operation} {self}{hint}"))
     }
 
     /// Opens whatever has the name, to lock it and for nothing else.
@@ -53,7 +67,7 @@ impl<'a> PosixName<'a> {
 
     /// Removes the name, whatever it leads to.
     pub(crate) fn unlink(self) -> io::Result<()> {
-        rustix::fs::unlink(self.path()).map_err(|errno| explain(errno, format!("cannot unlink {self}")))
+        rustix::fs::unlink(self.path()).map_err(|errno| self.cannot("unlink", errno))
     }
 
     /// True if the name leads to this object now.

@@ -93,7 +93,7 @@ enum Linked {
 impl<T: AsFd> Draft<T> {
     /// `None` if this system does not know the way.
     fn make(way: Way, name: PosixName<'_>, make: impl Fn(OwnedFd) -> io::Result<T>) -> io::Result<Option<Self>> {
-        let cannot = |errno| explain(errno, format!("cannot create {name}"));
+        let cannot = |errno| name.cannot("create", errno);
         let (file, hidden) = match way {
             Way::Nameless => match openat(CWD, DIRECTORY, OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE, MODE) {
                 Ok(file) => (file, None),
@@ -135,7 +135,7 @@ impl<T: AsFd> Draft<T> {
 
     /// Gives the object its name, and takes it from the object that has it.
     fn rename(mut self, name: PosixName<'_>) -> io::Result<T> {
-        let cannot = |errno| explain(errno, format!("cannot replace {name}"));
+        let cannot = |errno| name.cannot("replace", errno);
         // A file without a name gets a hidden one only now. A process that is killed from here on leaves it behind.
         let mut hidden = match self.hidden.take() {
             Some(hidden) => hidden,

@@ -109,17 +109,39 @@ impl SharedMemory {
     /// unusable name. `StorageFull` if `/dev/shm` has no room. `OutOfMemory` for more than the memory and swap of the machine.
     /// `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`).
     pub fn create(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
-        let name = PosixName::new(&name)?;
-        check_len(len)?;
-        let taken = || explain(Errno::EXIST, format!("{name} is there already: open it, or unlink it first"));
-        publish(name, |file| Self::make(file, len, &name))?.ok_or_else(taken)
+        Self::create_with(name.as_ref(), len, |_| Ok(()))
     }
 
-    /// As [`create`](Self::create), in place of the object that has the name, if there is one.
-    pub(crate) fn replace(name: &OsStr, len: usize) -> io::Result<Self> {
+    /// [`create`](Self::create) of memory that `init` sets up before it gets its name.
+    pub(crate) fn create_with(name: &OsStr, len: usize, init: impl Fn(&Self) -> io::Result<()>) -> io::Result<Self> {
         let name = PosixName::new(name)?;
         check_len(len)?;
-        replace(name, |file| Self::make(file, len, &name))
+        let taken = || {
+            let sentence = format!(
+                "{name} is there already: open it, or, if a process that has ended left it, replace it \
+                 (`NamedMemory::replace`)"
+            );
+            explain(Errno::EXIST, sentence)
+        };
+        publish(name, |file| Self::make_with(file, len, name, &init))?.ok_or_else(taken)
+    }
+
+    /// As [`create_with`](Self::create_with), in place of the object that has the name, if there is one.
+    pub(crate) fn replace_with(name: &OsStr, len: usize, init: impl Fn(&Self) -> io::Result<()>) -> io::Result<Self> {
+        let name = PosixName::new(name)?;
+        check_len(len)?;
+        replace(name, |file| Self::make_with(file, len, name, &init))
+    }
+
+    fn make_with(
+        file: OwnedFd,
+        len: usize,
+        name: PosixName<'_>,
+        init: impl Fn(&Self) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let memory = Self::make(file, len, &name)?;
+        init(&memory)?;
+        Ok(memory)
     }
 
     /// The memory under a POSIX [name](Self#names): all of it, whatever its length.
@@ -293,6 +315,14 @@ impl SharedMemory {
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         is_sealed(self)
+    }
+
+    /// Returns true if the POSIX name leads to this memory now: it was neither removed nor replaced.
+    ///
+    /// A process that opened the memory by its name finds out with it whether a successor has replaced the memory.
+    #[must_use]
+    pub fn has_name(&self, name: impl AsRef<OsStr>) -> bool {
+        PosixName::new(&name).is_ok_and(|name| name.leads_to(self.identity()))
     }
 
     pub(crate) fn identity(&self) -> Identity {

@@ -17,6 +17,12 @@ use tokio::runtime::Handle;
 /// The runtime in which it is called drives the future. The process need not be a child. If it has ended already, the
 /// future is ready at the first poll.
 ///
+/// # The word has the last say
+///
+/// A process may change a word, wake, and end. Then this future may be ready before the wait for the word is, also in a
+/// `select!` that is `biased` towards the wait: the two come to the runtime by different ways. So load the word once more
+/// after the process has ended. What it did before its end is visible then.
+///
 /// # Errors
 ///
 /// Those of [`ProcessId::open`]: `Unsupported` if the process can't be watched from here. They don't say that it has
@@ -31,6 +37,7 @@ use tokio::runtime::Handle;
 ///
 /// ```
 /// use futex_tokio::{AsyncFutex, ProcessId, SharedMemory, process_end};
+/// use std::sync::atomic::Ordering;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
@@ -47,6 +54,10 @@ use tokio::runtime::Handle;
 ///     ended = &mut end => {
 ///         ended?;
 ///         println!("the worker has ended: {}", worker.wait()?);
+///         match answer.word().load(Ordering::Acquire) {
+///             0 => println!("and has not answered"),
+///             value => println!("the answer is {value}"),
+///         }
 ///     }
 /// }
 /// # Ok(())

@@ -119,7 +119,7 @@ pub(crate) fn identify_without_a_descriptor_left() {
         taken.push(file);
     }
     for left in 0..3 {
-        for result in [ProcessId::current().map(drop), ProcessId::of(std::process::id()).map(drop)] {
+        for result in [ProcessId::current().map(drop), ProcessId::from_pid(std::process::id()).map(drop)] {
             let Err(error) = result else { continue };
             assert!(error.to_string().ends_with("Too many open files (os error 24)"), "{left} left: {error}");
             assert_ne!(error.kind(), ErrorKind::Unsupported, "{left} left: {error}");

@@ -39,6 +39,49 @@ fn an_owner_that_is_dropped_takes_its_name_along_and_not_its_memory() {
     }
 }
 
+/// An owner gave its memory the name, and was killed before it had set the memory up. Others found it under the name, and waited
+/// in vain.
+#[test]
+fn memory_is_set_up_before_it_has_its_name() {
+    let name = Name::new("set-up");
+    let set_up = |value: u32| {
+        let name = &name;
+        move |memory: &SharedMemory| {
+            // The name is free, or leads to the memory before.
+            assert_eq!(
+                SharedMemory::open(&name.0).map_or(0, |memory| memory.as_words()[0].load(Ordering::Relaxed)),
+                value - 1
+            );
+            assert!(!memory.has_name(&name.0));
+            stamp(memory, value);
+            Ok(())
+        }
+    };
+    let first = NamedMemory::create_with(&name.0, 64, set_up(1)).unwrap();
+    assert_eq!(stamp_under(&name), 1);
+    let opened = SharedMemory::open(&name.0).unwrap();
+    assert!(first.has_name(&name.0) && opened.has_name(&name.0));
+    let second = NamedMemory::replace_with(&name.0, 64, set_up(2)).unwrap();
+    assert_eq!(stamp_under(&name), 2);
+    // The one that has opened the old memory learns that it was replaced.
+    assert!(second.is_current() && !opened.has_name(&name.0) && !opened.has_name("a/b"));
+}
+
+#[test]
+fn memory_that_fails_to_be_set_up_leaves_the_name_as_it_was() {
+    let name = Name::new("not-set-up");
+    let fail = |_memory: &SharedMemory| Err(std::io::Error::other("it can't be set up"));
+    for make in [NamedMemory::create_with, NamedMemory::replace_with] {
+        let error = make(&name.0, 64, fail).unwrap_err();
+        assert_eq!(error.to_string(), "it can't be set up");
+        assert!(is_free(&name) && name.files().is_empty());
+    }
+    let memory = NamedMemory::create(&name.0, 64).unwrap();
+    stamp(&memory, 7);
+    NamedMemory::replace_with(&name.0, 64, fail).unwrap_err();
+    assert_eq!((stamp_under(&name), name.files().len()), (7, 1));
+}
+
 #[test]
 fn an_owner_shows_its_name_and_its_memory() {
     let name = Name::new("shown");
@@ -159,8 +202,7 @@ fn a_name_whose_lock_is_held_stays_and_the_error_says_why() {
     }
     let [unlink, replace, remove, dropped] = owners;
     let busy = |result: std::io::Result<()>, name: &Name| {
-        let text =
-            format!("the name of shared memory {:?} can't be changed: for a second another process has held", name.0);
+        let text = format!("cannot change the name of shared memory {:?}: another process has held its lock", name.0);
         assert_refused(result, ResourceBusy, &text);
     };
     thread::scope(|scope| {

@@ -184,7 +184,7 @@ fn names_that_are_taken_missing_or_of_another_length_are_refused() {
     let other = SharedMemory::open_or_create(&name, 128);
     SharedMemory::unlink(&name).unwrap();
     drop(memory);
-    let text = format!("shared memory {name:?} is there already: open it, or unlink it first");
+    let text = format!("shared memory {name:?} is there already: open it, or, if a process that has ended left it");
     assert_refused(taken, AlreadyExists, &text);
     let text = format!("shared memory {name:?} exists with 64 bytes, not 128: open it as it is, or unlink it first");
     assert_refused(other, InvalidInput, &text);
@@ -200,7 +200,8 @@ fn a_symbolic_link_in_a_names_place_is_not_followed() {
     SharedMemory::unlink(&name).unwrap();
     for refused in [opened, made] {
         let error = refused.unwrap_err();
-        assert!(error.to_string().starts_with(&format!("cannot open shared memory {name:?}: ")), "{error}");
+        let why = "because a symbolic link has the name, and links are not followed";
+        assert!(error.to_string().starts_with(&format!("cannot open shared memory {name:?}, {why}: ")), "{error}");
         assert_eq!(errno(&error), Some(libc::ELOOP));
     }
 }
