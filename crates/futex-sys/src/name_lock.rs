@@ -89,7 +89,7 @@ fn lock(name: PosixName<'_>, wanted: Option<Identity>, mut opened: impl FnMut())
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 let lock = NameLock { file };
-                if name.leads_to(object) {
+                if name.leads_to(object)? {
                     return Ok(Holder::Object(lock));
                 }
                 // Another process changed the name before the lock was taken. It has got on, so this needs no pause.

@@ -71,8 +71,12 @@ impl<'a> PosixName<'a> {
     }
 
     /// True if the name leads to this object now.
-    pub(crate) fn leads_to(self, object: Identity) -> bool {
-        statat(CWD, self.path(), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| identity(&stat) == object)
+    pub(crate) fn leads_to(self, object: Identity) -> io::Result<bool> {
+        match statat(CWD, self.path(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(identity(&stat) == object),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(explain(errno, format!("cannot look at what has the name of {self}"))),
+        }
     }
 
     pub(crate) fn path(self) -> PathBuf {

@@ -322,7 +322,7 @@ impl SharedMemory {
     /// A process that opened the memory by its name finds out with it whether a successor has replaced the memory.
     #[must_use]
     pub fn has_name(&self, name: impl AsRef<OsStr>) -> bool {
-        PosixName::new(&name).is_ok_and(|name| name.leads_to(self.identity()))
+        PosixName::new(&name).and_then(|name| name.leads_to(self.identity())).unwrap_or(false)
     }
 
     pub(crate) fn identity(&self) -> Identity {

@@ -1306,7 +1306,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "name-not-verified",
         breaks: "a name is changed under a lock of an object that has lost it",
         file: "futex-sys/src/name_lock.rs",
-        from: "if name.leads_to(object) {",
+        from: "if name.leads_to(object)? {",
         to: "if true {",
         test: "futex-sys/lib::name_lock::tests::a_name_that_is_replaced_just_before_the_lock_is_not_the_old_objects",
         under: Under::Std,

@@ -2,11 +2,11 @@
 
 use crate::fork::{bits, forked};
 use crate::support::name::Name;
-use crate::support::{assert_refused, errno};
+use crate::support::{assert_refused, errno, sandbox, skip, until};
 use futex_sys::{NamedMemory, SharedMemory};
 use rustix::fs::{CWD, FlockOperation, Mode, flock};
 use std::fs::{self, File};
-use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotFound, ResourceBusy, UnexpectedEof};
+use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotFound, PermissionDenied, ResourceBusy, UnexpectedEof};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -282,4 +282,23 @@ fn only_what_may_come_is_waited_for() {
     assert_refused(SharedMemory::open_timeout(&name.0, Duration::MAX), InvalidInput, "shared memory");
     file.set_len(64).unwrap();
     assert_eq!(SharedMemory::open_timeout(&name.0, Duration::ZERO).unwrap().len(), 64);
+}
+
+#[test]
+fn a_name_that_can_t_be_looked_at_stays_and_its_owner_goes_on() {
+    // In a sandbox that forbids to look at a path (but not at a descriptor), it was never seen that the name still led to the
+    // locked object, and the owner locked and looked without end.
+    if !sandbox::is_supported() {
+        return skip("no seccomp filters for this processor");
+    }
+    let name = Name::new("sandbox");
+    let owners = [NamedMemory::create(&name.0, 64), NamedMemory::replace(&name.0, 64)].map(Result::unwrap);
+    let owner = thread::spawn(move || {
+        let [_, owner] = owners;
+        sandbox::forbid([libc::SYS_newfstatat], libc::EPERM);
+        owner.unlink()
+    });
+    until("the owner has given up", || owner.is_finished());
+    assert_refused(owner.join().unwrap(), PermissionDenied, "cannot look at what has the name of shared memory");
+    assert_eq!(name.files(), [&name.0[1..]]);
 }
