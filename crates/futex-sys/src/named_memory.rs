@@ -21,7 +21,9 @@ use std::ops::Deref;
 /// - It does so only while the name still leads to its memory. An object with which another process has
 ///   [replaced](Self::replace) the memory stays.
 /// - It does so only in the process that made it. A `fork` that drops its copy leaves the name alone.
-/// - A process that is killed leaves the name behind. The next owner then uses [`replace`](Self::replace).
+/// - A process that ends without dropping the owner leaves the name behind: it is killed, it aborts, or it calls
+///   [`std::process::exit`]. The next owner then uses [`replace`](Self::replace).
+/// - A process without a descriptor left (`ulimit -n`) leaves the name behind too: the removal takes one for a moment.
 ///
 /// # Several processes that change one name
 ///
@@ -31,7 +33,8 @@ use std::ops::Deref;
 /// because the name can't be changed meanwhile.
 ///
 /// The lock is held for microseconds. A process that is stopped in between (`SIGSTOP`) keeps it, and the others give up after
-/// a second: with a `ResourceBusy` error, or, in `Drop`, by leaving the name. A process that dies loses the lock.
+/// a second: with a `ResourceBusy` error, or, in `Drop`, by leaving the name. They block their thread meanwhile. A process that
+/// dies loses the lock, unless a `fork` that was made of it within these microseconds, and has not called `exec`, lives on.
 ///
 /// # Examples
 ///

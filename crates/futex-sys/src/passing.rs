@@ -73,6 +73,9 @@ impl SharedMemory {
     ///
     /// The call blocks until there is a message, unless the socket is non-blocking. The descriptor is closed on `exec`.
     ///
+    /// The socket must not be set to add anything to messages (`SO_PASSCRED`, `SO_PASSSEC`, `SO_PASSPIDFD`): then memory is
+    /// refused, and with `SO_PASSPIDFD` each message without a descriptor leaves a pidfd open.
+    ///
     /// # Errors
     ///
     /// `WouldBlock` if the socket is non-blocking and there is no message. `UnexpectedEof` if the peer has closed the
