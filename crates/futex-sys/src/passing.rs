@@ -1,12 +1,13 @@
 //! Shared memory that is sent over Unix sockets (`SCM_RIGHTS`).
 
-use crate::error::{explain, fail};
+use crate::error::{explain, fail, refuse};
 use crate::shared_memory::SharedMemory;
 use rustix::cmsg_space;
 use rustix::io::{Errno, retry_on_intr};
+use rustix::net::sockopt::socket_domain;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -22,8 +23,8 @@ impl SharedMemory {
     /// # Errors
     ///
     /// `WouldBlock` if the socket is non-blocking and its buffer is full: nothing was sent, and nothing is allocated
-    /// for the error. `BrokenPipe` and `ConnectionReset` if the peer has closed. Others of `sendmsg(2)`, for instance
-    /// if the socket is not a Unix socket.
+    /// for the error. `BrokenPipe` and `ConnectionReset` if the peer has closed. `InvalidInput` if the socket is not a Unix
+    /// socket. Others of `sendmsg(2)`.
     ///
     /// # Examples
     ///
@@ -44,6 +45,12 @@ impl SharedMemory {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn send(&self, socket: impl AsFd) -> io::Result<()> {
+        // TCP leaves descriptors out, and calls that a success.
+        if socket_domain(&socket).is_ok_and(|family| family != AddressFamily::UNIX) {
+            return Err(refuse(
+                "shared memory can be sent over Unix sockets only, and this is a socket of another family",
+            ));
+        }
         let fds = [self.as_fd()];
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
         let sent = retry_on_intr(|| {

@@ -7,8 +7,9 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::{self, File};
-use std::io::{ErrorKind, IoSlice, Write as _};
+use std::io::{ErrorKind, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::atomic::Ordering;
@@ -269,6 +270,18 @@ fn what_is_not_a_unix_socket_is_refused() {
     assert!(error.to_string().starts_with("cannot send shared memory over a socket: "), "{error}");
     assert_eq!(errno(&error), Some(Errno::NOTSOCK.raw_os_error()));
     assert_refused(SharedMemory::receive(&memory), error.kind(), "cannot receive shared memory over a socket: ");
+}
+
+#[test]
+fn a_socket_that_carries_no_descriptors_is_refused() {
+    // TCP leaves the descriptor out and sends the byte, so the sender was told that the memory is on its way.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut theirs, _) = listener.accept().unwrap();
+    let text = "shared memory can be sent over Unix sockets only, and this is a socket of another family";
+    assert_refused(memory().send(&ours), ErrorKind::InvalidInput, text);
+    drop(ours);
+    assert_eq!(theirs.read(&mut [0]).unwrap(), 0, "nothing was sent");
 }
 
 #[test]
