@@ -4,7 +4,7 @@ use crate::error::{explain, fail, refuse};
 use crate::shared_memory::SharedMemory;
 use rustix::cmsg_space;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::sockopt::socket_domain;
+use rustix::net::sockopt::{set_socket_linger, socket_domain};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -83,6 +83,9 @@ impl SharedMemory {
     /// The socket must not be set to add anything to messages (`SO_PASSCRED`, `SO_PASSSEC`, `SO_PASSPIDFD`): then memory is
     /// refused, and with `SO_PASSPIDFD` each message without a descriptor leaves a pidfd open.
     ///
+    /// A peer can send a file whose file system it runs itself (FUSE). Looking at that, and closing it, takes as long as the
+    /// peer likes, so if you do not trust it, receive in a thread that may block.
+    ///
     /// # Errors
     ///
     /// `WouldBlock` if the socket is non-blocking and there is no message. `UnexpectedEof` if the peer has closed the
@@ -126,17 +129,20 @@ fn receive(socket: impl AsFd) -> io::Result<OwnedFd> {
         Err(errno) => return Err(explain(errno, "cannot receive shared memory over a socket")),
     };
 
-    let mut fds = control.drain().filter_map(|message| match message {
+    let fds = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
         _ => None,
     });
-    let mut fds = fds.by_ref().flatten();
-    let (first, second) = (fds.next(), fds.next());
-    // Further descriptors are closed when the buffer is dropped.
+    // What is not memory is closed, and a peer could have sent a TCP socket whose closing takes as long as it likes.
+    let mut fds = fds.flatten().inspect(|fd| {
+        let _ = set_socket_linger(fd, None);
+    });
+    let first = fds.next();
+    let others = fds.count(); // which closes them
 
     let is_cut = received.flags.contains(ReturnFlags::CTRUNC);
     match first {
-        Some(_) if second.is_some() || is_cut => {
+        Some(_) if others > 0 || is_cut => {
             Err(wrong("a message has more than one descriptor, but shared memory is sent as one per message"))
         }
         Some(_) if received.flags.contains(ReturnFlags::TRUNC) => {

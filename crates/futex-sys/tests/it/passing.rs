@@ -13,6 +13,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 fn memory() -> SharedMemory {
     SharedMemory::anonymous(4096).expect("memory")
@@ -282,6 +283,34 @@ fn a_socket_that_carries_no_descriptors_is_refused() {
     assert_refused(memory().send(&ours), ErrorKind::InvalidInput, text);
     drop(ours);
     assert_eq!(theirs.read(&mut [0]).unwrap(), 0, "nothing was sent");
+}
+
+/// A connection whose last descriptor is closed after an hour only: `SO_LINGER`, and a peer that reads nothing.
+fn closed_after_an_hour() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let ours = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+    ours.set_nonblocking(true).expect("non-blocking");
+    while (&ours).write(&[0; 65536]).is_ok() {}
+    ours.set_nonblocking(false).expect("blocking");
+    rustix::net::sockopt::set_socket_linger(&ours, Some(Duration::from_secs(3600))).expect("SO_LINGER");
+    (ours, listener.accept().expect("a connection").0)
+}
+
+#[test]
+fn a_socket_that_its_sender_has_made_slow_to_close_is_closed_at_once() {
+    // It blocked the thread of the receiver, a worker of the runtime perhaps, for as long as the peer had set.
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let memory = memory();
+    for before in [None, Some(memory.as_fd())] {
+        let (socket, _reads_nothing) = closed_after_an_hour();
+        let fds: Vec<_> = before.into_iter().chain([socket.as_fd(); 1]).collect();
+        send(&ours, &[0], &fds);
+        drop(socket);
+        let theirs = theirs.try_clone().unwrap();
+        let receiver = std::thread::spawn(move || SharedMemory::receive(&theirs));
+        until("the receiver has refused the socket", || receiver.is_finished());
+        assert!(receiver.join().unwrap().is_err());
+    }
 }
 
 #[test]
