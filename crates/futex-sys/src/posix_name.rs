@@ -1,6 +1,6 @@
 //! POSIX names of shared memory, `shm_open(3)`: on Linux the files of one directory.
 
-use crate::error::{explain, refuse};
+use crate::error::{explain, fail, refuse};
 use crate::object::{Identity, identity};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
@@ -52,6 +52,11 @@ impl<'a> PosixName<'a> {
         let hint = match errno {
             Errno::LOOP => ", because a symbolic link has the name, and links are not followed",
             Errno::ACCESS | Errno::PERM => ", which belongs to another user, or whose mode forbids it",
+            // A process that opens without blocking gets this answer. It is not a socket's "not yet".
+            Errno::AGAIN => {
+                let sentence = format!("cannot {operation} {self}: another process holds a lease of it (`F_SETLEASE`)");
+                return fail(io::ErrorKind::ResourceBusy, sentence);
+            }
             _ if !Path::new(DIRECTORY).is_dir() => {
                 ", because this system has no directory /dev/shm: mount a tmpfs there"
             }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::ErrorKind::{
-    AlreadyExists, InvalidInput, NotFound, OutOfMemory, PermissionDenied, StorageFull, UnexpectedEof,
+    AlreadyExists, InvalidInput, NotFound, OutOfMemory, PermissionDenied, ResourceBusy, StorageFull, UnexpectedEof,
 };
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -204,4 +204,28 @@ fn a_symbolic_link_in_a_names_place_is_not_followed() {
         assert!(error.to_string().starts_with(&format!("cannot open shared memory {name:?}, {why}: ")), "{error}");
         assert_eq!(errno(&error), Some(libc::ELOOP));
     }
+}
+
+/// The kernel answers `EAGAIN`, which a runtime takes for "not yet", and waits for a socket.
+#[test]
+#[expect(unsafe_code, reason = "no crate here wraps leases")]
+fn an_object_with_a_lease_is_busy_and_does_not_block() {
+    use std::os::fd::AsRawFd as _;
+
+    const F_SETSIG: i32 = 10; // <linux/fcntl.h>
+    let name = format!("futex-sys-test-lease-{}", std::process::id());
+    let path = format!("/dev/shm/{name}");
+    std::fs::write(&path, [0; 64]).unwrap();
+    let holder = File::open(&path).unwrap();
+    // SAFETY: Calls with numbers only, on a descriptor that is open. The signal that reports a break is one that is ignored.
+    let leased = unsafe {
+        libc::fcntl(holder.as_raw_fd(), F_SETSIG, libc::SIGURG) == 0
+            && libc::fcntl(holder.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) == 0
+    };
+    let opened = SharedMemory::open(&name);
+    std::fs::remove_file(&path).unwrap();
+    if !leased {
+        return crate::support::skip("this file system has no leases");
+    }
+    assert_refused(opened, ResourceBusy, &format!("cannot open shared memory {name:?}: another process holds a lease"));
 }
