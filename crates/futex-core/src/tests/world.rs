@@ -28,7 +28,7 @@ pub(crate) fn exhaustive_model(name: &str, body: impl Fn() + Send + Sync + 'stat
 #[cfg(loom)]
 fn explore(name: &str, preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
     let executions = Arc::new(AtomicU32::new(0));
-    let mut builder = loom::model::ReactorBuilder::new();
+    let mut builder = loom::model::Builder::new();
     builder.max_branches = 20_000;
     if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
         builder.preemption_bound = preemptions;
