@@ -4,6 +4,7 @@
 //! `FUTEX_TESTS_FORBID_SKIPS` is set.
 #![cfg(target_os = "linux")]
 
+mod auxiliary_vector;
 mod deadlines;
 mod fork;
 mod futex;

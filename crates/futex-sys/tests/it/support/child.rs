@@ -124,6 +124,7 @@ fn a_child_process() {
             crate::limits::receive_beyond_the_limit_of_locked_memory(&memory);
         }
         "identify-without-a-descriptor-left" => crate::limits::identify_without_a_descriptor_left(),
+        "be-without-descriptors" => crate::auxiliary_vector::be_without_descriptors(&memory),
         "fork-within-the-first-origin" => crate::fork::fork_within_the_first_origin(),
         "fill-a-small-shm" => crate::reserved::fill_a_small_shm(),
         "reserve-in-a-sandbox" => crate::reserved::reserve_in_a_sandbox(),
