@@ -14,6 +14,7 @@
 
 mod bench;
 mod error;
+mod kernels;
 mod linux_only;
 mod matrix;
 mod minimal_versions;
@@ -53,6 +54,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "shown", usage: shown::USAGE, run: Run::Plain(shown::run) },
     Command { name: "minimal-versions", usage: minimal_versions::USAGE, run: Run::Plain(minimal_versions::run) },
     Command { name: "linux-only", usage: linux_only::USAGE, run: Run::Plain(linux_only::run) },
+    Command { name: "kernels", usage: kernels::USAGE, run: Run::WithArguments(kernels::run) },
     Command { name: "bench", usage: bench::USAGE, run: Run::WithArguments(bench::run) },
     Command { name: "mutants", usage: mutants::USAGE, run: Run::WithArguments(mutants::run) },
 ];

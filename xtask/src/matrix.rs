@@ -1,5 +1,6 @@
 //! The rows of `cargo xtask test`.
 
+use crate::kernels;
 use crate::need::Need;
 use crate::step::{Step, cargo, cargo_of, xtask};
 use crate::workspace::{self, MSRV, PUBLISHED};
@@ -65,6 +66,9 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
         rows.push(row(backend, about).tests(step.set("FUTEX_BACKEND", backend)));
     }
     rows.extend([
+        row("kernels", "between processes, and the crates' own tests, on an older kernel")
+            .needs(Need::Of(kernels::missing))
+            .step(xtask("kernels --short")),
         row("loom", "the models of futex-core, every interleaving").tests(
             cargo("test -p futex-core --lib --profile loom -- loom")
                 // A directory of its own: other flags would rebuild all that the other rows have built.

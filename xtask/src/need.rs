@@ -14,6 +14,8 @@ pub(crate) enum Need {
     Component { toolchain: &'static str, component: &'static str },
     /// The subcommand `cargo NAME`, from the crate `cargo-NAME`.
     Subcommand(&'static str),
+    /// What a command says about it.
+    Of(fn() -> Option<String>),
     /// A release to compare with: a tag `v…` that git can reach from here.
     Release,
 }
@@ -42,6 +44,7 @@ impl Need {
                 let found = output(workspace::cargo().args([name, "--version"])).is_some();
                 (!found).then(|| format!("cargo-{name} is not installed (cargo install --locked cargo-{name})"))
             }
+            Self::Of(missing) => missing(),
             Self::Release => {
                 let mut git = Command::new("git");
                 git.args(["describe", "--tags", "--abbrev=0", "--match", "v*"]).current_dir(workspace::root());

@@ -14,7 +14,7 @@ pub(crate) enum Outcome {
 /// All that is told about a row that has ended.
 #[derive(Debug)]
 pub(crate) struct Report {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) outcome: Outcome,
     pub(crate) time: Duration,
     pub(crate) tests: Tests,
@@ -118,8 +118,8 @@ fn last_line(reports: &[Report]) -> String {
 mod tests {
     use super::*;
 
-    fn report(name: &'static str, outcome: Outcome, tests: Tests) -> Report {
-        Report { name, outcome, time: Duration::from_millis(12_340), tests }
+    fn report(name: &str, outcome: Outcome, tests: Tests) -> Report {
+        Report { name: name.to_owned(), outcome, time: Duration::from_millis(12_340), tests }
     }
 
     #[test]

@@ -68,12 +68,12 @@ fn run_step(step: &Step, output: &mut File, deadline: Instant) -> io::Result<Opt
 ///
 /// A shell in a group of its own does it. It reads from a pipe whose other end only xtask holds, so it comes to the
 /// `kill` at the moment that xtask closes the pipe, in whatever way.
-struct Group {
+pub(crate) struct Group {
     watcher: Child,
 }
 
 impl Group {
-    fn watch(leader: u32) -> io::Result<Self> {
+    pub(crate) fn watch(leader: u32) -> io::Result<Self> {
         let watcher = Command::new("sh")
             .args(["-c", r#"read -r _; kill -s KILL -- "-$1""#, "sh", &leader.to_string()])
             .current_dir(workspace::root())

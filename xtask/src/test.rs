@@ -123,7 +123,7 @@ fn run_row(row: &Row, skips: Skips) -> io::Result<Report> {
         outcome = Outcome::Failed("skips are forbidden".into());
     }
 
-    let report = Report { name: row.name, outcome, time: start.elapsed(), tests };
+    let report = Report { name: row.name.to_owned(), outcome, time: start.elapsed(), tests };
     writeln!(stdout, "{report}")?;
     for skip in &report.tests.skips {
         writeln!(stdout, "         {skip}")?;

@@ -1,0 +1,112 @@
+//! The file system of the guests, and the script that is their first process.
+
+use super::archive::Archive;
+use super::parts::Part;
+use super::programs::Programs;
+use super::tools::Linker;
+use crate::workspace;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Begins each line of the console that is for xtask.
+pub(crate) const MARK: &str = "@@ ";
+
+/// How long a program may run in a guest.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The first process, up to what is to run. A machine's usual mounts and limits are there.
+const INIT: &str = "\
+#!/bin/busybox sh
+/bin/busybox --install -s /bin 2> /dev/null
+export PATH=/bin HOME=/root TMPDIR=/tmp
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/shm /dev/pts
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t devpts devpts /dev/pts
+chmod 1777 /tmp
+ip link set lo up
+hostname guest
+ulimit -Hn 524288
+ulimit -Sn 1024
+cd /root
+run() {
+    echo; echo \"@@ begin $1\"
+    timeout -s KILL $2 sh -c \"$3\" < /dev/null 2>&1
+    status=$?
+    # What a killed program leaves behind would run beside the next ones.
+    test $status = 137 && kill -9 -1
+    echo; echo \"@@ end $1 $status\"
+}
+echo; echo \"@@ up $(uname -r)\"
+. /plan
+echo; echo \"@@ done\"
+poweroff -f
+";
+
+/// Programs from packages.
+pub(crate) struct Commands {
+    /// A statically linked one.
+    pub(crate) busybox: PathBuf,
+    /// Busybox has one, too, which knows fewer kinds of namespaces.
+    pub(crate) unshare: PathBuf,
+}
+
+/// An archive with all but the plan.
+pub(crate) fn base(programs: &Programs, linker: &Linker, commands: &Commands) -> io::Result<Vec<u8>> {
+    let mut archive = bare(INIT, &commands.busybox)?;
+    archive.copy("/bin/unshare", &commands.unshare)?;
+    for directory in ["/etc", "/proc", "/sys", "/tmp", "/root", "/dev"] {
+        archive.directory(directory)?;
+    }
+    archive.file("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")?;
+    archive.file("/etc/group", b"root:x:0:\nnogroup:x:65534:\n")?;
+    for (path, from) in &programs.libraries {
+        archive.copy(path, from)?;
+    }
+    let stripped = workspace::scratch_dir().join("stripped");
+    fs::create_dir_all(workspace::scratch_dir())?;
+    for program in programs.all() {
+        // What debuggers need is most of a program, and all of it would lie in the guest's memory.
+        let status = linker.strip.command().arg("--strip-debug").arg("-o").args([&stripped, program]).status()?;
+        if !status.success() {
+            return Err(io::Error::other(format!("{} can't be stripped: {status}", program.display())));
+        }
+        archive.copy(&program.to_string_lossy(), &stripped)?;
+    }
+    archive.finish()
+}
+
+/// An archive that shows only that the machine computes.
+pub(crate) fn trial(commands: &Commands) -> io::Result<Vec<u8>> {
+    bare("#!/bin/busybox sh\n/bin/busybox echo '@@ up'\n/bin/busybox poweroff -f\n", &commands.busybox)?.finish()
+}
+
+fn bare(init: &str, busybox: &Path) -> io::Result<Archive<Vec<u8>>> {
+    let mut archive = Archive::new(Vec::new());
+    // The kernel opens it for the first process, before that can mount anything.
+    archive.character_device("/dev/console", 5, 1)?;
+    archive.program("/init", init.as_bytes())?;
+    archive.copy("/bin/busybox", busybox)?;
+    Ok(archive)
+}
+
+/// An archive that is put behind [`base`], with what is to run.
+pub(crate) fn plan(parts: &[Part]) -> io::Result<Vec<u8>> {
+    let mut archive = Archive::new(Vec::new());
+    archive.file("/plan", script(parts).as_bytes())?;
+    archive.finish()
+}
+
+fn script(parts: &[Part]) -> String {
+    let runs = parts.iter().flat_map(|part| &part.runs);
+    (0..)
+        .zip(runs)
+        .map(|(number, run): (usize, _)| {
+            format!("run {number} {} '{}'\n", PATIENCE.as_secs(), run.command.replace('\'', r"'\''"))
+        })
+        .collect()
+}

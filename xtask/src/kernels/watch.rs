@@ -1,0 +1,203 @@
+//! Reads from a guest's console how the parts end.
+
+use super::guest::{MARK, PATIENCE};
+use super::machine::{Acceleration, End};
+use super::parts::{Expects, Part, Run};
+use crate::report::{Outcome, Report, Tests};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::time::Instant;
+
+/// How many of the console's last lines are shown when a guest did not come to its end.
+const LAST_LINES: usize = 60;
+
+pub(crate) struct Watch<'a> {
+    kernel: &'a str,
+    parts: &'a [Part],
+    log: File,
+    /// The kernel's own name, when it is up.
+    release: Option<String>,
+    console: Vec<String>,
+    /// Where the output of the current run begins in the console, and when it began.
+    begin: (usize, Instant),
+    current: Current,
+    reports: Vec<Report>,
+}
+
+/// The part that runs, or is to run next.
+struct Current {
+    runs_done: usize,
+    since: Instant,
+    tests: Tests,
+    failures: Vec<String>,
+}
+
+impl Current {
+    fn new() -> Self {
+        Self { runs_done: 0, since: Instant::now(), tests: Tests::default(), failures: Vec::new() }
+    }
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(kernel: &'a str, parts: &'a [Part], log: File) -> Self {
+        Self {
+            kernel,
+            parts,
+            log,
+            release: None,
+            console: Vec::new(),
+            begin: (0, Instant::now()),
+            current: Current::new(),
+            reports: Vec::new(),
+        }
+    }
+
+    pub(crate) fn line(&mut self, line: &str) {
+        // A log that can't be written is not worth a failure: what failed is shown.
+        let _ = writeln!(self.log, "{line}");
+        match line.strip_prefix(MARK).map(|mark| mark.split(' ').collect::<Vec<_>>()).as_deref() {
+            Some(["up", release]) => self.release = Some((*release).to_owned()),
+            Some(["begin", _]) => self.begin = (self.console.len(), Instant::now()),
+            Some(["end", _, status]) => self.end_run(status),
+            _ => self.console.push(line.to_owned()),
+        }
+    }
+
+    fn end_run(&mut self, status: &str) {
+        let Some(part) = self.parts.get(self.reports.len()) else { return };
+        let Some(run) = part.runs.get(self.current.runs_done) else { return };
+        let output = &self.console[self.begin.0..];
+        let _ = writeln!(self.log, "{:.1} s for {}", self.begin.1.elapsed().as_secs_f64(), run.title);
+        let tests = Tests::in_output(&output.join("\n"));
+        if let Some(failure) = failure(run, status, output, &tests) {
+            println!(
+                "---- {} on {}: {failure} ----\n{}\n---- end of it ----",
+                run.title,
+                self.kernel,
+                output.join("\n")
+            );
+            self.current.failures.push(format!("{}: {failure}", run.title));
+        }
+        self.current.tests.ran += tests.ran;
+        self.current.tests.ignored += tests.ignored;
+        self.current.tests.skips.extend(tests.skips);
+        self.current.runs_done += 1;
+        if self.current.runs_done == part.runs.len() {
+            self.end_part(None);
+        }
+    }
+
+    fn end_part(&mut self, failure: Option<&str>) {
+        let current = std::mem::replace(&mut self.current, Current::new());
+        let mut failures = current.failures;
+        failures.extend(failure.map(str::to_owned));
+        let outcome = if failures.is_empty() { Outcome::Passed } else { Outcome::Failed(failures.join("; ")) };
+        let name = format!("{} {}", self.kernel, self.parts[self.reports.len()].name);
+        let report = Report { name, outcome, time: current.since.elapsed(), tests: current.tests };
+        println!("{report}");
+        for (skip, count) in counted(&report.tests.skips) {
+            println!("         {skip}{}", if count > 1 { format!(" ({count} times)") } else { String::new() });
+        }
+        self.reports.push(report);
+    }
+
+    /// Reports the parts that the guest did not come to as failed, and returns all reports.
+    pub(crate) fn finish(mut self, end: End, acceleration: Acceleration) -> Vec<Report> {
+        if self.reports.len() < self.parts.len() {
+            let how = match end {
+                End::Off => "the guest ended before",
+                End::Killed => "the guest hung, and was killed",
+            };
+            let tail = &self.console[self.console.len().saturating_sub(LAST_LINES)..];
+            println!("---- the end of the console of {} ----\n{}\n---- end of it ----", self.kernel, tail.join("\n"));
+            while self.reports.len() < self.parts.len() {
+                self.end_part(Some(how));
+            }
+        }
+        let release = self.release.as_deref().unwrap_or("no kernel that booted");
+        let with = if acceleration == Acceleration::Kvm { "with KVM" } else { "emulated" };
+        println!("         {} was {release}, {with}", self.kernel);
+        self.reports
+    }
+}
+
+/// Why a run has failed; `None` if it has not.
+fn failure(run: &Run, status: &str, output: &[String], tests: &Tests) -> Option<String> {
+    if status == "137" {
+        return Some(format!("not done after {} min, and killed", PATIENCE.as_secs() / 60));
+    }
+    if status != "0" {
+        return Some(format!("exit status {status}"));
+    }
+    match &run.expects {
+        Expects::Nothing => None,
+        Expects::Tests => (tests.ran == 0).then(|| "it ran no test".to_owned()),
+        Expects::Lines(lines) => {
+            let missing = lines.iter().find(|line| !output.iter().any(|found| found == *line));
+            missing.map(|line| format!("it did not print “{line}”"))
+        }
+    }
+}
+
+fn counted(lines: &[String]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for line in lines {
+        *counts.entry(line.as_str()).or_insert(0) += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts() -> Vec<Part> {
+        let run = |title: &str, expects| Run { title: title.into(), command: String::new(), expects };
+        vec![
+            Part { name: "a", runs: vec![run("one", Expects::Tests), run("two", Expects::Lines(vec!["= 2".into()]))] },
+            Part { name: "b", runs: vec![run("three", Expects::Nothing)] },
+        ]
+    }
+
+    fn outcomes(console: &str, end: End) -> Vec<Outcome> {
+        let parts = parts();
+        let mut watch = Watch::new("7.0", &parts, tempfile());
+        console.lines().for_each(|line| watch.line(line));
+        watch.finish(end, Acceleration::Emulation).into_iter().map(|report| report.outcome).collect()
+    }
+
+    /// A file that nobody reads.
+    fn tempfile() -> File {
+        File::options().write(true).open("/dev/null").unwrap()
+    }
+
+    const ONE: &str = "@@ up 7.0.1\n@@ begin 0\ntest result: ok. 3 passed; 0 failed\n@@ end 0 0\n";
+
+    #[test]
+    fn a_part_passes_if_all_its_runs_do() {
+        let console = format!("{ONE}@@ begin 1\n= 2\n@@ end 1 0\n@@ begin 2\n@@ end 2 0\n@@ done\n");
+        assert_eq!(outcomes(&console, End::Off), [Outcome::Passed, Outcome::Passed]);
+    }
+
+    #[test]
+    fn a_run_fails_by_its_status_without_tests_and_without_its_lines() {
+        let failed = |reason: &str| Outcome::Failed(reason.into());
+        let console = "@@ begin 0\n@@ end 0 0\n@@ begin 1\n= 3\n@@ end 1 0\n@@ begin 2\n@@ end 2 101\n@@ done\n";
+        let expected = [failed("one: it ran no test; two: it did not print “= 2”"), failed("three: exit status 101")];
+        assert_eq!(outcomes(console, End::Off), expected);
+        // What an earlier run printed does not count.
+        let console = format!("{ONE}= 2\n@@ begin 1\n@@ end 1 0\n@@ begin 2\n@@ end 2 137\n");
+        let expected = [failed("two: it did not print “= 2”"), failed("three: not done after 5 min, and killed")];
+        assert_eq!(outcomes(&console, End::Off), expected);
+    }
+
+    #[test]
+    fn a_guest_that_stops_fails_what_it_did_not_come_to() {
+        let failed = |reason: &str| Outcome::Failed(reason.into());
+        let ended = failed("the guest ended before");
+        assert_eq!(outcomes("Kernel panic", End::Off), [ended.clone(), ended.clone()]);
+        let hung = failed("the guest hung, and was killed");
+        assert_eq!(outcomes(&format!("{ONE}@@ begin 1\n= 2\n"), End::Killed), [hung.clone(), hung]);
+    }
+}
