@@ -49,6 +49,7 @@ cargo xtask kernels [OPTIONS]
         --short        one kernel, and fewer programs: about two minutes
         --suite NAME   also the kernels of this release of Debian, by its code name, such as trixie-backports; may be given
                        several times
+        --forbid-skips a kernel that can't be booted is a failure
         --fetch        bring the packages of the short form, and run nothing
 ";
 
@@ -63,6 +64,7 @@ struct Options {
     list: bool,
     fetch: bool,
     short: bool,
+    forbid_skips: bool,
     only: Vec<String>,
     suites: Vec<String>,
 }
@@ -75,6 +77,7 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Error> {
             Long("list") => options.list = true,
             Long("fetch") => options.fetch = true,
             Long("short") => options.short = true,
+            Long("forbid-skips") => options.forbid_skips = true,
             Long("only") => options.only.push(args.value()?.string()?),
             Long("suite") => options.suites.push(args.value()?.string()?),
             Short('h') | Long("help") => return Err(Error::Help),
@@ -101,9 +104,8 @@ pub(crate) fn run(args: lexopt::Parser) -> Result<(), Error> {
         let of_kernel = match lab.prepare(&kernel) {
             Ok(prepared) => prepared.run(&kernel, options.short)?,
             Err(reason) => {
-                let skipped = Outcome::Skipped(reason);
-                let report =
-                    Report { name: kernel.name(), outcome: skipped, time: Duration::ZERO, tests: Tests::default() };
+                let outcome = if options.forbid_skips { Outcome::Failed(reason) } else { Outcome::Skipped(reason) };
+                let report = Report { name: kernel.name(), outcome, time: Duration::ZERO, tests: Tests::default() };
                 writeln!(io::stdout(), "{report}")?;
                 vec![report]
             }

@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 /// What was built for one processor. Each program has to lie in the guest where it lies here: tests find their peer so.
 pub(crate) struct Programs {
     pub(crate) tests: Vec<TestProgram>,
+    /// Programs that tests start, and the example.
+    others: Vec<PathBuf>,
     pub(crate) peer: PathBuf,
     pub(crate) raw_peer: PathBuf,
     pub(crate) slot_pipe: PathBuf,
@@ -24,10 +26,17 @@ pub(crate) struct TestProgram {
     pub(crate) path: PathBuf,
 }
 
+impl TestProgram {
+    /// The tests that are in the library itself.
+    pub(crate) fn is_library(&self) -> bool {
+        self.name.replace('_', "-") == self.package
+    }
+}
+
 impl Programs {
     pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
         let tests = self.tests.iter().map(|test| &test.path);
-        tests.chain([&self.peer, &self.raw_peer, &self.slot_pipe]).map(PathBuf::as_path)
+        tests.chain(&self.others).chain([&self.raw_peer]).map(PathBuf::as_path)
     }
 }
 
@@ -66,12 +75,14 @@ pub(crate) fn build(processor: Processor, linker: &Linker) -> Result<Programs, S
     let (peer, slot_pipe) = (find("peer")?, find("slot_pipe")?);
     let raw_peer = peer.with_file_name("raw-peer");
     compile_raw_peer(linker, &raw_peer)?;
+    let others = built.iter().filter(|executable| !executable.is_test).map(|executable| executable.path.clone());
+    let others = others.collect();
     let tests = built.into_iter().filter(|executable| executable.is_test).map(|executable| TestProgram {
         package: executable.package,
         name: executable.name,
         path: executable.path,
     });
-    let mut programs = Programs { tests: tests.collect(), peer, raw_peer, slot_pipe, libraries: Vec::new() };
+    let mut programs = Programs { tests: tests.collect(), others, peer, raw_peer, slot_pipe, libraries: Vec::new() };
     programs.libraries = match &linker.libraries {
         Some(directory) => libraries_in(directory),
         None => libraries_of(programs.all())?,
