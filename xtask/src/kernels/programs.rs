@@ -111,7 +111,7 @@ fn executables(package: &'static str, cargo: &mut Command) -> Result<Vec<Executa
 fn executable(package: &'static str, message: &str) -> Option<Executable> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let is_test = message["profile"]["test"].as_bool()?;
-    if is_test && message["target"]["kind"][0] == "example" {
+    if is_test && (message["target"]["kind"][0] == "example" || message["target"]["kind"][0] == "bin") {
         return None; // it has no tests
     }
     Some(Executable {

@@ -70,7 +70,7 @@ impl<'a> Watch<'a> {
         let output = &self.console[self.begin.0..];
         let _ = writeln!(self.log, "{:.1} s for {}", self.begin.1.elapsed().as_secs_f64(), run.title);
         let tests = Tests::in_output(&output.join("\n"));
-        if let Some(failure) = failure(run, status, output, &tests) {
+        if let Some(failure) = failure(run, status, output) {
             println!(
                 "---- {} on {}: {failure} ----\n{}\n---- end of it ----",
                 run.title,
@@ -84,7 +84,7 @@ impl<'a> Watch<'a> {
         self.current.tests.skips.extend(tests.skips);
         self.current.runs_done += 1;
         if self.current.runs_done == part.runs.len() {
-            self.end_part(None);
+            self.end_part((part.has_tests && self.current.tests.ran == 0).then_some("it ran no test"));
         }
     }
 
@@ -123,7 +123,7 @@ impl<'a> Watch<'a> {
 }
 
 /// Why a run has failed; `None` if it has not.
-fn failure(run: &Run, status: &str, output: &[String], tests: &Tests) -> Option<String> {
+fn failure(run: &Run, status: &str, output: &[String]) -> Option<String> {
     if status == "137" {
         return Some(format!("not done after {} min, and killed", PATIENCE.as_secs() / 60));
     }
@@ -132,7 +132,6 @@ fn failure(run: &Run, status: &str, output: &[String], tests: &Tests) -> Option<
     }
     match &run.expects {
         Expects::Nothing => None,
-        Expects::Tests => (tests.ran == 0).then(|| "it ran no test".to_owned()),
         Expects::Lines(lines) => {
             let missing = lines.iter().find(|line| !output.iter().any(|found| found == *line));
             missing.map(|line| format!("it did not print “{line}”"))
@@ -155,8 +154,12 @@ mod tests {
     fn parts() -> Vec<Part> {
         let run = |title: &str, expects| Run { title: title.into(), command: String::new(), expects };
         vec![
-            Part { name: "a", runs: vec![run("one", Expects::Tests), run("two", Expects::Lines(vec!["= 2".into()]))] },
-            Part { name: "b", runs: vec![run("three", Expects::Nothing)] },
+            Part {
+                name: "a",
+                has_tests: true,
+                runs: vec![run("one", Expects::Nothing), run("two", Expects::Lines(vec!["= 2".into()]))],
+            },
+            Part { name: "b", has_tests: false, runs: vec![run("three", Expects::Nothing)] },
         ]
     }
 
@@ -184,7 +187,7 @@ mod tests {
     fn a_run_fails_by_its_status_without_tests_and_without_its_lines() {
         let failed = |reason: &str| Outcome::Failed(reason.into());
         let console = "@@ begin 0\n@@ end 0 0\n@@ begin 1\n= 3\n@@ end 1 0\n@@ begin 2\n@@ end 2 101\n@@ done\n";
-        let expected = [failed("one: it ran no test; two: it did not print “= 2”"), failed("three: exit status 101")];
+        let expected = [failed("two: it did not print “= 2”; it ran no test"), failed("three: exit status 101")];
         assert_eq!(outcomes(console, End::Off), expected);
         // What an earlier run printed does not count.
         let console = format!("{ONE}= 2\n@@ begin 1\n@@ end 1 0\n@@ begin 2\n@@ end 2 137\n");
