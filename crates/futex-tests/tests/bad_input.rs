@@ -122,12 +122,12 @@ fn a_closed_reactor_ends_its_waits_and_refuses_new_ones() {
         within(futex.wait_async(1)).await.expect("the word differs");
         futex.wake_one();
 
-        // The runtime gets another one.
-        let futex = AsyncFutex::new(futex.word()).expect("a futex");
+        // The runtime gets another one. (With a word of its own: on `Thread` the wake may have met a thread that the first wait has
+        // left, and that thread hands it on as soon as somebody waits.)
+        let futex = AsyncFutex::new(word()).expect("a futex");
         let mut wait = futex.wait_async(0);
         arm(&mut wait).await;
         futex_tests::eventually(|| futex.wake_one()).await;
-        // (`Thread` has left a thread parked on the word, which hands on.)
         within(wait).await.expect("a wake");
     });
 }
