@@ -175,10 +175,11 @@ fn a_reactor_that_is_closed_is_replaced() {
 
 #[test]
 fn a_runtime_may_end_while_a_reactor_is_made_in_it() {
+    const ROUNDS: usize = 400;
     // `Reactor::current` holds the registry of reactors, and a runtime that ends takes its own out of it.
     let (send, over) = mpsc::channel();
     std::thread::spawn(move || {
-        for _ in 0..1_000 {
+        for _ in 0..ROUNDS {
             let home = current_thread();
             let makers = [0, 1].map(|_| {
                 let handle = home.handle().clone();
@@ -194,10 +195,13 @@ fn a_runtime_may_end_while_a_reactor_is_made_in_it() {
             for maker in makers {
                 maker.join().unwrap();
             }
+            send.send(()).unwrap();
         }
-        send.send(()).unwrap();
     });
-    over.recv_timeout(3 * LONG).expect("a deadlock between a runtime that ends and a reactor that is made");
+    // Each round has its own time: all together took more than a minute on a busy machine.
+    for _ in 0..ROUNDS {
+        over.recv_timeout(LONG).expect("a deadlock between a runtime that ends and a reactor that is made");
+    }
 }
 
 #[test]
