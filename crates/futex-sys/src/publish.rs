@@ -40,7 +40,7 @@ fn first_way<R>(name: PosixName<'_>, mut by: impl FnMut(Way) -> io::Result<Optio
             return Ok(result);
         }
     }
-    Err(explain(Errno::OPNOTSUPP, format!("cannot create {name}")))
+    Err(name.cannot("create", Errno::OPNOTSUPP))
 }
 
 /// `Some(None)` if the name is taken, `None` if this system does not know the way.

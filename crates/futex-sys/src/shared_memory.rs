@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -183,7 +184,7 @@ impl SharedMemory {
     pub fn open_timeout(name: impl AsRef<OsStr>, timeout: Duration) -> io::Result<Self> {
         let name = name.as_ref();
         let start = Instant::now();
-        let mut pause = Duration::from_millis(1);
+        let mut pause = *OPEN_PAUSES.start();
         loop {
             let error = match Self::open(name) {
                 Err(error) if is_not_there_yet(&error) => error,
@@ -194,7 +195,7 @@ impl SharedMemory {
                 return Err(explain(error, format!("waited {timeout:?} for shared memory {name:?}")));
             }
             thread::sleep(pause.min(left));
-            pause = (pause * 2).min(Duration::from_millis(100));
+            pause = (pause * 2).min(*OPEN_PAUSES.end());
         }
     }
 
@@ -237,7 +238,7 @@ impl SharedMemory {
         let name = PosixName::new(&name)?;
         match Holder::of(name)? {
             // An object that comes now has a lock that was not taken.
-            Holder::Nobody => Err(explain(Errno::NOENT, format!("cannot unlink {name}"))),
+            Holder::Nobody => Err(name.cannot("unlink", Errno::NOENT)),
             _holder => name.unlink(),
         }
     }
@@ -381,8 +382,11 @@ impl fmt::Debug for SharedMemory {
     }
 }
 
+/// The first and the longest pause between two attempts to open memory that is not there yet.
+pub const OPEN_PAUSES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
+
 /// True for what [`SharedMemory::open`] returns while the creator is not ready.
-fn is_not_there_yet(error: &io::Error) -> bool {
+pub fn is_not_there_yet(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
 }
 

@@ -6,28 +6,28 @@
 //!
 //! The waker is registered at all times. So the runtime's shutdown is seen too, which wakes all that is registered.
 
-use crate::register::register;
-use futex_core::__private::{Origin, explain, fail};
+use crate::register::{Registered, current_runtime};
+use futex_core::__private::explain;
 use futex_core::Reactor;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
-use tokio::io::unix::AsyncFd;
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Id;
 use tokio::task::coop::unconstrained;
+
+/// What to do if there is no runtime to drive a reactor.
+pub(crate) const ADVICE: &str = "call this within one, or give the futex a reactor that was made in one";
 
 /// A reactor and its registration with a runtime.
 pub(crate) struct Driver {
     pub(crate) reactor: Reactor,
-    /// There until this is dropped.
-    eventfd: Option<AsyncFd<OwnedFd>>,
+    eventfd: Registered,
     waker: Waker,
     runtime: Id,
-    origin: Origin,
     /// Called after the runtime's shutdown, when the reactor is closed.
     forget: fn(Id),
 }
@@ -35,18 +35,17 @@ pub(crate) struct Driver {
 impl Driver {
     /// Has the current runtime drive `reactor`. At its shutdown it closes the reactor, and then calls `forget`.
     pub(crate) fn start(reactor: Reactor, forget: fn(Id)) -> io::Result<Arc<Self>> {
-        let runtime = current_runtime()?;
+        let runtime = current_runtime(ADVICE)?;
         // An edge-triggered epoll needs no reading of the eventfd: each signal is an edge.
         let eventfd = reactor.as_fd().try_clone_to_owned().map_err(|error| {
             explain(error, "cannot duplicate a futex reactor's eventfd (see `ulimit -n` if descriptors ran out)")
         })?;
-        let eventfd = register(eventfd)?;
+        let eventfd = Registered::new(eventfd)?;
         let driver = Arc::new_cyclic(|driver| Self {
             reactor,
-            eventfd: Some(eventfd),
+            eventfd,
             waker: Waker::from(Arc::new(Turn(driver.clone()))),
             runtime,
-            origin: Origin::here(),
             forget,
         });
         // In a runtime that is shutting down there is nothing to wait with.
@@ -56,7 +55,7 @@ impl Driver {
 
     /// Returns true if this process is the one that started the driver, and not a fork of it.
     pub(crate) fn is_here(&self) -> bool {
-        self.origin.is_here()
+        self.eventfd.is_here()
     }
 
     /// Turns the reactor for each edge that there was, and leaves the waker registered for the next. An error means that
@@ -81,9 +80,8 @@ impl Driver {
 
     /// Ready once for each edge, or with an error if the runtime is gone.
     fn poll_edge(&self) -> Poll<io::Result<()>> {
-        let Some(eventfd) = &self.eventfd else { return Poll::Pending }; // not reached
         let edge = poll_fn(|cx| {
-            eventfd.poll_read_ready(cx).map_ok(|mut guard| {
+            self.eventfd.poll_read_ready(cx).map_ok(|mut guard| {
                 // Before the turn, so that a completion that it just misses is a new edge.
                 guard.clear_ready();
             })
@@ -91,15 +89,6 @@ impl Driver {
         // Not within the cooperative budget of the task that happens to be polled on this thread: with that used up,
         // Tokio would wake the waker at once, which would poll again, and so on without end.
         pin!(unconstrained(edge)).poll(&mut Context::from_waker(&self.waker))
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        // A fork shares the epoll of its parent's runtime, and must not take the parent's registration out of it.
-        if !self.is_here() {
-            std::mem::forget(self.eventfd.take());
-        }
     }
 }
 
@@ -124,14 +113,4 @@ impl Wake for Turn {
             }
         }
     }
-}
-
-/// The runtime that the caller is in.
-pub(crate) fn current_runtime() -> io::Result<Id> {
-    Handle::try_current().map(|handle| handle.id()).map_err(|_| {
-        fail(
-            io::ErrorKind::Unsupported,
-            "there is no Tokio runtime here: call this within one, or give the futex a reactor that was made in one",
-        )
-    })
 }

@@ -82,13 +82,13 @@ impl AsyncFutex {
     /// [`wake`](AsyncFutex::wake) for one waiter. Returns true if there was one.
     #[inline]
     pub fn wake_one(&self) -> bool {
-        self.wake(1) != 0
+        self.word.wake_one()
     }
 
     /// [`wake`](AsyncFutex::wake) for all waiters. Returns how many there were.
     #[inline]
     pub fn wake_all(&self) -> u32 {
-        self.wake(u32::MAX)
+        self.word.wake_all()
     }
 
     /// [`wake`](AsyncFutex::wake) for the waiters whose mask shares a bit with `mask`. A wait without a mask matches every

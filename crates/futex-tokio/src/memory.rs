@@ -1,6 +1,7 @@
 //! Shared memory that comes from other processes.
 
-use futex_core::__private::fail;
+use crate::register::current_runtime;
+use futex_core::__private::{OPEN_PAUSES, fail, is_not_there_yet};
 use futex_core::SharedMemory;
 use std::ffi::OsStr;
 use std::future::{Future as _, poll_fn};
@@ -8,10 +9,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 /// Sends shared memory over a Unix socket, as one message of one descriptor and one byte. The other side gets the same
@@ -123,12 +122,8 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
 /// # }
 /// ```
 pub async fn open_memory(name: impl AsRef<OsStr>) -> io::Result<SharedMemory> {
-    const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-
-    if Handle::try_current().is_err() {
-        return Err(fail(io::ErrorKind::Unsupported, "there is no Tokio runtime here: call `open_memory` within one"));
-    }
-    let mut pause = Duration::from_millis(1);
+    current_runtime("call `open_memory` within one")?;
+    let mut pause = *OPEN_PAUSES.start();
     // Tokio panics if the runtime has no timer, and offers no way to ask before. The timer is made first, so that a program
     // which needs one learns it also if the memory is there.
     let timer = catch_unwind(|| sleep(pause)).map_err(|_| {
@@ -137,7 +132,7 @@ pub async fn open_memory(name: impl AsRef<OsStr>) -> io::Result<SharedMemory> {
     let mut timer = pin!(timer);
     loop {
         match SharedMemory::open(name.as_ref()) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {}
+            Err(error) if is_not_there_yet(&error) => {}
             result => return result,
         }
         timer.as_mut().reset(Instant::now() + pause);
@@ -150,6 +145,6 @@ pub async fn open_memory(name: impl AsRef<OsStr>) -> io::Result<SharedMemory> {
             ))),
         });
         elapsed.await?;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(*OPEN_PAUSES.end());
     }
 }

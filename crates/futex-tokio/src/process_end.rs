@@ -1,16 +1,13 @@
 //! The end of another process, as a future.
 
-use crate::register::register;
-use futex_core::__private::{Origin, explain, fail, with_kind};
+use crate::register::{Registered, current_runtime};
+use futex_core::__private::{explain, fail, with_kind};
 use futex_core::ProcessId;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::unix::AsyncFd;
-use tokio::runtime::Handle;
 
 /// A future that is ready when a process has ended, for `select!` beside a wait for what that process should do.
 ///
@@ -64,15 +61,13 @@ use tokio::runtime::Handle;
 /// # }
 /// ```
 pub fn process_end(process: ProcessId) -> io::Result<ProcessEnd> {
-    if Handle::try_current().is_err() {
-        return Err(fail(io::ErrorKind::Unsupported, "there is no Tokio runtime here: call `process_end` within one"));
-    }
+    current_runtime("call `process_end` within one")?;
     let pid = process.pid();
     let process = process.open()?;
     let pidfd = if process.has_ended()? { None } else { process.into_pidfd() };
-    let watch = pidfd.map(register).transpose();
+    let watch = pidfd.map(Registered::new).transpose();
     let watch = watch.map_err(|error| explain(error, format_args!("cannot watch process {pid} with this runtime")))?;
-    Ok(ProcessEnd { pid, watch, origin: Origin::here() })
+    Ok(ProcessEnd { pid, watch })
 }
 
 /// The future of [`process_end`].
@@ -92,8 +87,7 @@ pub fn process_end(process: ProcessId) -> io::Result<ProcessEnd> {
 pub struct ProcessEnd {
     pid: u32,
     /// A pidfd. `None` if the process has ended.
-    watch: Option<AsyncFd<OwnedFd>>,
-    origin: Origin,
+    watch: Option<Registered>,
 }
 
 impl Future for ProcessEnd {
@@ -102,7 +96,7 @@ impl Future for ProcessEnd {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let Some(pidfd) = &this.watch else { return Poll::Ready(Ok(())) };
-        if !this.origin.is_here() {
+        if !pidfd.is_here() {
             let sentence = "this future belongs to the process that this one was forked from: call `process_end` here";
             return Poll::Ready(Err(fail(io::ErrorKind::Unsupported, sentence)));
         }
@@ -114,15 +108,6 @@ impl Future for ProcessEnd {
         }
         this.watch = None;
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for ProcessEnd {
-    fn drop(&mut self) {
-        // A fork shares the epoll of its parent's runtime, and must not take the parent's registration out of it.
-        if !self.origin.is_here() {
-            std::mem::forget(self.watch.take());
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A reactor that a Tokio runtime drives.
 
-use crate::driver::{Driver, current_runtime};
+use crate::driver::{ADVICE, Driver};
+use crate::register::current_runtime;
 use crate::registry;
 use crate::spin::Spin;
 use futex_core::{Backend, Stats};
@@ -165,7 +166,7 @@ impl ReactorBuilder {
     /// descriptors are left.
     pub fn build(self) -> io::Result<Reactor> {
         // Asked first, so that nothing is opened in vain.
-        current_runtime()?;
+        current_runtime(ADVICE)?;
         // A reactor of its own: it is in no table.
         let driver = Driver::start(self.core.build()?, drop)?;
         Ok(Reactor { driver, spin: self.spin })

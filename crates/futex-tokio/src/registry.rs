@@ -1,6 +1,7 @@
 //! Which runtime has which reactor.
 
-use crate::driver::{Driver, current_runtime};
+use crate::driver::{ADVICE, Driver};
+use crate::register::current_runtime;
 use futex_core::__private::PerProcess;
 use futex_core::Reactor;
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ static DRIVERS: PerProcess<Mutex<HashMap<Id, Arc<Driver>>>> = PerProcess::new();
 
 /// The current runtime's reactor, made if it has none.
 pub(crate) fn current() -> io::Result<Arc<Driver>> {
-    let runtime = current_runtime()?;
+    let runtime = current_runtime(ADVICE)?;
     // A runtime inherited by fork keeps its reactor. Waiting with it is an error. A second reactor would be registered with an
     // epoll that the two processes share.
     let open = |drivers: &HashMap<Id, Arc<Driver>>| {

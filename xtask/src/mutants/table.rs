@@ -1287,8 +1287,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "fork-drops-the-watch",
         breaks: "a fork that drops its copy of a `ProcessEnd` takes the registration out of its parent's epoll",
-        file: "futex-tokio/src/process_end.rs",
-        from: "        if !self.origin.is_here() {\n",
+        file: "futex-tokio/src/register.rs",
+        from: "        if !self.is_here() {\n",
         to: "        if false {\n",
         test: "futex-tests/process_ends::a_fork_that_drops_its_copy_of_an_end_does_not_stop_its_parent_from_watching",
         under: Under::Std,

@@ -129,7 +129,7 @@ fn ending(ending: uring::Ending) -> Ending {
         uring::Ending::Mismatch => Ending::Mismatch,
         uring::Ending::Cancelled => Ending::Cancelled,
         uring::Ending::Failed(error) => Ending::Failed(refused(error)),
-        // `Lost` (and there are no others): it may have been woken. A return without a cause is allowed, a lost wake is not.
+        // The only other one is `Lost`: the wait may have been woken. A return without a cause is allowed, a lost wake is not.
         _ => Ending::Woken,
     }
 }

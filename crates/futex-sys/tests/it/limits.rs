@@ -86,7 +86,7 @@ fn lock_new_mappings_beyond_the_limit() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     setrlimit(Resource::Memlock, Rlimit { current: Some(0), ..getrlimit(Resource::Memlock) })?;
-    // Whoever has this capability is not limited. It is the thread's.
+    // A thread with this capability is not limited.
     let mut sets = capabilities(None)?;
     sets.effective.remove(CapabilitySet::IPC_LOCK);
     set_capabilities(None, sets)?;
