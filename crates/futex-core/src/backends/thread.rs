@@ -73,6 +73,8 @@ struct Seat {
     owner: Option<u32>,
     /// When the wait began.
     since: Instant,
+    /// A wait has taken the seat over since its thread last decided to park.
+    taken_over: bool,
 }
 
 impl Threads {
@@ -103,7 +105,7 @@ impl Queue<Word> for Threads {
             }
             let index = state.left.swap_remove(position);
             let seat = &mut state.seats[index];
-            (seat.owner, seat.since) = (Some(slot), Instant::now());
+            (seat.owner, seat.since, seat.taken_over) = (Some(slot), Instant::now(), true);
             state.owned.insert(slot, index);
             return Ok(slot);
         }
@@ -114,7 +116,7 @@ impl Queue<Word> for Threads {
             state.idle += 1;
         }
         let (owner, since) = (Some(slot), Instant::now());
-        let seat = state.seats.insert(Seat { word, expected, mask, owner, since });
+        let seat = state.seats.insert(Seat { word, expected, mask, owner, since, taken_over: false });
         state.owned.insert(slot, seat);
         state.jobs.push_back(seat);
         drop(state);
@@ -170,6 +172,19 @@ impl State {
         }
         Some(completion)
     }
+
+    /// Returns true if the thread of a seat has to park again after a park that ended so.
+    fn parks_again(&mut self, seat: usize, outcome: &io::Result<futex::WaitOutcome>) -> bool {
+        let seat = &mut self.seats[seat];
+        let is_older_than_owner = std::mem::take(&mut seat.taken_over);
+        match outcome {
+            // Older than the owner's wait or not: a return without a cause is allowed, a lost wake is not.
+            Ok(futex::WaitOutcome::Woken) => false,
+            Ok(futex::WaitOutcome::TimedOut) => seat.owner.is_some(),
+            // The park may have ended before the wait took the seat over: the word differed then, and does not differ now.
+            Ok(futex::WaitOutcome::Mismatch) | Err(_) => seat.owner.is_some() && is_older_than_owner,
+        }
+    }
 }
 
 impl Parked for Shared {
@@ -220,7 +235,7 @@ impl Shared {
                 drop(state);
                 let outcome = futex::wait(&word, Scope::Shared, expected, mask, Some(deadline));
                 state = self.lock();
-                if !matches!(outcome, Ok(futex::WaitOutcome::TimedOut)) || state.seats[index].owner.is_none() {
+                if !state.parks_again(index, &outcome) {
                     break outcome;
                 }
             };

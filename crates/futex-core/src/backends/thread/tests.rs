@@ -1,4 +1,4 @@
-//! Waits whose thread has not sat down yet.
+//! Waits whose thread has not sat down yet, or is on its way out.
 
 use super::*;
 use crate::tests::parked::{arm, next_woken, no_turn, until, until_waiting, waiters, word};
@@ -91,4 +91,30 @@ fn closing_ends_a_wait_whose_thread_has_not_sat_down() {
     let_sit_down(&threads);
     until("the thread ends", || threads.usage().units == 0);
     assert_eq!(waiters(&word), 0);
+}
+
+/// 1. A thread finds that the word differs. Before it can take the lock, the owner of its wait leaves.
+/// 2. The word gets its old value again, and a wait for that value takes the seat over.
+/// 3. The thread reported to the new owner that its word differs, which it had never done since the wait began.
+#[test]
+fn a_wait_that_takes_over_a_seat_does_not_get_an_answer_from_before() {
+    let (mut threads, word) = (Threads::new(no_turn()), word());
+    arm_without_a_thread(&mut threads, 1, &word);
+    let seat = threads.shared.lock().jobs.pop_front().unwrap(); // a thread has sat down
+    assert!(threads.cancel(1).is_some());
+    arm(&mut threads, 2, &word, MATCH_ANY);
+    let mut state = threads.shared.lock();
+    assert_eq!((state.seats.len(), state.seats[seat].owner), (1, Some(2)));
+    assert!(state.parks_again(seat, &Ok(futex::WaitOutcome::Mismatch)));
+    assert!(!state.parks_again(seat, &Ok(futex::WaitOutcome::Mismatch)), "this park began after the wait");
+    drop(state);
+
+    assert!(threads.cancel(2).is_some());
+    arm(&mut threads, 3, &word, MATCH_ANY);
+    let mut state = threads.shared.lock();
+    assert!(!state.parks_again(seat, &Ok(futex::WaitOutcome::Woken)), "the wake must reach somebody");
+    assert!(state.parks_again(seat, &Ok(futex::WaitOutcome::TimedOut)));
+    drop(state);
+    assert!(threads.cancel(3).is_some());
+    assert!(!threads.shared.lock().parks_again(seat, &Ok(futex::WaitOutcome::TimedOut)), "nobody waits");
 }
