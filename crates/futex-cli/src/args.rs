@@ -1,0 +1,179 @@
+//! The command line.
+
+use crate::object::Object;
+use crate::value::{Condition, Count, Number, Offset, Range};
+use clap::{Parser, Subcommand};
+use std::time::Duration;
+
+/// Looks inside shared memory: who waits on a word, and why nobody wakes it. Also waits, wakes and watches from a shell.
+#[derive(Debug, Parser)]
+#[command(name = "futex", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+OBJECT is one of
+  jobs, /jobs         a POSIX name, as for shm_open: an object in /dev/shm
+  ./jobs, /srv/jobs   a path: anything with a slash that is not the first character
+  1234:5              descriptor 5 of process 1234, as `futex ls` prints it
+OFFSET is a multiple of 4, in bytes. Numbers are decimal, or hexadecimal as in 0x40. A word is an unsigned 32-bit
+number in the byte order of the machine.
+
+Exit status: 0 done, 1 an error, 2 a wrong command line, 3 `cas` found another value, 124 `wait` timed out.
+
+FUTEX_BACKEND=uring, waitv or thread chooses how `wait` and `watch` wait.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Doctor(Doctor),
+    Ls(Ls),
+    Show(Show),
+    Wait(Wait),
+    Wake(Wake),
+    Set(Set),
+    Add(Add),
+    Cas(Cas),
+    Watch(Watch),
+    Create(Create),
+    Rm(Rm),
+    /// Prints a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Prints a manual page, for man -l
+    Man,
+}
+
+/// Says which backend works here, why the better ones do not, and what to do about it
+///
+/// Then lets two processes wait for each other on each backend, and prints the time of a round trip. Exits with 0 if waits
+/// work.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Lists shared objects, and the processes that map them
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ls {
+    /// Also count the words that have waiters
+    #[arg(long)]
+    pub(crate) waiters: bool,
+    /// How long to count waiters, in all
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub(crate) limit: Duration,
+    /// Print one JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Shows words that are not 0 or have waiters, and who the waiters are
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    pub(crate) object: Object,
+    /// One offset, or START..END in bytes, where either may be left out
+    pub(crate) range: Option<Range>,
+    /// How long to count waiters
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub(crate) limit: Duration,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Waits until a word no longer has a value, or until it meets a condition, and prints its value
+#[derive(Debug, clap::Args)]
+#[group(id = "what", required = true, multiple = false, args = ["value", "until"])]
+pub(crate) struct Wait {
+    pub(crate) object: Object,
+    pub(crate) offset: Offset,
+    /// Wait while the word has this value; it may also return, rarely, without a change
+    pub(crate) value: Option<Number>,
+    /// Wait until the word meets this: ==N, !=N, <N, <=N, >N, >=N, or &N (one of the bits of N is set)
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) until: Option<Condition>,
+    /// Give up after this time, with status 124: 5s, 100ms, 1m 30s
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Wakes waiters of a word, and prints how many
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wake {
+    pub(crate) object: Object,
+    pub(crate) offset: Offset,
+    /// How many: a number, or all
+    #[arg(default_value = "1")]
+    pub(crate) n: Count,
+}
+
+/// Stores a value in a word, wakes its waiters, and prints how many
+#[derive(Debug, clap::Args)]
+pub(crate) struct Set {
+    pub(crate) object: Object,
+    pub(crate) offset: Offset,
+    pub(crate) value: Number,
+    /// How many to wake: a number, or all
+    #[arg(long, value_name = "N", default_value = "all")]
+    pub(crate) wake: Count,
+}
+
+/// Adds to a word, wakes its waiters, and prints how many
+#[derive(Debug, clap::Args)]
+pub(crate) struct Add {
+    pub(crate) object: Object,
+    pub(crate) offset: Offset,
+    /// May be negative; the sum wraps around at 2^32
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) delta: Number,
+    /// How many to wake: a number, or all
+    #[arg(long, value_name = "N", default_value = "all")]
+    pub(crate) wake: Count,
+}
+
+/// Stores a value in a word if it has another one, wakes its waiters, and prints how many
+///
+/// If the word has a different value, nothing is changed, that value goes to standard error, and the status is 3.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cas {
+    pub(crate) object: Object,
+    pub(crate) offset: Offset,
+    /// The value that the word must have
+    pub(crate) expected: Number,
+    /// The value to store
+    pub(crate) new: Number,
+    /// How many to wake: a number, or all
+    #[arg(long, value_name = "N", default_value = "all")]
+    pub(crate) wake: Count,
+}
+
+/// Prints a line for each change of words, with its time, until it is interrupted
+///
+/// On a terminal, a table that changes in place. A value that is replaced before it was read is not seen.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Watch {
+    pub(crate) object: Object,
+    #[arg(required = true)]
+    pub(crate) offsets: Vec<Offset>,
+    /// Print one JSON object per change
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Creates an object of this many bytes, all zero, with all its memory
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    /// A POSIX name or a path
+    pub(crate) object: Object,
+    /// Bytes; K, M and G may follow, for multiples of 1024
+    pub(crate) length: crate::value::Length,
+}
+
+/// Removes the name of an object, and says which processes still map it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rm {
+    /// A POSIX name or a path
+    pub(crate) object: Object,
+}
