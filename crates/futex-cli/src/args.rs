@@ -1,13 +1,14 @@
 //! The command line.
 
 use crate::object::Object;
-use crate::value::{Condition, Count, Number, Offset, Range};
+use crate::value::{Condition, Count, Length, Number, Offset, Range};
 use clap::{Parser, Subcommand};
 use std::time::Duration;
 
 /// Looks inside shared memory: who waits on a word, and why nobody wakes it. Also waits, wakes and watches from a shell.
 #[derive(Debug, Parser)]
 #[command(name = "futex", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(disable_help_subcommand = true, infer_subcommands = false)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -23,7 +24,14 @@ number in the byte order of the machine.
 
 Exit status: 0 done, 1 an error, 2 a wrong command line, 3 `cas` found another value, 124 `wait` timed out.
 
-FUTEX_BACKEND=uring, waitv or thread chooses how `wait` and `watch` wait.";
+FUTEX_BACKEND=uring, waitv or thread chooses how `wait` and `watch` wait.
+
+`futex COMMAND --help` has examples. First steps:
+  futex doctor                          do waits work here?
+  futex create jobs 4K                  makes an object
+  futex wait jobs 0 --until '!=0' &     waits,
+  futex set jobs 0 1                    and wakes
+  futex rm jobs";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -38,10 +46,8 @@ pub(crate) enum Command {
     Watch(Watch),
     Create(Create),
     Rm(Rm),
-    /// Prints a completion script for a shell
-    Completions { shell: clap_complete::Shell },
-    /// Prints a manual page, for man -l
-    Man,
+    Completions(Completions),
+    Man(Man),
 }
 
 /// Says which backend works here, why the better ones do not, and what to do about it
@@ -72,6 +78,7 @@ pub(crate) struct Ls {
 /// Shows words that are not 0 or have waiters, and who the waiters are
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
+    /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
     /// One offset, or START..END in bytes, where either may be left out
     pub(crate) range: Option<Range>,
@@ -84,12 +91,18 @@ pub(crate) struct Show {
 }
 
 /// Waits until a word no longer has a value, or until it meets a condition, and prints its value
+///
+/// With VALUE it waits once: until a wake, or not at all if the word has another value. Without a change of the word it may
+/// return too. With --until it returns only when the condition is met.
 #[derive(Debug, clap::Args)]
 #[group(id = "what", required = true, multiple = false, args = ["value", "until"])]
+#[command(after_help = WAIT_HELP)]
 pub(crate) struct Wait {
+    /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
+    /// The place of the word, in bytes
     pub(crate) offset: Offset,
-    /// Wait while the word has this value; it may also return, rarely, without a change
+    /// Wait while the word has this value
     pub(crate) value: Option<Number>,
     /// Wait until the word meets this: ==N, !=N, <N, <=N, >N, >=N, or &N (one of the bits of N is set)
     #[arg(long, value_name = "CONDITION")]
@@ -99,10 +112,20 @@ pub(crate) struct Wait {
     pub(crate) timeout: Option<Duration>,
 }
 
+const WAIT_HELP: &str = "\
+Examples:
+  futex wait jobs 0 --until '!=0'               until there is a job
+  futex wait jobs 64 7 --timeout 5s             while the word at 64 is 7, for 5 seconds
+  value=$(futex wait 1234:5 0 --until '>=10')   in memory that has no name";
+
 /// Wakes waiters of a word, and prints how many
+///
+/// A waiter that finds its word unchanged may wait again. To end a wait, change the word, and then wake: `set`, `add` and `cas` do both.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Wake {
+    /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
+    /// The place of the word, in bytes
     pub(crate) offset: Offset,
     /// How many: a number, or all
     #[arg(default_value = "1")]
@@ -112,8 +135,12 @@ pub(crate) struct Wake {
 /// Stores a value in a word, wakes its waiters, and prints how many
 #[derive(Debug, clap::Args)]
 pub(crate) struct Set {
+    /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
+    /// The place of the word, in bytes
     pub(crate) offset: Offset,
+    /// The value to store; -1 is the largest one
+    #[arg(allow_negative_numbers = true)]
     pub(crate) value: Number,
     /// How many to wake: a number, or all
     #[arg(long, value_name = "N", default_value = "all")]
@@ -123,7 +150,9 @@ pub(crate) struct Set {
 /// Adds to a word, wakes its waiters, and prints how many
 #[derive(Debug, clap::Args)]
 pub(crate) struct Add {
+    /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
+    /// The place of the word, in bytes
     pub(crate) offset: Offset,
     /// May be negative; the sum wraps around at 2^32
     #[arg(allow_negative_numbers = true)]
@@ -137,12 +166,17 @@ pub(crate) struct Add {
 ///
 /// If the word has a different value, nothing is changed, that value goes to standard error, and the status is 3.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  futex cas jobs 0 0 1 && echo \"the lock is mine\"")]
 pub(crate) struct Cas {
+    /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
+    /// The place of the word, in bytes
     pub(crate) offset: Offset,
     /// The value that the word must have
+    #[arg(allow_negative_numbers = true)]
     pub(crate) expected: Number,
     /// The value to store
+    #[arg(allow_negative_numbers = true)]
     pub(crate) new: Number,
     /// How many to wake: a number, or all
     #[arg(long, value_name = "N", default_value = "all")]
@@ -151,11 +185,20 @@ pub(crate) struct Cas {
 
 /// Prints a line for each change of words, with its time, until it is interrupted
 ///
-/// On a terminal, a table that changes in place. A value that is replaced before it was read is not seen.
+/// First the values that the words have. On a terminal, a table that changes in place.
+///
+/// It sees what is woken: a change that nobody wakes for is seen at the next wake, and a value that is replaced before it was
+/// read is not seen. It is a waiter like others, and counted by wakers. It hands on each wake that it gets.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  futex watch jobs 0 64
+  futex watch --json jobs 0 | jq .new")]
 pub(crate) struct Watch {
+    /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
-    #[arg(required = true)]
+    /// The places of the words, in bytes
+    #[arg(required = true, value_name = "OFFSET")]
     pub(crate) offsets: Vec<Offset>,
     /// Print one JSON object per change
     #[arg(long)]
@@ -163,17 +206,38 @@ pub(crate) struct Watch {
 }
 
 /// Creates an object of this many bytes, all zero, with all its memory
+///
+/// It is for this user alone (mode 0600), and stays until it is removed, or the machine ends.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Create {
     /// A POSIX name or a path
     pub(crate) object: Object,
     /// Bytes; K, M and G may follow, for multiples of 1024
-    pub(crate) length: crate::value::Length,
+    pub(crate) length: Length,
 }
 
 /// Removes the name of an object, and says which processes still map it
+///
+/// Those keep the object until they end.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rm {
     /// A POSIX name or a path
     pub(crate) object: Object,
+}
+
+/// Prints a completion script for a shell
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  futex completions bash > ~/.local/share/bash-completion/completions/futex")]
+pub(crate) struct Completions {
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Prints a manual page, of a command or of all
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  futex man wait | man -l -")]
+pub(crate) struct Man {
+    /// The command; without it, the page of `futex`
+    pub(crate) command: Option<String>,
 }

@@ -1,12 +1,16 @@
 //! The command `futex` shows who waits on a word of shared memory, and waits, wakes and watches from a shell.
 //!
-//! One file per command, named as the command is. What the commands share:
+//! One file per command, named as the command is; `change.rs` has those that change a word, `manual.rs` those about this
+//! program. What the commands share:
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `args.rs` | the command line |
 //! | `value.rs` | numbers, ranges and conditions of the command line |
 //! | `object.rs` | names, paths and descriptors of shared memory, and how each is opened |
+//! | `word.rs` | the word that is waited on or changed |
+//! | `runtime.rs` | how a command waits, and what ends it beside the word |
+//! | `screen.rs` | how `watch` shows changes |
 //! | `failure.rs` | how a command ends when it does not succeed |
 //! | `output.rs` | text for people, and JSON |
 
@@ -16,18 +20,21 @@ mod create;
 mod doctor;
 mod failure;
 mod ls;
+mod manual;
 mod object;
 mod output;
 mod rm;
+mod runtime;
+mod screen;
 mod show;
 mod value;
 mod wait;
 mod watch;
+mod word;
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
-use clap::{CommandFactory, Parser};
-use std::io;
+use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -42,18 +49,15 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(args),
         Command::Ls(args) => ls::run(args),
         Command::Show(args) => show::run(args),
-        Command::Wait(args) => wait::run(args),
-        Command::Wake(args) => change::wake(args),
-        Command::Set(args) => change::set(args),
-        Command::Add(args) => change::add(args),
-        Command::Cas(args) => change::cas(args),
-        Command::Watch(args) => watch::run(args),
-        Command::Create(args) => create::run(args),
-        Command::Rm(args) => rm::run(args),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "futex", &mut io::stdout().lock());
-            Ok(())
-        }
-        Command::Man => Ok(clap_mangen::Man::new(Args::command()).render(&mut io::stdout().lock())?),
+        Command::Wait(args) => wait::run(&args),
+        Command::Wake(args) => change::wake(&args),
+        Command::Set(args) => change::set(&args),
+        Command::Add(args) => change::add(&args),
+        Command::Cas(args) => change::cas(&args),
+        Command::Watch(args) => watch::run(&args),
+        Command::Create(args) => create::run(&args),
+        Command::Rm(args) => rm::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     }
 }

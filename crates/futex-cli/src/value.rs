@@ -24,6 +24,13 @@ impl FromStr for Number {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offset(pub(crate) usize);
 
+impl Offset {
+    /// Where the word ends.
+    pub(crate) fn end(self) -> usize {
+        self.0.saturating_add(4)
+    }
+}
+
 impl FromStr for Offset {
     type Err = String;
 

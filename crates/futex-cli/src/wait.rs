@@ -2,7 +2,31 @@
 
 use crate::args::Wait;
 use crate::failure::Failure;
+use crate::value::Number;
+use crate::{output, runtime, word};
+use futex_tokio::{AsyncFutex, Word};
+use std::sync::atomic::Ordering;
+use tokio::time::timeout;
 
-pub(crate) fn run(_args: Wait) -> Result<(), Failure> {
-    unimplemented!()
+pub(crate) fn run(args: &Wait) -> Result<(), Failure> {
+    let (memory, word) = word::open(&args.object, args.offset)?;
+    let value = runtime::run(&args.object, &memory, args.offset, async {
+        match args.timeout {
+            Some(time) => timeout(time, wait(args, word)).await.map_err(|_| Failure::TimedOut)?,
+            None => wait(args, word).await,
+        }
+    })?;
+    output::line(value)
+}
+
+/// The value of the word after the wait.
+async fn wait(args: &Wait, word: Word) -> Result<u32, Failure> {
+    let futex = AsyncFutex::new(word)?;
+    if let Some(condition) = args.until {
+        return Ok(futex.wait_until(|value| condition.holds(value)).await?);
+    }
+    if let Some(Number(expected)) = args.value {
+        futex.wait_async(expected).await?;
+    }
+    Ok(futex.word().load(Ordering::Acquire))
 }

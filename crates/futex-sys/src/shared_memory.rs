@@ -382,6 +382,12 @@ impl fmt::Debug for SharedMemory {
     }
 }
 
+/// [`SharedMemory::create`] of an empty file, which is named `what` in messages.
+pub fn make_of_file(file: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<SharedMemory> {
+    check_len(len)?;
+    SharedMemory::make(file, len, what)
+}
+
 /// The first and the longest pause between two attempts to open memory that is not there yet.
 pub const OPEN_PAUSES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
 

@@ -1,0 +1,92 @@
+//! What the commands that wait have in common: their runtime, and what ends them beside the word.
+
+use crate::failure::{Failure, say};
+use crate::object::Object;
+use crate::value::Offset;
+use futex_tokio::SharedMemory;
+use rustix::fs::{fstat, inotify};
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::task::Poll;
+use tokio::net::unix::pipe::Receiver;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Runs `wait` until it is over, a signal asks for the end, or `memory` loses the word at `last`.
+///
+/// Whatever the reason, `wait` is dropped before this returns, so that a wake which it has consumed is handed on.
+pub(crate) fn run<T>(
+    object: &Object,
+    memory: &SharedMemory,
+    last: Offset,
+    wait: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut signals = signals()?;
+        // In this order: the word of memory that became shorter must not be loaded.
+        tokio::select! {
+            biased;
+            failure = interruption(&mut signals) => Err(failure),
+            failure = loss(object, memory, last) => Err(failure),
+            result = wait => result,
+        }
+    })
+}
+
+/// The signals that ask for the end, with their numbers. One that was ignored when this program was started stays ignored
+/// (`nohup`, and SIGINT for the background jobs of a script).
+fn signals() -> io::Result<Vec<(u8, Signal)>> {
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    let ignored = status.map_or(0, |status| status.sigign);
+    [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()]
+        .into_iter()
+        .filter_map(|kind| Some((u8::try_from(kind.as_raw_value()).ok()?, kind)))
+        .filter(|(number, _)| ignored & 1 << (number - 1) == 0)
+        .map(|(number, kind)| Ok((number, signal(kind)?)))
+        .collect()
+}
+
+async fn interruption(signals: &mut [(u8, Signal)]) -> Failure {
+    poll_fn(|cx| {
+        let come = signals.iter_mut().find_map(|(number, signal)| signal.poll_recv(cx).is_ready().then_some(*number));
+        come.map_or(Poll::Pending, |number| Poll::Ready(Failure::Interrupted(number)))
+    })
+    .await
+}
+
+/// Ends when `memory` has lost the word at `last`: nobody can wake its waiters any more. Says so when it loses its name, as then
+/// others may have another object under the name.
+async fn loss(object: &Object, memory: &SharedMemory, last: Offset) -> Failure {
+    // Without it (there are 128 per user by default) the wait is as good as before, and learns of no loss.
+    let Ok(events) = subscribe(memory) else { return pending().await };
+    // Memfds have none, and a descriptor may be the last that is left of an object.
+    let mut has_name = fstat(memory).is_ok_and(|stat| stat.st_nlink > 0);
+    loop {
+        let Ok(stat) = fstat(memory) else { return pending().await };
+        if u64::try_from(stat.st_size).is_ok_and(|length| length < last.end() as u64) {
+            let Offset(offset) = last;
+            return Failure::new(format_args!(
+                "{object} was made shorter: it has {} bytes now, and the word at offset {offset} is gone",
+                stat.st_size
+            ));
+        }
+        if has_name && stat.st_nlink == 0 {
+            has_name = false;
+            say(format_args!("{object} was removed or replaced; this still waits in the object that had the name"));
+        }
+        if events.readable().await.is_err() {
+            return pending().await;
+        }
+        while events.try_read(&mut [0; 1024]).is_ok_and(|length| length > 0) {}
+    }
+}
+
+/// Events of changes of the object's length, and of the number of its names.
+fn subscribe(memory: &SharedMemory) -> io::Result<Receiver> {
+    let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    inotify::add_watch(&events, path, inotify::WatchFlags::MODIFY | inotify::WatchFlags::ATTRIB)?;
+    // It is not a pipe, but it is polled and read as one.
+    Receiver::from_owned_fd_unchecked(events)
+}
