@@ -19,10 +19,11 @@ OBJECT is one of
   jobs, /jobs         a POSIX name, as for shm_open: an object in /dev/shm
   ./jobs, /srv/jobs   a path: anything with a slash that is not the first character
   1234:5              descriptor 5 of process 1234, as `futex ls` prints it
-OFFSET is a multiple of 4, in bytes. Numbers are decimal, or hexadecimal as in 0x40. A word is an unsigned 32-bit
-number in the byte order of the machine.
+OFFSET is a multiple of 4, in bytes. Numbers are decimal, or hexadecimal as in 0x40. A word is an
+unsigned number of 32 bits in the byte order of the machine.
 
-Exit status: 0 done, 1 an error, 2 a wrong command line, 3 `cas` found another value, 124 `wait` timed out.
+Exit status: 0 done, 1 an error, 2 a wrong command line, 3 `cas` found another value, 124 `wait`
+timed out, 128 and the number of the signal that ended `wait` or `watch`.
 
 FUTEX_BACKEND=uring, waitv or thread chooses how `wait` and `watch` wait.
 
@@ -90,12 +91,11 @@ pub(crate) struct Show {
     pub(crate) json: bool,
 }
 
-/// Waits until a word no longer has a value, or until it meets a condition, and prints its value
+/// Waits until a word changes or meets a condition, and prints its value
 ///
-/// With VALUE it waits once: until a wake, or not at all if the word has another value. Without a change of the word it may
-/// return too. With --until it returns only when the condition is met.
+/// With VALUE it waits once: until a wake, or not at all if the word has another value. Rarely, it returns without either. With
+/// --until it returns when the condition is met, and not before.
 #[derive(Debug, clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["value", "until"])]
 #[command(after_help = WAIT_HELP)]
 pub(crate) struct Wait {
     /// A POSIX name, a path, or PID:FD
@@ -103,6 +103,7 @@ pub(crate) struct Wait {
     /// The place of the word, in bytes
     pub(crate) offset: Offset,
     /// Wait while the word has this value
+    #[arg(allow_negative_numbers = true, required_unless_present = "until", conflicts_with = "until")]
     pub(crate) value: Option<Number>,
     /// Wait until the word meets this: ==N, !=N, <N, <=N, >N, >=N, or &N (one of the bits of N is set)
     #[arg(long, value_name = "CONDITION")]
@@ -162,9 +163,9 @@ pub(crate) struct Add {
     pub(crate) wake: Count,
 }
 
-/// Stores a value in a word if it has another one, wakes its waiters, and prints how many
+/// Stores a value in a word that has the expected one, wakes its waiters, and prints how many
 ///
-/// If the word has a different value, nothing is changed, that value goes to standard error, and the status is 3.
+/// If the word has another value, nothing is changed, that value goes to standard error, and the status is 3.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  futex cas jobs 0 0 1 && echo \"the lock is mine\"")]
 pub(crate) struct Cas {

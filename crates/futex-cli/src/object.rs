@@ -128,10 +128,10 @@ fn entry(name: &OsStr) -> Result<PathBuf, Failure> {
     let bytes = name.as_bytes();
     let entry = bytes.strip_prefix(b"/").unwrap_or(bytes);
     if matches!(entry, b"" | b"." | b"..") || entry.len() > 255 {
-        let name = printable(name);
         return Err(Failure::new(format_args!(
-            "“{name}” is not a POSIX name, which has 1 to 255 bytes, and is not . or .. (a path has a slash after its first \
-             character: ./{name})"
+            "“{}” is not a POSIX name, which has 1 to 255 bytes, and is not . or ..; a path has a slash after its first \
+             character, as ./jobs",
+            printable(name)
         )));
     }
     Ok(Path::new(NAMES).join(OsStr::from_bytes(entry)))

@@ -18,10 +18,15 @@ pub(crate) fn line(line: impl fmt::Display) -> Result<(), Failure> {
     text(format_args!("{line}\n"))
 }
 
-/// Writes to a terminal, whose cursor the text moves. Its colours are left out if the user wants none (`NO_COLOR`).
-pub(crate) fn terminal(text: impl fmt::Display) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.to_string().as_bytes()).and_then(|()| stdout.flush()).map_err(cannot_write)
+/// Writes text to a terminal, after what moves its cursor. Colours are left out if the user wants none (`NO_COLOR`).
+pub(crate) fn terminal(cursor: &str, text: &str) -> Result<(), Failure> {
+    let stdout = io::stdout();
+    let text = match anstream::AutoStream::choice(&stdout) {
+        anstream::ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+        _ => text.to_owned(),
+    };
+    let mut stdout = stdout.lock();
+    stdout.write_all(format!("{cursor}{text}").as_bytes()).and_then(|()| stdout.flush()).map_err(cannot_write)
 }
 
 /// Writes one JSON document.

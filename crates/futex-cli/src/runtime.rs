@@ -29,7 +29,8 @@ pub(crate) fn run<T>(
             biased;
             failure = interruption(&mut signals) => Err(failure),
             failure = loss(object, memory, last) => Err(failure),
-            result = wait => result,
+            // The kernel refuses a wait on a page that is gone, perhaps before it reports the new length.
+            result = wait => result.map_err(|failure| shortened(object, memory, last).unwrap_or(failure)),
         }
     })
 }
@@ -61,17 +62,13 @@ async fn loss(object: &Object, memory: &SharedMemory, last: Offset) -> Failure {
     // Without it (there are 128 per user by default) the wait is as good as before, and learns of no loss.
     let Ok(events) = subscribe(memory) else { return pending().await };
     // Memfds have none, and a descriptor may be the last that is left of an object.
-    let mut has_name = fstat(memory).is_ok_and(|stat| stat.st_nlink > 0);
+    let still_has_name = || fstat(memory).is_ok_and(|stat| stat.st_nlink > 0);
+    let mut has_name = still_has_name();
     loop {
-        let Ok(stat) = fstat(memory) else { return pending().await };
-        if u64::try_from(stat.st_size).is_ok_and(|length| length < last.end() as u64) {
-            let Offset(offset) = last;
-            return Failure::new(format_args!(
-                "{object} was made shorter: it has {} bytes now, and the word at offset {offset} is gone",
-                stat.st_size
-            ));
+        if let Some(failure) = shortened(object, memory, last) {
+            return failure;
         }
-        if has_name && stat.st_nlink == 0 {
+        if has_name && !still_has_name() {
             has_name = false;
             say(format_args!("{object} was removed or replaced; this still waits in the object that had the name"));
         }
@@ -80,6 +77,17 @@ async fn loss(object: &Object, memory: &SharedMemory, last: Offset) -> Failure {
         }
         while events.try_read(&mut [0; 1024]).is_ok_and(|length| length > 0) {}
     }
+}
+
+/// The failure of memory that has lost the word at `last`: the next load of that word may raise SIGBUS.
+pub(crate) fn shortened(object: &Object, memory: &SharedMemory, last: Offset) -> Option<Failure> {
+    let length = u64::try_from(fstat(memory).ok()?.st_size).ok()?;
+    (length < last.end() as u64).then(|| {
+        let Offset(offset) = last;
+        Failure::new(format_args!(
+            "{object} was made shorter: it has {length} bytes now, and the word at offset {offset} is gone"
+        ))
+    })
 }
 
 /// Events of changes of the object's length, and of the number of its names.

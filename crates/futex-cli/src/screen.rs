@@ -104,9 +104,10 @@ impl Table {
             row.latest = change.copied().or(row.latest);
         }
         let text = output::aligned(&["OFFSET", "VALUE", "HEX", "BEFORE", "CHANGED"], self.rows.iter().map(Row::cells));
-        let up = if self.is_drawn { format!("\x1b[{}A", self.rows.len() + 1) } else { String::new() };
+        // Over the table before: up to its first line, and what is below it erased.
+        let cursor = if self.is_drawn { format!("\x1b[{}A\x1b[J", self.rows.len() + 1) } else { String::new() };
         self.is_drawn = true;
-        output::terminal(format_args!("{up}{}", text.replace('\n', "\x1b[K\n")))
+        output::terminal(&cursor, &text)
     }
 }
 

@@ -8,6 +8,7 @@
 
 use crate::args::Watch;
 use crate::failure::Failure;
+use crate::runtime::shortened;
 use crate::screen::{Change, Screen};
 use crate::value::Offset;
 use crate::{runtime, word};
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &Watch) -> Result<(), Failure> {
         tokio::select! {
             biased;
             () = reader_gone() => Err(Failure::NoReader),
-            result = watch(words, screen) => result,
+            result = watch(words, screen, || shortened(&args.object, &memory, last)) => result,
         }
     })?;
     match never {}
@@ -54,11 +55,18 @@ struct Watched {
     seen: Option<u32>,
 }
 
-async fn watch(words: Vec<(usize, Word)>, mut screen: Screen) -> Result<Infallible, Failure> {
+async fn watch(
+    words: Vec<(usize, Word)>,
+    mut screen: Screen,
+    failure: impl Fn() -> Option<Failure>,
+) -> Result<Infallible, Failure> {
     let words =
         words.into_iter().map(|(offset, word)| Ok(Watched { offset, futex: AsyncFutex::new(word)?, seen: None }));
     let mut words = words.collect::<io::Result<Vec<_>>>()?;
     loop {
+        if let Some(failure) = failure() {
+            return Err(failure);
+        }
         let changes: Vec<_> = words.iter_mut().filter_map(Watched::change).collect();
         if changes.is_empty() {
             wake(&words).await?;

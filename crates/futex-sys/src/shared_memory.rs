@@ -383,6 +383,10 @@ impl fmt::Debug for SharedMemory {
 }
 
 /// [`SharedMemory::create`] of an empty file, which is named `what` in messages.
+///
+/// # Errors
+///
+/// Those of [`SharedMemory::create`] about the length and the memory.
 pub fn make_of_file(file: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<SharedMemory> {
     check_len(len)?;
     SharedMemory::make(file, len, what)
