@@ -1,25 +1,9 @@
 //! `futex wake`, `set`, `add` and `cas`.
 
-use crate::support::{Running, ended, futex, futex_on, name, on_each_backend, page, run, until_waiters, word};
-use futex_sys::{WaitOutcome, Word};
+use crate::support::{
+    Running, blocked, ended, futex, futex_on, is_woken, name, on_each_backend, page, run, until_waiters, word,
+};
 use std::sync::atomic::Ordering;
-use std::thread::{JoinHandle, spawn};
-
-/// A thread that waits while `word` is 0, one of `count` waiters when this returns. The kernel has it at its place until it ends.
-#[track_caller]
-fn blocked(word: &Word, count: u32) -> JoinHandle<WaitOutcome> {
-    let thread = spawn({
-        let word = word.clone();
-        move || word.wait(0, None).expect("a wait")
-    });
-    until_waiters(word, count);
-    thread
-}
-
-#[track_caller]
-fn is_woken(thread: JoinHandle<WaitOutcome>) {
-    assert_eq!(thread.join().expect("no panic"), WaitOutcome::Woken);
-}
 
 #[test]
 fn set_add_and_cas_change_the_word_and_end_waits_of_every_backend() {

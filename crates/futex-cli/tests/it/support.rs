@@ -1,13 +1,13 @@
 //! What the tests share: the program as a child, objects for it, and the backends of this machine.
 
-use futex_sys::{NamedMemory, Word};
+use futex_sys::{NamedMemory, WaitOutcome, Word};
 use rustix::process::{Pid, Signal, kill_process};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread::{spawn, yield_now};
+use std::thread::{JoinHandle, spawn, yield_now};
 use std::time::{Duration, Instant};
 
 /// What nothing in these tests takes on the slowest machine.
@@ -146,6 +146,24 @@ pub(crate) fn name(page: &NamedMemory) -> &str {
 
 pub(crate) fn word(page: &NamedMemory, offset: usize) -> Word {
     page.word(offset).expect("a word")
+}
+
+/// A thread that waits while `word` is 0, one of `count` waiters when this returns. The kernel has it at its place until it ends.
+#[track_caller]
+pub(crate) fn blocked(word: &Word, count: u32) -> JoinHandle<WaitOutcome> {
+    let thread = spawn({
+        let word = word.clone();
+        move || word.wait(0, None).expect("a wait")
+    });
+    until_waiters(word, count);
+    thread
+}
+
+/// Waits until a [`blocked`] thread is woken.
+#[track_caller]
+pub(crate) fn is_woken(thread: JoinHandle<WaitOutcome>) {
+    until(|| thread.is_finished());
+    assert_eq!(thread.join().expect("no panic"), WaitOutcome::Woken);
 }
 
 /// Returns once the kernel has `n` waiters on a word.

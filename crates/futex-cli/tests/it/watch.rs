@@ -1,15 +1,16 @@
 //! `futex watch`.
 
 use crate::support::{
-    Running, change, ended, forbidden, futex, futex_on, name, on_each_backend, page, until, until_waiters, word,
+    Running, blocked, change, ended, forbidden, futex, futex_on, is_woken, name, on_each_backend, page, until,
+    until_waiters, word,
 };
-use futex_sys::{WaitOutcome, Word};
+use futex_sys::Word;
 use rustix::process::Signal;
 use std::fs::File;
 use std::num::NonZeroU32;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{scope, spawn};
+use std::thread::scope;
 use std::time::SystemTime;
 
 /// A line without its time, which is checked: it is now.
@@ -96,13 +97,9 @@ fn a_watch_hands_on_the_wakes_that_it_gets() {
         let watch = Running::start(&mut futex_on(backend, ["watch", name(&page), "0"]));
         watch.line();
         until_waiters(&word, 1);
-        let worker = spawn({
-            let word = word.clone();
-            move || word.wait(0, None).expect("a wait")
-        });
-        until_waiters(&word, 2);
+        let worker = blocked(&word, 2);
         assert!(word.wake_one());
-        assert_eq!(worker.join().expect("no panic"), WaitOutcome::Woken);
+        is_woken(worker);
         until_waiters(&word, 1);
     });
 }
