@@ -3,7 +3,7 @@
 use crate::kernels;
 use crate::need::Need;
 use crate::step::{Step, cargo, cargo_of, xtask};
-use crate::workspace::{self, MSRV, PUBLISHED};
+use crate::workspace::{self, MSRV, PROGRAM, PUBLISHED};
 
 /// A row: some steps that pass or fail together.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
         row("semver", "the published crates keep what the last release promised")
             .needs(Need::Release)
             .needs(Need::Subcommand("semver-checks"))
-            .step(cargo(&format!("semver-checks {}", packages()))),
+            .step(cargo(&format!("semver-checks {}", libraries()))),
         row("deny", "the licences, advisories and sources of the dependencies")
             .needs(Need::Subcommand("deny"))
             .step(cargo("deny --all-features check")),
@@ -123,8 +123,13 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
 }
 
 /// The rows of a crate alone, and the crate.
-const CRATES: [(&str, &str, &str); 3] =
-    [("sys", "sys-bare", "futex-sys"), ("core", "core-bare", "futex-core"), ("tokio", "tokio-bare", "futex-tokio")];
+const CRATES: [(&str, &str, &str); 4] = [
+    ("sys", "sys-bare", "futex-sys"),
+    ("core", "core-bare", "futex-core"),
+    ("tokio", "tokio-bare", "futex-tokio"),
+    // Its tests run the program on each backend.
+    ("cli", "cli-bare", PROGRAM),
+];
 
 /// The backends. The row's name is also what `FUTEX_BACKEND` is set to.
 const BACKENDS: [(&str, &str); 3] = [
@@ -163,6 +168,11 @@ impl Row {
 /// The published crates as arguments of cargo.
 fn packages() -> String {
     PUBLISHED.map(|package| format!("-p {package}")).join(" ")
+}
+
+/// The published crates that promise an interface to other crates, as arguments of cargo.
+fn libraries() -> String {
+    packages().replace(&format!(" -p {PROGRAM}"), "")
 }
 
 fn clippy() -> impl Iterator<Item = Step> {

@@ -1,7 +1,7 @@
 //! `cargo xtask packaged`: what would be published is complete, and builds from the packages alone.
 
 use crate::error::{Error, command_succeeds};
-use crate::workspace::{self, PUBLISHED, VERSION};
+use crate::workspace::{self, PROGRAM, PUBLISHED, VERSION};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -12,8 +12,8 @@ cargo xtask packaged
     unpacked, away from the workspace.
 ";
 
-/// What each package must contain, with something in it.
-const FILES: [&str; 5] = ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "src/lib.rs"];
+/// What each package must contain, with something in it, beside its root file.
+const FILES: [&str; 4] = ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
 pub(crate) fn run() -> Result<(), Error> {
     // cargo's own verification is not used: it keeps what it unpacks by name and version, so at the second run it
@@ -29,7 +29,7 @@ pub(crate) fn run() -> Result<(), Error> {
     let mut missing = Vec::new();
     for package in PUBLISHED {
         unpack(package, &unpacked)?;
-        missing.extend(missing_files(&unpacked.join(directory(package))));
+        missing.extend(missing_files(&unpacked.join(directory(package)), root_file(package)));
     }
     if !missing.is_empty() {
         return Err(Error::Failed(missing.join("\n")));
@@ -54,10 +54,15 @@ fn unpack(package: &str, to: &Path) -> Result<(), Error> {
     command_succeeds(Command::new("tar").arg("-xzmf").arg(archive).arg("-C").arg(to))
 }
 
+fn root_file(package: &str) -> &'static str {
+    if package == PROGRAM { "src/main.rs" } else { "src/lib.rs" }
+}
+
 /// A sentence for each file that is not in the unpacked package.
-fn missing_files(package: &Path) -> Vec<String> {
+fn missing_files(package: &Path, root_file: &str) -> Vec<String> {
     FILES
-        .iter()
+        .into_iter()
+        .chain([root_file])
         .filter(|file| !fs::metadata(package.join(file)).is_ok_and(|file| file.is_file() && file.len() > 0))
         .map(|file| format!("{} has no {file}, or an empty one", package.display()))
         .collect()
@@ -76,9 +81,10 @@ mod tests {
 
     #[test]
     fn each_missing_file_is_named() {
-        let missing = missing_files(Path::new("/no/such/package"));
-        assert_eq!(missing.len(), FILES.len());
+        let missing = missing_files(Path::new("/no/such/package"), root_file("futex-core"));
+        assert_eq!(missing.len(), FILES.len() + 1);
         assert_eq!(missing[1], "/no/such/package has no LICENSE-APACHE, or an empty one");
+        assert_eq!(missing[4], "/no/such/package has no src/lib.rs, or an empty one");
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The published crates, the lowest layer first.
-pub(crate) const PUBLISHED: [&str; 3] = ["futex-sys", "futex-core", "futex-tokio"];
+pub(crate) const PUBLISHED: [&str; 4] = ["futex-sys", "futex-core", "futex-tokio", PROGRAM];
+
+/// The published crate that is a program and has no library.
+pub(crate) const PROGRAM: &str = "futex-cli";
 
 /// The oldest toolchain that the published crates promise to build with.
 pub(crate) const MSRV: &str = env!("CARGO_PKG_RUST_VERSION");

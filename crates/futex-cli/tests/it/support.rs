@@ -214,9 +214,13 @@ fn has(backend: &str) -> bool {
 }
 
 /// Runs a body on a thread, whose children too get this error from these system calls.
-pub(crate) fn forbidden(calls: &'static [libc::c_long], errno: libc::c_int, body: impl FnOnce() + Send + 'static) {
+pub(crate) fn forbidden<const N: usize>(
+    calls: [impl Into<i64>; N],
+    errno: libc::c_int,
+    body: impl FnOnce() + Send + 'static,
+) {
+    let rules = calls.map(|call| (call.into(), Vec::new())).into();
     let forbid = move || {
-        let rules = calls.iter().map(|&call| (call, Vec::new())).collect();
         let errno = SeccompAction::Errno(errno.unsigned_abs());
         let arch = std::env::consts::ARCH.try_into().expect("a processor that seccompiler knows");
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, arch).expect("a filter");

@@ -131,7 +131,7 @@ fn a_wait_says_that_the_name_is_gone_and_goes_on() {
 fn a_page_for_which_there_is_no_memory_is_an_error_and_not_sigbus() {
     let page = page();
     let arguments = ["set", name(&page), "64", "1"].map(String::from);
-    forbidden(&[libc::SYS_fallocate], libc::ENOSPC, move || {
+    forbidden([libc::SYS_fallocate], libc::ENOSPC, move || {
         let [command, name, offset, value] = &arguments;
         let ended = run(&mut futex([command, name, offset, value]));
         assert_eq!((ended.status, &*ended.stdout), (Some(1), ""));
@@ -148,7 +148,7 @@ fn a_wait_works_if_io_uring_is_forbidden_and_says_why_if_it_was_asked_for() {
     let page = page();
     let object = name(&page).to_owned();
     let word = word(&page, 0);
-    forbidden(&IO_URING, libc::EPERM, move || {
+    forbidden(IO_URING, libc::EPERM, move || {
         let waiter = Running::start(futex(["wait", &object, "0", "0"]).env_remove("FUTEX_BACKEND"));
         until_waiters(&word, 1);
         change(&word, 3);

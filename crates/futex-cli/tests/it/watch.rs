@@ -78,7 +78,7 @@ fn a_watch_works_if_io_uring_is_forbidden() {
     let page = page();
     let object = name(&page).to_owned();
     let word = word(&page, 0);
-    let calls = &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+    let calls = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
     forbidden(calls, libc::ENOSYS, move || {
         let watch = Running::start(futex(["watch", &object, "0"]).env_remove("FUTEX_BACKEND"));
         assert_eq!(at_a_time(&watch.line()), "0  0");
