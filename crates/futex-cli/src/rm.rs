@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::object::Object;
 use crate::output;
 use futex_tokio::SharedMemory;
-use rustix::fs::{AtFlags, CWD, FileType, statat, unlink};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, unlink};
 
 pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     let object = &args.object;
@@ -13,7 +13,9 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     let Some(path) = object.path()? else {
         return Err(cannot_remove(&"a descriptor is not a name; the object lives until nobody has it"));
     };
-    let stat = statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW);
+    // Open until the end: the number of an object that is gone is given to the next one.
+    let opened = openat(CWD, &path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let stat = opened.as_ref().map_err(|&errno| errno).and_then(fstat);
     match object {
         Object::Path(path) => {
             let stat = stat.map_err(|errno| cannot_remove(&errno))?;
@@ -25,7 +27,7 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
         Object::Name(name) => SharedMemory::unlink(name)?,
         Object::Descriptor { .. } => {}
     }
-    // Read before the object lost its name. If another one got the name in between, that one's processes are named.
+    // If another object got the name before it was removed, the processes of the one before are named.
     let Ok(stat) = stat else { return Ok(()) };
     let holders = holders((stat.st_dev, stat.st_ino));
     if holders.is_empty() {
