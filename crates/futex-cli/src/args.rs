@@ -8,7 +8,6 @@ use std::time::Duration;
 /// Looks inside shared memory: who waits on a word, and why nobody wakes it. Also waits, wakes and watches from a shell.
 #[derive(Debug, Parser)]
 #[command(name = "futex", version, max_term_width = 100, after_help = AFTER_HELP)]
-#[command(disable_help_subcommand = true, infer_subcommands = false)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

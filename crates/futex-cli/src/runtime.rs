@@ -1,6 +1,6 @@
 //! What the commands that wait have in common: their runtime, and what ends them beside the word.
 
-use crate::failure::{Failure, say};
+use crate::failure::Failure;
 use crate::object::Object;
 use crate::value::Offset;
 use futex_tokio::SharedMemory;
@@ -12,13 +12,15 @@ use std::task::Poll;
 use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Runs `wait` until it is over, a signal asks for the end, or `memory` loses the word at `last`.
+/// Runs `wait` until it is over, a signal asks for the end, or `memory` loses the word at `last`. What the user should know
+/// meanwhile goes to `note`.
 ///
 /// Whatever the reason, `wait` is dropped before this returns, so that a wake which it has consumed is handed on.
 pub(crate) fn run<T>(
     object: &Object,
     memory: &SharedMemory,
     last: Offset,
+    note: impl Fn(&str),
     wait: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -28,7 +30,7 @@ pub(crate) fn run<T>(
         tokio::select! {
             biased;
             failure = interruption(&mut signals) => Err(failure),
-            failure = loss(object, memory, last) => Err(failure),
+            failure = loss(object, memory, last, note) => Err(failure),
             // The kernel refuses a wait on a page that is gone, perhaps before it reports the new length.
             result = wait => result.map_err(|failure| shortened(object, memory, last).unwrap_or(failure)),
         }
@@ -56,9 +58,9 @@ async fn interruption(signals: &mut [(u8, Signal)]) -> Failure {
     .await
 }
 
-/// Ends when `memory` has lost the word at `last`: nobody can wake its waiters any more. Says so when it loses its name, as then
+/// Ends when `memory` has lost the word at `last`: nobody can wake its waiters any more. Notes when it loses its name, as then
 /// others may have another object under the name.
-async fn loss(object: &Object, memory: &SharedMemory, last: Offset) -> Failure {
+async fn loss(object: &Object, memory: &SharedMemory, last: Offset, note: impl Fn(&str)) -> Failure {
     // Without it (there are 128 per user by default) the wait is as good as before, and learns of no loss.
     let Ok(events) = subscribe(memory) else { return pending().await };
     // Memfds have none, and a descriptor may be the last that is left of an object.
@@ -70,7 +72,7 @@ async fn loss(object: &Object, memory: &SharedMemory, last: Offset) -> Failure {
         }
         if has_name && !still_has_name() {
             has_name = false;
-            say(format_args!("{object} was removed or replaced; this still waits in the object that had the name"));
+            note(&format!("{object} was removed or replaced; this still waits in the object that had the name"));
         }
         if events.readable().await.is_err() {
             return pending().await;

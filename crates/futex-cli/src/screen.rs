@@ -70,6 +70,13 @@ impl Screen {
         }
     }
 
+    /// Leaves the table as it is, for another one below it: something else was written to the terminal.
+    pub(crate) fn begin_anew(&mut self) {
+        if let Self::Table(table) = self {
+            table.is_drawn = false;
+        }
+    }
+
     /// Lets other things happen, and time for people to read.
     pub(crate) async fn pause(&self) {
         match self {

@@ -1,7 +1,7 @@
 //! The command `wait`.
 
 use crate::args::Wait;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::value::Number;
 use crate::{output, runtime, word};
 use futex_tokio::{AsyncFutex, Word};
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 pub(crate) fn run(args: &Wait) -> Result<(), Failure> {
     let (memory, word) = word::open(&args.object, args.offset)?;
-    let value = runtime::run(&args.object, &memory, args.offset, async {
+    let value = runtime::run(&args.object, &memory, args.offset, |line| say(line), async {
         match args.timeout {
             Some(time) => timeout(time, wait(args, word)).await.map_err(|_| Failure::TimedOut)?,
             None => wait(args, word).await,

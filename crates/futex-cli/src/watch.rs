@@ -7,12 +7,13 @@
 //! others. Plain wakes and plain waits have all bits.
 
 use crate::args::Watch;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::runtime::shortened;
 use crate::screen::{Change, Screen};
 use crate::value::Offset;
 use crate::{runtime, word};
 use futex_tokio::{AsyncFutex, Word, wait_any};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
@@ -38,11 +39,16 @@ pub(crate) fn run(args: &Watch) -> Result<(), Failure> {
     let offsets: Vec<_> = words.iter().map(|(offset, _)| *offset).collect();
     let screen = Screen::new(args.json, &offsets);
     let last = Offset(offsets.iter().copied().max().unwrap_or_default());
-    let never = runtime::run(&args.object, &memory, last, async {
+    let noted = Cell::new(false);
+    let note = |line: &str| {
+        say(line);
+        noted.set(true);
+    };
+    let never = runtime::run(&args.object, &memory, last, note, async {
         tokio::select! {
             biased;
             () = reader_gone() => Err(Failure::NoReader),
-            result = watch(words, screen, || shortened(&args.object, &memory, last)) => result,
+            result = watch(words, screen, &noted, || shortened(&args.object, &memory, last)) => result,
         }
     })?;
     match never {}
@@ -58,6 +64,7 @@ struct Watched {
 async fn watch(
     words: Vec<(usize, Word)>,
     mut screen: Screen,
+    noted: &Cell<bool>,
     failure: impl Fn() -> Option<Failure>,
 ) -> Result<Infallible, Failure> {
     let words =
@@ -71,6 +78,9 @@ async fn watch(
         if changes.is_empty() {
             wake(&words).await?;
         } else {
+            if noted.take() {
+                screen.begin_anew();
+            }
             screen.show(&changes)?;
             // A word that always changes must not keep signals from being seen.
             screen.pause().await;

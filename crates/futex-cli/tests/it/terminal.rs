@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::spawn;
 
-/// A child whose standard output is a terminal, and what it has written so far.
+/// A child whose output is a terminal, and what it has written so far.
 struct OnATerminal {
     child: Child,
     written: Arc<Mutex<String>>,
@@ -24,9 +24,9 @@ impl OnATerminal {
         tcsetwinsize(&ours, Winsize { ws_row: rows, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).expect("a terminal");
         let path = ptsname(&ours, Vec::new()).expect("a name").into_string().expect("it is ASCII");
         let theirs: OwnedFd = File::options().write(true).open(path).expect("a terminal").into();
-        let command = command.env("TERM", "xterm").stdout(theirs).stderr(Stdio::null());
+        let command = command.env("TERM", "xterm").stdout(theirs.try_clone().expect("a descriptor")).stderr(theirs);
         let child = command.spawn().expect("the command starts");
-        command.stdout(Stdio::null()); // which closes their end in this process
+        command.stdout(Stdio::null()).stderr(Stdio::null()); // which closes their end in this process
 
         let written = Arc::new(Mutex::new(String::new()));
         let mut terminal = File::from(ours);
@@ -75,6 +75,19 @@ fn a_watch_is_a_table_that_changes_in_place() {
     let changed: Vec<_> = again.lines().nth(1).expect("a line").split_whitespace().collect();
     assert_eq!(changed[..4], ["0", "5", "0x5", "0"]);
     assert!(humantime::parse_rfc3339(changed[4]).is_ok(), "{changed:?}");
+}
+
+#[test]
+fn a_table_is_not_drawn_over_what_was_said_below_it() {
+    let page = page();
+    let watch = OnATerminal::start(&mut futex(["watch", name(&page), "0"]), 24);
+    watch.until(|text| text.matches('\n').count() == 2);
+    futex_sys::SharedMemory::unlink(name(&page)).expect("the name is there");
+    let before = watch.until(|text| text.contains("had the name\r\n"));
+    change(&word(&page, 0), 77);
+    let text = watch.until(|text| text.contains("77"));
+    let table = text.strip_prefix(&before).expect("what was written before");
+    assert!(table.replace("\u{1b}[1m", "").starts_with("OFFSET "), "{table:?}");
 }
 
 #[test]
