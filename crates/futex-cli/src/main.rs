@@ -38,7 +38,11 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run(Args::parse().command) {
+    let result = match doctor::peer::asked_for() {
+        Some(peer) => doctor::peer::run(&peer),
+        None => run(Args::parse().command),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
