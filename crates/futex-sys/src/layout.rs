@@ -8,6 +8,7 @@ use crate::origin::Origin;
 use crate::per_process::PerProcess;
 use crate::process::{Process, ProcessId};
 use crate::shared_memory::SharedMemory;
+use crate::view::MemoryView;
 use crate::waitv::WaitvEntry;
 use crate::word::Word;
 use static_assertions::{assert_eq_align, assert_eq_size, assert_impl_all, const_assert_eq};
@@ -29,6 +30,7 @@ assert_eq_size!(Word, Option<Word>, [usize; 2]);
 // What users move between threads.
 assert_impl_all!(Word: Clone, Send, Sync, Unpin, Debug, std::ops::Deref<Target = AtomicU32>);
 assert_impl_all!(SharedMemory: Clone, Send, Sync, Unpin, Debug, AsFd, AsRawFd, TryFrom<OwnedFd>);
+assert_impl_all!(MemoryView: Send, Sync, Unpin, Debug, AsFd, AsRawFd);
 assert_impl_all!(NamedMemory: Send, Sync, Unpin, Debug, std::ops::Deref<Target = SharedMemory>);
 assert_impl_all!(WaitvEntry<'static>: Copy, Send, Sync, Debug);
 assert_impl_all!(EventFd: Send, Sync, Debug, AsFd);

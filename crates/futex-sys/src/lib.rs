@@ -10,6 +10,7 @@
 //! | [`Word`] | a handle to a futex word that keeps the word's memory alive, with a blocking `wait` and a `wake` |
 //! | [`SharedMemory`] | memory that several processes map: a memfd, a POSIX name, a file, or a descriptor that was passed or received |
 //! | [`NamedMemory`] | shared memory whose POSIX name this process owns, and removes |
+//! | [`MemoryView`] | shared memory that is only looked into, by tools |
 //! | [`ProcessId`], [`Process`] | the identity of a process, for shared memory, and its end (`pidfd_open(2)`) |
 //! | [`futex`] | `futex(2)` and `futex_waitv(2)` |
 //! | [`EventFd`] | `eventfd(2)` |
@@ -97,6 +98,8 @@ mod shared_memory;
 #[cfg(all(target_os = "linux", feature = "uring"))]
 pub mod uring;
 #[cfg(target_os = "linux")]
+mod view;
+#[cfg(target_os = "linux")]
 mod waitv;
 #[cfg(target_os = "linux")]
 mod word;
@@ -109,6 +112,7 @@ pub use self::{
     named_memory::NamedMemory,
     process::{Process, ProcessId},
     shared_memory::SharedMemory,
+    view::MemoryView,
     word::Word,
 };
 

@@ -6,7 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
-/// `len` bytes of an object, mapped readable, writable and shared until dropped.
+/// `len` bytes of an object, mapped shared until dropped: readable and writable, or to pass the addresses of words to the
+/// kernel.
 pub(crate) struct Mapping {
     ptr: NonNull<u8>,
     len: usize,
@@ -20,9 +21,20 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// `mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)`
     pub(crate) fn new(fd: BorrowedFd<'_>, len: usize) -> rustix::io::Result<Self> {
+        Self::with(fd, len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)
+    }
+
+    /// `mmap(NULL, len, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0)`
+    ///
+    /// Its words are for the kernel only: a store raises `SIGSEGV`, and a load allocates the page.
+    pub(crate) fn read_only(fd: BorrowedFd<'_>, len: usize) -> rustix::io::Result<Self> {
+        // Otherwise a mapping of huge pages takes them all out of the pool (hugetlbfs).
+        Self::with(fd, len, ProtFlags::READ, MapFlags::SHARED | MapFlags::NORESERVE)
+    }
+
+    fn with(fd: BorrowedFd<'_>, len: usize, access: ProtFlags, flags: MapFlags) -> rustix::io::Result<Self> {
         // SAFETY: With no address given, the kernel picks one that nothing is mapped at, so no memory of ours changes.
-        let ptr =
-            unsafe { mmap(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)? };
+        let ptr = unsafe { mmap(std::ptr::null_mut(), len, access, flags, fd, 0)? };
         match NonNull::new(ptr.cast()) {
             Some(ptr) => Ok(Self { ptr, len }),
             None => Err(rustix::io::Errno::NOMEM),
@@ -33,7 +45,8 @@ impl Mapping {
         self.ptr.as_ptr()
     }
 
-    /// The mapping as words; up to three bytes at the end are left out.
+    /// The mapping as words; up to three bytes at the end are left out. Those of [`read_only`](Self::read_only) are neither
+    /// loaded nor stored.
     pub(crate) fn words(&self) -> &[AtomicU32] {
         // SAFETY: A mapping starts at a page, so the pointer is aligned. It stays mapped while `self` is borrowed. Any
         // bit pattern is an `AtomicU32`, and atomics may change under a shared reference, whoever changes them.

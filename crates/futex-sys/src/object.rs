@@ -42,29 +42,8 @@ impl Object {
 
     /// Maps all of `fd`; `what` is its name in messages.
     pub(crate) fn map(fd: OwnedFd, what: &dyn fmt::Display) -> io::Result<Self> {
-        let stat =
-            rustix::fs::fstat(&fd).map_err(|errno| explain(errno, format!("cannot get the metadata of {what}")))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(refuse(format!("{what} can't be shared memory: it is neither a memfd nor a regular file")));
-        }
-        let len = usize::try_from(stat.st_size)
-            .ok()
-            .filter(|&len| isize::try_from(len).is_ok())
-            .ok_or_else(|| refuse(format!("{what} has {} bytes, more than can be mapped", stat.st_size)))?;
-        if len == 0 {
-            return Err(fail(
-                io::ErrorKind::UnexpectedEof,
-                format!(
-                    "{what} has no bytes yet: its creator has not given it its length, or has died before that. Wait, or \
-                     remove it"
-                ),
-            ));
-        }
-        if len < size_of::<AtomicU32>() {
-            return Err(refuse(format!(
-                "{what} can't be shared memory: its {len} bytes have no place for a word of 4"
-            )));
-        }
+        let stat = mappable(&fd, what)?;
+        let len = stat.st_size as usize;
         let mapping = Mapping::new(fd.as_fd(), len).map_err(|errno| {
             let hint = match errno {
                 Errno::ACCESS | Errno::PERM => {
@@ -105,15 +84,37 @@ impl AsFd for Object {
     }
 }
 
+/// The metadata of an object that can be mapped and has a place for a word; `what` is its name in messages.
+pub(crate) fn mappable(fd: impl AsFd, what: &dyn fmt::Display) -> io::Result<Stat> {
+    let stat = rustix::fs::fstat(fd).map_err(|errno| explain(errno, format!("cannot get the metadata of {what}")))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(refuse(format!("{what} can't be shared memory: it is neither a memfd nor a regular file")));
+    }
+    match stat.st_size {
+        0 => Err(fail(
+            io::ErrorKind::UnexpectedEof,
+            format!(
+                "{what} has no bytes yet: its creator has not given it its length, or has died before that. Wait, or \
+                 remove it"
+            ),
+        )),
+        len @ 1..4 => {
+            Err(refuse(format!("{what} can't be shared memory: its {len} bytes have no place for a word of 4")))
+        }
+        len if isize::try_from(len).is_ok() => Ok(stat),
+        len => Err(refuse(format!("{what} has {len} bytes, more than can be mapped"))),
+    }
+}
+
 pub(crate) fn identity(stat: &Stat) -> Identity {
     (stat.st_dev, stat.st_ino)
 }
 
+/// `linux/magic.h`
+pub(crate) const HUGETLBFS_MAGIC: u32 = 0x9584_58f6;
+
 /// True if no process can take pages of the object away.
 pub(crate) fn is_sealed(fd: impl AsFd) -> bool {
-    /// `linux/magic.h`
-    const HUGETLBFS_MAGIC: u32 = 0x9584_58f6;
-
     // No seal but that for writing forbids to punch a hole. The next access to the hole gets a new page, but of huge pages there
     // may be none left, which raises SIGBUS.
     let is_shrinkable = || !rustix::fs::fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
