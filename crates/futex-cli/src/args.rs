@@ -67,6 +67,10 @@ pub(crate) struct Ls {
     /// Also count the words that have waiters
     #[arg(long)]
     pub(crate) waiters: bool,
+    /// List everything that processes map shared: also files on disks, memory that no process may write, shared anonymous
+    /// memory, and that of System V
+    #[arg(long)]
+    pub(crate) all: bool,
     /// How long to count waiters, in all
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
     pub(crate) limit: Duration,
@@ -82,6 +86,9 @@ pub(crate) struct Show {
     pub(crate) object: Object,
     /// One offset, or START..END in bytes, where either may be left out
     pub(crate) range: Option<Range>,
+    /// How many words to show
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub(crate) max: usize,
     /// How long to count waiters
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
     pub(crate) limit: Duration,

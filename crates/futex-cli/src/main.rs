@@ -11,9 +11,13 @@
 //! | `word.rs` | the word that is waited on or changed |
 //! | `runtime.rs` | how a command waits, and what ends it beside the word |
 //! | `screen.rs` | how `watch` shows changes |
+//! | `proc.rs` | processes, what they map and have open, and which of their threads sleep on a word |
+//! | `scan.rs` | the words of an object that are not 0 or have waiters |
+//! | `about.rs` | what is said about objects and processes |
 //! | `failure.rs` | how a command ends when it does not succeed |
 //! | `output.rs` | text for people, and JSON |
 
+mod about;
 mod args;
 mod change;
 mod create;
@@ -23,8 +27,10 @@ mod ls;
 mod manual;
 mod object;
 mod output;
+mod proc;
 mod rm;
 mod runtime;
+mod scan;
 mod screen;
 mod show;
 mod value;
@@ -51,8 +57,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Doctor(args) => doctor::run(args),
-        Command::Ls(args) => ls::run(args),
-        Command::Show(args) => show::run(args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Show(args) => show::run(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Wake(args) => change::wake(&args),
         Command::Set(args) => change::set(&args),
