@@ -2,8 +2,9 @@
 
 use crate::object::Object;
 use crate::output::{aligned, printable};
+use crate::proc::state::State;
 use crate::proc::users::Users;
-use crate::proc::{ObjectId, Process, State};
+use crate::proc::{ObjectId, Process};
 use rustix::fs::{Statx, StatxFlags};
 use serde::Serialize;
 use std::ops::Range;

@@ -5,16 +5,16 @@
 pub(crate) mod maps;
 mod read;
 pub(crate) mod sleepers;
-mod state;
+pub(crate) mod stat;
+pub(crate) mod state;
 pub(crate) mod users;
 
-pub(crate) use self::state::State;
-
 use self::maps::{FileId, Map};
-use self::read::{Hidden, read_descriptors, read_maps, read_stat};
+use self::read::{Hidden, number, read_descriptors, read_maps, read_stat};
 use self::sleepers::Sleeper;
+use self::stat::stat_open;
+use self::state::State;
 use procfs::process::Process as Handle;
-use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
@@ -119,11 +119,6 @@ impl<'a> Index<'a> {
     }
 }
 
-/// The number of the running process is positive.
-fn number(pid: i32) -> u32 {
-    pid.unsigned_abs()
-}
-
 impl Process {
     /// `None` if the process has ended, or has neither shared mappings nor regular files.
     fn of(handle: &Handle, sleepers: Sleepers<'_>) -> Result<Option<Self>, Hidden> {
@@ -181,24 +176,6 @@ impl ObjectId {
         Self { mapped: file, open: file }
     }
 }
-
-impl FileId {
-    pub(crate) fn of(stat: &Statx) -> Self {
-        Self { device: (stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino }
-    }
-}
-
-/// The metadata of an open file.
-pub(crate) fn stat_open(file: impl AsFd) -> io::Result<Statx> {
-    Ok(statx(file, "", AtFlags::EMPTY_PATH, WANTED)?)
-}
-
-/// The metadata of a path. A file server that does not answer is not waited for.
-pub(crate) fn stat_path(path: impl AsRef<Path>, flags: AtFlags) -> rustix::io::Result<Statx> {
-    statx(rustix::fs::CWD, path.as_ref(), flags | AtFlags::STATX_DONT_SYNC, WANTED)
-}
-
-const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 /// The name of a memfd as its creator gave it, from the path in `maps`.
 pub(crate) fn memfd_name(path: &OsStr) -> Option<&OsStr> {

@@ -1,11 +1,15 @@
 //! The command `rm`.
 
 use crate::args::Rm;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::object::Object;
-use crate::output;
+use crate::output::{self, printable};
+use crate::proc::maps::FileId;
+use crate::proc::stat::stat_open;
+use crate::proc::{ObjectId, Process, Sleepers, Snapshot};
 use futex_tokio::SharedMemory;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, unlink};
+use rustix::fs::{CWD, FileType, Mode, OFlags, openat, unlink};
+use std::io;
 
 pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     let object = &args.object;
@@ -15,11 +19,11 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     };
     // Open until the end: the number of an object that is gone is given to the next one.
     let opened = openat(CWD, &path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
-    let stat = opened.as_ref().map_err(|&errno| errno).and_then(fstat);
+    let stat = opened.as_ref().map_err(|&errno| io::Error::from(errno)).and_then(stat_open);
     match object {
         Object::Path(path) => {
-            let stat = stat.map_err(|errno| cannot_remove(&errno))?;
-            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            let stat = stat.as_ref().map_err(|error| cannot_remove(error))?;
+            if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::RegularFile {
                 return Err(cannot_remove(&"it is not a regular file"));
             }
             unlink(path).map_err(|errno| cannot_remove(&errno))?;
@@ -28,30 +32,25 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
         Object::Descriptor { .. } => {}
     }
     // If another object got the name before it was removed, the processes of the one before are named.
-    let Ok(stat) = stat else { return Ok(()) };
-    let holders = holders((stat.st_dev, stat.st_ino));
-    if holders.is_empty() {
+    match stat {
+        Ok(stat) => list_processes(ObjectId::same(FileId::of(&stat))),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Lists the processes that map an object, as far as this one may inspect them.
+fn list_processes(object: ObjectId) -> Result<(), Failure> {
+    let snapshot = Snapshot::take(Sleepers::None);
+    if let Some(problem) = &snapshot.problem {
+        say(problem);
+    }
+    let index = snapshot.index();
+    let mut holders = index.users_of(object).filter(|process| process.maps_of(object).next().is_some()).peekable();
+    if holders.peek().is_none() {
         return Ok(());
     }
+    let row =
+        |process: &Process| [process.pid.to_string(), printable(&process.command), process.state.as_str().to_owned()];
     output::line("these processes still map it:")?;
-    output::table(&["PID", "COMMAND"], holders.into_iter().map(|holder| [holder.pid.to_string(), holder.command]))
-}
-
-struct Holder {
-    pid: i32,
-    command: String,
-}
-
-/// The processes that map the object with this device and inode, as far as this one may see them.
-fn holders((device, inode): (u64, u64)) -> Vec<Holder> {
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let maps = |process: &procfs::process::Process| {
-        let maps = process.maps().map(|maps| maps.0).unwrap_or_default();
-        maps.iter().any(|map| map.inode == inode && map.dev == (major as i32, minor as i32))
-    };
-    let processes = procfs::process::all_processes().into_iter().flatten().flatten();
-    processes
-        .filter(maps)
-        .map(|process| Holder { pid: process.pid, command: process.stat().map(|stat| stat.comm).unwrap_or_default() })
-        .collect()
+    output::table(&["PID", "COMMAND", "STATE"], holders.map(row))
 }

@@ -1,66 +1,22 @@
 //! The command `show`.
 
+mod shown;
 mod text;
 
+use self::shown::{Shown, Word};
 use crate::about::{Holder, Metadata, Part, exact};
 use crate::args::Show;
 use crate::failure::{Failure, say};
 use crate::output;
 use crate::proc::sleepers::Sleeper;
+use crate::proc::stat::stat_open;
 use crate::proc::users::Users;
-use crate::proc::{ObjectId, Sleepers, Snapshot, State, stat_open};
-use crate::scan::{Limits, Waiters, scan};
+use crate::proc::{ObjectId, Sleepers, Snapshot};
+use crate::scan::{Limits, scan};
 use crate::value::Range;
 use futex_sys::MemoryView;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// What is shown. This is the JSON too, so docs/cli.md describes each field.
-#[derive(Debug, Serialize)]
-struct Shown {
-    object: String,
-    /// False for a memfd, and after the last name was removed.
-    has_name: bool,
-    #[serde(flatten)]
-    metadata: Metadata,
-    range: Part,
-    words: Vec<Word>,
-    words_with_waiters: u64,
-    /// True if there may be more words than `words` has.
-    is_cut: bool,
-    not_read: Option<Part>,
-    not_counted: Option<Part>,
-    /// Why counting ended early.
-    error: Option<String>,
-    /// False if there may be pages that were not looked into (huge pages only).
-    knows_pages: bool,
-    processes: Vec<Holder>,
-    hidden_processes: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Word {
-    offset: usize,
-    value: u32,
-    /// `None` if they were not counted, or can't be.
-    waiters: Option<u32>,
-    /// True if threads wait for the word as for a lock with priority inheritance, which are not counted.
-    is_lock: bool,
-    sleepers: Vec<Asleep>,
-    /// Waiters that are not among the sleepers.
-    unattributed: Option<u32>,
-}
-
-#[derive(Debug, Serialize)]
-struct Asleep {
-    pid: u32,
-    tid: u32,
-    command: String,
-    state: State,
-    /// False for a thread that is stopped in its wait, which a wake does not reach before it continues.
-    is_queued: bool,
-}
 
 pub(crate) fn run(args: &Show) -> Result<(), Failure> {
     let object = &args.object;
@@ -127,31 +83,4 @@ fn sleepers_by_word(snapshot: &Snapshot, id: ObjectId) -> BTreeMap<usize, Vec<&S
         }
     }
     words
-}
-
-impl Word {
-    fn new(offset: usize, value: u32, waiters: Waiters, sleepers: Vec<&Sleeper>) -> Self {
-        let queued = sleepers.iter().filter(|sleeper| sleeper.is_queued()).count() as u32;
-        let waiters = match waiters {
-            Waiters::Count(count) => Ok(count),
-            Waiters::OfLock => Err(true),
-            Waiters::NotCounted => Err(false),
-        };
-        let asleep = |sleeper: &Sleeper| Asleep {
-            pid: sleeper.pid,
-            tid: sleeper.tid,
-            command: sleeper.command.clone(),
-            state: sleeper.state,
-            is_queued: sleeper.is_queued(),
-        };
-        Self {
-            offset,
-            value,
-            waiters: waiters.ok(),
-            is_lock: waiters == Err(true),
-            // A sleeper may have been woken since.
-            unattributed: waiters.ok().map(|count| count.saturating_sub(queued)),
-            sleepers: sleepers.into_iter().map(asleep).collect(),
-        }
-    }
 }

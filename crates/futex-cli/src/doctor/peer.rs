@@ -2,7 +2,6 @@
 //!
 //! Its standard input is the memory that it shares with the other process. It prints [`Message`]s, one per line.
 
-use super::trouble::stuck;
 use crate::failure::Failure;
 use clap::Parser as _;
 use futex_sys::futex::{self, MATCH_ANY, Scope};
@@ -20,6 +19,11 @@ pub(super) const ROUND_TRIPS: u32 = 200;
 
 /// How long they may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Two processes began to wait for each other, and did not come to the end.
+pub(super) fn stuck() -> String {
+    format!("two processes that wait for each other did not finish {ROUND_TRIPS} round trips in {PATIENCE:?}")
+}
 
 /// The command that only `doctor` knows. It stands in no help and no completion, which hidden ones of clap do.
 pub(super) const COMMAND: &str = "doctor-peer";

@@ -1,6 +1,6 @@
 //! Why a process that tried a backend did not do its part, and what to do about it.
 
-use super::peer::{PATIENCE, ROUND_TRIPS, Step};
+use super::peer::{PATIENCE, Step, stuck};
 use super::{kernel, limits};
 use futex_tokio::Backend;
 use rustix::io::Errno;
@@ -102,11 +102,6 @@ impl Trouble {
             Self::Ended(..) | Self::Late(_) => None,
         }
     }
-}
-
-/// Two processes began to wait for each other, and did not come to the end.
-pub(super) fn stuck() -> String {
-    format!("two processes that wait for each other did not finish {ROUND_TRIPS} round trips in {PATIENCE:?}")
 }
 
 /// The number at the end of an error's text, which is all that a process can pass on.

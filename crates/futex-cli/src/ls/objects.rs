@@ -2,7 +2,8 @@
 
 use crate::object::{NAMES, Object};
 use crate::proc::maps::{FileId, Map};
-use crate::proc::{Index, ObjectId, Process, Snapshot, memfd_name, stat_path};
+use crate::proc::stat::stat_path;
+use crate::proc::{Index, ObjectId, Process, Snapshot, memfd_name};
 use rustix::fs::{AtFlags, FileType, Statx};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};

@@ -1,7 +1,8 @@
 //! The files of `/proc/PID` that tell of its memory.
 
 use super::maps::{self, FileId, Maps};
-use super::{State, stat_path};
+use super::stat::stat_path;
+use super::state::State;
 use procfs::process::{Process as Handle, Stat};
 use rustix::fs::{AtFlags, FileType, Statx};
 use std::io::{self, Read as _};
@@ -77,4 +78,9 @@ pub(super) fn read_descriptors(handle: &Handle, thread: &str) -> io::Result<(Vec
     }
     files.sort_unstable();
     Ok((files, has_ring))
+}
+
+/// The number of the running process is positive.
+pub(super) fn number(pid: i32) -> u32 {
+    pid.unsigned_abs()
 }

@@ -3,8 +3,9 @@
 //! It shows the arguments of the system call that a thread is in. It does not show waits of io_uring, which no thread sleeps in,
 //! nor that a waiter was moved to another word (`FUTEX_REQUEUE`).
 
-use super::State;
 use super::maps::{FileId, Map, Maps};
+use super::read;
+use super::state::State;
 use procfs::process::{Process, Syscall};
 use std::os::unix::fs::FileExt as _;
 
@@ -51,8 +52,8 @@ pub(crate) fn of(process: &Process, maps: &Maps, wanted: impl Fn(FileId) -> bool
                 sleepers.push(Sleeper {
                     file: map.file,
                     offset,
-                    pid: super::number(task.pid),
-                    tid: super::number(task.tid),
+                    pid: read::number(task.pid),
+                    tid: read::number(task.tid),
                     state: State::of(&stat),
                     command: stat.comm,
                 });

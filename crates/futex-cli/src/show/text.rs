@@ -1,9 +1,9 @@
 //! What `show` prints for people.
 
-use super::{Asleep, Shown, Word};
+use super::shown::{Asleep, Shown, Word};
 use crate::about::{Holder, Part, hidden, list, size, table_with_warnings, unknown};
 use crate::output::printable;
-use crate::proc::State;
+use crate::proc::state::State;
 
 pub(super) fn of(shown: &Shown) -> String {
     let mut sections = vec![about(shown)];

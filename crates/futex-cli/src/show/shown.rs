@@ -1,0 +1,80 @@
+//! What `show` found.
+
+use crate::about::{Holder, Metadata, Part};
+use crate::proc::sleepers::Sleeper;
+use crate::proc::state::State;
+use crate::scan::Waiters;
+use serde::Serialize;
+
+/// What is shown. This is the JSON too, so docs/cli.md describes each field.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    pub(super) object: String,
+    /// False for a memfd, and after the last name was removed.
+    pub(super) has_name: bool,
+    #[serde(flatten)]
+    pub(super) metadata: Metadata,
+    pub(super) range: Part,
+    pub(super) words: Vec<Word>,
+    pub(super) words_with_waiters: u64,
+    /// True if there may be more words than `words` has.
+    pub(super) is_cut: bool,
+    pub(super) not_read: Option<Part>,
+    pub(super) not_counted: Option<Part>,
+    /// Why counting ended early.
+    pub(super) error: Option<String>,
+    /// False if there may be pages that were not looked into (huge pages only).
+    pub(super) knows_pages: bool,
+    pub(super) processes: Vec<Holder>,
+    pub(super) hidden_processes: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Word {
+    pub(super) offset: usize,
+    pub(super) value: u32,
+    /// `None` if they were not counted, or can't be.
+    pub(super) waiters: Option<u32>,
+    /// True if threads wait for the word as for a lock with priority inheritance, which are not counted.
+    pub(super) is_lock: bool,
+    pub(super) sleepers: Vec<Asleep>,
+    /// Waiters that are not among the sleepers.
+    pub(super) unattributed: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Asleep {
+    pub(super) pid: u32,
+    pub(super) tid: u32,
+    pub(super) command: String,
+    pub(super) state: State,
+    /// False for a thread that is stopped in its wait, which a wake does not reach before it continues.
+    pub(super) is_queued: bool,
+}
+
+impl Word {
+    pub(super) fn new(offset: usize, value: u32, waiters: Waiters, sleepers: Vec<&Sleeper>) -> Self {
+        let queued = sleepers.iter().filter(|sleeper| sleeper.is_queued()).count() as u32;
+        let waiters = match waiters {
+            Waiters::Count(count) => Ok(count),
+            Waiters::OfLock => Err(true),
+            Waiters::NotCounted => Err(false),
+        };
+        let asleep = |sleeper: &Sleeper| Asleep {
+            pid: sleeper.pid,
+            tid: sleeper.tid,
+            command: sleeper.command.clone(),
+            state: sleeper.state,
+            is_queued: sleeper.is_queued(),
+        };
+        Self {
+            offset,
+            value,
+            waiters: waiters.ok(),
+            is_lock: waiters == Err(true),
+            // A sleeper may have been woken since.
+            unattributed: waiters.ok().map(|count| count.saturating_sub(queued)),
+            sleepers: sleepers.into_iter().map(asleep).collect(),
+        }
+    }
+}
