@@ -8,8 +8,7 @@ const NANOS_PER_SEC: i64 = 1_000_000_000;
 
 /// A point in time on the monotonic clock (`CLOCK_MONOTONIC`), with a resolution of one nanosecond.
 ///
-/// The deadline of a blocking wait is absolute, because a wait that a signal interrupts is started again: its time must
-/// not start again with it.
+/// A deadline is absolute. So a wait that is interrupted by a signal, and starts again, keeps its end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline {
     secs: i64,
@@ -17,7 +16,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The point in time that is `timeout` from now. If that is more than the clock can hold, the deadline never passes.
+    /// The point in time that is `timeout` from now. A deadline beyond the range of the clock never passes.
     #[must_use]
     pub fn after(timeout: Duration) -> Self {
         let now = clock_gettime(ClockId::Monotonic);
@@ -36,7 +35,7 @@ impl Deadline {
         Timespec { tv_sec: self.secs, tv_nsec: self.nanos as _ }
     }
 
-    /// The time that is left, for the system calls that take a timeout. Zero if the deadline has passed.
+    /// The remaining time, for system calls that take a timeout. Zero if the deadline has passed.
     pub(crate) fn remaining(self) -> Timespec {
         let now = Self::after(Duration::ZERO);
         if self <= now {
@@ -48,7 +47,7 @@ impl Deadline {
     }
 }
 
-/// The standard library's clock is `CLOCK_MONOTONIC` too. An instant in the past becomes the present.
+/// An [`Instant`] is measured on `CLOCK_MONOTONIC` too. An instant in the past becomes the present.
 impl From<Instant> for Deadline {
     fn from(instant: Instant) -> Self {
         Self::after(instant.saturating_duration_since(Instant::now()))
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_remains_of_a_deadline_is_never_more_than_its_timeout_and_never_negative() {
+    fn the_remaining_time_is_at_most_the_timeout_and_never_negative() {
         let timeout = Duration::new(1_000, 1);
         let left = Deadline::after(timeout).remaining();
         assert!(left.tv_sec <= 1_000 && (0..NANOS_PER_SEC).contains(&{ left.tv_nsec }), "{left:?}");

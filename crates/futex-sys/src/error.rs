@@ -1,10 +1,10 @@
-//! Errors that say what was asked, what went wrong, and what to do.
+//! Errors that state what was asked, what went wrong, and what to do.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// Puts a sentence in front of an error, which keeps its kind. The result prints as "sentence: error".
+/// Prepends a sentence to an error and keeps the kind. The result prints as "sentence: error".
 #[must_use]
 pub fn explain(error: impl Into<io::Error>, sentence: impl fmt::Display) -> io::Error {
     let cause = error.into();
@@ -12,13 +12,13 @@ pub fn explain(error: impl Into<io::Error>, sentence: impl fmt::Display) -> io::
     io::Error::new(cause.kind(), Explained { sentence, cause: Some(cause) })
 }
 
-/// An error that is a sentence, and has no cause.
+/// An error that consists of a sentence and has no cause.
 #[must_use]
 pub fn fail(kind: io::ErrorKind, sentence: impl Into<String>) -> io::Error {
     io::Error::new(kind, Explained { sentence: sentence.into(), cause: None })
 }
 
-/// An `InvalidInput` error: the caller's argument can't be used, and `sentence` says why and what to do.
+/// An `InvalidInput` error: the caller's argument can't be used. `sentence` states the reason and the remedy.
 pub(crate) fn refuse(sentence: impl Into<String>) -> io::Error {
     fail(io::ErrorKind::InvalidInput, sentence)
 }
@@ -30,7 +30,7 @@ pub fn with_kind(kind: io::ErrorKind, error: io::Error) -> io::Error {
 }
 
 struct Explained {
-    /// With the cause.
+    /// The whole message, including that of the cause.
     sentence: String,
     cause: Option<io::Error>,
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Explained {
     }
 }
 
-/// The sentence too, so that an error that is returned from `main` can be read.
+/// Prints the sentence too, so that an error that `main` returns is readable.
 impl fmt::Debug for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence)
@@ -49,7 +49,7 @@ impl fmt::Debug for Explained {
 }
 
 impl Error for Explained {
-    /// What caused the cause. The sentence has the cause itself, and printers of causes would show it twice.
+    /// The source of the cause. The sentence includes the cause itself, so a program that prints sources would print it twice.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_ref().and_then(Error::source)
     }
@@ -59,7 +59,7 @@ impl Error for Explained {
 mod tests {
     use super::*;
 
-    /// All that a printer of causes shows.
+    /// The lines of a program that prints an error and its sources.
     fn printed(error: &io::Error) -> Vec<String> {
         let causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
         causes.map(ToString::to_string).collect()
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_read_as_it_was_written() {
+    fn a_refusal_prints_its_sentence() {
         let error = refuse("\"a/b\" is not a name");
         assert_eq!(printed(&error), ["\"a/b\" is not a name"]);
         assert_eq!(format!("{error:?}"), "Custom { kind: InvalidInput, error: \"a/b\" is not a name }");

@@ -6,9 +6,9 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-/// A 64-bit counter behind a descriptor that polls readable while the counter is not zero (`eventfd(2)`).
+/// A 64-bit counter with a descriptor that polls readable while the counter is not zero (`eventfd(2)`).
 ///
-/// The descriptor is non-blocking, and closed on `exec`.
+/// The descriptor is non-blocking and is closed on `exec`.
 #[derive(Debug)]
 pub struct EventFd(OwnedFd);
 
@@ -17,20 +17,20 @@ impl EventFd {
     ///
     /// # Errors
     ///
-    /// The kernel's, if the process or the system has no descriptors left (`EMFILE`, `ENFILE`) or no memory.
+    /// The kernel's error if the process or the system has no descriptors left (`EMFILE`, `ENFILE`) or no memory.
     pub fn new() -> io::Result<Self> {
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map(Self)
             .map_err(|errno| explain(errno, "cannot create an eventfd (see `ulimit -n` if descriptors ran out)"))
     }
 
-    /// Adds `count` to the counter, which makes the descriptor readable and is an edge for an edge-triggered poller.
+    /// Adds `count` to the counter. This makes the descriptor readable and is an edge for an edge-triggered poller.
     ///
-    /// A counter that would overflow stays as it is: its descriptor is readable already.
+    /// If the counter would overflow, it keeps its value and this call succeeds: the descriptor is readable already.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for `u64::MAX`, which eventfds do not take.
+    /// `InvalidInput` for `u64::MAX`, which an eventfd does not accept.
     pub fn signal(&self, count: u64) -> io::Result<()> {
         match rustix::io::retry_on_intr(|| rustix::io::write(&self.0, &count.to_ne_bytes())) {
             Ok(_) | Err(Errno::AGAIN) => Ok(()),
@@ -38,11 +38,11 @@ impl EventFd {
         }
     }
 
-    /// Returns the counter and sets it to zero. `None` if it was zero already.
+    /// Returns the counter and sets it to zero. Returns `None` if the counter was zero already.
     ///
     /// # Errors
     ///
-    /// Those of `read(2)`; none is known for an eventfd.
+    /// Those of `read(2)`. None is known to occur for an eventfd.
     pub fn take(&self) -> io::Result<Option<u64>> {
         let mut count = [0; 8];
         match rustix::io::retry_on_intr(|| rustix::io::read(&self.0, &mut count)) {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_add_up_and_are_taken_at_once() {
+    fn take_returns_the_sum_of_all_signals() {
         let eventfd = EventFd::new().unwrap();
         assert_eq!(eventfd.take().unwrap(), None);
         eventfd.signal(1).unwrap();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_that_eventfds_do_not_take_is_refused() {
+    fn the_count_that_an_eventfd_does_not_accept_is_refused() {
         let error = EventFd::new().unwrap().signal(u64::MAX).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(error.to_string().starts_with("cannot add 18446744073709551615 to an eventfd's counter"));

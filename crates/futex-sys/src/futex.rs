@@ -1,10 +1,10 @@
 //! `futex(2)` and `futex_waitv(2)`: wait, wake and requeue on a 32-bit word.
 //!
-//! Every function takes the word by reference, so it can't be called on memory that is gone. Interruptions by signals
-//! (`EINTR`) are absorbed; "woken" and "the word differs" are outcomes, not errors.
+//! Every function takes the word by reference, so the word's memory is mapped during the call. Functions that wait continue
+//! after a signal (`EINTR`). "Woken" and "the word differs" are outcomes, not errors.
 //!
-//! Errors of the kernel are returned as they are: [`io::Error::raw_os_error`] gives the number, and nothing is allocated.
-//! So a signal handler may call the functions here that don't wait, as [`Word::wake`](crate::Word::wake) describes.
+//! Errors of the kernel are returned unchanged: [`io::Error::raw_os_error`] returns the number, and nothing is allocated. So
+//! a signal handler may call the functions that do not wait, under the conditions of [`Word::wake`](crate::Word::wake).
 
 pub use crate::waitv::{MAX_WAITV, WaitvEntry, WaitvOutcome, waitv};
 
@@ -22,10 +22,10 @@ pub const MATCH_ANY: NonZeroU32 = NonZeroU32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
-    /// Every process that maps the word's memory. This is what a plain `FUTEX_WAKE` uses.
+    /// Those of every process that maps the word's memory. A `FUTEX_WAKE` without flags has this scope.
     Shared,
-    /// The threads of this process only (`FUTEX_PRIVATE_FLAG`). A shared wake never reaches a private waiter, and a private
-    /// wake never reaches a shared one.
+    /// Those of this process only (`FUTEX_PRIVATE_FLAG`). A shared wake never reaches a private waiter, and a private wake
+    /// never reaches a shared waiter.
     Private,
 }
 
@@ -42,23 +42,23 @@ impl Scope {
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WaitOutcome {
-    /// A wake was consumed.
+    /// The wait consumed a wake.
     Woken,
-    /// The word did not have the expected value, so there was no wait.
+    /// The word did not have the expected value, so the call did not wait.
     Mismatch,
     /// The deadline passed.
     TimedOut,
 }
 
-/// `futex(FUTEX_WAIT_BITSET)`: blocks the thread while the word is `expected`, until a wake whose mask shares a bit with
-/// `mask`, or until `deadline`.
+/// `futex(FUTEX_WAIT_BITSET)`: blocks the thread while the word is `expected`, until `deadline` or until a wake whose mask
+/// shares a bit with `mask`.
 ///
-/// The comparison and the queueing are one step, so no wake that follows a change of the word is missed. A wake may have
-/// been meant for an earlier use of the same address (`futex(2)`), so check the condition again afterwards.
+/// The kernel compares the word and queues the thread in one step, so a wake that follows a change of the word is not missed.
+/// A wake may have been meant for an earlier use of the same address (`futex(2)`), so check the condition again afterwards.
 ///
 /// # Errors
 ///
-/// `EFAULT` if the word's page is gone (its file was truncated), `ENOMEM` if the kernel has no memory.
+/// `EFAULT` if the word's page is gone (the file was truncated), `ENOMEM` if the kernel has no memory.
 pub fn wait(
     word: &AtomicU32,
     scope: Scope,
@@ -68,7 +68,7 @@ pub fn wait(
 ) -> io::Result<WaitOutcome> {
     let deadline = deadline.map(Deadline::timespec);
     loop {
-        // Without the realtime flag the kernel takes the deadline on CLOCK_MONOTONIC, futex(2).
+        // Without the realtime flag the kernel measures the deadline on CLOCK_MONOTONIC, futex(2).
         match sys::wait_bitset(word, scope.flags(), expected, deadline.as_ref(), mask) {
             Ok(()) => return Ok(WaitOutcome::Woken),
             Err(Errno::AGAIN) => return Ok(WaitOutcome::Mismatch),
@@ -79,14 +79,15 @@ pub fn wait(
     }
 }
 
-/// `futex(FUTEX_WAKE)`: wakes up to `n` waiters, the longest waiting first, and returns how many the kernel woke.
+/// `futex(FUTEX_WAKE)`: wakes up to `n` waiters in the order of [`Word::wake`](crate::Word::wake), and returns the number of
+/// waiters that the kernel woke.
 ///
-/// If `n` is 0, it wakes nobody and makes no system call, because the kernel takes 0 for 1. If `n` is `i32::MAX` or more,
-/// it wakes all.
+/// If `n` is 0, the function wakes nobody and makes no system call, because the kernel would wake one waiter. If `n` is
+/// `i32::MAX` or more, it wakes all.
 ///
 /// # Errors
 ///
-/// `EFAULT` if the word's page is gone (its file was truncated).
+/// `EFAULT` if the word's page is gone (the file was truncated).
 #[inline]
 pub fn wake(word: &AtomicU32, scope: Scope, n: u32) -> io::Result<u32> {
     wake_masked(word, scope, n, MATCH_ANY)
@@ -110,9 +111,9 @@ pub fn wake_masked(word: &AtomicU32, scope: Scope, n: u32, mask: NonZeroU32) -> 
     Ok(count(woken?))
 }
 
-/// `futex(FUTEX_REQUEUE)`: wakes up to `n` waiters of `from`, and moves up to `moved` of the remaining ones to the queue of
-/// `to`, in order. Returns how many were woken or moved. (`futex(2)` says that it counts the woken ones only; the kernel
-/// counts both.)
+/// `futex(FUTEX_REQUEUE)`: wakes up to `n` waiters of `from`, and moves up to `moved` of the remaining waiters to the queue of
+/// `to`, in order. Returns the number of waiters that were woken or moved. (According to `futex(2)` it is the number of woken
+/// waiters only, but the kernel counts both.)
 ///
 /// # Errors
 ///
@@ -121,7 +122,8 @@ pub fn requeue(from: &AtomicU32, to: &AtomicU32, scope: Scope, n: u32, moved: u3
     Ok(count(sys::requeue(from, scope.flags(), clamp(n), clamp(moved), to)?))
 }
 
-/// `futex(FUTEX_CMP_REQUEUE)`: [`requeue`] if `from` is `expected`, compared in the same step. `None` if it is not.
+/// `futex(FUTEX_CMP_REQUEUE)`: compares `from` with `expected` and, if they are equal, does [`requeue`] in the same step.
+/// Returns `None` if they differ.
 ///
 /// # Errors
 ///
@@ -141,13 +143,13 @@ pub fn cmp_requeue(
     }
 }
 
-/// The kernel takes counts as `int`s.
+/// Limits a count to the range of the kernel's argument, an `int`.
 #[inline]
 fn clamp(n: u32) -> u32 {
     n.min(i32::MAX as u32)
 }
 
-/// The kernel returns counts as `int`s.
+/// Converts the kernel's count, which is never negative here.
 #[inline]
 fn count(woken: usize) -> u32 {
     u32::try_from(woken).unwrap_or(u32::MAX)

@@ -1,4 +1,4 @@
-//! Facts about types that other code relies on, checked by the compiler.
+//! Properties of types on which other code relies, checked by the compiler.
 
 use crate::deadline::Deadline;
 use crate::eventfd::EventFd;
@@ -24,10 +24,10 @@ const_assert_eq!(align_of::<AtomicU32>(), 4);
 assert_eq_size!(WaitvEntry<'static>, rustix::thread::futex::Wait, [u64; 3]);
 assert_eq_align!(WaitvEntry<'static>, rustix::thread::futex::Wait);
 
-// A wait stores a handle, so it stays two pointers wide, with the null address as its niche.
+// A wait stores a handle, so a handle stays two pointers wide. The null address is the niche for `None`.
 assert_eq_size!(Word, Option<Word>, [usize; 2]);
 
-// What users move between threads.
+// The types that users move between threads.
 assert_impl_all!(Word: Clone, Send, Sync, Unpin, Debug, std::ops::Deref<Target = AtomicU32>);
 assert_impl_all!(SharedMemory: Clone, Send, Sync, Unpin, Debug, AsFd, AsRawFd, TryFrom<OwnedFd>);
 assert_impl_all!(MemoryView: Send, Sync, Unpin, Debug, AsFd, AsRawFd);

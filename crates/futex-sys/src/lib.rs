@@ -1,29 +1,31 @@
-//! Safe wrappers over what Linux offers for waiting on a word of shared memory.
+//! Safe wrappers over the Linux interfaces for waiting on a word of shared memory.
 //!
-//! This is the lowest layer of the async futex workspace and knows nothing about async. It is useful alone for a
-//! program that wants to wait and wake without a runtime, for instance the small peer of a program that uses
-//! `futex-tokio`. The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md) has whole
-//! programs, among them peers in C and Python.
+//! This is the lowest layer of the async futex workspace. It has no async code. Use it alone in a program that waits and
+//! wakes without a runtime, for instance a small peer of a program that uses `futex-tokio`. The
+//! [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md) has complete programs, among them peers in
+//! C and Python.
 //!
-//! | Module or type | What it wraps |
+//! | Module or type | Purpose |
 //! |---|---|
-//! | [`Word`] | a handle to a futex word that keeps the word's memory alive, with a blocking `wait` and a `wake` |
-//! | [`SharedMemory`] | memory that several processes map: a memfd, a POSIX name, a file, or a descriptor that was passed or received |
-//! | [`NamedMemory`] | shared memory whose POSIX name this process owns, and removes |
-//! | [`MemoryView`] | shared memory that is only looked into, by tools |
-//! | [`ProcessId`], [`Process`] | the identity of a process, for shared memory, and its end (`pidfd_open(2)`) |
+//! | [`Word`] | a handle to a futex word, which keeps the word's memory alive; has a blocking `wait` and a `wake` |
+//! | [`SharedMemory`] | memory that several processes map: a memfd, a POSIX name, a file, or a descriptor of another process |
+//! | [`NamedMemory`] | shared memory whose POSIX name this process owns and removes |
+//! | [`MemoryView`] | shared memory that a tool inspects without changing it |
+//! | [`ProcessId`], [`Process`] | the identity of a process, to be stored in shared memory, and the end of the process |
+//! | [`Deadline`] | the point in time at which a blocking wait gives up |
 //! | [`futex`] | `futex(2)` and `futex_waitv(2)` |
 //! | [`EventFd`] | `eventfd(2)` |
 #![cfg_attr(feature = "uring", doc = "| [`uring`] | the futex operations of io_uring (feature `uring`) |")]
 //!
 //! # The contract of a futex
 //!
-//! *Change the word, then wake.* A waiter compares the word with the value that it expects and goes to sleep in one
-//! step, so a waker that changes the word first and wakes second can't be missed.
+//! *Change the word, then wake.* The kernel compares the word with the expected value and queues the waiter in one step. So
+//! a waiter can't miss a wake if the waker changes the word first and wakes second.
 //!
 //! # Examples
 //!
-//! Two threads stand for two processes here. Processes find the memory by a name: [`SharedMemory::open_or_create`].
+//! Here two threads stand for two processes. Real processes can find the memory by a name
+//! ([`SharedMemory::open_or_create`]).
 //!
 //! ```
 //! use futex_sys::SharedMemory;
@@ -50,9 +52,10 @@
 //!
 //! # Unsafe code
 //!
-//! `unsafe_code` is denied in this crate and allowed in these files only: `word.rs` (a pointer and the owner of what it
-//! points to), `mapping.rs` (`mmap`), `waitv.rs` (a slice of a transparent wrapper), `uring/ring.rs` (submission entries) and
-//! `uring/ring/calls.rs` (an enter), `origin.rs` (`mmap` and `madvise`), `per_process.rs` (a pointer to what is never freed).
+//! `unsafe_code` is denied in this crate, except in these files: `word.rs` (a pointer, and the owner of its memory),
+//! `mapping.rs` (`mmap`), `waitv.rs` (a slice of a transparent wrapper), `uring/ring.rs` (submission entries) and
+//! `uring/ring/calls.rs` (`io_uring_enter`), `origin.rs` (`mmap` and `madvise`), `per_process.rs` (a pointer to memory that
+//! is never freed).
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("futex-sys supports Linux only: it wraps Linux's futexes, eventfds and io_uring");
@@ -116,7 +119,7 @@ pub use self::{
     word::Word,
 };
 
-/// For the other crates of the workspace, which depend on this one by its exact version.
+/// Items for the other crates of the workspace, which depend on the exact version of this crate.
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub mod __private {

@@ -6,14 +6,14 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
-/// `len` bytes of an object, mapped shared until dropped: readable and writable, or to pass the addresses of words to the
-/// kernel.
+/// `len` bytes of an object, mapped shared until this value is dropped: readable and writable, or only to pass the addresses
+/// of words to the kernel.
 pub(crate) struct Mapping {
     ptr: NonNull<u8>,
     len: usize,
 }
 
-// SAFETY: The mapping belongs to the process, not to a thread, and is only handed out as atomics and as raw pointers.
+// SAFETY: The mapping belongs to the process, not to a thread. Other code gets it only as atomics and as raw pointers.
 unsafe impl Send for Mapping {}
 // SAFETY: As above.
 unsafe impl Sync for Mapping {}
@@ -33,7 +33,7 @@ impl Mapping {
     }
 
     fn with(fd: BorrowedFd<'_>, len: usize, access: ProtFlags, flags: MapFlags) -> rustix::io::Result<Self> {
-        // SAFETY: With no address given, the kernel picks one that nothing is mapped at, so no memory of ours changes.
+        // SAFETY: Without a given address, the kernel chooses one where nothing is mapped, so no memory of ours changes.
         let ptr = unsafe { mmap(std::ptr::null_mut(), len, access, flags, fd, 0)? };
         match NonNull::new(ptr.cast()) {
             Some(ptr) => Ok(Self { ptr, len }),
@@ -45,19 +45,19 @@ impl Mapping {
         self.ptr.as_ptr()
     }
 
-    /// The mapping as words; up to three bytes at the end are left out. Those of [`read_only`](Self::read_only) are neither
-    /// loaded nor stored.
+    /// The mapping as words, without the last one to three bytes if the length is not a multiple of four. The words of
+    /// [`read_only`](Self::read_only) must be neither loaded nor stored.
     pub(crate) fn words(&self) -> &[AtomicU32] {
-        // SAFETY: A mapping starts at a page, so the pointer is aligned. It stays mapped while `self` is borrowed. Any
-        // bit pattern is an `AtomicU32`, and atomics may change under a shared reference, whoever changes them.
+        // SAFETY: A mapping starts at a page, so the pointer is aligned. The range stays mapped while `self` is borrowed. Any
+        // bit pattern is a valid `AtomicU32`, and other processes may change an atomic behind a shared reference.
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr().cast::<AtomicU32>(), self.len / 4) }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `new` mapped exactly this range, nothing unmaps it but this, and no reference into it is left: each one
-        // borrows the mapping, or is held by a `Word` that counts as an owner.
+        // SAFETY: `new` mapped exactly this range, and only this call unmaps it. No reference into the range is left: each
+        // reference borrows the mapping, or belongs to a `Word`, which owns a share of the object.
         let unmapped = unsafe { munmap(self.ptr.as_ptr().cast(), self.len) };
         debug_assert_eq!(unmapped, Ok(()));
     }

@@ -1,14 +1,15 @@
-//! Owners of the memory that words lie in.
+//! Owners of the memory of words.
 
 use crate::object::{Object, Place};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-/// What keeps the memory of a word valid as long as it lives. Words hold it by one thin pointer, because there may be many.
+/// An owner keeps the memory of a word valid while it lives. A word has one thin pointer to its owner, because a program may
+/// have many words.
 pub(crate) enum Owner {
     Object(Arc<Object>),
-    /// A word that counts its handles itself.
+    /// The allocation of a word made from an `Arc<AtomicU32>`.
     Word {
         _word: Arc<AtomicU32>,
     },
@@ -19,7 +20,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    /// The place of `word`, which lies in this owner's memory. `None` if only its address says which word it is.
+    /// The place of `word`, which is in the memory of this owner. `None` if only the address identifies the word.
     pub(crate) fn place(&self, word: NonNull<AtomicU32>) -> Option<Place> {
         match self {
             Self::Object(object) => Some(object.place(word)),

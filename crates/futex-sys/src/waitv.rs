@@ -1,5 +1,5 @@
 //! `futex_waitv(2)`: one thread waits on up to 128 words.
-#![expect(unsafe_code, reason = "a slice of a transparent wrapper is handed over as a slice of what it wraps")]
+#![expect(unsafe_code, reason = "a slice of a transparent wrapper becomes a slice of the wrapped type")]
 
 use crate::deadline::Deadline;
 use crate::error::refuse;
@@ -13,9 +13,9 @@ use std::sync::atomic::AtomicU32;
 /// Maximum number of words per [`waitv`] (`FUTEX_WAITV_MAX`).
 pub const MAX_WAITV: usize = 128;
 
-/// One word of a [`waitv`], with the value that it is expected to have.
+/// A word of a [`waitv`], and its expected value.
 ///
-/// The lifetime is that of the word, so an entry can't outlive what it points to.
+/// The lifetime is that of the word, so an entry can't outlive its word.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub struct WaitvEntry<'word> {
@@ -44,8 +44,8 @@ impl std::fmt::Debug for WaitvEntry<'_> {
     }
 }
 
-// SAFETY: An entry is a shared reference to an atomic and a number. The pointer in it is why the traits are not derived;
-// `AtomicU32` is `Sync`, so a reference to it may be sent to and shared with other threads for `'word`.
+// SAFETY: An entry stands for a shared reference to an atomic, and a number. `AtomicU32` is `Sync`, so a reference to it may be
+// sent to and shared with other threads for `'word`. (The compiler does not derive the traits because of the pointer.)
 unsafe impl Send for WaitvEntry<'_> {}
 // SAFETY: As above.
 unsafe impl Sync for WaitvEntry<'_> {}
@@ -56,10 +56,10 @@ unsafe impl Sync for WaitvEntry<'_> {}
 pub enum WaitvOutcome {
     /// The entry with this index was woken.
     ///
-    /// It is the *highest* index that was woken: entries in front of it may have consumed wakes too, and the kernel does not
-    /// report which (its function `futex_unqueue_multiple`). Entries behind it have not.
+    /// If several entries were woken, this is the *highest* index. Entries before it may have consumed wakes too, and the
+    /// kernel does not report them (see its function `futex_unqueue_multiple`). Entries after it have consumed none.
     Woken(usize),
-    /// A word did not have the expected value, so there was no wait. No wake was consumed.
+    /// A word did not have the expected value, so the call did not wait. No wake was consumed.
     Mismatch,
     /// The deadline passed. No wake was consumed.
     TimedOut,
@@ -67,18 +67,18 @@ pub enum WaitvOutcome {
 
 /// `futex_waitv(2)`: blocks the thread while every word has its expected value, until one is woken or `deadline` passes.
 ///
-/// A wake reaches an entry whatever the waker's mask: this call has no masks.
+/// The call has no masks: a wake with any mask can reach its entries.
 ///
 /// # Errors
 ///
-/// `InvalidInput` for no entry or more than [`MAX_WAITV`]. `ENOSYS` before Linux 5.16, and `EPERM` or `ENOSYS` if seccomp
-/// forbids the call. `EFAULT` if a word's page is gone (its file was truncated).
+/// `InvalidInput` if there are no entries or more than [`MAX_WAITV`]. `ENOSYS` before Linux 5.16. `EPERM` or `ENOSYS` if
+/// seccomp forbids the call. `EFAULT` if a word's page is gone (the file was truncated).
 pub fn waitv(entries: &[WaitvEntry<'_>], deadline: Option<Deadline>) -> io::Result<WaitvOutcome> {
     if entries.is_empty() || entries.len() > MAX_WAITV {
         return Err(refuse(format!("futex_waitv takes 1 to {MAX_WAITV} words, not {}: wait in groups", entries.len())));
     }
-    // SAFETY: `WaitvEntry` is a transparent wrapper of `sys::Wait` (its other field has no size), so the two slices have
-    // the same layout and length. The borrow is that of `entries`, and ends with it.
+    // SAFETY: `WaitvEntry` is a transparent wrapper of `sys::Wait` (its other field has no size), so both slices have the same
+    // layout and length. `entries` stays borrowed until this function returns, which is after the last use of `waits`.
     let waits = unsafe { std::slice::from_raw_parts(entries.as_ptr().cast::<sys::Wait>(), entries.len()) };
     let deadline = deadline.map(Deadline::timespec);
     loop {

@@ -1,5 +1,5 @@
 //! A handle to a futex word.
-#![expect(unsafe_code, reason = "a handle is a pointer and the owner that keeps it valid")]
+#![expect(unsafe_code, reason = "a handle is a pointer, and an owner that keeps the pointer valid")]
 
 use crate::deadline::Deadline;
 use crate::error::explain;
@@ -17,11 +17,12 @@ use std::time::Duration;
 
 /// A cheap handle to a futex word that keeps the word's memory alive.
 ///
-/// It dereferences to the [`AtomicU32`], and a clone counts a reference. [`SharedMemory::word`](crate::SharedMemory::word)
-/// makes one, and so does `From` with a static `AtomicU32` or an [`Arc<AtomicU32>`](std::sync::Arc).
+/// A word dereferences to its [`AtomicU32`]. A clone is a reference to the same futex word.
+/// [`SharedMemory::word`](crate::SharedMemory::word) makes words in shared memory. The `From` impls make words of a static
+/// `AtomicU32` and of an [`Arc<AtomicU32>`](std::sync::Arc).
 ///
-/// Its waits block the thread, for peers without a runtime. Its waits and wakes meet every other waiter and waker of the
-/// word, in whatever process, asynchronous ones too.
+/// The waits of this type block the thread: they are for peers without a runtime. A wake reaches blocking and asynchronous
+/// waiters alike, in every process that maps the word.
 ///
 /// # Examples
 ///
@@ -41,7 +42,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Word {
     ptr: NonNull<AtomicU32>,
-    /// Keeps `ptr` valid; `None` if the memory is never freed, or kept by the caller.
+    /// The owner that keeps `ptr` valid. `None` if the memory is never freed, or if the caller of `from_ptr` keeps it valid.
     owner: Option<Arc<Owner>>,
 }
 
@@ -55,17 +56,17 @@ impl Word {
     ///
     /// # Safety
     ///
-    /// From this call until the last clone of the handle is dropped, and the last wait that was made with one has ended,
-    /// `ptr` points to four mapped, readable and writable bytes, aligned to four bytes, that every Rust program accesses
-    /// by atomic operations of 32 bits only.
+    /// `ptr` points to four bytes that are mapped, readable, writable and aligned to four bytes. Every Rust program accesses
+    /// them by atomic operations of 32 bits only. Both hold from this call until the last clone of the handle is dropped and
+    /// the last wait that was made with a clone has ended.
     ///
     /// # Panics
     ///
-    /// With debug assertions, if `ptr` is null or not aligned to four bytes.
+    /// If debug assertions are on, and `ptr` is null or not aligned to four bytes.
     #[must_use]
     pub unsafe fn from_ptr(ptr: *mut u32) -> Self {
         debug_assert!(!ptr.is_null() && ptr.cast::<AtomicU32>().is_aligned(), "{ptr:p} is not a futex word's address");
-        // SAFETY: The caller promises a valid pointer, and one that is valid is not null.
+        // SAFETY: The caller promises a valid pointer, and a valid pointer is not null.
         Self { ptr: unsafe { NonNull::new_unchecked(ptr.cast()) }, owner: None }
     }
 
@@ -73,19 +74,19 @@ impl Word {
     ///
     /// # Safety
     ///
-    /// As for [`from_ptr`](Word::from_ptr), but only for as long as `owner` lives.
+    /// The obligations of [`from_ptr`](Word::from_ptr), but only while `owner` lives.
     ///
     /// # Panics
     ///
-    /// As [`from_ptr`](Word::from_ptr).
+    /// Panics when [`from_ptr`](Word::from_ptr) does.
     #[must_use]
     pub unsafe fn from_ptr_with_owner(ptr: *mut u32, owner: Arc<dyn Send + Sync>) -> Self {
-        // SAFETY: The caller's promise; its owner lives as long as the handle and its clones.
+        // SAFETY: The caller promises a pointer that is valid while `owner` lives. The handle and its clones keep `owner` alive.
         let word = unsafe { Self::from_ptr(ptr) };
         Self { owner: Some(Arc::new(Owner::Supplied { _owner: owner })), ..word }
     }
 
-    /// A handle to the word of `object` with this index; `None` if there is none. `owner` is one of the object.
+    /// A handle to the word of `object` with this index. `None` if the index is out of range. `owner` owns `object`.
     pub(crate) fn in_object(object: &Object, owner: &Arc<Owner>, index: usize) -> Option<Self> {
         debug_assert!(matches!(&**owner, Owner::Object(owned) if std::ptr::eq(&raw const **owned, object)));
         let word = object.mapping.words().get(index)?;
@@ -94,20 +95,20 @@ impl Word {
 
     /// Blocks the thread while the word is `expected`, until a wake or until `timeout` has passed.
     ///
-    /// A wake may come without a change of the word, so load the word again, in a loop. To bound the time of the whole loop,
-    /// use [`wait_deadline`](Word::wait_deadline). Signals do not end the wait.
+    /// A wait may be woken although the word has not changed, so load the word again, in a loop. To limit the time of the
+    /// whole loop, use [`wait_deadline`](Word::wait_deadline). Signals do not end the wait.
     ///
-    /// It loads the word before it calls the kernel. So if the word's page is gone (its file was truncated), it raises
-    /// `SIGBUS`, as every access does. `futex::wait` of `futex-sys` returns an error instead.
+    /// This function loads the word before it calls the kernel. So it raises `SIGBUS`, like every access, if the word's page
+    /// is gone (the file was truncated). `futex::wait` of `futex-sys` does not load the word and returns an error instead.
     ///
     /// # Errors
     ///
-    /// `OutOfMemory` if the kernel has no memory, and the kernel's `EFAULT` if the file is truncated during the call.
+    /// `OutOfMemory` if the kernel has no memory. The kernel's `EFAULT` if the file is truncated during the call.
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> io::Result<WaitOutcome> {
         self.block(expected, MATCH_ANY, || timeout.map(Deadline::after))
     }
 
-    /// [`wait`](Word::wait) until a point in time, a [`Deadline`] or a [`std::time::Instant`].
+    /// [`wait`](Word::wait) with a point in time at which it gives up: a [`Deadline`] or a [`std::time::Instant`].
     ///
     /// # Errors
     ///
@@ -133,8 +134,8 @@ impl Word {
         self.block(expected, MATCH_ANY, || Some(deadline.into()))
     }
 
-    /// Blocks the thread while the word is `expected`, until a wake whose mask shares a bit with `mask` or until `deadline`.
-    /// A plain wake matches every mask.
+    /// Blocks the thread while the word is `expected`, until `deadline` or until a wake whose mask shares a bit with `mask`.
+    /// A wake without a mask matches every wait.
     ///
     /// # Errors
     ///
@@ -156,72 +157,77 @@ impl Word {
             .map_err(|error| explain(error, format!("cannot wait while {self:?} is {expected}")))
     }
 
-    /// Wakes up to `n` waiters, in whatever process and of whatever kind, the longest waiting first. Returns how many the
-    /// kernel woke.
+    /// Wakes up to `n` waiters of any kind, in any process. Returns the number of waiters that the kernel woke.
     ///
-    /// Zero wakes nobody, and `u32::MAX` wakes all. If the word's page is gone, nobody can be woken, and the count is zero.
+    /// The longest waiting is woken first. Only threads of a real-time class come before the others, by their priority.
+    ///
+    /// Zero wakes nobody, and `u32::MAX` wakes all. If the word's page is gone (the file was truncated), no waiter can be
+    /// woken, and the count is zero.
     ///
     /// # Signal safety
     ///
-    /// A signal handler may call this: it takes no lock and allocates nothing, whatever the kernel answers. (Dropping the
-    /// last clone of a `Word` does free memory, so the handler uses one that stays alive.)
+    /// A signal handler may call this function: it takes no lock and allocates no memory, also if the kernel returns an
+    /// error. The handler must use a `Word` that stays alive, because dropping the last clone frees memory.
     ///
-    /// `errno` keeps its value on x86, 32- and 64-bit ARM and 64-bit RISC-V, where rustix makes system calls without the C
-    /// library. On other processors, and in a program that sets `use-libc` of rustix, a call that fails sets `errno`, so
-    /// there the handler saves and restores it, as signal-safety(7) asks of every handler.
+    /// `errno` keeps its value on x86, 32- and 64-bit ARM and 64-bit RISC-V: there rustix makes system calls without the C
+    /// library. On other processors, and in a program that enables `use-libc` of rustix, a failed call sets `errno`. There
+    /// the handler must save and restore `errno`, which signal-safety(7) requires of every handler.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     #[inline]
     pub fn wake(&self, n: u32) -> u32 {
         self.wake_masked(n, MATCH_ANY)
     }
 
-    /// [`wake`](Word::wake) for one waiter. Returns true if there was one.
-    #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the answer")]
+    /// [`wake`](Word::wake) for one waiter. Returns true if the kernel woke one.
+    #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the result")]
     #[inline]
     pub fn wake_one(&self) -> bool {
         self.wake(1) != 0
     }
 
-    /// [`wake`](Word::wake) for all waiters. Returns how many there were.
+    /// [`wake`](Word::wake) for all waiters. Returns the number of waiters that the kernel woke.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     #[inline]
     pub fn wake_all(&self) -> u32 {
         self.wake(u32::MAX)
     }
 
-    /// [`wake`](Word::wake) for the waiters whose mask shares a bit with `mask`. A signal handler may call this too.
+    /// [`wake`](Word::wake) for the waiters whose mask shares a bit with `mask`. A signal handler may call this function too.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     #[inline]
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
         futex::wake_masked(self, Scope::Shared, n, mask).unwrap_or(0)
     }
 
-    /// Counts the waiters in the kernel, without waking one: blocked threads, waits of io_uring and of `futex_waitv`, of all
-    /// processes and with any mask. It is for tests, tools and monitoring: a count is out of date when it is returned.
+    /// Counts the waiters that are in the kernel, without waking any: blocked threads and the waits of io_uring and
+    /// `futex_waitv`, in all processes and with any mask.
     ///
-    /// The kernel counts them by moving them from the word to the same word (`FUTEX_REQUEUE`), which leaves their order as it
-    /// was (measured on Linux 6.18). The time is linear in their number, under the lock that wakes take too (0.2 µs per
-    /// waiter). If the word's page has no memory yet, it gets some.
+    /// Use it in tests, tools and monitoring only, because the count may be out of date when it is returned.
+    ///
+    /// The kernel counts the waiters by a requeue from the word to itself (`FUTEX_REQUEUE`), which keeps their order. The
+    /// time is linear in the number of waiters, and wakes of the word block meanwhile (measured on Linux 6.18 with ten
+    /// waiters: 0.2 µs per waiter). The call allocates the word's page if the page has no memory yet.
     ///
     /// # Errors
     ///
-    /// The kernel's `EFAULT` if the word's page is gone (its file was truncated), and `EPERM` or `ENOSYS` if a sandbox forbids
+    /// The kernel's `EFAULT` if the word's page is gone (the file was truncated). `EPERM` or `ENOSYS` if a sandbox forbids
     /// the call.
     pub fn waiters(&self) -> io::Result<u32> {
         futex::requeue(self, self, Scope::Shared, 0, u32::MAX)
             .map_err(|error| explain(error, format!("cannot count the waiters of {self:?}")))
     }
 
-    /// Returns true if both handles are to the same futex word, so that a wake on one finds the waiters on the other.
+    /// Returns true if both handles refer to the same futex word, so that a wake on one reaches the waiters on the other.
     ///
     /// Words in [`SharedMemory`](crate::SharedMemory) are compared by their offset and by the device and inode of their
-    /// object, which were read when the memory was mapped. So a word is the same in another mapping of its object. All other
-    /// words are compared by address. That includes the words of [`from_ptr`](Word::from_ptr) and
-    /// [`from_ptr_with_owner`](Word::from_ptr_with_owner), also if their memory is shared.
+    /// object, which are read when the memory is mapped. So two mappings of one object have the same words. All other words
+    /// are compared by address, also the words of [`from_ptr`](Word::from_ptr) and
+    /// [`from_ptr_with_owner`](Word::from_ptr_with_owner) whose memory is shared.
     ///
-    /// Use the answer only to keep the waits on one word in order and to pass wakes on. In rare cases it is wrong, because two
-    /// objects can have the same number: inode numbers of memfds, and of some memory file systems, have 32 bits and wrap
-    /// around. A wake that is passed on by mistake has no cause, which every waiter allows for.
+    /// In rare cases the result is true for two different words. Inode numbers of memfds, and of some memory file systems,
+    /// have 32 bits and wrap around, so two objects can have the same number. So use the result only to order the waits on a
+    /// word and to pass wakes on. A wake that reaches the wrong word is harmless: every waiter has to expect wakes without a
+    /// change.
     #[must_use]
     pub fn same_word(&self, other: &Self) -> bool {
         self.ptr == other.ptr || self.place().is_some_and(|place| other.place() == Some(place))
@@ -237,8 +243,8 @@ impl Deref for Word {
 
     #[inline]
     fn deref(&self) -> &AtomicU32 {
-        // SAFETY: `ptr` is valid while its owner lives, or for ever where there is none: each constructor saw to it, and
-        // its owner lives as long as `self`.
+        // SAFETY: Each constructor guarantees that `ptr` is valid while the owner lives or, without an owner, as long as any
+        // clone of the handle. The owner lives at least as long as `self`.
         unsafe { self.ptr.as_ref() }
     }
 }
@@ -308,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn wake_counts_are_taken_as_they_are_meant() {
+    fn a_wake_without_waiters_returns_zero_for_every_count() {
         static WORD: AtomicU32 = AtomicU32::new(0);
         let word = Word::from(&WORD);
         assert_eq!((word.wake(0), word.wake(1), word.wake(u32::MAX)), (0, 0, 0));
