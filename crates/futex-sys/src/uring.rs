@@ -1,9 +1,9 @@
 //! Waiting on futexes through io_uring (`IORING_OP_FUTEX_WAIT`, Linux 6.7).
 //!
-//! A wait that is armed on a [`FutexRing`] needs no thread. The kernel queues a real futex waiter for it, which any
-//! process's plain `FUTEX_WAKE` finds in FIFO order and counts, and posts a completion when it is woken.
+//! A wait that is armed on a [`FutexRing`] needs no thread. The kernel queues a futex waiter for it, in one FIFO order with
+//! blocked threads. A `FUTEX_WAKE` of any process wakes it and counts it, and the kernel then posts a completion.
 
-// The processors that the `io-uring` crate has the kernel's types for, as in Cargo.toml.
+// The processors for which the `io-uring` crate has the kernel's types, as in Cargo.toml.
 #[cfg(any(
     target_arch = "x86_64",
     target_arch = "aarch64",
@@ -29,7 +29,7 @@ use crate::word::Word;
 use std::io;
 use std::num::NonZeroU32;
 
-/// The identifier of a wait in its ring. The ring chooses it, and uses it again once the wait's completion was taken.
+/// The identifier of a wait in its ring. The ring chooses it, and reuses it after the wait's last completion was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WaitId(u32);
 
@@ -39,7 +39,7 @@ impl From<WaitId> for u32 {
     }
 }
 
-/// For callers that keep identifiers as plain numbers. Calls refuse a number that is not that of a pending wait.
+/// For callers that store identifiers as plain numbers. [`FutexRing::cancel`] refuses the number of a wait that is not pending.
 impl From<u32> for WaitId {
     fn from(id: u32) -> Self {
         Self(id)
@@ -50,36 +50,37 @@ impl From<u32> for WaitId {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Ending {
-    /// A wake was consumed, and the waker's count includes it.
+    /// The wait consumed a wake. The waker's count includes the wait.
     Woken,
     /// The word did not have the expected value.
     Mismatch,
-    /// The wait was cancelled: by [`FutexRing::cancel`] or [`FutexRing::close`], or by the kernel because the thread that
+    /// The wait was cancelled by [`FutexRing::cancel`] or [`FutexRing::close`], or by the kernel because the thread that
     /// submitted the wait exited (Linux 6.16 to 6.18.48). No wake was consumed.
     Cancelled,
-    /// The kernel refused the wait: `EFAULT` if the word's page is gone, `ENOMEM`. The error has the kernel's number.
+    /// The kernel refused the wait, for instance with `EFAULT` because the word's page is gone, or with `ENOMEM`.
+    /// [`io::Error::raw_os_error`] returns the kernel's number.
     Failed(io::Error),
-    /// The kernel lost completions for lack of memory, or does not take calls for the ring any more. A wake may have been
-    /// consumed.
+    /// The kernel lost completions for lack of memory, or no longer accepts calls for the ring. The wait may have consumed a
+    /// wake.
     Lost,
 }
 
-/// The end of one wait. Each armed wait has exactly one with a tag.
+/// The end of a wait. Each armed wait has exactly one completion with a tag.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Completion {
-    /// The wait. It may be the identifier of another wait from now on.
+    /// Identifier of the wait. Another wait may have the same identifier from now on.
     pub id: WaitId,
-    /// What the wait was armed with.
+    /// Tag with which the wait was armed.
     ///
-    /// `None` if the wait had ended for the caller before: it was cancelled while the kernel took no calls, or before it was
-    /// submitted. If a wake found it all the same, the caller passes the wake on.
+    /// `None` if the wait had ended for the caller before: it was cancelled before it was submitted, or the kernel refused to
+    /// cancel it. If the ending is [`Ending::Woken`] or [`Ending::Lost`], the caller must pass a wake on to the next waiter.
     pub tag: Option<u32>,
-    /// What the wait was armed with.
+    /// Word on which the wait was armed.
     pub word: Word,
-    /// What the wait was armed with.
+    /// Mask with which the wait was armed.
     pub mask: NonZeroU32,
-    /// How it ended.
+    /// How the wait ended.
     pub ending: Ending,
 }
 

@@ -471,7 +471,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-sys/src/uring/ring.rs",
         from: "(Ending::Woken, true),",
         to: "(Ending::Cancelled, true),",
-        test: "futex-sys/it::uring::a_cancel_that_comes_too_late_says_that_the_wait_was_woken",
+        test: "futex-sys/it::uring::a_cancel_that_comes_too_late_reports_the_wake",
         under: Under::Std,
     },
     Mutant {
@@ -480,7 +480,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-sys/src/uring/ring.rs",
         from: "completion.map(|completion| Completion { ending: Ending::Lost, ..completion })",
         to: "completion",
-        test: "futex-sys/lib::uring::ring::tests::the_waits_of_a_ring_that_lost_completions_end_as_possibly_woken_and_it_takes_no_more",
+        test: "futex-sys/lib::uring::ring::tests::a_ring_that_lost_completions_ends_its_waits_as_possibly_woken_and_takes_no_more",
         under: Under::Std,
     },
     Mutant {
@@ -543,7 +543,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-sys/src/uring/ring.rs",
         from: "            if let Ok(completion) = self.cancel(WaitId(key)) {\n                each(completion);",
         to: "            if let Ok(completion) = self.cancel(WaitId(key)) {\n                drop(completion);",
-        test: "futex-sys/it::uring_close::close_ends_every_wait_once_and_says_how",
+        test: "futex-sys/it::uring_close::close_ends_every_wait_once_and_reports_each_ending",
         under: Under::Std,
     },
     Mutant {
@@ -1263,7 +1263,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-sys/src/process.rs",
         from: "if process.birth(self.pid)? == Some(self.birth) {",
         to: "if process.birth(self.pid)?.is_some() {",
-        test: "futex-sys/it::process_ends::a_published_process_whose_pid_another_one_has_by_now_has_ended",
+        test: "futex-sys/it::process_ends::a_published_process_whose_pid_was_reused_has_ended",
         under: Under::Std,
     },
     Mutant {
@@ -1281,7 +1281,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-sys/src/process.rs",
         from: "let birth = proc_fs::birth(number);",
         to: "let birth = proc_fs::birth(pid.as_raw_nonzero());",
-        test: "futex-sys/it::process_ends::processes_are_watched_where_proc_is_of_another_pid_namespace",
+        test: "futex-sys/it::process_ends::processes_are_watched_if_proc_is_of_another_pid_namespace",
         under: Under::Std,
     },
     Mutant {
@@ -1317,7 +1317,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-sys/src/name_lock.rs",
         from: "if name.leads_to(object)? {",
         to: "if true {",
-        test: "futex-sys/lib::name_lock::tests::a_name_that_is_replaced_just_before_the_lock_is_not_the_old_objects",
+        test: "futex-sys/lib::name_lock::tests::a_name_that_is_replaced_just_before_the_lock_is_not_locked_for_the_old_object",
         under: Under::Std,
     },
     Mutant {
@@ -1344,7 +1344,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-sys/src/publish.rs",
         from: "hidden.rename(name).map_err(cannot)?;",
         to: "name.unlink().and_then(|()| hidden.rename(name).map_err(cannot))?;",
-        test: "futex-sys/it::names_storm::a_name_that_is_replaced_on_and_on_is_never_missing_and_never_half_made",
+        test: "futex-sys/it::names_storm::a_name_that_is_replaced_repeatedly_is_never_missing_and_never_half_made",
         under: Under::Std,
     },
     Mutant {

@@ -1,4 +1,4 @@
-//! The ring where there is none: everything compiles, and nothing can be opened.
+//! The ring for processors without io_uring types: all of its functions compile, and no ring can be opened.
 
 use super::{Completion, WaitId, no_futexes};
 use crate::word::Word;
@@ -6,17 +6,18 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-/// An io_uring for futex waits only. There is none for this processor, so [`new`](FutexRing::new) always fails.
+/// An io_uring for futex waits only. It does not support this processor, so [`new`](FutexRing::new) always fails.
 #[derive(Debug)]
 pub struct FutexRing {
-    /// Private, so that the compiler does not warn users of code that is unreachable here.
+    /// A private field of an empty type. If the type of the ring itself were empty, the compiler would warn users of
+    /// unreachable code.
     never: Never,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Never {}
 
-#[expect(missing_docs, clippy::missing_errors_doc, reason = "documented in ring.rs; nobody can call it here")]
+#[expect(missing_docs, clippy::missing_errors_doc, reason = "documented in ring.rs; can't be called here")]
 impl FutexRing {
     /// Always fails.
     ///

@@ -1,4 +1,4 @@
-//! The calls of a ring into the kernel, and how they fail in its unit tests.
+//! The system calls of a ring, and their injected failures in unit tests.
 
 use super::FutexRing;
 #[cfg(test)]
@@ -8,40 +8,41 @@ use io_uring::types::CancelBuilder;
 use rustix::io::Errno;
 use std::io;
 
-/// Calls that fail, in the ring's unit tests.
+/// Injected failures, for unit tests.
 #[cfg(test)]
 #[derive(Default)]
 pub(super) struct Faults {
-    /// `io_uring_enter` fails with this error until it is `None` again.
+    /// Error with which `io_uring_enter` fails until this is `None` again.
     pub(super) enter: Option<Errno>,
-    /// The cancelling of a wait fails with this error until it is `None` again.
+    /// Error with which cancelling a wait fails until this is `None` again.
     pub(super) cancel: Option<Errno>,
-    /// The kernel dropped completions.
+    /// True if the kernel is to have dropped completions.
     pub(super) dropped: bool,
-    /// One more wait is woken by the time that no thread is posting a completion any more.
+    /// Word of a wait that is woken during the next [`await_posting`](FutexRing::await_posting).
     pub(super) late: Option<Word>,
 }
 
 impl FutexRing {
-    /// Has the kernel post the completions that it kept back because the queue was full. It needs no memory, and submits
-    /// nothing, which might.
+    /// Makes the kernel post the completions that it kept back because the queue was full. This submits nothing, because a
+    /// submission can fail for lack of memory.
     #[cold]
     pub(super) fn fetch_overflow(&self) -> io::Result<()> {
         const GETEVENTS: u32 = 1; // IORING_ENTER_GETEVENTS of <linux/io_uring.h>
-        // SAFETY: The call has no argument that is an address.
+        // SAFETY: No argument of the call is an address.
         unsafe { self.ring.submitter().enter::<()>(0, 0, GETEVENTS, None) }.map(drop)
     }
 
-    /// Returns once no thread is posting a completion by what it knew of the queue before this call.
+    /// Waits until no thread in the kernel uses a state of the queue from before this call. It prevents this race:
     ///
-    /// 1. The queue is full, and the eventfd was signalled for that.
-    /// 2. A thread in the kernel, with one more completion, sees that the queue is full.
-    /// 3. The caller takes all of the queue, and sees no overflow.
-    /// 4. The thread keeps its completion back and sets the flag. It signals no eventfd, nor does any later one, because the
-    ///    queue did not grow (`io_eventfd_signal` of Linux 5.19 and later).
+    /// 1. The queue is full, and the kernel has signalled the eventfd.
+    /// 2. A thread in the kernel has one more completion, and finds that the queue is full.
+    /// 3. The caller takes all completions of the queue, and finds no overflow flag.
+    /// 4. The thread keeps its completion back and sets the overflow flag. Neither this thread nor a later one signals the
+    ///    eventfd, because the queue has not grown (`io_eventfd_signal` of Linux 5.19 and later).
     ///
-    /// That takes a queue that was full, which nobody has emptied without taking as many completions as it holds. The kernel
-    /// posts under the lock of the ring that this call takes too, so afterwards the flag is set, or a completion finds room.
+    /// The race needs a full queue, so the caller has taken as many completions as the queue holds. The kernel posts
+    /// completions under a lock of the ring, and the system call here takes the same lock. So after this call, the flag of step
+    /// 4 is set, or the thread of step 2 finds room in the queue.
     #[cold]
     pub(super) fn await_posting(&mut self) {
         self.taken = 0;
@@ -49,7 +50,7 @@ impl FutexRing {
         if let Some(word) = self.faults.late.take() {
             word.wake(1);
         }
-        // It fails, since the ring is enabled.
+        // The call always fails, because the ring is enabled already. It still takes the lock.
         let _ = self.ring.submitter().register_enable_rings();
     }
 
@@ -62,8 +63,8 @@ impl FutexRing {
         self.ring.submit_and_wait(want)
     }
 
-    /// `IORING_REGISTER_SYNC_CANCEL`, whose result is that of the cancel: `ENOENT` if the wait was woken, or is gone. It
-    /// needs no room in the queues and no memory.
+    /// `IORING_REGISTER_SYNC_CANCEL`. It fails with `ENOENT` if the wait was woken or has ended otherwise. The call needs no room
+    /// in the queues and no memory.
     pub(super) fn kernel_cancel(&self, key: u32) -> io::Result<()> {
         #[cfg(test)]
         if let Some(errno) = self.faults.cancel {
@@ -72,7 +73,7 @@ impl FutexRing {
         self.ring.submitter().register_sync_cancel(None, CancelBuilder::user_data(u64::from(key)))
     }
 
-    /// True if completions were dropped: the kernel counts those that it had no memory to keep.
+    /// Returns true if the kernel dropped completions. The kernel counts the completions for which it had no memory.
     #[inline]
     pub(super) fn has_lost(&mut self) -> bool {
         #[cfg(test)]

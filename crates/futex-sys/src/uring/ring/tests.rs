@@ -1,9 +1,9 @@
-//! A ring whose calls fail: nothing is lost, and nothing hangs.
+//! A ring whose system calls fail loses no wake and does not hang.
 
 use super::*;
 use std::sync::Arc;
 
-/// A ring, or `None` if there is none here, which is printed; a panic if skips are forbidden.
+/// Opens a ring. If that fails, prints the reason and returns `None`, or panics if skips are forbidden.
 fn ring() -> Option<FutexRing> {
     match FutexRing::new() {
         Ok(ring) => Some(ring),
@@ -15,13 +15,13 @@ fn ring() -> Option<FutexRing> {
     }
 }
 
-/// A word whose place no other word takes. Some tests leave a wait in the kernel, which ends some time after its ring is closed.
-/// On Linux 6.12 it took part in a wake of another test, whose word had got the memory of the first one.
+/// A word whose memory is never freed. Some tests leave a wait in the kernel, which ends some time after its ring is closed. On
+/// Linux 6.12 such a wait consumed a wake of another test, because the word of that test had got the memory of the first word.
 fn word() -> Word {
     Word::from(&*Box::leak(Box::new(AtomicU32::new(0))))
 }
 
-/// The completions that wait, with their tags.
+/// Takes all available completions, and returns their tags and endings.
 fn completions(ring: &mut FutexRing) -> Vec<(Option<u32>, Ending)> {
     std::iter::from_fn(|| ring.next_completion()).map(|completion| (completion.tag, completion.ending)).collect()
 }
@@ -52,11 +52,11 @@ fn a_wait_that_was_cancelled_before_the_kernel_had_it_swallows_no_wake() {
     assert!(ring.submit().is_err());
     let completion = ring.cancel(id).unwrap();
     assert!(completion.tag == Some(1) && matches!(completion.ending, Ending::Cancelled), "{completion:?}");
-    assert!(ring.cancel(id).is_err(), "it has ended");
+    assert!(ring.cancel(id).is_err(), "the wait has ended");
     drop(completion);
     assert_eq!((ring.pending(), ring.unreaped()), (0, 1));
 
-    // The next call hands it to the kernel, and takes it out again.
+    // The next call submits the wait to the kernel, and then cancels it there.
     ring.faults.enter = None;
     ring.arm(2, word.clone(), 0, MATCH_ANY).unwrap();
     ring.submit().unwrap();
@@ -65,9 +65,9 @@ fn a_wait_that_was_cancelled_before_the_kernel_had_it_swallows_no_wake() {
     assert_eq!((ring.pending(), ring.unreaped(), ring.has_unsubmitted()), (0, 0, false));
 }
 
-/// 1. A wait is queued, and its owner leaves, who has the last handle to the word but that of the ring.
-/// 2. The next call hands the wait to the kernel and takes it out. A caller holds a lock there, so the ring may not drop the
-///    word, whose owner may take that lock.
+/// 1. A wait is queued and cancelled. After that, only the ring has a handle to the word.
+/// 2. The next call submits the wait to the kernel and cancels it there. The caller may hold a lock, so the ring must not drop
+///    the word: the word's owner may take the same lock in its destructor.
 #[test]
 fn the_word_of_a_withdrawn_wait_is_given_to_the_caller() {
     let Some(mut ring) = ring() else { return };
@@ -84,8 +84,8 @@ fn the_word_of_a_withdrawn_wait_is_given_to_the_caller() {
     assert_eq!(Arc::strong_count(&owner), 1);
 }
 
-/// 1. A wait is queued, and the kernel has no memory for it. Its owner leaves.
-/// 2. The next call hands it over. A wake finds it before the ring has cancelled it (here the cancel fails).
+/// 1. A wait is queued, and the kernel has no memory for it. The caller cancels the wait.
+/// 2. The next call submits the wait. A wake reaches it before the ring has cancelled it (here the cancel fails).
 #[test]
 fn a_wake_that_finds_a_withdrawn_wait_is_given_to_the_caller() {
     let Some(mut ring) = ring() else { return };
@@ -123,14 +123,14 @@ fn a_wake_that_finds_a_wait_that_could_not_be_cancelled_is_given_to_the_caller()
     ring.submit().unwrap();
     ring.faults.cancel = Some(Errno::PERM);
     assert!(matches!(ring.cancel(id).unwrap().ending, Ending::Cancelled));
-    // The kernel still has it, and nobody owns it: its wake is to be passed on.
+    // The kernel still has the wait, and no caller waits for it: its wake must be passed on.
     assert_eq!(word.wake(1), 1);
     assert!(matches!(completions(&mut ring)[..], [(None, Ending::Woken)]));
 }
 
-/// Each completion that the kernel dropped may have been a wake, so no wait of the ring may be taken for cancelled.
+/// Each completion that the kernel dropped may have been a wake, so the ring must report no wait as cancelled.
 #[test]
-fn the_waits_of_a_ring_that_lost_completions_end_as_possibly_woken_and_it_takes_no_more() {
+fn a_ring_that_lost_completions_ends_its_waits_as_possibly_woken_and_takes_no_more() {
     let Some(mut ring) = ring() else { return };
     let word = word();
     for tag in 0..3 {
@@ -139,14 +139,14 @@ fn the_waits_of_a_ring_that_lost_completions_end_as_possibly_woken_and_it_takes_
     ring.submit().unwrap();
     ring.arm(3, word.clone(), 0, MATCH_ANY).unwrap();
 
-    ring.faults.dropped = true; // the kernel's counter can't be raised from here
+    ring.faults.dropped = true; // a test can't change the kernel's counter
     assert!(ring.has_completions());
     let mut ended = completions(&mut ring);
     ended.sort_by_key(|(tag, _)| *tag);
     assert!(ended.iter().all(|(_, ending)| matches!(ending, Ending::Lost)), "{ended:?}");
     assert_eq!(ended.iter().map(|(tag, _)| *tag).collect::<Vec<_>>(), [0, 1, 2, 3].map(Some));
-    assert_eq!(word.wake(u32::MAX), 0, "the kernel has none of them any more");
-    assert_eq!((ring.pending(), ring.unreaped()), (0, 0), "nothing is to come of a ring that lost completions");
+    assert_eq!(word.wake(u32::MAX), 0, "a wait is still in the kernel");
+    assert_eq!((ring.pending(), ring.unreaped()), (0, 0), "the ring expects completions that were lost");
 
     let refusals = [ring.arm(9, word.clone(), 0, MATCH_ANY).map(drop), ring.submit()];
     for refusal in refusals {
@@ -173,11 +173,8 @@ fn completions_that_overflowed_are_fetched_although_the_kernel_takes_no_entry() 
     assert_eq!(ring.pending(), 1);
 }
 
-/// 1. The queue is full, and the eventfd was signalled for that.
-/// 2. While the caller takes all of it, a thread in the kernel has one more completion, and still sees a full queue.
-/// 3. It keeps that one back after the caller has seen neither a completion nor an overflow, and signals no eventfd.
-///
-/// (Measured with a bare ring: about once in a hundred rounds where steps 2 and 3 were made to meet.)
+/// The race that [`FutexRing::await_posting`] describes. (Measured with a bare ring: about once in a hundred rounds in which the
+/// steps were forced to overlap.)
 #[test]
 fn a_completion_that_overflows_while_a_full_queue_is_emptied_is_not_left_behind() {
     let Some(mut ring) = ring() else { return };
