@@ -1,15 +1,15 @@
-//! The right to change what a POSIX name leads to.
+//! The lock that a process needs to change a POSIX name.
 //!
-//! There is no atomic "unlink if it is still this object". So a process that removes or replaces a name
+//! Linux has no atomic "unlink if the name still leads to this object". So a process that removes or replaces a name
 //!
-//! 1. opens the object that has the name, on a description of its own,
-//! 2. locks it (`flock`),
-//! 3. verifies that the name still leads to it,
+//! 1. opens the object that has the name, with an open file description of its own,
+//! 2. locks the object (`flock`),
+//! 3. verifies that the name still leads to the object,
 //! 4. changes the name,
-//! 5. unlocks it.
+//! 5. unlocks the object.
 //!
-//! Processes that do so change a name one after the other: between 3 and 5 the name leads to the locked object. A process
-//! that dies in between loses the lock, and the next one finds the name as it was before or after 4.
+//! So processes change a name one after the other: from step 3 to step 4, the name leads to the locked object. If a process dies
+//! meanwhile, the kernel releases the lock, and the next process finds the name in its state before or after step 4.
 
 use crate::error::{explain, fail};
 use crate::object::{Identity, identity};
@@ -23,33 +23,33 @@ use std::time::Duration;
 
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
-/// Sum of the pauses. The lock is held for microseconds, unless its holder is stopped.
+/// Maximum sum of the pauses. The lock is held for microseconds, unless its holder is stopped.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a name leads to.
+/// The object that has a name.
 pub(crate) enum Holder {
+    /// The name does not exist.
     Nobody,
-    /// Something without a lock: not a regular file, or not one that this user may open. The name can only be changed as
-    /// it is.
+    /// Not a regular file, not an object that this user may open, or not the wanted object. It was not locked.
     Unlockable,
-    /// An object, which keeps the name for as long as the lock lives.
+    /// An object that keeps the name while the lock lives.
     Object(NameLock),
 }
 
 impl Holder {
-    /// Locks whatever object has the name.
+    /// Locks the object that has the name.
     pub(crate) fn of(name: PosixName<'_>) -> io::Result<Self> {
         lock(name, None, || ())
     }
 }
 
-/// A lock of the object that has the name.
+/// A lock on the object that has the name. Dropping it unlocks the object.
 pub(crate) struct NameLock {
     file: OwnedFd,
 }
 
 impl NameLock {
-    /// Locks the object with this identity. `None` if the name leads to something else, or to nothing.
+    /// Locks the object with this identity. Returns `None` if the name leads to another object or does not exist.
     pub(crate) fn of(name: PosixName<'_>, object: Identity) -> io::Result<Option<Self>> {
         match lock(name, Some(object), || ())? {
             Holder::Object(lock) => Ok(Some(lock)),
@@ -60,21 +60,22 @@ impl NameLock {
 
 impl Drop for NameLock {
     fn drop(&mut self) {
-        // Not left to the closing of the descriptor: a fork that was made in the meantime has a copy of it.
+        // Closing the descriptor is not enough: a child that was forked meanwhile has a copy of it.
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
-/// Locks the object that has the name if it is the one that is wanted. Calls `opened` between 1 and 2, for tests.
+/// Locks the object that has the name, if `wanted` is `None` or its identity. Calls `opened` between the steps 1 and 2, for
+/// tests.
 fn lock(name: PosixName<'_>, wanted: Option<Identity>, mut opened: impl FnMut()) -> io::Result<Holder> {
     let mut pause = FIRST_PAUSE;
-    // The pauses and not the time, so that a process that gets no processor meanwhile does not give up sooner.
+    // The sum of the pauses, and not the elapsed time: a process that gets no processor for a while does not give up sooner.
     let mut paused = Duration::ZERO;
     loop {
         let file = match name.open_to_lock() {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(Holder::Nobody),
-            // Without permission, a symbolic link, a socket, a device.
+            // No permission, a symbolic link, a socket, or a device.
             Err(Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::NXIO | Errno::NODEV) if wanted.is_none() => {
                 return Ok(Holder::Unlockable);
             }
@@ -92,7 +93,8 @@ fn lock(name: PosixName<'_>, wanted: Option<Identity>, mut opened: impl FnMut())
                 if name.leads_to(object)? {
                     return Ok(Holder::Object(lock));
                 }
-                // Another process changed the name before the lock was taken. It has got on, so this needs no pause.
+                // Another process changed the name before this one had the lock. That process has progressed, so no pause is
+                // needed.
                 continue;
             }
             Err(Errno::WOULDBLOCK) => {}
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_replaced_just_before_the_lock_is_not_the_old_objects() {
+    fn a_name_that_is_replaced_just_before_the_lock_is_not_locked_for_the_old_object() {
         let name = name("replaced");
         let old = NamedMemory::create(&name, 64).unwrap();
         let mut new = None;
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_goes_just_before_the_lock_is_nobodys() {
+    fn a_name_that_is_removed_just_before_the_lock_has_no_holder() {
         let name = name("gone");
         let mut old = Some(NamedMemory::create(&name, 64).unwrap());
         let holder = lock(PosixName::new(&name).unwrap(), None, || drop(old.take())).unwrap();

@@ -10,31 +10,34 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 
-/// Shared memory under a POSIX name that this process owns: dropping it removes the name.
+/// Shared memory under a POSIX name that this process owns. Dropping the owner removes the name.
 ///
-/// It dereferences to the [`SharedMemory`]. Clones of that, and processes that have opened it, keep the memory after the
-/// name is removed.
+/// An owner dereferences to its [`SharedMemory`]. Clones of the `SharedMemory`, and processes that have opened it, keep the
+/// memory after the name is removed.
 ///
 /// # When the name is removed
 ///
-/// - The owner removes it when it is dropped, or by [`unlink`](Self::unlink). [`keep`](Self::keep) gives the name up instead.
-/// - It does so only while the name still leads to its memory. An object with which another process has
-///   [replaced](Self::replace) the memory stays.
-/// - It does so only in the process that made it. A `fork` that drops its copy leaves the name alone.
-/// - A process that ends without dropping the owner leaves the name behind: it is killed, it aborts, or it calls
-///   [`std::process::exit`]. The next owner then uses [`replace`](Self::replace).
-/// - A process without a descriptor left (`ulimit -n`) leaves the name behind too: the removal takes one for a moment.
+/// Dropping the owner removes the name, and so does [`unlink`](Self::unlink). In these cases the name stays:
+///
+/// - [`keep`](Self::keep) was called.
+/// - The name no longer leads to this memory, because another process has [replaced](Self::replace) the memory.
+/// - The owner is a copy in a child of `fork`, and is dropped there.
+/// - The process ends without dropping the owner: it is killed, aborts, or calls [`std::process::exit`]. The next owner then
+///   uses [`replace`](Self::replace).
+/// - The process has no descriptor left (`ulimit -n`). The removal needs one for a moment.
+/// - Another process holds the lock of the name for a second (see below).
 ///
 /// # Several processes that change one name
 ///
-/// Owners and [`SharedMemory::unlink`] lock the object that has the name (`flock`), verify that it still has it, change the
-/// name, and unlock. So none of them ever removes or replaces another object than the one it means. That holds among users
-/// of this library: `shm_unlink` in another program takes no lock. Hold no `flock` of your own on the memory's descriptor,
-/// because the name can't be changed meanwhile.
+/// Owners and [`SharedMemory::unlink`] lock the object that has the name (`flock`), verify that it still has the name, change
+/// the name, and unlock the object. So an owner never removes the name of another object. This protocol works among users of
+/// this library only: `shm_unlink` in another program takes no lock. Do not hold an `flock` of your own on the object, because
+/// the name can't be changed meanwhile.
 ///
-/// The lock is held for microseconds. A process that is stopped in between (`SIGSTOP`) keeps it, and the others give up after
-/// a second: with a `ResourceBusy` error, or, in `Drop`, by leaving the name. They block their thread meanwhile. A process that
-/// dies loses the lock, unless a `fork` that was made of it within these microseconds, and has not called `exec`, lives on.
+/// The lock is held for microseconds, unless the process that holds it is stopped meanwhile (`SIGSTOP`). The others block
+/// their thread and give up after a second: they return a `ResourceBusy` error, or, in `Drop`, leave the name. The kernel
+/// releases the lock of a process that dies. Only a child that was forked while the lock was held, and has not called `exec`,
+/// keeps the lock alive.
 ///
 /// # Examples
 ///
@@ -55,12 +58,12 @@ use std::ops::Deref;
 pub struct NamedMemory {
     memory: SharedMemory,
     name: OsString,
-    /// The process whose drop removes the name.
+    /// The process in which a drop removes the name. `None` if no drop does.
     owner: Option<Origin>,
 }
 
 impl NamedMemory {
-    /// New memory as by [`SharedMemory::create`].
+    /// New memory, made like that of [`SharedMemory::create`].
     ///
     /// # Errors
     ///
@@ -69,33 +72,34 @@ impl NamedMemory {
         Self::create_with(name, len, |_| Ok(()))
     }
 
-    /// New memory as by [`create`](Self::create), in place of the object that has the name, if there is one.
+    /// [`create`](Self::create) that takes the name away from the object that has it, if there is one.
     ///
-    /// This is for a process that starts again and wants none of what its predecessor left. At every moment, the name leads
-    /// to the whole old object or to the whole new one. Processes that have the old one keep it and are not informed: let
-    /// them watch the process that made it (see [`ProcessId`](crate::ProcessId)), or change and wake one of its words.
+    /// Use this function in a process that starts again and discards the memory of its predecessor. At every moment the name
+    /// leads to the complete old object or to the complete new object. Processes that have opened the old object keep it, and
+    /// are not informed. They can watch the process that made it (see [`ProcessId`](crate::ProcessId)), or the new owner can
+    /// change and wake one of its words.
     ///
-    /// If the process is killed during the call, the name leads to the old object or to the new one. A kill between two
-    /// system calls at the very end also leaves a hidden file `.NAME.PID.NUMBER.tmp` in `/dev/shm`. In a sandbox without
-    /// `/proc` or without `O_TMPFILE`, a kill at any time while the memory is made does so.
+    /// If the process is killed during the call, the name leads to the old or to the new object. The kill may leave a hidden
+    /// file `.NAME.PID.NUMBER.tmp` in `/dev/shm`: usually only if it comes between two system calls at the very end, but in a
+    /// sandbox without `/proc` or `O_TMPFILE` at any time during the call.
     ///
     /// # Errors
     ///
-    /// Those of [`SharedMemory::create`] except `AlreadyExists`. `PermissionDenied` if the object there is another user's.
-    /// `ResourceBusy` if another process holds the lock of the name for a second: it may be stopped. After an error the name
-    /// is as it was.
+    /// Those of [`SharedMemory::create`] except `AlreadyExists`. `PermissionDenied` if the old object belongs to another user.
+    /// `ResourceBusy` if another process holds the lock for a second (that process may be stopped). After an error the name
+    /// is unchanged.
     pub fn replace(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
         Self::replace_with(name, len, |_| Ok(()))
     }
 
-    /// [`create`](Self::create) of memory that `init` sets up before it has its name. So another process that opens the name
-    /// finds the memory set up, whenever this one is killed.
+    /// [`create`](Self::create) of memory that `init` sets up before the object gets its name. So a process that opens the
+    /// name always finds complete memory, even if this process is killed.
     ///
-    /// In some sandboxes, `init` is called a second time, for other memory.
+    /// In some sandboxes `init` is called twice, the second time with other memory.
     ///
     /// # Errors
     ///
-    /// Those of [`create`](Self::create), and that of `init`, after which there is neither a name nor memory.
+    /// Those of [`create`](Self::create), and the error of `init`. After an error, neither a name nor memory is left behind.
     ///
     /// # Examples
     ///
@@ -106,7 +110,7 @@ impl NamedMemory {
     /// const VERSION: u32 = 1;
     /// let name = format!("/futex-sys-doc-with-{}", std::process::id());
     /// let memory = NamedMemory::create_with(&name, 4096, |memory| {
-    ///     memory.word(0)?.store(VERSION, Ordering::Relaxed); // the name is what publishes it
+    ///     memory.word(0)?.store(VERSION, Ordering::Relaxed); // the name publishes it afterwards
     ///     Ok(())
     /// })?;
     /// let opened = SharedMemory::open(&name)?; // in another process
@@ -122,12 +126,12 @@ impl NamedMemory {
         SharedMemory::create_with(name, len, init).map(|memory| Self::own(memory, name))
     }
 
-    /// [`replace`](Self::replace) with memory that `init` sets up before it has its name, as with
+    /// [`replace`](Self::replace) with memory that `init` sets up before the object gets its name, as described at
     /// [`create_with`](Self::create_with).
     ///
     /// # Errors
     ///
-    /// Those of [`replace`](Self::replace), and that of `init`, after which the name is as it was.
+    /// Those of [`replace`](Self::replace), and the error of `init`. After an error the name is unchanged.
     pub fn replace_with(
         name: impl AsRef<OsStr>,
         len: usize,
@@ -141,36 +145,37 @@ impl NamedMemory {
         Self { memory, name: name.to_owned(), owner: Some(Origin::here()) }
     }
 
-    /// The name, as it was given.
+    /// The name in its original form, with or without a leading slash.
     #[must_use]
     pub fn name(&self) -> &OsStr {
         &self.name
     }
 
-    /// Returns true if the name leads to this memory now: nobody has removed or replaced it.
+    /// Returns true if the name leads to this memory now ([`SharedMemory::has_name`]).
     ///
-    /// Other programs may do so too. For instance systemd-logind removes the POSIX shared memory of a user who logs out
-    /// (`RemoveIPC=` in `logind.conf(5)`).
+    /// Other programs may have removed the name. For instance, systemd-logind removes the POSIX shared memory of a user when
+    /// the user's last session ends (`RemoveIPC=` in `logind.conf(5)`).
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.memory.has_name(&self.name)
     }
 
-    /// Removes the name now, and returns the error that dropping ignores.
+    /// Removes the name now, and returns the error that `Drop` would ignore.
     ///
-    /// A `fork` may call it too.
+    /// In a child of `fork` this function removes the name too, unlike dropping.
     ///
     /// # Errors
     ///
-    /// `NotFound` if the name no longer leads to this memory. `PermissionDenied` if this process may not remove it.
-    /// `ResourceBusy` if another process holds the lock of the name for a second: it may be stopped. After an error the name
-    /// is as it was.
+    /// `NotFound` if the name no longer leads to this memory. `PermissionDenied` if this process may not remove the name.
+    /// `ResourceBusy` if another process holds the lock for a second (that process may be stopped). After an error the name
+    /// is unchanged.
     pub fn unlink(mut self) -> io::Result<()> {
         self.owner = None;
         self.remove()
     }
 
-    /// Gives the name up, and returns the memory. The name stays until somebody [removes](SharedMemory::unlink) it.
+    /// Gives up the ownership of the name, and returns the memory. The name stays until it is
+    /// [removed](SharedMemory::unlink).
     pub fn keep(mut self) -> SharedMemory {
         self.owner = None;
         self.memory.clone()
@@ -199,7 +204,7 @@ impl Deref for NamedMemory {
 impl Drop for NamedMemory {
     fn drop(&mut self) {
         if self.owner.is_some_and(|owner| owner.is_here()) {
-            // The name is gone already, or stays: documented.
+            // An error means that the name was removed already, or that it stays: see the documentation of the type.
             let _ = self.remove();
         }
     }

@@ -12,24 +12,23 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
-/// A memfd or a regular file, all of which is mapped.
+/// A memfd or a regular file, with a mapping of its whole length.
 pub(crate) struct Object {
     pub(crate) mapping: Mapping,
-    /// Bytes.
+    /// Length in bytes.
     pub(crate) len: usize,
     fd: OwnedFd,
-    /// Device and inode, as they were when the object was mapped. [`Word::same_word`](crate::Word::same_word) says how far
-    /// they can be trusted.
+    /// Device and inode at the time of the mapping.
     identity: Identity,
 }
 
-/// Device and inode. No other object has them while this one is open or mapped.
+/// Device and inode. In rare cases two objects have the same ones: see [`Word::same_word`](crate::Word::same_word).
 pub(crate) type Identity = (u64, u64);
 
 impl Object {
-    /// Gives an empty file its length and all its pages, and maps it; `what` is its name in messages.
+    /// Sets the length of an empty file, allocates all of its pages, and maps it. `what` is the name of the file in messages.
     pub(crate) fn make(fd: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<Self> {
-        // Beyond the limit the kernel sends SIGXFSZ, which ends the process, and memfds count as files.
+        // Beyond the limit the kernel sends SIGXFSZ, which ends the process. The limit applies to memfds too.
         if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < len as u64) {
             let sentence = format!(
                 "cannot make {what} {len} bytes long: files of this process may have {limit} bytes (see `ulimit -f`)"
@@ -40,21 +39,21 @@ impl Object {
         Self::map(fd, what)
     }
 
-    /// Maps all of `fd`; `what` is its name in messages.
+    /// Maps all of `fd`. `what` is the name of the object in messages.
     pub(crate) fn map(fd: OwnedFd, what: &dyn fmt::Display) -> io::Result<Self> {
         let stat = mappable(&fd, what)?;
         let len = stat.st_size as usize;
         let mapping = Mapping::new(fd.as_fd(), len).map_err(|errno| {
             let hint = match errno {
                 Errno::ACCESS | Errno::PERM => {
-                    ", which has to be open for reading and writing, and not sealed for either"
+                    ", which has to be open for reading and writing, and not sealed against writing"
                 }
-                Errno::AGAIN => ", which count against the limit of locked memory (see `ulimit -l`)",
+                Errno::AGAIN => ", which count towards the limit of locked memory (see `ulimit -l`)",
                 _ => "",
             };
             let error = explain(errno, format!("cannot map {len} bytes of {what}{hint}"));
-            // What `mlockall` locks can't be mapped beyond the limit. As `WouldBlock` that would be taken for a socket that
-            // has no message yet.
+            // After `mlockall`, mappings beyond the limit fail with EAGAIN. The kind of that error is `WouldBlock`, which a
+            // caller of `receive` would mistake for a socket without a message.
             if errno == Errno::AGAIN { with_kind(io::ErrorKind::OutOfMemory, error) } else { error }
         })?;
         Ok(Self { mapping, len, fd, identity: identity(&stat) })
@@ -70,11 +69,11 @@ impl Object {
     }
 }
 
-/// Where a word lies in a shared object, wherever the object is mapped.
+/// The place of a word in a shared object. It is the same in every mapping of the object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     object: Identity,
-    /// Bytes from the start of the object.
+    /// Offset in bytes from the start of the object.
     offset: usize,
 }
 
@@ -94,13 +93,10 @@ pub(crate) fn mappable(fd: impl AsFd, what: &dyn fmt::Display) -> io::Result<Sta
         0 => Err(fail(
             io::ErrorKind::UnexpectedEof,
             format!(
-                "{what} has no bytes yet: its creator has not given it its length, or has died before that. Wait, or \
-                 remove it"
+                "{what} has no bytes yet: its creator has not set its length, or died before it did. Wait, or remove it"
             ),
         )),
-        len @ 1..4 => {
-            Err(refuse(format!("{what} can't be shared memory: its {len} bytes have no place for a word of 4")))
-        }
+        len @ 1..4 => Err(refuse(format!("{what} can't be shared memory: it has {len} bytes, and a word needs 4"))),
         len if isize::try_from(len).is_ok() => Ok(stat),
         len => Err(refuse(format!("{what} has {len} bytes, more than can be mapped"))),
     }
@@ -113,10 +109,10 @@ pub(crate) fn identity(stat: &Stat) -> Identity {
 /// `linux/magic.h`
 pub(crate) const HUGETLBFS_MAGIC: u32 = 0x9584_58f6;
 
-/// True if no process can take pages of the object away.
+/// Returns true if no process can remove pages of the object.
 pub(crate) fn is_sealed(fd: impl AsFd) -> bool {
-    // No seal but that for writing forbids to punch a hole. The next access to the hole gets a new page, but of huge pages there
-    // may be none left, which raises SIGBUS.
+    // Only a seal against writing forbids punching holes. The next access to a hole allocates a new page. A huge page may not be
+    // available, and then the access raises SIGBUS.
     let is_shrinkable = || !rustix::fs::fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
     let has_huge_pages = || rustix::fs::fstatfs(&fd).map_or(true, |stat| stat.f_type as u32 == HUGETLBFS_MAGIC);
     !is_shrinkable() && !has_huge_pages()
@@ -125,7 +121,7 @@ pub(crate) fn is_sealed(fd: impl AsFd) -> bool {
 /// A new empty memfd that takes seals and is not executable.
 pub(crate) fn memfd() -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Systems with vm.memfd_noexec=2 insist on NOEXEC_SEAL, and Linux before 6.3 does not know it.
+    // Systems with vm.memfd_noexec=2 require NOEXEC_SEAL. Linux before 6.3 refuses the flag.
     rustix::fs::memfd_create("futex-words", flags | MemfdFlags::NOEXEC_SEAL)
         .or_else(|errno| match errno {
             Errno::INVAL => rustix::fs::memfd_create("futex-words", flags),
@@ -140,10 +136,10 @@ mod tests {
     use rustix::fs::{fcntl_add_seals, memfd_create};
 
     #[test]
-    fn a_memfd_of_huge_pages_is_not_taken_for_sealed() {
-        // A peer sent one that was sealed, punched a hole into it, and took the page for another object. The next access to the
-        // hole ended the receiver by SIGBUS, although `receive` had found the memory sealed. (Here it is not mapped, because
-        // systems seldom have huge pages.)
+    fn a_memfd_of_huge_pages_does_not_count_as_sealed() {
+        // A peer sent a sealed memfd of huge pages, punched a hole into it, and used the page for another object. The receiver's
+        // next access to the hole raised SIGBUS, although `receive` had accepted the memory as sealed. (This test does not map
+        // the memfd, because few systems have huge pages reserved.)
         let sealed = |flags| {
             let fd = memfd_create("futex-words", flags | MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
             fcntl_add_seals(&fd, SealFlags::SHRINK)?;

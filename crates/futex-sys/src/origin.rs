@@ -1,4 +1,4 @@
-//! Telling a process from a `fork` of it.
+//! Detection of a `fork`.
 #![expect(unsafe_code, reason = "mmap and madvise")]
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -7,11 +7,11 @@ use rustix::process::{Pid, getpid};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// Remembers the process that it was made in.
+/// The process in which this value was made.
 ///
-/// A ring, or a thread that waits, belongs to the process that made it: a child of `fork` has a copy of the memory that
-/// tells it otherwise. [`is_here`](Origin::is_here) tells the two apart for the price of a load, by a page that the kernel
-/// empties in the child (`MADV_WIPEONFORK`, Linux 4.14), or by `getpid` where there is no such page.
+/// A ring, or a waiting thread, belongs to the process that made it. A child of `fork` has a copy of the ring's or thread's
+/// memory, but must not use it. [`is_here`](Origin::is_here) distinguishes the child from its parent at the cost of a load of
+/// a page that the kernel clears in the child (`MADV_WIPEONFORK`, Linux 4.14). Without such a page it calls `getpid`.
 ///
 /// # Examples
 ///
@@ -26,13 +26,15 @@ pub struct Origin {
 
 #[derive(Clone, Copy, Debug)]
 enum Mark {
-    /// The page's word is this number in the process of origin, and zero or a higher number in a fork of it.
+    /// A word of the page that the kernel clears, and the value of the word in the process of origin. In a fork the word is
+    /// zero or has a higher value.
     Page(&'static AtomicU32, u32),
+    /// The pid of the process of origin.
     Pid(Pid),
 }
 
 impl Origin {
-    /// The process that calls.
+    /// The calling process.
     #[must_use]
     pub fn here() -> Self {
         match mark() {
@@ -41,7 +43,7 @@ impl Origin {
         }
     }
 
-    /// Whether the calling process is the one that made this.
+    /// Returns true if the calling process made this value.
     #[must_use]
     #[inline]
     pub fn is_here(&self) -> bool {
@@ -52,13 +54,13 @@ impl Origin {
     }
 }
 
-/// The number of this process in its line of forks, which stands on the page. The first caller in each process sets it.
+/// The generation of this process in its line of forks, which is stored on the page. The first caller in each process sets it.
 fn generation(word: &AtomicU32) -> u32 {
-    // Not on the page, so a fork goes on counting where its parent was. (A process identifier would not do: a fork into
-    // another namespace can have its parent's.)
+    // Not on the page, so a fork continues to count from its parent's number. (A pid is not enough: a fork into another pid
+    // namespace can have the pid of its parent.)
     static LATEST: AtomicU32 = AtomicU32::new(0);
 
-    // Ordering: Relaxed, a number that guards no other memory.
+    // Ordering: Relaxed, because the number guards no other memory.
     match word.load(Ordering::Relaxed) {
         0 => {
             let next = LATEST.fetch_add(1, Ordering::Relaxed) + 1;
@@ -71,14 +73,14 @@ fn generation(word: &AtomicU32) -> u32 {
     }
 }
 
-/// The word on the page that a fork finds empty; `None` if the kernel has no such pages.
+/// The word on the page that the kernel clears in a fork. `None` if the kernel has no such pages.
 ///
-/// It is made by the first caller, or by several who race, and never behind a lock: a fork while another thread held it would
-/// leave it locked in the child.
+/// The first caller makes the page. Several callers may race, without a lock: if a thread held a lock during a fork, the lock
+/// would stay locked in the child.
 fn mark() -> Option<&'static AtomicU32> {
     /// Null before the first call.
     static MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-    /// What `MARK` points to if there is no page.
+    /// The target of `MARK` if there is no page.
     static NO_PAGE: AtomicU32 = AtomicU32::new(0);
 
     // Ordering: Acquire pairs with the Release of the exchange below.
@@ -91,44 +93,44 @@ fn mark() -> Option<&'static AtomicU32> {
             Err(theirs) => {
                 // Another thread was first.
                 if let Some(page) = page {
-                    // SAFETY: `page` gave it to this call alone, and the exchange that failed showed it to nobody.
+                    // SAFETY: `page` returned the page to this call only. The exchange failed, so the page was not published.
                     unsafe { unmap(page) };
                 }
                 mark = theirs;
             }
         }
     }
-    // SAFETY: The word is a static, or at the start of a page that was published: aligned, zero as the kernel left it, and
-    // never unmapped, neither here nor in a fork.
+    // SAFETY: The word is a static, or it is at the start of a published page: aligned, zeroed by the kernel, and never
+    // unmapped, in this process or in a fork.
     let mark = unsafe { &*mark };
     (!ptr::eq(mark, &raw const NO_PAGE)).then_some(mark)
 }
 
-/// A new page that the kernel empties in a fork.
+/// Maps a page that the kernel clears in a fork.
 fn page() -> Option<*mut AtomicU32> {
     if cfg!(miri) {
-        return None; // it knows no such advice
+        return None; // Miri does not support this advice
     }
-    // SAFETY: With no address given, the kernel picks one that nothing is mapped at.
+    // SAFETY: Without a given address, the kernel chooses one where nothing is mapped.
     let page = unsafe {
         mmap_anonymous(ptr::null_mut(), page_size(), ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE).ok()?
     };
-    // SAFETY: The page is private, anonymous and ours, as the advice asks for. Its content is zero, and stays zero in a fork.
+    // SAFETY: The page is private, anonymous and ours, as the advice requires. Its content is zero, and zero again in a fork.
     if unsafe { madvise(page, page_size(), Advice::LinuxWipeOnFork) }.is_err() {
-        // SAFETY: It was mapped above, and nobody knows of it.
+        // SAFETY: The page was mapped above, and no other code has its address.
         unsafe { unmap(page.cast()) };
         return None;
     }
     Some(page.cast())
 }
 
-/// Unmaps what [`page`] mapped.
+/// Unmaps a page that [`page`] mapped.
 ///
 /// # Safety
 ///
 /// Nothing refers to the page.
 unsafe fn unmap(page: *mut AtomicU32) {
-    // SAFETY: It is a page of ours, by the caller's promise without references to it.
+    // SAFETY: The page is ours, and the caller promises that no references to it exist.
     let unmapped = unsafe { munmap(page.cast(), page_size()) };
     debug_assert_eq!(unmapped, Ok(()));
 }

@@ -1,4 +1,4 @@
-//! Shared memory that is sent over Unix sockets (`SCM_RIGHTS`).
+//! Sending and receiving shared memory over Unix sockets (`SCM_RIGHTS`).
 
 use crate::error::{explain, fail, refuse};
 use crate::shared_memory::SharedMemory;
@@ -16,15 +16,17 @@ use std::os::fd::{AsFd, OwnedFd};
 impl SharedMemory {
     /// Sends the memory over a Unix socket, as one message of one descriptor (`SCM_RIGHTS`) and one byte.
     ///
-    /// A peer gets the same memory, not a copy, with [`receive`](Self::receive), or in any other language by receiving
-    /// the descriptor. The value of the byte has no meaning. The call blocks while the socket's buffer is full, unless
-    /// the socket is non-blocking. If the peer has closed the socket there is no signal (`SIGPIPE`), only an error.
+    /// The peer calls [`receive`](Self::receive), or, in another language, receives the descriptor. It gets the same memory,
+    /// not a copy. The value of the byte has no meaning.
+    ///
+    /// The call blocks while the socket's buffer is full, unless the socket is non-blocking. If the peer has closed the
+    /// socket, the call returns an error and raises no signal (`SIGPIPE`).
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the socket is non-blocking and its buffer is full: nothing was sent, and nothing is allocated
-    /// for the error. `BrokenPipe` and `ConnectionReset` if the peer has closed. `InvalidInput` if the socket is not a Unix
-    /// socket. Others of `sendmsg(2)`.
+    /// `WouldBlock` if the socket is non-blocking and its buffer is full: nothing was sent, and nothing is allocated for the
+    /// error. `BrokenPipe` or `ConnectionReset` if the peer has closed the socket. `InvalidInput` if the socket is of another
+    /// family. Others of `sendmsg(2)`.
     ///
     /// # Examples
     ///
@@ -45,10 +47,10 @@ impl SharedMemory {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn send(&self, socket: impl AsFd) -> io::Result<()> {
-        // TCP leaves descriptors out, and calls that a success.
+        // TCP sends the byte without the descriptor and returns success.
         if socket_domain(&socket).is_ok_and(|family| family != AddressFamily::UNIX) {
             return Err(refuse(
-                "shared memory can be sent over Unix sockets only, and this is a socket of another family",
+                "shared memory can be sent over Unix sockets only, and this socket is of another family",
             ));
         }
         let fds = [self.as_fd()];
@@ -64,7 +66,7 @@ impl SharedMemory {
             Err(Errno::AGAIN) => Err(Errno::AGAIN.into()),
             Err(errno) => {
                 let hint = match errno {
-                    Errno::TOOMANYREFS => ": too many descriptors are on their way (see `ulimit -n`)",
+                    Errno::TOOMANYREFS => ": too many descriptors are sent and not received yet (see `ulimit -n`)",
                     _ => "",
                 };
                 Err(explain(errno, format!("cannot send shared memory over a socket{hint}")))
@@ -74,38 +76,41 @@ impl SharedMemory {
 
     /// Receives memory that a peer has [sent](Self::send) over a Unix socket, if it is sealed against shrinking.
     ///
-    /// Any process that has an unsealed object open for writing can make it shorter. Then an access to the lost pages
-    /// raises `SIGBUS`, which ends this process. Memory of [`anonymous`](Self::anonymous) is sealed. For other memory
-    /// of a peer that you trust, there is [`receive_unsealed`](Self::receive_unsealed).
+    /// Any process that has an unsealed object open for writing can make it shorter. Then an access to the lost pages raises
+    /// `SIGBUS`, which ends this process. Memory made by [`anonymous`](Self::anonymous) is sealed. If you trust the peer, use
+    /// [`receive_unsealed`](Self::receive_unsealed) for other memory.
     ///
     /// The call blocks until there is a message, unless the socket is non-blocking. The descriptor is closed on `exec`.
     ///
-    /// The socket must not be set to add anything to messages (`SO_PASSCRED`, `SO_PASSSEC`, `SO_PASSPIDFD`): then memory is
-    /// refused, and with `SO_PASSPIDFD` each message without a descriptor leaves a pidfd open.
+    /// The socket must not have an option that adds data to messages (`SO_PASSCRED`, `SO_PASSSEC`, `SO_PASSPIDFD`). With such
+    /// an option, memory is refused. With `SO_PASSPIDFD`, each message without a descriptor also leaves a pidfd open.
     ///
-    /// A peer can send a file whose file system it runs itself (FUSE). Looking at that, and closing it, takes as long as the
-    /// peer likes, so if you do not trust it, receive in a thread that may block.
+    /// A peer can send a file of a file system that it runs itself (FUSE). The peer decides how long the system calls on that
+    /// file take. So receive from an untrusted peer in a thread that may block.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the socket is non-blocking and there is no message. `UnexpectedEof` if the peer has closed the
-    /// socket. Others of `recvmsg(2)`.
+    /// - `WouldBlock` if the socket is non-blocking and there is no message.
+    /// - `UnexpectedEof` if the peer has closed the socket.
+    /// - Others of `recvmsg(2)`.
     ///
-    /// With these errors the message is consumed, and its descriptors are closed: `InvalidData` if the memory is not
-    /// sealed, or if the message is not one that [`send`](Self::send) sends; `Other` if the descriptor did not arrive,
-    /// for instance because descriptors ran out; those of [`from_fd`](Self::from_fd).
+    /// After these errors the message is consumed and its descriptors are closed:
+    ///
+    /// - `InvalidData` if the memory is not sealed, or if the message does not have the form that [`send`](Self::send) sends.
+    /// - `Other` if the descriptor did not arrive, for instance because this process has no descriptors left.
+    /// - Those of [`from_fd`](Self::from_fd).
     pub fn receive(socket: impl AsFd) -> io::Result<Self> {
         let memory = Self::receive_unsealed(socket)?;
         if !memory.is_sealed() {
             return Err(wrong(
-                "the shared memory that was received is not sealed against shrinking, so its other users could end this \
-                 process by SIGBUS: have it made by `SharedMemory::anonymous`, or trust them and use `receive_unsealed`",
+                "the shared memory that was received is not sealed against shrinking, so its other users could end this process \
+                 by SIGBUS: make it by `SharedMemory::anonymous`, or, if you trust them, use `receive_unsealed`",
             ));
         }
         Ok(memory)
     }
 
-    /// [`receive`](Self::receive) for memory that may be unsealed, such as that of a POSIX name or of a file.
+    /// [`receive`](Self::receive) for memory that may be unsealed, for instance that of a POSIX name or of a file.
     ///
     /// # Errors
     ///
@@ -115,9 +120,9 @@ impl SharedMemory {
     }
 }
 
-/// The descriptor of the next message.
+/// Receives the descriptor of the next message.
 fn receive(socket: impl AsFd) -> io::Result<OwnedFd> {
-    // Room for one descriptor, and sometimes, because of its alignment, for two or three.
+    // Room for one descriptor. Alignment may add room for one or two more.
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
@@ -125,7 +130,7 @@ fn receive(socket: impl AsFd) -> io::Result<OwnedFd> {
         retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC));
     let received = match received {
         Ok(received) => received,
-        Err(Errno::AGAIN) => return Err(Errno::AGAIN.into()), // without an allocation, since runtimes try often
+        Err(Errno::AGAIN) => return Err(Errno::AGAIN.into()), // without an allocation, because runtimes try often
         Err(errno) => return Err(explain(errno, "cannot receive shared memory over a socket")),
     };
 
@@ -133,12 +138,12 @@ fn receive(socket: impl AsFd) -> io::Result<OwnedFd> {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
         _ => None,
     });
-    // What is not memory is closed, and a peer could have sent a TCP socket whose closing takes as long as it likes.
+    // A descriptor that is not memory is closed. It may be a TCP socket with a lingering close whose time the peer has chosen.
     let mut fds = fds.flatten().inspect(|fd| {
         let _ = set_socket_linger(fd, None);
     });
     let first = fds.next();
-    let others = fds.count(); // which closes them
+    let others = fds.count(); // closes the others
 
     let is_cut = received.flags.contains(ReturnFlags::CTRUNC);
     match first {
@@ -151,8 +156,8 @@ fn receive(socket: impl AsFd) -> io::Result<OwnedFd> {
         Some(fd) => Ok(fd),
         None if is_cut => Err(fail(
             io::ErrorKind::Other,
-            "the descriptor of a message did not arrive: this process has none left (see `ulimit -n`), or a security \
-             module forbids it, or an option of the socket such as SO_PASSCRED takes its place",
+            "the descriptor of a message did not arrive: this process has no descriptors left (see `ulimit -n`), or a \
+             security module forbids it, or an option of the socket such as SO_PASSCRED takes its place",
         )),
         None if received.bytes == 0 => {
             Err(fail(io::ErrorKind::UnexpectedEof, "the peer has closed the socket, and no shared memory was received"))

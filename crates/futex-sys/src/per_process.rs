@@ -1,16 +1,16 @@
 //! Values that a process does not share with its forks.
-#![expect(unsafe_code, reason = "a pointer to a node that is never freed once others can have it")]
+#![expect(unsafe_code, reason = "a pointer to a node that is never freed once it is published")]
 
 use crate::origin::Origin;
 use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// A static that is made anew in each child of `fork`.
+/// A static that has a separate value in each child of `fork`.
 ///
-/// A lock in a plain static that another thread holds at the time of a `fork` is locked for ever in the child, which
-/// doesn't have that thread. Here the child gets a value of its own, and never drops its parent's. It costs a load, and
-/// [`Origin::is_here`].
+/// If another thread holds the lock of a plain static at the time of a `fork`, the lock stays locked for ever in the child,
+/// because the child does not have that thread. With this type, the child gets its own value and never drops the value of
+/// its parent. An access costs a load and [`Origin::is_here`].
 ///
 /// # Examples
 ///
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// assert_eq!(NAMES.get().lock().unwrap().len(), 1);
 /// ```
 pub struct PerProcess<T> {
-    /// Null, or the node of this process or of one that this process comes from. It is never freed.
+    /// Null, or the node of this process or of one of its ancestors. A published node is never freed.
     node: AtomicPtr<Node<T>>,
 }
 
@@ -34,7 +34,7 @@ struct Node<T> {
 }
 
 impl<T> PerProcess<T> {
-    /// A cell without a value yet.
+    /// A cell that has no value yet.
     #[must_use]
     pub const fn new() -> Self {
         Self { node: AtomicPtr::new(ptr::null_mut()) }
@@ -42,9 +42,8 @@ impl<T> PerProcess<T> {
 }
 
 impl<T: Sync> PerProcess<T> {
-    /// The value of the calling process, which is `T::default()` at first.
-    ///
-    /// As [`get_or_make`](PerProcess::get_or_make).
+    /// The value of the calling process, which is `T::default()` at first: [`get_or_make`](PerProcess::get_or_make) with that
+    /// default.
     #[must_use]
     pub fn get(&'static self) -> &'static T
     where
@@ -53,20 +52,21 @@ impl<T: Sync> PerProcess<T> {
         self.get_or_make(|_| T::default())
     }
 
-    /// The value of the calling process, made by `make` if there is none. `make` gets the value of the process that this one
-    /// was forked from, if that had one: a copy of which any lock may be locked for ever. It must not call this on the same
-    /// cell.
+    /// The value of the calling process. If the process has none yet, `make` makes it.
     ///
-    /// Threads that call it at once may each make a value; all of them get the same one, and the others are dropped. No lock
-    /// is taken, so no fork can leave one behind. (Making a value allocates, and glibc and musl keep their allocators usable
-    /// in a child of `fork`.)
+    /// `make` receives the value of the process that this one was forked from, if that process had one. Each lock in that
+    /// value may be locked for ever. `make` must not call this function on the same cell.
+    ///
+    /// If several threads call this function at once, each may make a value. All threads get the same value, and the others
+    /// are dropped. The function takes no lock, so a fork can't leave a lock behind. (It allocates memory. The allocators of
+    /// glibc and musl stay usable in a child of `fork`.)
     #[must_use]
     pub fn get_or_make(&'static self, make: impl Fn(Option<&'static T>) -> T) -> &'static T {
-        // Ordering: Acquire pairs with the Release of the exchange below: what the node holds is there with its address.
+        // Ordering: Acquire pairs with the Release of the exchange below, so the content of the node is visible here.
         let mut current = self.node.load(Ordering::Acquire);
         loop {
-            // SAFETY: The pointer is null, or the exchange below published it. Such a node is never freed nor changed, here
-            // or in a fork, so it may be shared for ever, between threads too since `T` is `Sync`.
+            // SAFETY: The pointer is null, or the exchange below published it. A published node is never freed or changed, in
+            // this process or in a fork, so a shared reference stays valid for ever. Threads may share it, because `T` is `Sync`.
             let node: Option<&'static Node<T>> = unsafe { current.as_ref() };
             if let Some(node) = node.filter(|node| node.origin.is_here()) {
                 return &node.value;
@@ -76,7 +76,7 @@ impl<T: Sync> PerProcess<T> {
             match self.node.compare_exchange(current, made, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => current = made,
                 Err(theirs) => {
-                    // SAFETY: The pointer was made above, and the exchange that failed showed it to nobody.
+                    // SAFETY: The pointer was made above. The exchange failed, so it was not published.
                     drop(unsafe { Box::from_raw(made) });
                     current = theirs;
                 }

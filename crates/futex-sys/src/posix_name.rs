@@ -11,17 +11,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where POSIX names live on Linux, `shm_overview(7)`.
+/// The directory of POSIX names on Linux, `shm_overview(7)`.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
-/// What `shm_open(3)` sets, and non-blocking, so that a pipe in the object's place is refused and not waited for.
+/// The flags of `shm_open(3)`, and `NONBLOCK`, so that opening a pipe under the name does not wait for its other end.
 const SAFELY: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 pub(crate) const OPEN: OFlags = SAFELY.union(OFlags::RDWR);
 
-/// A name that objects can have.
+/// A valid name of an object.
 #[derive(Clone, Copy)]
 pub(crate) struct PosixName<'a> {
+    /// The name in its original form, for messages.
     given: &'a OsStr,
-    /// The directory entry.
+    /// The directory entry: the name without a leading slash.
     entry: &'a OsStr,
 }
 
@@ -36,8 +37,8 @@ impl<'a> PosixName<'a> {
             || entry.iter().any(|b| b"/\0".contains(b))
         {
             return Err(refuse(format!(
-                "{given:?} can't name shared memory: use 1 to 255 bytes without a slash (but a leading one) or a NUL, and \
-                 not . or .."
+                "{given:?} can't name shared memory: use 1 to 255 bytes without a slash (one leading slash is ignored) and \
+                 without NUL, and not . or .."
             )));
         }
         Ok(Self { given, entry: OsStr::from_bytes(entry) })
@@ -52,9 +53,10 @@ impl<'a> PosixName<'a> {
         let hint = match errno {
             Errno::LOOP => ", because a symbolic link has the name, and links are not followed",
             Errno::ACCESS | Errno::PERM => ", which belongs to another user, or whose mode forbids it",
-            // A process that opens without blocking gets this answer. It is not a socket's "not yet".
+            // A non-blocking open of a leased file fails so. Without another kind, the error would be `WouldBlock`, as of a
+            // socket without a message.
             Errno::AGAIN => {
-                let sentence = format!("cannot {operation} {self}: another process holds a lease of it (`F_SETLEASE`)");
+                let sentence = format!("cannot {operation} {self}: another process holds a lease on it (`F_SETLEASE`)");
                 return fail(io::ErrorKind::ResourceBusy, sentence);
             }
             _ if !Path::new(DIRECTORY).is_dir() => {
@@ -65,22 +67,22 @@ impl<'a> PosixName<'a> {
         explain(errno, format!("cannot {operation} {self}{hint}"))
     }
 
-    /// Opens whatever has the name, to lock it and for nothing else.
+    /// Opens the object that has the name, only to lock it.
     pub(crate) fn open_to_lock(self) -> rustix::io::Result<OwnedFd> {
         openat(CWD, self.path(), SAFELY | OFlags::RDONLY, Mode::empty())
     }
 
-    /// Removes the name, whatever it leads to.
+    /// Removes the name, whatever object has it.
     pub(crate) fn unlink(self) -> io::Result<()> {
         rustix::fs::unlink(self.path()).map_err(|errno| self.cannot("unlink", errno))
     }
 
-    /// True if the name leads to this object now.
+    /// Returns true if the name leads to this object now.
     pub(crate) fn leads_to(self, object: Identity) -> io::Result<bool> {
         match statat(CWD, self.path(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(identity(&stat) == object),
             Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(explain(errno, format!("cannot look at what has the name of {self}"))),
+            Err(errno) => Err(explain(errno, format!("cannot check which object has the name of {self}"))),
         }
     }
 
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Bytes of which names that are hard to judge are made.
+    /// Names near the limits of validity: slashes, dots, NUL, and lengths about 255.
     fn name() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![3 => Just(b'/'), 3 => Just(b'.'), 1 => Just(0), 2 => Just(b'a'), 2 => any::<u8>()];
         prop_oneof![3 => prop::collection::vec(byte, 0..5), 1 => prop::collection::vec(1_u8..255, 250..260)]

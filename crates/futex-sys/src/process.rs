@@ -1,4 +1,4 @@
-//! The end of another process.
+//! The identity of a process, and waiting for its end.
 
 use crate::deadline::Deadline;
 use crate::error::{explain, fail, refuse};
@@ -12,29 +12,28 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// The identity of a process: its pid, the time of its start, and its pid namespace.
+/// The identity of a process: its pid, its start time, and its pid namespace.
 ///
-/// The kernel uses the pid of a process again after the process has ended, so a pid alone does not say whether a peer
-/// still runs. A peer publishes its `ProcessId` in shared memory. [`open`](ProcessId::open) finds out whether that very
-/// process still runs, and watches for its end.
+/// The kernel reuses the pid of a process that has ended, so a pid alone does not show whether a peer still runs. A peer
+/// publishes its `ProcessId` in shared memory. Another process calls [`open`](ProcessId::open) to check whether exactly that
+/// process still runs, and to watch for its end.
 ///
 /// # Publishing
 ///
-/// The peer stores the four [words](ProcessId::to_words) of its identity with relaxed stores. Then it changes another
-/// word, the *state*, with a release store, and wakes the waiters of the state. Other processes load the four words
-/// after an acquire load of the state has shown that they are there.
+/// 1. The peer stores the four [words](ProcessId::to_words) of its identity, with relaxed stores.
+/// 2. It changes another word, the *state*, with a release store, and wakes the waiters of the state.
+/// 3. Other processes load the state with acquire loads. When the state has changed, they load the four words.
 ///
-/// If a successor stores its own identity in the same place, the state has to say "nobody" meanwhile: a mixture of the
-/// words of two processes is taken for a process that has ended.
+/// Before a successor stores its own identity in the same place, it must reset the state. Otherwise another process may load
+/// words of both processes, and [`open`](ProcessId::open) then reports a process that has ended.
 ///
 /// # Limits
 ///
-/// Two processes have the same identity if the second one starts within the same clock tick (1/100 s) as the first,
-/// after the first has ended, and gets its pid. The kernel gives out all other free pids before it uses one again (by
-/// default there are 32,768 or more), so that takes thousands of new processes within a tick, or a privileged process
-/// that chooses a pid.
+/// Two processes have the same identity if the second one gets the pid of the first one and both start within one clock tick
+/// (1/100 s). The kernel assigns all other free pids first (by default there are 32,768 or more). So this takes thousands of
+/// new processes within a tick, or a privileged process that chooses a pid.
 ///
-/// An identity is valid until the system starts again. It does not survive a checkpoint.
+/// An identity is valid until the system is rebooted. It does not survive checkpoint and restore.
 ///
 /// # Examples
 ///
@@ -44,17 +43,17 @@ use std::time::Duration;
 /// use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 ///
 /// let memory = SharedMemory::anonymous(4096)?;
-/// let state = memory.word(0)?; // 0: nobody, 1: a worker is at work
+/// let state = memory.word(0)?; // 0: no worker, 1: a worker is published
 /// let identity = &memory.as_words()[1..5];
 ///
-/// // The worker publishes itself,
+/// // The worker publishes itself.
 /// for (word, value) in identity.iter().zip(ProcessId::current()?.to_words()) {
 ///     word.store(value, Relaxed);
 /// }
 /// state.store(1, Release);
 /// state.wake(u32::MAX);
 ///
-/// // and its supervisor, another process, reads that.
+/// // The supervisor, another process, loads the identity.
 /// while state.load(Acquire) == 0 {
 ///     state.wait(0, None)?;
 /// }
@@ -66,20 +65,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProcessId {
     pid: Pid,
-    /// Clock ticks (1/100 s) from the start of the system to that of the process.
+    /// Start time of the process, in clock ticks (1/100 s) since boot.
     birth: u64,
-    /// The inode of the pid namespace.
+    /// Inode of the pid namespace.
     namespace: NonZeroU32,
 }
 
 impl ProcessId {
-    /// The identity of the calling process. A child of `fork` has another one; `exec` does not change it.
+    /// The identity of the calling process. A child of `fork` has another identity. `exec` keeps the identity.
     ///
     /// # Errors
     ///
-    /// `Unsupported` if there is no `/proc`, and in a time namespace other than the initial one: there the times of start
-    /// that `/proc` shows are shifted (`time_namespaces(7)`). Others if descriptors or memory ran
-    /// out.
+    /// `Unsupported` if there is no `/proc`, and in a time namespace other than the initial one: there `/proc` shows shifted
+    /// start times (`time_namespaces(7)`). Others if no descriptors or no memory are left.
     pub fn current() -> io::Result<Self> {
         let namespace = proc_fs::pid_namespace()?;
         proc_fs::check_time_namespace()?;
@@ -87,17 +85,17 @@ impl ProcessId {
         Ok(Self { pid: getpid(), birth, namespace })
     }
 
-    /// The identity of the process that has this pid now, in the pid namespace of the caller.
+    /// The identity of the process that now has this pid, in the pid namespace of the caller.
     ///
-    /// The caller has to know that the pid still belongs to the process that it means. It knows that for its own child
-    /// until it reaps (waits for) the child, even if the child has ended. It does not know that for a pid that it has read
-    /// in shared memory: publish the [words](Self::to_words) there.
+    /// The caller must be sure that the pid still belongs to the intended process. The pid of a child is safe until the caller
+    /// reaps (waits for) the child, even after the child has ended. A pid from shared memory is not safe: publish the
+    /// [words](Self::to_words) instead.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is no such process. (A thread's identifier is not a process's.) `InvalidInput` for 0 and for
-    /// more than `i32::MAX`, which are not pids. `Unsupported` as for [`current`](Self::current), and if there is no
-    /// `pidfd_open` (Linux before 5.3, or a sandbox) or `/proc` hides the process (`hidepid`).
+    /// `NotFound` if there is no such process (the identifier of a thread is not a pid). `InvalidInput` for 0 and for more
+    /// than `i32::MAX`, which are not pids. `Unsupported` in the cases of [`current`](Self::current), and also if there is no
+    /// `pidfd_open` (Linux before 5.3, or a sandbox) or if `/proc` hides the process (`hidepid`).
     pub fn from_pid(pid: u32) -> io::Result<Self> {
         let refused = || refuse(format!("{pid} is not the pid of a process: pids are between 1 and {}", i32::MAX));
         let checked = to_pid(pid).ok_or_else(refused)?;
@@ -105,7 +103,8 @@ impl ProcessId {
         proc_fs::check_time_namespace()?;
 
         let gone = || {
-            let sentence = format!("there is no process {pid}: it may have ended and been waited for, or be a thread");
+            let sentence =
+                format!("there is no process {pid}: it may have ended and been reaped, or {pid} is a thread");
             fail(io::ErrorKind::NotFound, sentence)
         };
         let process = Process::open(checked)?;
@@ -113,31 +112,35 @@ impl ProcessId {
         Ok(Self { pid: checked, birth, namespace })
     }
 
-    /// The pid. If the process has ended, another one may have it by now.
+    /// The pid. If the process has ended, another process may have the same pid by now.
     #[must_use]
     pub fn pid(self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// The identity as words for shared memory: the pid; the lower and then the upper 32 bits of the time of the start,
-    /// in clock ticks (1/100 s) since the system started, which is field 22 of `/proc/PID/stat`; the number of the pid
-    /// namespace, which is in the link `/proc/self/ns/pid`.
+    /// The identity as words for shared memory:
     ///
-    /// They are never all zero. A peer in another language writes and reads the same words.
+    /// 1. the pid,
+    /// 2. the lower 32 bits of the start time in clock ticks (1/100 s) since boot, field 22 of `/proc/PID/stat`,
+    /// 3. the upper 32 bits of the start time,
+    /// 4. the number of the pid namespace, in the link `/proc/self/ns/pid`.
+    ///
+    /// The words are never all zero. A peer in another language can store and load the same words.
     #[must_use]
     pub fn to_words(self) -> [u32; 4] {
         let (low, high) = (self.birth as u32, (self.birth >> 32) as u32);
         [self.pid(), low, high, self.namespace.get()]
     }
 
-    /// The identity that these [words](Self::to_words) stand for.
+    /// The identity with these [words](Self::to_words).
     ///
-    /// Any words may be given, also those of memory that a peer writes to. [`open`](Self::open) finds out whether they
-    /// belong to a process that runs.
+    /// The words may have any values, so they may come from memory that a peer writes to. [`open`](Self::open) checks whether
+    /// they belong to a running process.
     ///
     /// # Errors
     ///
-    /// `InvalidData` if no process has such words. Before a peer publishes itself in new memory, all four are zero.
+    /// `InvalidData` if no process can have these words, for instance if all four are zero, because the peer has not
+    /// published itself yet.
     pub fn from_words(words: [u32; 4]) -> io::Result<Self> {
         let [pid, low, high, namespace] = words;
         let wrong = |what: &str| {
@@ -145,7 +148,9 @@ impl ProcessId {
             Err(fail(io::ErrorKind::InvalidData, sentence))
         };
         if words == [0; 4] {
-            return wrong("as none was published there yet: read them after the peer has said that they are there");
+            return wrong(
+                "because none was published yet: load the words after the peer has reported that it stored them",
+            );
         }
         let Some(pid) = to_pid(pid) else { return wrong("because the first is not a pid") };
         let Some(namespace) = NonZeroU32::new(namespace) else {
@@ -153,26 +158,28 @@ impl ProcessId {
         };
         let birth = u64::from(high) << 32 | u64::from(low);
         if birth > i64::MAX as u64 {
-            return wrong("because the second and the third are not the time of a start");
+            return wrong("because the second and the third are not a start time");
         }
         Ok(Self { pid, birth, namespace })
     }
 
-    /// Opens a pidfd of the process to watch for its end. It is not an error if the process has ended.
+    /// Opens a pidfd of the process to watch for its end. It is not an error if the process has already ended.
     ///
     /// # Errors
     ///
-    /// An error says nothing about whether the process runs. `Unsupported` if the process was published in another pid
-    /// namespace than that of the caller, and if there is no `/proc` or no `pidfd_open`, as for [`from_pid`](Self::from_pid). To
-    /// notice the end of such a peer, let it change a word regularly, and wait with a timeout. Others if no descriptors or
-    /// no memory are left.
+    /// After an error it is unknown whether the process runs.
+    ///
+    /// - `Unsupported` if the process was published in another pid namespace than that of the caller, and in the cases of
+    ///   [`from_pid`](Self::from_pid). To notice the end of such a peer, let the peer change a word regularly, and wait with a
+    ///   timeout.
+    /// - Others if no descriptors or no memory are left.
     pub fn open(self) -> io::Result<Process> {
         proc_fs::check_pid_namespace(self.namespace)?;
         proc_fs::check_time_namespace()?;
 
         let process = Process::open(self.pid)?;
-        // The birth that was read belongs to the process of the pidfd: see `birth`. If it is not the published one, the
-        // pid was used again, so the published process has ended.
+        // The birth belongs to the process of the pidfd: see `birth`. If it differs from the published birth, the pid was
+        // reused, so the published process has ended.
         if process.birth(self.pid)? == Some(self.birth) {
             return Ok(process);
         }
@@ -184,10 +191,10 @@ fn to_pid(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
-/// A process whose end can be waited for (`pidfd_open(2)`). From [`ProcessId::open`].
+/// A process whose end can be waited for (`pidfd_open(2)`). [`ProcessId::open`] returns it.
 ///
-/// A process has ended when all of its threads have, whatever the cause. A process that has ended and was not reaped
-/// yet (a *zombie*) counts as ended. A stopped process does not.
+/// A process has ended when all of its threads have ended, for any reason. A process that has ended and is not reaped yet (a
+/// *zombie*) counts as ended. A stopped process does not.
 ///
 /// # Examples
 ///
@@ -206,27 +213,28 @@ fn to_pid(pid: u32) -> Option<Pid> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Process {
-    /// `None` if the process had ended when it was opened.
+    /// The pidfd. `None` if the process had ended when it was opened.
     pidfd: Option<OwnedFd>,
 }
 
 impl Process {
-    /// The process that has this pid now.
+    /// The process that now has this pid.
     fn open(pid: Pid) -> io::Result<Self> {
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Self { pidfd: Some(pidfd) }),
-            // There is none, or a thread of another process has the number by now. The kernel says ENOENT for that, and
-            // before Linux 6.15 EINVAL.
+            // There is no such process (ESRCH), or a thread of another process has the number by now (ENOENT, and EINVAL
+            // before Linux 6.15).
             Err(Errno::SRCH | Errno::NOENT | Errno::INVAL) => Ok(Self { pidfd: None }),
             Err(errno) => Err(proc_fs::no_pidfd(pid.as_raw_nonzero(), errno)),
         }
     }
 
-    /// The birth of the process, or `None` if it has ended and was reaped. `pid` is for messages.
+    /// The birth of the process. `None` if the process has ended and was reaped. `pid` is for messages.
     ///
-    /// 1. `/proc` says which number it has for the process of the pidfd.
-    /// 2. The birth of that number is read. If the process was reaped in between, it may be that of another process.
-    /// 3. `/proc` says that the process of the pidfd still has the number, so it had it in step 2.
+    /// 1. Read from `/proc` which number the process of the pidfd has there.
+    /// 2. Read the birth of the process with that number. If the process of the pidfd was reaped in between, this may be the
+    ///    birth of another process.
+    /// 3. Check in `/proc` that the process of the pidfd still has the number. If it has, it also had the number in step 2.
     fn birth(&self, pid: Pid) -> io::Result<Option<u64>> {
         let Some(pidfd) = self.pidfd() else { return Ok(None) };
         let Some(number) = proc_fs::number(pidfd)? else { return Ok(None) };
@@ -236,7 +244,7 @@ impl Process {
         }
         match birth {
             Ok(birth) => Ok(Some(birth)),
-            // Linux before 5.5 does not say that the number is gone.
+            // Linux before 5.5 does not report that the process was reaped.
             Err(_) if self.has_ended()? => Ok(None),
             Err(error) => Err(proc_fs::no_birth(pid.as_raw_nonzero(), error)),
         }
@@ -246,13 +254,13 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// Those of `poll(2)`. None is known to happen unless `RLIMIT_NOFILE` is zero.
+    /// Those of `poll(2)`. None is known to occur unless `RLIMIT_NOFILE` is zero.
     pub fn has_ended(&self) -> io::Result<bool> {
         self.wait(Some(Duration::ZERO))
     }
 
-    /// Blocks the thread until the process has ended, or until `timeout` has passed; without a timeout, for as long as the
-    /// process runs. Returns true if the process has ended. Signals do not interrupt it.
+    /// Blocks the thread until the process has ended or `timeout` has passed. Without a timeout, it waits as long as the
+    /// process runs. Returns true if the process has ended. Signals do not end the wait.
     ///
     /// # Errors
     ///
@@ -270,15 +278,15 @@ impl Process {
         }
     }
 
-    /// The pidfd, which polls readable once the process has ended. `None` if it had ended already when it was opened.
+    /// The pidfd, which polls readable once the process has ended. `None` if the process had already ended when it was opened.
     ///
-    /// It is for an event loop: use it with `poll` and `epoll` only. It is closed on `exec`.
+    /// The pidfd is for an event loop: use it only with `poll` and `epoll`. It is closed on `exec`.
     #[must_use]
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(|pidfd| pidfd.as_fd())
     }
 
-    /// The [`pidfd`](Self::pidfd) itself. Dropping it closes it.
+    /// The [`pidfd`](Self::pidfd) as an owned descriptor.
     #[must_use]
     pub fn into_pidfd(self) -> Option<OwnedFd> {
         self.pidfd
@@ -306,14 +314,14 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_reaped_after_it_was_opened_has_no_birth_any_more() {
+    fn a_process_that_was_opened_and_then_reaped_has_no_birth() {
         let (mut child, pid) = sleeper();
         let process = Process::open(pid).unwrap();
         let birth = process.birth(pid).unwrap();
         assert!(birth.is_some());
         child.kill().unwrap();
         assert!(process.wait(None).unwrap());
-        assert_eq!(process.birth(pid).unwrap(), birth, "a zombie has the birth that it had");
+        assert_eq!(process.birth(pid).unwrap(), birth, "a zombie keeps its birth");
         child.wait().unwrap();
         assert_eq!(process.birth(pid).unwrap(), None);
     }

@@ -1,4 +1,4 @@
-//! Giving new objects their names: whole, and without a moment in which others could see something else.
+//! Publishing new objects under their names, so that other processes never see an incomplete object or a missing name.
 
 use crate::error::explain;
 use crate::name_lock::Holder;
@@ -10,30 +10,30 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// For this user alone.
+/// Only the user may read and write.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Makes an object of an empty file by `make`, and gives it the name once it is made; `None` if the name is taken.
+/// Makes an object from an empty file by `make`, and then gives it the name. Returns `None` if the name is taken.
 pub(crate) fn publish<T: AsFd>(name: PosixName<'_>, make: impl Fn(OwnedFd) -> io::Result<T>) -> io::Result<Option<T>> {
     first_way(name, |way| publish_by(way, name, &make))
 }
 
-/// As [`publish`], in place of the object that has the name, if there is one.
+/// [`publish`] that takes the name away from the object that has it, if there is one.
 pub(crate) fn replace<T: AsFd>(name: PosixName<'_>, make: impl Fn(OwnedFd) -> io::Result<T>) -> io::Result<T> {
     first_way(name, |way| replace_by(way, name, &make))
 }
 
-/// How a new object stays out of sight until it is whole.
+/// How a new object is kept from other processes until it is complete.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// As a file without a name (`O_TMPFILE`): a process that is killed in between leaves nothing behind.
+    /// A file without a name (`O_TMPFILE`): a process that is killed meanwhile leaves nothing behind.
     Nameless,
-    /// Under a hidden name, for sandboxes without `O_TMPFILE` or without `/proc`. A process that is killed in between
-    /// leaves that name behind.
+    /// A file with a hidden name, for sandboxes without `O_TMPFILE` or without `/proc`. A process that is killed meanwhile
+    /// leaves the hidden name behind.
     Hidden,
 }
 
-/// The result of the first way that this system knows.
+/// Returns the result of the first way that this system supports.
 fn first_way<R>(name: PosixName<'_>, mut by: impl FnMut(Way) -> io::Result<Option<R>>) -> io::Result<R> {
     for way in [Way::Nameless, Way::Hidden] {
         if let Some(result) = by(way)? {
@@ -43,7 +43,7 @@ fn first_way<R>(name: PosixName<'_>, mut by: impl FnMut(Way) -> io::Result<Optio
     Err(name.cannot("create", Errno::OPNOTSUPP))
 }
 
-/// `Some(None)` if the name is taken, `None` if this system does not know the way.
+/// Returns `Some(None)` if the name is taken, and `None` if this system does not support the way.
 fn publish_by<T: AsFd>(
     way: Way,
     name: PosixName<'_>,
@@ -57,7 +57,7 @@ fn publish_by<T: AsFd>(
     })
 }
 
-/// `None` if this system does not know the way.
+/// Returns `None` if this system does not support the way.
 fn replace_by<T: AsFd>(
     way: Way,
     name: PosixName<'_>,
@@ -78,7 +78,7 @@ fn replace_by<T: AsFd>(
     }
 }
 
-/// A whole object that does not have its name yet.
+/// A complete object that does not have its name yet.
 struct Draft<T> {
     object: T,
     hidden: Option<HiddenName>,
@@ -91,7 +91,7 @@ enum Linked {
 }
 
 impl<T: AsFd> Draft<T> {
-    /// `None` if this system does not know the way.
+    /// Returns `None` if this system does not support the way.
     fn make(way: Way, name: PosixName<'_>, make: impl Fn(OwnedFd) -> io::Result<T>) -> io::Result<Option<Self>> {
         let cannot = |errno| name.cannot("create", errno);
         let (file, hidden) = match way {
@@ -106,12 +106,12 @@ impl<T: AsFd> Draft<T> {
                 (file, Some(hidden))
             }
         };
-        // The umask took bits off, perhaps the owner's. They are set before anybody finds the object by its name.
+        // The umask may have cleared bits of the mode. They are set again before another process can open the object.
         rustix::fs::fchmod(&file, MODE).map_err(|errno| explain(errno, format!("cannot set the mode of {name}")))?;
         Ok(Some(Self { object: make(file)?, hidden }))
     }
 
-    /// Gives the object its name if that is free. Linking never replaces another object, as renaming would.
+    /// Gives the object its name if the name is free. Unlike a rename, a link never replaces another object.
     fn link(&self, name: PosixName<'_>) -> io::Result<Linked> {
         match self.link_to(&name.path()) {
             Ok(()) => Ok(Linked::Done),
@@ -123,8 +123,9 @@ impl<T: AsFd> Draft<T> {
 
     fn link_to(&self, path: &Path) -> rustix::io::Result<()> {
         match &self.hidden {
-            // The way that open(2) shows for an O_TMPFILE without privileges. Not of `self`: a thread can have a table of
-            // descriptors of its own, and the first thread's may have another object of this directory under the number.
+            // open(2) describes this link for an O_TMPFILE without privileges. `thread-self` and not `self`, because a thread
+            // can have its own table of descriptors. In the table of the first thread, the number may be another object of
+            // this directory.
             None => {
                 let source = format!("/proc/thread-self/fd/{}", self.object.as_fd().as_raw_fd());
                 linkat(CWD, source, CWD, path, AtFlags::SYMLINK_FOLLOW)
@@ -133,10 +134,10 @@ impl<T: AsFd> Draft<T> {
         }
     }
 
-    /// Gives the object its name, and takes it from the object that has it.
+    /// Gives the object its name, and takes the name away from the object that has it.
     fn rename(mut self, name: PosixName<'_>) -> io::Result<T> {
         let cannot = |errno| name.cannot("replace", errno);
-        // A file without a name gets a hidden one only now. A process that is killed from here on leaves it behind.
+        // A file without a name gets a hidden name only now. A process that is killed before the rename leaves it behind.
         let mut hidden = match self.hidden.take() {
             Some(hidden) => hidden,
             None => HiddenName::take(name, |path| self.link_to(path)).map_err(cannot)?.1,
@@ -146,8 +147,7 @@ impl<T: AsFd> Draft<T> {
     }
 }
 
-/// True if a system without `O_TMPFILE` answers so, or one without `/proc`, or a sandbox that forbids to link a
-/// descriptor.
+/// Returns true for the errors of a system without `O_TMPFILE` or `/proc`, and of a sandbox that forbids linking a descriptor.
 fn means_unsupported(errno: Errno) -> bool {
     matches!(
         errno,
@@ -155,25 +155,25 @@ fn means_unsupported(errno: Errno) -> bool {
     )
 }
 
-/// A hidden name, removed when dropped.
+/// A hidden name, which is removed when this value is dropped.
 struct HiddenName {
-    /// There until it is renamed.
+    /// `None` after the rename.
     path: Option<PathBuf>,
 }
 
 impl HiddenName {
-    /// Finds a hidden name that `take` can have.
+    /// Calls `take` with new hidden names until one is not taken yet.
     fn take<R>(name: PosixName<'_>, take: impl Fn(&Path) -> rustix::io::Result<R>) -> rustix::io::Result<(R, Self)> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
 
         let start: String = name.entry().to_string_lossy().chars().take(50).collect(); // at most 200 bytes of the 255
         loop {
-            // Ordering: Relaxed, a number that guards no other memory.
+            // Ordering: Relaxed, because the number guards no other memory.
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let path = Path::new(DIRECTORY).join(format!(".{start}.{}.{count}.tmp", std::process::id()));
             match take(&path) {
                 Ok(taken) => return Ok((taken, Self { path: Some(path) })),
-                // Left by a process that was killed, or of one in another container that has our number.
+                // A killed process left it, or a process of another container has the same pid.
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
             }
@@ -194,7 +194,7 @@ impl HiddenName {
 impl Drop for HiddenName {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // The object has its own name by now, or is given up. A failure leaves a hidden file and harms nobody.
+            // The object has its own name by now, or is discarded. After an error the hidden file stays, which is harmless.
             let _ = rustix::fs::unlink(path);
         }
     }
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     const WAYS: [Way; 2] = [Way::Nameless, Way::Hidden];
 
-    /// A name that no other test has, unlinked when dropped.
+    /// A name for one test, which is unlinked when this value is dropped.
     struct Scratch(String);
 
     impl Scratch {
@@ -217,7 +217,7 @@ mod tests {
             PosixName::new(&self.0).unwrap()
         }
 
-        /// The entries of the directory that go back to this name, hidden ones too.
+        /// The entries of the directory that contain this name, also the hidden ones.
         fn entries(&self) -> Vec<String> {
             let entries = std::fs::read_dir(DIRECTORY).unwrap();
             let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// Makes an object as `SharedMemory` does, of eight bytes, of which the first is `content`.
+    /// Makes an object of eight bytes. The first byte is `content`.
     fn object(content: u8) -> impl Fn(OwnedFd) -> io::Result<OwnedFd> {
         move |file| {
             rustix::io::pwrite(&file, &[content, 0, 0, 0, 0, 0, 0, 0], 0)?;
@@ -316,13 +316,13 @@ mod tests {
         }
     }
 
-    /// Has a hidden name as an empty file.
+    /// Takes a hidden name for an empty file.
     fn touch(path: &Path) -> rustix::io::Result<()> {
         openat(CWD, path, OPEN | OFlags::CREATE | OFlags::EXCL, MODE).map(drop)
     }
 
     #[test]
-    fn the_longest_name_has_a_hidden_one_too() {
+    fn the_longest_name_has_a_hidden_name() {
         for name in ["x".repeat(255), "日".repeat(85), "\u{10ffff}".repeat(63)] {
             let ((), hidden) = HiddenName::take(PosixName::new(&name).unwrap(), touch).unwrap();
             assert!(hidden.path().exists());
@@ -330,15 +330,15 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_name_that_is_left_over_is_stepped_over() {
+    fn a_hidden_name_that_was_left_behind_is_skipped() {
         let name = PosixName::new("futex-sys-unit-left-over").unwrap();
         let ((), first) = HiddenName::take(name, touch).unwrap();
-        // What another process of the same number would leave: the next few names.
+        // The next few names are taken, as by another process with the same pid.
         let (start, count) = first.path().to_str().unwrap().strip_suffix(".tmp").unwrap().rsplit_once('.').unwrap();
         let count: u32 = count.parse().unwrap();
         let taken: Vec<_> = (count + 1..count + 20).map(|count| format!("{start}.{count}.tmp")).collect();
         for path in &taken {
-            // Another test's thread may be the one that steps over it.
+            // A thread of another test may skip some of these names.
             std::fs::write(path, "").unwrap();
         }
         let ((), second) = HiddenName::take(name, touch).unwrap();

@@ -1,4 +1,4 @@
-//! Allocating all pages of a new object, so that no access to it can find the memory full.
+//! Allocation of all pages of a new object, so that no later access fails for lack of memory.
 
 use crate::error::explain;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
@@ -11,15 +11,16 @@ use std::os::fd::BorrowedFd;
 
 /// Maximum number of bytes per `fallocate`.
 ///
-/// On many kernels a signal ends a `fallocate` of a memory file, and the kernel takes back what the call had allocated (not
-/// on 6.18.44, measured). There, one call for everything never ends under a profiler's timer. The pages of a call that has
-/// returned stay.
+/// On many kernels a signal ends a `fallocate` of a memory file, and the kernel frees the pages that the call had allocated
+/// (Linux 6.18.44 does not, as measured). There, one call for the whole length would never succeed under a profiler's timer.
+/// The pages of earlier calls stay allocated.
 const MAX_STEP: u64 = 1 << 20;
 
-/// Gives an empty file `len` bytes and allocates all of them; `what` is its name in messages. An error leaves the file empty.
+/// Sets the length of an empty file to `len` bytes and allocates all of them. `what` is the name of the file in messages. After
+/// an error the file is empty again.
 pub(crate) fn reserve(fd: BorrowedFd<'_>, len: usize, what: &dyn fmt::Display) -> io::Result<()> {
     let len = len as u64;
-    // Asked first, so that a length beyond all bounds does not take the memory of others on its way to failure.
+    // These checks come first, so that an excessive length does not use up the memory of other programs before it fails.
     if free(fd).is_some_and(|free| free < len) {
         return Err(refusal(Errno::NOSPC, fd, len, what));
     }
@@ -30,7 +31,7 @@ pub(crate) fn reserve(fd: BorrowedFd<'_>, len: usize, what: &dyn fmt::Display) -
         return Err(explain(Errno::NOMEM, sentence));
     }
     ftruncate(fd, len).and_then(|()| allocate(fd, len)).map_err(|errno| {
-        // First, so that the message does not count what this call had taken.
+        // Freed first, so that the message reports the free space without the pages of this call.
         let _ = ftruncate(fd, 0);
         refusal(errno, fd, len, what)
     })
@@ -46,9 +47,9 @@ fn allocate(fd: BorrowedFd<'_>, len: u64) -> rustix::io::Result<()> {
                 done += now;
                 step = (step * 2).min(MAX_STEP);
             }
-            // On a slow machine signals may come faster than a long step ends.
+            // On a slow machine, signals may be more frequent than a long step takes.
             Err(Errno::INTR) => step = (step / 2).max(page),
-            // This file system, this kernel or this sandbox has no such call. (No seal forbids it on a new file.)
+            // The file system, the kernel or a sandbox does not support the call. (A new file has no seal that forbids it.)
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => return touch(fd, done, len, page),
             Err(errno) => return Err(errno),
         }
@@ -80,13 +81,13 @@ fn refusal(errno: Errno, fd: BorrowedFd<'_>, len: u64, what: &dyn fmt::Display) 
     explain(errno, format!("cannot reserve {len} bytes for {what}{hint}"))
 }
 
-/// Bytes free on the file system of `fd`; `None` if it has no size of its own, as that of memfds.
+/// Number of free bytes on the file system of `fd`. `None` if the file system has no size of its own, like that of memfds.
 fn free(fd: BorrowedFd<'_>) -> Option<u64> {
     let stat = fstatvfs(fd).ok().filter(|stat| stat.f_blocks > 0)?;
     Some(stat.f_bfree.saturating_mul(stat.f_frsize))
 }
 
-/// Bytes of memory and swap of this machine.
+/// Number of bytes of memory and swap of this machine.
 fn all_memory() -> u64 {
     let info = sysinfo();
     (info.totalram as u64).saturating_add(info.totalswap as u64).saturating_mul(info.mem_unit.into())

@@ -20,42 +20,42 @@ use std::sync::atomic::AtomicU32;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Memory that several processes map, to put futex words in.
+/// Memory that several processes map, for futex words and the data that the words guard.
 ///
-/// It is a cheap handle: clones share one mapping, which is unmapped when the last clone and the last [`Word`] in it are
-/// dropped.
+/// A value of this type is a cheap handle: clones share one mapping. The mapping is removed when the last clone and the last
+/// [`Word`] in it are dropped.
 ///
 /// | Made by | For |
 /// |---|---|
-/// | [`anonymous`](Self::anonymous) | a family of processes, or one that sends the descriptor over a Unix socket |
+/// | [`anonymous`](Self::anonymous) | processes that inherit the descriptor or [receive](Self::receive) it |
 /// | [`create`](Self::create), [`open`](Self::open), [`open_or_create`](Self::open_or_create) | processes that agree on a name |
-/// | [`NamedMemory`](crate::NamedMemory) | the process that owns the name, and removes it |
-/// | [`from_fd`](Self::from_fd) | the process that a descriptor was passed to |
-/// | [`receive`](Self::receive) | the process that memory was [sent](Self::send) to over a Unix socket |
+/// | [`NamedMemory`](crate::NamedMemory) | the process that owns the name and removes it |
+/// | [`from_fd`](Self::from_fd) | a process that has a descriptor of the memory, for instance an inherited one |
+/// | [`receive`](Self::receive) | a process to which memory was [sent](Self::send) over a Unix socket |
 /// | [`open_path`](Self::open_path) | processes that agree on a file |
 ///
 /// # Names
 ///
-/// POSIX names are those of `shm_open(3)`, which are the files of `/dev/shm`: 1 to 255 bytes of any value but `/` and NUL,
-/// and not `.` or `..`. One leading slash is ignored.
+/// POSIX names are those of `shm_open(3)`. On Linux they are the names of files in `/dev/shm`: 1 to 255 bytes, without `/`
+/// and NUL, and not `.` or `..`. One leading slash is ignored.
 ///
 /// # Full memory
 ///
-/// The functions that make memory allocate all of its pages, so a `/dev/shm` without room (containers often have 64 MiB) is
-/// an error of kind `StorageFull`, and no later access raises `SIGBUS` for lack of memory. This takes time in proportion to
-/// the length (measured on Linux 6.18: 0.2 s per GiB). A failure leaves neither a name nor memory behind.
+/// The functions that make memory allocate all of its pages. So a `/dev/shm` without room (containers often have 64 MiB) is
+/// an error of kind `StorageFull`, and no later access raises `SIGBUS` for lack of memory. The time is proportional to the
+/// length (measured on Linux 6.18: 0.2 s per GiB). After an error, neither a name nor memory is left behind.
 ///
-/// - A memfd has no limit of its own. A length beyond memory and swap of the machine is refused with `OutOfMemory`. If a
-///   shorter one exceeds the limit of the memory cgroup (of the container), the kernel kills a process of the group instead.
+/// - A memfd has no limit of its own. A length beyond the memory and swap of the machine is refused with `OutOfMemory`. If a
+///   shorter length exceeds the limit of the memory cgroup (of the container), the kernel kills a process of the group.
 /// - On a file system without `fallocate`, a zero byte is written into each page.
-/// - If pages are to be allocated only when they are touched, make the object yourself (`memfd_create`, `ftruncate`) and
-///   use [`from_fd`](Self::from_fd).
+/// - To allocate pages only when they are touched, make the object yourself (`memfd_create`, `ftruncate`) and use
+///   [`from_fd`](Self::from_fd).
 ///
 /// # What a peer can do
 ///
-/// A process that maps the memory can write anything into it at any time, so treat what you read as input. If a peer
-/// shrinks the object, the next access to the lost pages raises `SIGBUS`. Memory of [`anonymous`](Self::anonymous) is sealed
-/// against that. For a descriptor that you were given, ask [`is_sealed`](Self::is_sealed).
+/// A process that maps the memory can write anything into it at any time, so validate the values that you load. If a peer
+/// shrinks the object, the next access to the lost pages raises `SIGBUS`. Memory made by [`anonymous`](Self::anonymous) is
+/// sealed against shrinking. For other memory, call [`is_sealed`](Self::is_sealed).
 ///
 /// # Examples
 ///
@@ -67,7 +67,7 @@ use std::time::{Duration, Instant};
 /// let memory = SharedMemory::anonymous(4096)?;
 /// let word = memory.word(64)?;
 ///
-/// // What another process would do with the descriptor:
+/// // Another process would do the same with the descriptor:
 /// let same = SharedMemory::from_fd(memory.as_fd().try_clone_to_owned()?)?;
 /// same.word(64)?.store(9, Ordering::Release);
 /// assert_eq!(word.load(Ordering::Acquire), 9);
@@ -76,7 +76,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 pub struct SharedMemory {
     object: Arc<Object>,
-    /// What each word of the object holds.
+    /// The owner of the object that each of its words shares.
     owner: Arc<Owner>,
 }
 
@@ -86,9 +86,9 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for less than 4 bytes, or more than the address space has. `OutOfMemory` for more than the memory and
-    /// swap of the machine. `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`). Others if no descriptors or no
-    /// memory are left.
+    /// `InvalidInput` for less than 4 bytes or more than [`isize::MAX`]. `OutOfMemory` for more than the memory and swap of the
+    /// machine. `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`). Others if no descriptors or no memory are
+    /// left.
     pub fn anonymous(len: usize) -> io::Result<Self> {
         check_len(len)?;
         let memory = Self::make(memfd()?, len, &"a new memfd")?;
@@ -97,29 +97,29 @@ impl SharedMemory {
         Ok(memory)
     }
 
-    /// New memory of `len` bytes, all zero, under a POSIX [name](Self#names), for this user alone (mode 0600, whatever the
-    /// umask).
+    /// New memory of `len` bytes, all zero, under a POSIX [name](Self#names). Only this user may open it (mode 0600, regardless
+    /// of the umask).
     ///
-    /// The object gets its name once it has its length and all of its [pages](Self#full-memory), so no other process sees
-    /// it half made. The name stays until it is [removed](Self::unlink), also after the last process that has the memory
-    /// has ended. [`NamedMemory::create`](crate::NamedMemory::create) makes memory whose owner removes the name.
+    /// The object gets its name after its length and all of its [pages](Self#full-memory), so no other process opens an
+    /// incomplete object. The name stays until it is [removed](Self::unlink), even after the last process that maps the
+    /// memory has ended. [`NamedMemory::create`](crate::NamedMemory::create) makes memory whose owner removes the name.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name is taken. `InvalidInput` for less than 4 bytes, more than the address space has, or an
-    /// unusable name. `StorageFull` if `/dev/shm` has no room. `OutOfMemory` for more than the memory and swap of the machine.
+    /// `AlreadyExists` if the name is taken. `InvalidInput` for less than 4 bytes or more than [`isize::MAX`], and for an
+    /// invalid name. `StorageFull` if `/dev/shm` has no room. `OutOfMemory` for more than the memory and swap of the machine.
     /// `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`).
     pub fn create(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
         Self::create_with(name.as_ref(), len, |_| Ok(()))
     }
 
-    /// [`create`](Self::create) of memory that `init` sets up before it gets its name.
+    /// [`create`](Self::create) of memory that `init` sets up before the object gets its name.
     pub(crate) fn create_with(name: &OsStr, len: usize, init: impl Fn(&Self) -> io::Result<()>) -> io::Result<Self> {
         let name = PosixName::new(name)?;
         check_len(len)?;
         let taken = || {
             let sentence = format!(
-                "{name} is there already: open it, or, if a process that has ended left it, replace it \
+                "{name} already exists: open it, or, if a process that has ended left it, replace it \
                  (`NamedMemory::replace`)"
             );
             explain(Errno::EXIST, sentence)
@@ -127,7 +127,7 @@ impl SharedMemory {
         publish(name, |file| Self::make_with(file, len, name, &init))?.ok_or_else(taken)
     }
 
-    /// As [`create_with`](Self::create_with), in place of the object that has the name, if there is one.
+    /// [`create_with`](Self::create_with) that takes the name away from the object that has it, if there is one.
     pub(crate) fn replace_with(name: &OsStr, len: usize, init: impl Fn(&Self) -> io::Result<()>) -> io::Result<Self> {
         let name = PosixName::new(name)?;
         check_len(len)?;
@@ -145,26 +145,29 @@ impl SharedMemory {
         Ok(memory)
     }
 
-    /// The memory under a POSIX [name](Self#names): all of it, whatever its length.
+    /// Opens the memory under a POSIX [name](Self#names), and maps its whole length.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is none. `UnexpectedEof` for an object of 0 bytes: its creator has not given it its length yet,
-    /// or has died before that (the functions of this crate give objects their names afterwards; `shm_open` in other
-    /// programs does not). [`open_timeout`](Self::open_timeout) waits for both. `PermissionDenied` if it is another user's.
-    /// `InvalidInput` for an unusable name, and for an object of 1 to 3 bytes or one that is not a regular file.
+    /// - `NotFound` if the name does not exist.
+    /// - `UnexpectedEof` for an object of 0 bytes: its creator has not set its length yet, or died before it did. Only other
+    ///   programs make such objects (with `shm_open`). The functions of this crate set the length before the name.
+    /// - `PermissionDenied` if this process may not read and write the object, usually because it belongs to another user.
+    /// - `InvalidInput` for an invalid name, and for an object that has 1 to 3 bytes or is not a regular file.
+    ///
+    /// [`open_timeout`](Self::open_timeout) waits while the error is `NotFound` or `UnexpectedEof`.
     pub fn open(name: impl AsRef<OsStr>) -> io::Result<Self> {
         let name = PosixName::new(&name)?;
         Self::map(name.open()?, &name)
     }
 
-    /// [`open`](Self::open), which waits for at most `timeout` until the name is there and its object has its length.
+    /// [`open`](Self::open) that waits up to `timeout` until the name exists and its object has a length.
     ///
-    /// It blocks the thread, and tries again after pauses of 1 ms, doubled up to 100 ms. It tries at least once.
+    /// It blocks the thread, and tries again after pauses of 1 ms that double up to 100 ms. It tries at least once.
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open): `NotFound` and `UnexpectedEof` after the timeout, all others at once.
+    /// Those of [`open`](Self::open): `NotFound` and `UnexpectedEof` after the timeout, all others immediately.
     ///
     /// # Examples
     ///
@@ -199,19 +202,19 @@ impl SharedMemory {
         }
     }
 
-    /// The memory under a POSIX name. If there is none, makes it with `len` zero bytes, as [`create`](Self::create) does.
+    /// [Opens](Self::open) the memory under a POSIX name, or [creates](Self::create) it with `len` bytes if the name is free.
     ///
-    /// Any number of processes may call it at once: they all get the same object, with its full length.
+    /// Several processes may call it at once: all of them get the same object, with its full length.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if an object is there and has another length, and those of [`open`](Self::open) and
+    /// `InvalidInput` if the object exists with another length. Also those of [`open`](Self::open) and
     /// [`create`](Self::create).
     pub fn open_or_create(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
         let name = PosixName::new(&name)?;
         check_len(len)?;
         loop {
-            // Each turn fails only because another process removed or created the name in between, so it has got on.
+            // A round fails only if another process has created or removed the name meanwhile, so that process has progressed.
             match name.open() {
                 Ok(file) => return Self::map(file, &name)?.of_len(len, &name),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -223,27 +226,29 @@ impl SharedMemory {
         }
     }
 
-    /// Removes a POSIX name, whatever it leads to. Processes that have the memory keep it.
+    /// Removes a POSIX name, whatever object has it. Processes that map the object keep it.
     ///
-    /// Another process may be about to remove or to replace the name too ([`NamedMemory`](crate::NamedMemory)). Each locks
-    /// the object that has the name first (`flock`), and this waits up to a second for its turn. So hold no `flock` of your
-    /// own on the object. An object that can't be locked (a symbolic link, or one that this user may not open) is unlinked
-    /// without the lock, as `shm_unlink(3)` does it.
+    /// First the function locks the object that has the name (`flock`), because another process may be about to remove or
+    /// replace the name too ([`NamedMemory`](crate::NamedMemory#several-processes-that-change-one-name)). It waits for the
+    /// lock for up to a second. So do not hold an `flock` of your own on the object.
+    ///
+    /// An object that can't be locked (it is not a regular file, or this user may not open it) is unlinked without the lock,
+    /// like by `shm_unlink(3)`.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is none. `PermissionDenied` if this process may not remove it. `InvalidInput` for an unusable name.
-    /// `ResourceBusy` if another process holds the lock of the name for a second: it may be stopped.
+    /// `NotFound` if the name does not exist. `PermissionDenied` if this process may not remove it. `InvalidInput` for an
+    /// invalid name. `ResourceBusy` if another process holds the lock for a second (that process may be stopped).
     pub fn unlink(name: impl AsRef<OsStr>) -> io::Result<()> {
         let name = PosixName::new(&name)?;
         match Holder::of(name)? {
-            // An object that comes now has a lock that was not taken.
+            // Another process may publish an object now. This call has not locked that object, so it leaves the name alone.
             Holder::Nobody => Err(name.cannot("unlink", Errno::NOENT)),
             _holder => name.unlink(),
         }
     }
 
-    /// The memory behind a descriptor, for instance one that was inherited or received over a Unix socket.
+    /// Maps the memory of a descriptor, for instance an inherited one.
     ///
     /// # Errors
     ///
@@ -253,15 +258,15 @@ impl SharedMemory {
         Self::map(fd, &"the descriptor")
     }
 
-    /// The memory of an existing file, all of it. A file on a memory file system (`tmpfs`) costs no disk writes.
+    /// Maps all of an existing file. A file on a memory file system (`tmpfs`) costs no disk writes.
     ///
     /// # Errors
     ///
-    /// Those of opening a file for reading and writing. `UnexpectedEof` for a file of 0 bytes. `InvalidInput` for one of 1 to
-    /// 3 bytes, or one that is not regular.
+    /// Those of opening a file for reading and writing. `UnexpectedEof` for a file of 0 bytes. `InvalidInput` for a file of 1
+    /// to 3 bytes, and for a file that is not regular.
     pub fn open_path(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        // Non-blocking, so that a pipe that was put in the file's place is refused and not waited for.
+        // Non-blocking, so that opening a pipe at this path does not wait for its other end.
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())
             .map_err(|errno| explain(errno, format!("cannot open {} as shared memory", path.display())))?;
@@ -279,7 +284,7 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for an offset that is not a multiple of four, or not within the memory.
+    /// `InvalidInput` if `offset` is not a multiple of four, or is not within the memory.
     pub fn word(&self, offset: usize) -> io::Result<Word> {
         if offset % 4 != 0 {
             return Err(refuse(format!(
@@ -291,36 +296,37 @@ impl SharedMemory {
         })
     }
 
-    /// The whole memory as words; up to three bytes at the end are left out.
+    /// The whole memory as words, without the last one to three bytes if the length is not a multiple of four.
     ///
-    /// Use it, without `unsafe`, for the data that the futex words guard:
-    /// [relaxed](std::sync::atomic::Ordering::Relaxed) loads and stores compile to plain ones.
+    /// Use the words, without `unsafe`, for the data that futex words guard:
+    /// [relaxed](std::sync::atomic::Ordering::Relaxed) loads and stores compile to plain loads and stores.
     #[must_use]
     pub fn as_words(&self) -> &[AtomicU32] {
         self.object.mapping.words()
     }
 
-    /// The address that the memory is mapped at in this process, aligned to a page.
+    /// The start of the mapping in this process, aligned to a page.
     ///
-    /// It is valid while this handle, a clone of it, or a [`Word`] of it lives.
+    /// The pointer is valid while this handle, a clone of it, or a [`Word`] in the memory lives.
     #[must_use]
     pub fn as_ptr(&self) -> *mut u8 {
         self.object.mapping.as_ptr()
     }
 
-    /// Returns true if the object is sealed against shrinking (`F_SEAL_SHRINK`), so that no process can make it shorter and
-    /// the next access to the lost pages raise `SIGBUS`.
+    /// Returns true if the object is sealed against shrinking (`F_SEAL_SHRINK`). Then no process can make it shorter, and no
+    /// access raises `SIGBUS` because of lost pages.
     ///
-    /// False for a memfd of huge pages (`MFD_HUGETLB`), whatever its seals: any process that has it can give pages of it back
-    /// (`FALLOC_FL_PUNCH_HOLE`), and the next access raises `SIGBUS` if the system has no huge page left.
+    /// Returns false for a memfd of huge pages (`MFD_HUGETLB`), even if it is sealed: any process that has it can free pages
+    /// of it (`FALLOC_FL_PUNCH_HOLE`), and the next access raises `SIGBUS` if the system has no huge page left.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         is_sealed(self)
     }
 
-    /// Returns true if the POSIX name leads to this memory now: it was neither removed nor replaced.
+    /// Returns true if the POSIX name leads to this memory now. Returns false if the name was removed or replaced, is invalid,
+    /// or can't be checked.
     ///
-    /// A process that opened the memory by its name finds out with it whether a successor has replaced the memory.
+    /// A process that opened the memory by its name can use this function to detect that a successor has replaced the memory.
     #[must_use]
     pub fn has_name(&self, name: impl AsRef<OsStr>) -> bool {
         PosixName::new(&name).and_then(|name| name.leads_to(self.identity())).unwrap_or(false)
@@ -363,7 +369,7 @@ impl AsRawFd for SharedMemory {
     }
 }
 
-/// As [`SharedMemory::from_fd`].
+/// [`SharedMemory::from_fd`].
 impl TryFrom<OwnedFd> for SharedMemory {
     type Error = io::Error;
 
@@ -392,17 +398,17 @@ pub fn make_of_file(file: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::R
     SharedMemory::make(file, len, what)
 }
 
-/// The first and the longest pause between two attempts to open memory that is not there yet.
+/// The first and the longest pause between two attempts to open memory that does not exist yet.
 pub const OPEN_PAUSES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
 
-/// True for what [`SharedMemory::open`] returns while the creator is not ready.
+/// Returns true for the errors that [`SharedMemory::open`] returns until the creator is ready.
 pub fn is_not_there_yet(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
 }
 
 fn check_len(len: usize) -> io::Result<()> {
     if len < size_of::<AtomicU32>() {
-        return Err(refuse(format!("shared memory of {len} bytes has no place for a word: ask for at least 4")));
+        return Err(refuse(format!("shared memory of {len} bytes is too small for a word: ask for at least 4")));
     }
     if isize::try_from(len).is_err() {
         return Err(refuse(format!("shared memory of {len} bytes is more than can be mapped")));

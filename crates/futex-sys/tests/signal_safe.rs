@@ -1,6 +1,6 @@
 //! Wakes from signal handlers: no lock, no allocation, and `errno` keeps its value.
 //!
-//! A program of its own, because its allocator counts, and raises a signal when told to.
+//! These tests are a separate program, because their allocator counts calls, and raises a signal on request.
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "std has no signals, and the trait of allocators is unsafe")]
 
@@ -17,9 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 thread_local! {
-    /// Number of calls of the allocator by this thread. The test harness has threads of its own.
+    /// Number of calls of the allocator by this thread. (The test harness has other threads.)
     static CALLS: Cell<usize> = const { Cell::new(0) };
-    /// True if the next allocation of this thread is to be interrupted by a signal.
+    /// True if a signal is to interrupt the next allocation of this thread.
     static INTERRUPT: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -28,34 +28,34 @@ struct Counting;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-// SAFETY: All of it is the system's allocator. Counting allocates nothing: the counters are made at compile time and have
-// no destructor. The handler of the signal does not unwind.
+// SAFETY: The system's allocator does all of the work. Counting allocates nothing: the counters are initialized at compile time
+// and have no destructor. The handler of the signal does not unwind.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.set(CALLS.get() + 1);
         if INTERRUPT.replace(false) {
-            // SAFETY: It has no obligation. The handler has run on this thread when it returns.
+            // SAFETY: `raise` has no obligations. The handler has run on this thread when `raise` returns.
             unsafe { libc::raise(libc::SIGUSR1) };
         }
-        // SAFETY: The caller's promise.
+        // SAFETY: The caller fulfils the obligations of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         CALLS.set(CALLS.get() + 1);
-        // SAFETY: The caller's promise.
+        // SAFETY: The caller fulfils the obligations of `dealloc`.
         unsafe { System.dealloc(ptr, layout) }
     }
 }
 
-/// Number of calls of the allocator within `body`.
+/// Returns the number of calls of the allocator within `body`.
 fn calls(body: impl FnOnce()) -> usize {
     let before = CALLS.get();
     body();
     CALLS.get() - before
 }
 
-/// A word behind the end of its file: the kernel answers `EFAULT`.
+/// A word beyond the end of its file, for which the kernel returns `EFAULT`.
 fn stranded() -> Word {
     let file = tempfile::NamedTempFile::new().expect("a file");
     file.as_file().set_len(1 << 20).expect("a file");
@@ -68,14 +68,14 @@ fn word() -> Word {
     Word::from(Arc::new(AtomicU32::new(0)))
 }
 
-/// Calls the allocator and says whether that was counted, so that a count of zero means something.
+/// Calls the allocator and returns true if the calls were counted. Without this check, a count of zero would prove nothing.
 fn counts() -> bool {
     calls(|| drop(black_box(Box::new(1_u8)))) == 2
 }
 
 #[test]
 fn a_wake_on_a_page_that_is_gone_allocates_nothing() {
-    // It used to make a sentence of the kernel's error, which nobody saw, and to free it again.
+    // Regression: the wake formatted a sentence for the kernel's error, and dropped it again.
     let word = stranded();
     assert!(counts());
     let made = calls(|| {
@@ -92,7 +92,7 @@ fn an_error_of_a_raw_call_is_the_kernels_number_and_allocates_nothing() {
     }
 
     let (gone, here) = (stranded(), word());
-    // Looked up first: it is missing before Linux 5.16, and in some sandboxes. There it has an error of another number.
+    // `futex_waitv` is missing before Linux 5.16 and in some sandboxes. There it fails with another error number.
     let has_waitv = waitv(&[WaitvEntry::new(&here, Scope::Shared, 1)], None).is_ok();
     assert!(counts());
     let made = calls(|| {
@@ -110,17 +110,20 @@ fn an_error_of_a_raw_call_is_the_kernels_number_and_allocates_nothing() {
 
 /// The words that the handler wakes: one with a waiter, and one whose page is gone.
 static WORDS: OnceLock<[Word; 2]> = OnceLock::new();
-/// Set by the handler: it ran; what it woke; its calls of the allocator; `errno` afterwards.
+/// True after the handler has run.
 static HANDLED: AtomicBool = AtomicBool::new(false);
+/// Number of waiters that the handler woke, per word.
 static WOKEN: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
+/// Number of calls of the allocator by the handler.
 static CALLS_OF_HANDLER: AtomicU32 = AtomicU32::new(0);
+/// `errno` at the end of the handler.
 static ERRNO: AtomicI32 = AtomicI32::new(0);
 
-/// A value that no call sets.
+/// A value of `errno` that no call sets.
 const ERRNO_BEFORE: i32 = 4242;
 
 extern "C" fn wake(_signal: libc::c_int) {
-    // SAFETY: The location is this thread's own, and always valid.
+    // SAFETY: The location belongs to this thread, and is always valid.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: As above.
     let interrupted = unsafe { errno.replace(ERRNO_BEFORE) };
@@ -138,7 +141,7 @@ extern "C" fn wake(_signal: libc::c_int) {
 
 #[test]
 fn a_signal_handler_that_interrupts_the_allocator_wakes_a_waiter() {
-    // A handler that allocates while the thread is within the allocator hangs, or corrupts what the allocator guards.
+    // A handler that allocates while it interrupts the allocator of the same thread hangs, or corrupts the allocator's data.
     let words = WORDS.get_or_init(|| [word(), stranded()]);
     let waiter = thread::spawn(|| words[0].wait(0, None).expect("wait"));
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! What a child of `fork` may do with what its parent made.
+//! Children of `fork`, and the values that they have from their parents.
 #![expect(unsafe_code, reason = "fork")]
 
 use crate::support::child::Process;
@@ -10,23 +10,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
 
-/// Runs `child` in a fork of this process and returns its bits, of which there are at most seven.
+/// Runs `child` in a fork of this process, and returns its result, which has at most seven bits.
 ///
-/// Other threads of this process are gone there, and what they locked stays locked; glibc keeps the allocator usable.
+/// The child has none of the other threads of this process, and their locks stay locked there. glibc keeps the allocator usable.
 pub(crate) fn forked(child: impl FnOnce() -> u8) -> u8 {
-    // SAFETY: The child calls what the closure calls and then `_exit`, which runs nothing of this process's.
+    // SAFETY: The child runs only the closure, which is written for a fork of a process with threads, and then `_exit`, which
+    // runs no exit handlers of this process.
     match unsafe { libc::fork() } {
         -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
         0 => {
-            // SAFETY: It has no obligation. SIGALRM ends a child that hangs, and then the test fails.
+            // SAFETY: `alarm` has no obligations. SIGALRM ends a child that hangs, and then the test fails.
             unsafe { libc::alarm(20) };
             let bits = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(0x80);
-            // SAFETY: It has no obligation.
+            // SAFETY: `_exit` has no obligations.
             unsafe { libc::_exit(bits.into()) }
         }
         pid => {
             let mut status = 0;
-            // SAFETY: The status is ours to be written, and the child is ours and not waited for yet.
+            // SAFETY: The status may be written, and the child belongs to this process and is not reaped yet.
             assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
             assert!(libc::WIFEXITED(status), "the child was killed: {status:#x}");
             u8::try_from(libc::WEXITSTATUS(status)).expect("an exit status has eight bits")
@@ -34,13 +35,13 @@ pub(crate) fn forked(child: impl FnOnce() -> u8) -> u8 {
     }
 }
 
-/// `true` at index n sets bit n.
+/// Packs booleans into bits: `true` at index n sets bit n.
 pub(crate) fn bits(all: &[bool]) -> u8 {
     all.iter().enumerate().fold(0, |bits, (index, &set)| bits | u8::from(set) << index)
 }
 
 #[test]
-fn an_origin_tells_a_fork_from_its_parent() {
+fn an_origin_distinguishes_a_fork_from_its_parent() {
     let parent = Origin::here();
     assert!(parent.is_here());
     let seen = forked(|| {
@@ -54,7 +55,7 @@ fn an_origin_tells_a_fork_from_its_parent() {
 }
 
 #[test]
-fn a_grandchild_is_told_from_its_parent_and_its_grandparent() {
+fn an_origin_distinguishes_a_grandchild_from_its_parent_and_its_grandparent() {
     let first = Origin::here();
     let seen = forked(|| {
         let second = Origin::here();
@@ -67,14 +68,14 @@ fn a_grandchild_is_told_from_its_parent_and_its_grandparent() {
     assert_eq!(seen, 0b11);
 }
 
-/// Forks while another thread is within the first `Origin::here` of this process.
+/// Forks while another thread executes the first `Origin::here` of this process.
 pub(crate) fn fork_within_the_first_origin() {
     static IS_INSIDE: AtomicBool = AtomicBool::new(false);
 
     extern "C" fn stay(_signal: libc::c_int) {
         IS_INSIDE.store(true, Ordering::Release);
         loop {
-            // SAFETY: It has no obligation, and signal-safety(7) allows it.
+            // SAFETY: `pause` has no obligations, and signal-safety(7) allows it.
             unsafe { libc::pause() };
         }
     }
@@ -86,7 +87,7 @@ pub(crate) fn fork_within_the_first_origin() {
     assert_eq!(unsafe { libc::sigaction(libc::SIGSYS, &raw const action, ptr::null_mut()) }, 0);
     thread::spawn(|| {
         let wipe_on_fork = u32::try_from(libc::MADV_WIPEONFORK).expect("advice is positive");
-        sandbox::trap_where(libc::SYS_madvise, 2, wipe_on_fork);
+        sandbox::trap_if(libc::SYS_madvise, 2, wipe_on_fork);
         Origin::here()
     });
     until("the thread is inside", || IS_INSIDE.load(Ordering::Acquire));
@@ -97,8 +98,9 @@ pub(crate) fn fork_within_the_first_origin() {
 }
 
 #[test]
-fn a_fork_while_another_thread_asks_for_the_first_origin_can_ask_too() {
-    // The first caller used to make the page behind a lock, which the child found locked by a thread that it didn't have.
+fn a_fork_gets_an_origin_while_another_thread_is_getting_the_first_one() {
+    // Regression: the first caller made the page behind a lock. In the child, the lock stayed locked by a thread that the child
+    // did not have.
     if !sandbox::is_supported() {
         return skip("no seccomp filters for this processor");
     }
@@ -108,8 +110,8 @@ fn a_fork_while_another_thread_asks_for_the_first_origin_can_ask_too() {
 }
 
 #[test]
-fn a_fork_has_a_fresh_value_of_what_another_thread_had_locked() {
-    // With a plain static the child waits for ever for a thread that it doesn't have.
+fn a_fork_gets_a_fresh_value_although_another_thread_held_the_lock() {
+    // With a plain static, the child would wait for ever for a thread that it does not have.
     static NUMBER: PerProcess<Mutex<u32>> = PerProcess::new();
 
     let parents = NUMBER.get();
@@ -150,7 +152,7 @@ fn threads_that_race_for_the_value_of_their_process_get_the_same() {
     impl Default for Counted {
         fn default() -> Self {
             MADE.fetch_add(1, Ordering::Relaxed);
-            thread::yield_now(); // so that others come in between
+            thread::yield_now(); // so that other threads make a value meanwhile
             Self
         }
     }
@@ -190,7 +192,7 @@ fn a_forked_child_is_refused_and_leaves_its_parents_ring_alone() {
     let [word, second] = [word(), word()];
     let id = arm(&mut ring, 0, &word);
     arm(&mut ring, 1, &second);
-    assert_eq!(second.wake(1), 1); // a completion waits, and is not the child's
+    assert_eq!(second.wake(1), 1); // the parent has a completion, which the child must not take
 
     let mut ring = Some(ring);
     let seen = forked(|| {
@@ -217,8 +219,8 @@ fn a_forked_child_is_refused_and_leaves_its_parents_ring_alone() {
     });
     assert_eq!(seen, 0b11);
 
-    // The parent's waits are as they were.
-    let mut ring = ring.take().expect("the fork took its copy, not this");
+    // The waits of the parent are unchanged.
+    let mut ring = ring.take().expect("the fork took its own copy");
     let completion = complete(&mut ring);
     assert!(completion.tag == Some(1) && matches!(completion.ending, Ending::Woken), "{completion:?}");
     assert_eq!(word.wake(1), 1);

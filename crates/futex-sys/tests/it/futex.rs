@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_word_with_another_value_is_not_waited_for() {
+fn a_wait_on_a_word_with_another_value_returns_mismatch() {
     let word = word();
     assert_eq!(futex::wait(&word, Scope::Shared, 1, MATCH_ANY, None).unwrap(), WaitOutcome::Mismatch);
 }
@@ -33,7 +33,7 @@ fn a_wake_between_the_check_and_the_wait_is_kept() {
         move || {
             for round in 0..ROUNDS {
                 start.wait();
-                // The check; the other thread changes the word and wakes here, or later, or did before.
+                // This is the check. The other thread changes the word and wakes before it, between it and the wait, or later.
                 while word.load(Ordering::Acquire) == round {
                     let outcome = futex::wait(&word, Scope::Shared, round, MATCH_ANY, None).unwrap();
                     assert_ne!(outcome, WaitOutcome::TimedOut);
@@ -68,7 +68,7 @@ fn wake_n_of_m_wakes_exactly_n() {
 }
 
 #[test]
-fn counts_that_the_kernel_would_take_for_negative_wake_all() {
+fn wake_treats_counts_beyond_i32_as_all() {
     for n in [1 << 31, u32::MAX] {
         let word = word();
         let threads: Vec<_> = (0..3).map(|_| blocked(&word)).collect();
@@ -117,7 +117,7 @@ fn a_wake_reaches_the_waiters_that_share_a_bit_with_its_mask() {
 }
 
 #[test]
-fn private_and_shared_waiters_do_not_meet() {
+fn private_wakes_and_shared_wakes_do_not_reach_each_others_waiters() {
     let word = word();
     let private = blocked_with(&word, Scope::Private, MATCH_ANY);
     assert_eq!(futex::wake(&word, Scope::Shared, u32::MAX).unwrap(), 0);
@@ -161,7 +161,7 @@ fn the_longest_deadline_is_accepted_and_waits() {
 }
 
 #[test]
-fn deadlines_order_as_the_points_in_time_that_they_are() {
+fn deadlines_are_ordered_by_time() {
     let (now, soon, never) =
         (Deadline::after(Duration::ZERO), Deadline::after(Duration::from_secs(9)), Deadline::after(Duration::MAX));
     assert!(now < soon && soon < never);

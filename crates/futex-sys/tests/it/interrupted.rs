@@ -10,14 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How many signals were handled. Tests that use it hold the lock.
+/// Number of handled signals. Tests that use it hold the lock of [`signals`].
 static HANDLED: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn handle(_signal: libc::c_int) {
     HANDLED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Has SIGUSR1 handled without `SA_RESTART`, for one test at a time.
+/// Installs a handler of SIGUSR1 without `SA_RESTART`, for one test at a time.
 fn signals() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +30,7 @@ fn signals() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// A thread, and the way to send it a signal.
+/// A thread that can receive signals.
 struct Target<T> {
     thread: JoinHandle<T>,
     pthread: libc::pthread_t,
@@ -40,16 +40,16 @@ impl<T: Send + 'static> Target<T> {
     fn spawn(body: impl FnOnce() -> T + Send + 'static) -> Self {
         let (sender, receiver) = mpsc::channel();
         let thread = thread::spawn(move || {
-            // SAFETY: It has no obligation.
+            // SAFETY: `pthread_self` has no obligations.
             sender.send(unsafe { libc::pthread_self() }).expect("the test waits for it");
             body()
         });
         Self { thread, pthread: receiver.recv().expect("the thread sends it") }
     }
 
-    /// Sends a signal, which has no effect on a thread that has ended.
+    /// Sends a signal. It has no effect if the thread has ended.
     fn signal(&self) {
-        // SAFETY: The thread was not joined, so its identifier is valid, even where the thread has ended.
+        // SAFETY: The thread was not joined, so its identifier is valid, even if the thread has ended.
         let _ = unsafe { libc::pthread_kill(self.pthread, libc::SIGUSR1) };
     }
 
@@ -61,7 +61,7 @@ impl<T: Send + 'static> Target<T> {
     }
 }
 
-/// Interrupts a wait on `word` a hundred times, wakes it, and returns how it ended.
+/// Interrupts a wait on `word` a hundred times, wakes it, and returns its result.
 fn interrupted<T: Send + 'static>(word: &Word, wait: impl FnOnce(&Word) -> T + Send + 'static) -> T {
     let _signals = signals();
     let target = Target::spawn({
@@ -69,7 +69,7 @@ fn interrupted<T: Send + 'static>(word: &Word, wait: impl FnOnce(&Word) -> T + S
         move || wait(&word)
     });
     for _ in 0..100 {
-        until_waiters(word, Scope::Shared, 1); // so that the signal comes while it waits
+        until_waiters(word, Scope::Shared, 1); // so that the signal comes during the wait
         target.interrupt();
     }
     until("the waiter is woken", || word.wake(1) == 1);
@@ -134,7 +134,7 @@ fn a_ring_waits_on_after_a_signal() {
     assert!(matches!(ending, Ending::Woken), "{ending:?}");
 }
 
-/// A timer that sends SIGUSR1 to the calling thread a thousand times per second until dropped, as a profiler does.
+/// A timer that sends SIGUSR1 to the calling thread a thousand times per second, like a profiler, until it is dropped.
 struct Timer(libc::timer_t);
 
 impl Timer {
@@ -144,12 +144,12 @@ impl Timer {
             unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
         event.sigev_signo = libc::SIGUSR1;
-        // SAFETY: It has no obligation.
+        // SAFETY: `gettid` has no obligations.
         event.sigev_notify_thread_id = unsafe { libc::gettid() };
         spec.it_interval.tv_nsec = 1_000_000;
         spec.it_value.tv_nsec = 1_000_000;
         let mut timer = std::ptr::null_mut();
-        // SAFETY: The event is valid, and the timer is ours to be written.
+        // SAFETY: The event is valid, and the timer may be written.
         assert_eq!(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) }, 0);
         // SAFETY: The timer was just made, and the times are valid.
         assert_eq!(unsafe { libc::timer_settime(timer, 0, &raw const spec, std::ptr::null_mut()) }, 0);
@@ -166,8 +166,8 @@ impl Drop for Timer {
 
 #[test]
 fn memory_is_made_under_a_profilers_timer() {
-    // On kernels where a signal ends a `fallocate` and the kernel takes back what the call had done, one call for all of this
-    // memory never ends. `reserved::memory_is_reserved_with_and_without_fallocate` plays such a kernel.
+    // On some kernels a signal ends a `fallocate` and the kernel frees its pages again. There, one call for all of this memory
+    // would never succeed. `reserved::memory_is_reserved_with_and_without_fallocate` simulates such a kernel.
     const LEN: usize = 256 << 20;
 
     let _signals = signals();
@@ -189,9 +189,9 @@ fn signals_do_not_move_a_deadline() {
             futex::wait(&word, Scope::Shared, 0, MATCH_ANY, Some(Deadline::after(Duration::from_millis(200)))).unwrap()
         }
     });
-    // A signal a while, for ever: a wait that started its time again with each would not end.
+    // Signals arrive without end. A wait that restarted its timeout after each signal would not end.
     while !target.thread.is_finished() {
-        assert!(start.elapsed() < Duration::from_secs(30), "the deadline moves");
+        assert!(start.elapsed() < Duration::from_secs(30), "the signals moved the deadline");
         target.signal();
         thread::yield_now();
     }
@@ -199,7 +199,7 @@ fn signals_do_not_move_a_deadline() {
     assert!(start.elapsed() >= Duration::from_millis(200));
 }
 
-/// Interrupts a call on a thread a hundred times while it sleeps, has it end by `end`, and returns its result.
+/// Interrupts a sleeping call on a thread a hundred times, and ends the call by `end`. Returns the result of the call.
 fn interrupted_asleep<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static, end: impl FnOnce()) -> T {
     let _signals = signals();
     let (sender, tid) = mpsc::channel();
@@ -210,7 +210,7 @@ fn interrupted_asleep<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'stat
     let stat = format!("/proc/self/task/{}/stat", tid.recv().expect("the thread sends it").as_raw_nonzero());
     for _ in 0..100 {
         until("the thread sleeps", || {
-            let stat = std::fs::read_to_string(&stat).expect("the thread goes on");
+            let stat = std::fs::read_to_string(&stat).expect("a running thread");
             stat[stat.rfind(')').expect("a name")..].starts_with(") S")
         });
         target.interrupt();

@@ -1,5 +1,4 @@
-//! What the limits and the umask of a process do to the memory that it makes. They are the whole process's, so each test
-//! has a child.
+//! Memory made under limits and under a umask. Limits and umask apply to the whole process, so each test starts a child.
 
 use crate::posix_names::forbid_tmpfile;
 use crate::support::child::Process;
@@ -13,7 +12,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 
-/// `ulimit -f 2`, and memory of more than 2 KiB.
+/// Makes memory of more than 2 KiB under `ulimit -f 2`.
 pub(crate) fn make_memory_under_a_file_limit() {
     let name = Name::new("file-limit");
     let limit = Rlimit { current: Some(2048), ..getrlimit(Resource::Fsize) };
@@ -38,13 +37,13 @@ pub(crate) fn make_memory_under_a_file_limit() {
 
 #[test]
 fn memory_beyond_the_limit_for_files_is_an_error_and_not_the_end_of_the_process() {
-    // The kernel sent SIGXFSZ, for memfds too.
+    // Regression: the kernel sent SIGXFSZ, for memfds too.
     let memory = SharedMemory::anonymous(4096).unwrap();
     let status = Process::start("make-memory-under-a-file-limit", &memory).end();
     assert!(status.success(), "{status}");
 }
 
-/// A umask that takes everything from the group and from others, and the right to write from the owner.
+/// Makes memory under a umask that clears all permissions of the group and of others, and the write permission of the owner.
 pub(crate) fn make_memory_under_a_umask() {
     umask(Mode::from_raw_mode(0o277));
     let has_the_documented_mode = |what: &str| {
@@ -64,7 +63,7 @@ pub(crate) fn make_memory_under_a_umask() {
     };
     has_the_documented_mode("umask");
     if !sandbox::is_supported() {
-        return skip("no seccomp filters for this processor, so memory is made one way only");
+        return skip("no seccomp filters for this processor, so memory is made in one way only");
     }
     forbid_tmpfile();
     has_the_documented_mode("umask-hidden");
@@ -72,21 +71,21 @@ pub(crate) fn make_memory_under_a_umask() {
 
 #[test]
 fn memory_under_a_name_has_the_documented_mode_whatever_the_umask() {
-    // A umask of 0277 left 0400, and only root could open what it had made.
+    // Regression: a umask of 0277 left the mode 0400, and only root could open the memory again.
     let memory = SharedMemory::anonymous(4096).unwrap();
     let status = Process::start("make-memory-under-a-umask", &memory).end();
     assert!(status.success(), "{status}");
 }
 
-/// Has new mappings locked, and takes the right to lock any more.
+/// Makes the kernel lock new mappings, and sets the limit of locked memory to zero.
 #[expect(unsafe_code, reason = "mlockall")]
 fn lock_new_mappings_beyond_the_limit() -> io::Result<()> {
-    // SAFETY: It has no obligation.
+    // SAFETY: `mlockall` has no obligations.
     if unsafe { libc::mlockall(libc::MCL_FUTURE) } != 0 {
         return Err(io::Error::last_os_error());
     }
     setrlimit(Resource::Memlock, Rlimit { current: Some(0), ..getrlimit(Resource::Memlock) })?;
-    // A thread with this capability is not limited.
+    // The limit does not apply to a thread with this capability.
     let mut sets = capabilities(None)?;
     sets.effective.remove(CapabilitySet::IPC_LOCK);
     set_capabilities(None, sets)?;
@@ -104,9 +103,9 @@ pub(crate) fn receive_beyond_the_limit_of_locked_memory(memory: &SharedMemory) {
 }
 
 #[test]
-fn memory_that_cannot_be_mapped_is_not_taken_for_memory_that_is_still_to_come() {
-    // In a process that locks its memory (`mlockall`) `mmap` answers EAGAIN at the limit, which is the `WouldBlock` of a socket
-    // without a message. A runtime waited for the next message then, and the memory was lost.
+fn a_mapping_that_fails_at_the_limit_is_not_reported_as_would_block() {
+    // Regression: in a process that locks its memory (`mlockall`), `mmap` fails with EAGAIN at the limit. Its kind `WouldBlock`
+    // is also that of a socket without a message. So a runtime waited for the next message, and the memory was lost.
     let memory = SharedMemory::anonymous(4096).unwrap();
     let status = Process::start("receive-beyond-the-limit-of-locked-memory", &memory).end();
     assert!(status.success(), "{status}");
@@ -130,9 +129,9 @@ pub(crate) fn identify_without_a_descriptor_left() {
 }
 
 #[test]
-fn a_process_that_has_no_descriptors_left_is_not_told_to_mount_proc() {
-    // The error was `Unsupported`, as of a `/proc` that hides the process, and a caller that falls back to heartbeats then never
-    // watched anybody again.
+fn a_lack_of_descriptors_is_not_reported_as_unsupported() {
+    // Regression: the error was `Unsupported`, like that of a `/proc` that hides the process. A caller that then falls back to
+    // heartbeats would never watch a process again.
     let memory = SharedMemory::anonymous(4096).unwrap();
     let status = Process::start("identify-without-a-descriptor-left", &memory).end();
     assert!(status.success(), "{status}");

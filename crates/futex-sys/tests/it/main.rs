@@ -1,6 +1,6 @@
-//! What the crate promises, against the real kernel.
+//! Tests of the documented behaviour, with the real kernel.
 //!
-//! One module a theme. A test that needs what this kernel lacks prints `SKIPPED: reason`, or fails where
+//! There is one module per theme. A test that needs a missing feature of the kernel prints `SKIPPED: reason`, or fails if
 //! `FUTEX_TESTS_FORBID_SKIPS` is set.
 #![cfg(target_os = "linux")]
 

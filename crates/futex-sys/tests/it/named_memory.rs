@@ -1,4 +1,4 @@
-//! Owners of names, one at a time; `names_storm` has many at once.
+//! Owners of names, one at a time. `names_storm` tests many owners at once.
 
 use crate::fork::{bits, forked};
 use crate::support::name::Name;
@@ -24,7 +24,7 @@ fn stamp_under(name: &Name) -> u32 {
 }
 
 #[test]
-fn an_owner_that_is_dropped_takes_its_name_along_and_not_its_memory() {
+fn dropping_an_owner_removes_the_name_and_keeps_the_memory() {
     let name = Name::new("owned");
     let memory = NamedMemory::create(&name.0, 64).unwrap();
     assert!(memory.is_current());
@@ -39,15 +39,15 @@ fn an_owner_that_is_dropped_takes_its_name_along_and_not_its_memory() {
     }
 }
 
-/// An owner gave its memory the name, and was killed before it had set the memory up. Others found it under the name, and waited
-/// in vain.
+/// Regression: an owner gave its memory the name, and was killed before it had set up the memory. Other processes opened the
+/// memory and waited for ever.
 #[test]
 fn memory_is_set_up_before_it_has_its_name() {
     let name = Name::new("set-up");
     let set_up = |value: u32| {
         let name = &name;
         move |memory: &SharedMemory| {
-            // The name is free, or leads to the memory before.
+            // The name is free, or leads to the previous memory.
             assert_eq!(
                 SharedMemory::open(&name.0).map_or(0, |memory| memory.as_words()[0].load(Ordering::Relaxed)),
                 value - 1
@@ -63,17 +63,17 @@ fn memory_is_set_up_before_it_has_its_name() {
     assert!(first.has_name(&name.0) && opened.has_name(&name.0));
     let second = NamedMemory::replace_with(&name.0, 64, set_up(2)).unwrap();
     assert_eq!(stamp_under(&name), 2);
-    // The one that has opened the old memory learns that it was replaced.
+    // A process that has opened the old memory detects that it was replaced.
     assert!(second.is_current() && !opened.has_name(&name.0) && !opened.has_name("a/b"));
 }
 
 #[test]
 fn memory_that_fails_to_be_set_up_leaves_the_name_as_it_was() {
     let name = Name::new("not-set-up");
-    let fail = |_memory: &SharedMemory| Err(std::io::Error::other("it can't be set up"));
+    let fail = |_memory: &SharedMemory| Err(std::io::Error::other("the memory can't be set up"));
     for make in [NamedMemory::create_with, NamedMemory::replace_with] {
         let error = make(&name.0, 64, fail).unwrap_err();
-        assert_eq!(error.to_string(), "it can't be set up");
+        assert_eq!(error.to_string(), "the memory can't be set up");
         assert!(is_free(&name) && name.files().is_empty());
     }
     let memory = NamedMemory::create(&name.0, 64).unwrap();
@@ -106,7 +106,7 @@ fn an_owner_can_remove_its_name_or_leave_it() {
 #[test]
 fn a_replacement_is_another_object_and_the_old_one_lives_on() {
     let name = Name::new("replaced");
-    let first = NamedMemory::replace(&name.0, 64).unwrap(); // there was nothing
+    let first = NamedMemory::replace(&name.0, 64).unwrap(); // the name was free
     stamp(&first, 1);
     let second = NamedMemory::replace(&name.0, 128).unwrap();
     stamp(&second, 2);
@@ -127,7 +127,7 @@ fn an_owner_leaves_the_object_of_its_successor_alone() {
     assert_refused(unlinked.unlink(), NotFound, &text);
     assert!(last.is_current());
 
-    // The same, where the name was removed and made anew.
+    // The same after the name was removed and created again.
     SharedMemory::unlink(&name.0).unwrap();
     assert!(!last.is_current());
     let new = NamedMemory::create(&name.0, 64).unwrap();
@@ -139,27 +139,27 @@ fn an_owner_leaves_the_object_of_its_successor_alone() {
 
 #[test]
 fn a_fork_that_drops_its_copy_leaves_the_name() {
-    // A child that panics, or returns from its closure, drops the copies of all that its parent had.
+    // A child that panics, or returns from its closure, drops its copies of all values of its parent.
     let name = Name::new("fork");
     let memory = NamedMemory::create(&name.0, 64).unwrap();
     let mut memory = Some(memory);
     let seen = forked(|| {
         drop(memory.take());
         let stays = SharedMemory::open(&name.0).is_ok();
-        // What it makes itself is its own.
+        // The child owns the memory that it makes itself.
         let own = Name(format!("{}-child", name.0));
         drop(NamedMemory::create(&own.0, 64));
         bits(&[stays, is_free(&own)])
     });
     assert_eq!(seen, 0b11);
-    let memory = memory.take().expect("the fork took its copy, not this");
+    let memory = memory.take().expect("the fork took its own copy");
     assert!(memory.is_current());
     drop(memory);
     assert!(is_free(&name));
 }
 
 #[test]
-fn a_fork_can_remove_a_name_if_it_is_told_to() {
+fn a_fork_can_remove_a_name_by_unlink() {
     let name = Name::new("fork-unlinks");
     let mut memory = Some(NamedMemory::create(&name.0, 64).unwrap());
     let seen = forked(|| bits(&[memory.take().is_some_and(|memory| memory.unlink().is_ok())]));
@@ -168,7 +168,7 @@ fn a_fork_can_remove_a_name_if_it_is_told_to() {
 }
 
 #[test]
-fn what_can_not_be_locked_is_replaced_and_unlinked_as_it_is() {
+fn an_object_that_cannot_be_locked_is_replaced_and_unlinked_without_a_lock() {
     let name = Name::new("others");
     let target = tempfile::NamedTempFile::new().unwrap();
     let put: [&dyn Fn(); 2] = [&|| std::os::unix::fs::symlink(target.path(), name.path()).unwrap(), &|| {
@@ -187,13 +187,13 @@ fn what_can_not_be_locked_is_replaced_and_unlinked_as_it_is() {
     let refused = [SharedMemory::unlink(&name.0).err(), NamedMemory::replace(&name.0, 64).err()];
     let files = name.files();
     fs::remove_dir(name.path()).unwrap();
-    assert_eq!(refused.map(|error| errno(&error.expect("a directory is not memory"))), [Some(libc::EISDIR); 2]);
+    assert_eq!(refused.map(|error| errno(&error.expect("a directory is refused"))), [Some(libc::EISDIR); 2]);
     assert_eq!(files, [&name.0[1..]]);
 }
 
 #[test]
 fn a_name_whose_lock_is_held_stays_and_the_error_says_why() {
-    // What a process does that is stopped between the lock and the change.
+    // The test holds the locks, like a process that is stopped between the lock and the change.
     let names = ["unlink", "replace", "remove", "drop"].map(|what| Name::new(&format!("busy-{what}")));
     let owners = names.each_ref().map(|name| NamedMemory::create(&name.0, 64).unwrap());
     let locked = names.each_ref().map(|name| File::open(name.path()).unwrap());
@@ -225,7 +225,7 @@ fn a_name_whose_lock_is_held_stays_and_the_error_says_why() {
 fn an_owner_that_waited_for_the_lock_finds_that_its_name_was_replaced() {
     let name = Name::new("waited");
     let old = NamedMemory::create(&name.0, 64).unwrap();
-    // This test is the process that replaces the object by hand.
+    // This test replaces the object by hand, like another process.
     let locked = File::open(name.path()).unwrap();
     flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
     let other = Name::new("waited-new");
@@ -251,7 +251,7 @@ fn a_name_is_awaited_until_it_is_there() {
 #[test]
 fn an_object_without_length_is_awaited_until_it_has_one() {
     let name = Name::new("sized");
-    let file = File::create(name.path()).unwrap(); // as `shm_open` does
+    let file = File::create(name.path()).unwrap(); // like `shm_open`
     assert_refused(SharedMemory::open(&name.0), UnexpectedEof, "shared memory");
     thread::scope(|scope| {
         let waiter = scope.spawn(|| SharedMemory::open_timeout(&name.0, Duration::MAX).unwrap().len());
@@ -261,7 +261,7 @@ fn an_object_without_length_is_awaited_until_it_has_one() {
 }
 
 #[test]
-fn a_name_that_does_not_come_is_an_error_after_the_timeout() {
+fn a_name_that_stays_missing_is_an_error_after_the_timeout() {
     let name = Name::new("not-there");
     let start = Instant::now();
     let timeout = Duration::from_millis(20);
@@ -275,7 +275,7 @@ fn a_name_that_does_not_come_is_an_error_after_the_timeout() {
 }
 
 #[test]
-fn only_what_may_come_is_waited_for() {
+fn open_timeout_waits_only_for_missing_names_and_empty_objects() {
     let name = Name::new("wrong");
     let file = File::create(name.path()).unwrap();
     file.set_len(3).unwrap();
@@ -285,9 +285,9 @@ fn only_what_may_come_is_waited_for() {
 }
 
 #[test]
-fn a_name_that_can_t_be_looked_at_stays_and_its_owner_goes_on() {
-    // In a sandbox that forbids to look at a path (but not at a descriptor), it was never seen that the name still led to the
-    // locked object, and the owner locked and looked without end.
+fn a_name_that_cannot_be_checked_stays_and_its_owner_gets_an_error() {
+    // Regression: the owner retried for ever in a sandbox that forbids `stat` of a path (but not of a descriptor), because it
+    // could not verify that the name led to the locked object.
     if !sandbox::is_supported() {
         return skip("no seccomp filters for this processor");
     }
@@ -299,6 +299,6 @@ fn a_name_that_can_t_be_looked_at_stays_and_its_owner_goes_on() {
         owner.unlink()
     });
     until("the owner has given up", || owner.is_finished());
-    assert_refused(owner.join().unwrap(), PermissionDenied, "cannot look at what has the name of shared memory");
+    assert_refused(owner.join().unwrap(), PermissionDenied, "cannot check which object has the name of shared memory");
     assert_eq!(name.files(), [&name.0[1..]]);
 }

@@ -1,4 +1,4 @@
-//! Processes that are killed at each step of making and replacing memory under a name.
+//! Processes that are killed at each step of replacing memory under a name.
 
 use crate::posix_names::forbid_tmpfile;
 use crate::support::child::Process;
@@ -8,7 +8,7 @@ use futex_sys::{NamedMemory, SharedMemory};
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::atomic::Ordering;
 
-/// The system calls of a replacement, in order. The last one is there to see it done.
+/// The system calls of a replacement, in order. The last one is a call after the replacement.
 const STEPS: [(&str, &[i64]); 9] = [
     ("fchmod", &[libc::SYS_fchmod]),
     ("ftruncate", &[libc::SYS_ftruncate]),
@@ -24,7 +24,7 @@ const STEPS: [(&str, &[i64]); 9] = [
     ("getppid", &[libc::SYS_getppid]),
 ];
 
-/// Replaces memory and is killed on the way.
+/// Replaces memory, and is killed at a step.
 pub(crate) fn replace_and_die(how: &str) {
     let [way, step, name] = how.split(' ').collect::<Vec<_>>()[..] else { panic!("{how:?}") };
     if way == "hidden" {
@@ -35,7 +35,7 @@ pub(crate) fn replace_and_die(how: &str) {
     let memory = NamedMemory::replace(name, 128).expect("replace").keep();
     memory.as_words()[0].store(2, Ordering::Relaxed);
     let _ = rustix::process::getppid();
-    panic!("{how} is not on the way");
+    panic!("{how} is not a step of the replacement");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_process_that_is_killed_leaves_the_old_object_or_the_new_one_and_at_most_a_h
                 assert!(file.starts_with(&format!(".{}.", &name.0[1..])) && file.ends_with(".tmp"), "{file}");
             }
 
-            // The lock went with the process: nobody waits for it.
+            // The kernel has released the lock of the killed process, so this call does not wait for it.
             let new = NamedMemory::replace(&name.0, 256).unwrap();
             assert_eq!((new.is_current(), new.len()), (true, 256), "{way} {step}");
             drop(old);

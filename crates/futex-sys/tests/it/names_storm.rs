@@ -1,4 +1,4 @@
-//! Many processes and threads that make, replace and remove one name at the same time, and are killed meanwhile.
+//! Many processes and threads that make, replace and remove one name at the same time. Some of them are killed meanwhile.
 
 use crate::support::child::Process;
 use crate::support::name::Name;
@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-/// Numbers without pattern, from a seed.
+/// Pseudo-random numbers from a seed.
 struct Random(u64);
 
 impl Random {
@@ -22,23 +22,23 @@ impl Random {
     }
 }
 
-/// Spins until two threads have come to this turn, so that they go on at the same moment.
+/// Spins until two threads have reached this turn, so that both continue at the same moment.
 fn spin_together(arrived: &AtomicU32, turn: u32) {
     arrived.fetch_add(1, Ordering::AcqRel);
     let mut spins = 0_u32;
     while arrived.load(Ordering::Acquire) < 2 * turn {
         spins += 1;
         if spins % 1_000 == 0 {
-            thread::yield_now(); // the other one may need this processor
+            thread::yield_now(); // the other thread may need this processor
         }
         std::hint::spin_loop();
     }
 }
 
 #[test]
-fn an_owner_that_goes_while_another_one_replaces_it_never_takes_its_successors_name_along() {
-    // Without the lock of the name, an owner that had just verified it removed what another one had put there since; with the
-    // lock but without verifying the name under it, an owner that had come just too late did.
+fn an_owner_that_is_dropped_during_its_replacement_never_removes_its_successors_name() {
+    // Two mistakes make an owner remove its successor's name: no lock, so that the name changes between the check and the
+    // removal; or a lock without a check after it, so that the name has changed before the lock.
     const ROUNDS: u32 = 4_000;
 
     let name = Name::new("successors");
@@ -51,7 +51,7 @@ fn an_owner_that_goes_while_another_one_replaces_it_never_takes_its_successors_n
                 spin_together(&turn, 3 * round + 1);
                 let old: Option<NamedMemory> = old.lock().unwrap().take();
                 spin_together(&turn, 3 * round + 2);
-                // So that it comes at any step of the replacement.
+                // A random delay, so that the drop meets every step of the replacement.
                 for _ in 0..random.below(4_000) {
                     std::hint::spin_loop();
                 }
@@ -75,21 +75,21 @@ fn an_owner_that_goes_while_another_one_replaces_it_never_takes_its_successors_n
     assert_eq!(name.files(), [""; 0]);
 }
 
-// The words of the memory that rules the processes.
+// Offsets of the control words in the memory that all processes share.
 const TURN: usize = 0;
 const CHANGES: usize = 4;
 const STOP: usize = 8;
 
 const TURNS: u32 = 500;
 
-/// Waits until both processes have come to this turn.
+/// Waits until both processes have reached this turn.
 fn meet(word: &Word, turn: u32) {
     word.fetch_add(1, Ordering::AcqRel);
-    // Not by sleeping on the word: a peer whose check has failed would be waited for without end.
-    until("the other process has come to this turn", || word.load(Ordering::Acquire) >= 2 * turn);
+    // Polls instead of sleeping on the word: a peer whose check has failed would never wake it.
+    until("the other process has reached this turn", || word.load(Ordering::Acquire) >= 2 * turn);
 }
 
-/// Owns the name in turns with another process: one replaces it while the other one, its owner until now, removes it.
+/// Owns the name alternately with another process: one process replaces the name while the owner until now removes it.
 fn own_in_turns(control: &SharedMemory, name: &str, mut is_mine: bool) {
     let turn = control.word(TURN).expect("a word");
     let mut owner = is_mine.then(|| NamedMemory::replace(name, 64).expect("replace"));
@@ -123,7 +123,7 @@ fn processes_that_own_a_name_in_turns_never_remove_each_others_object() {
 
 const LEN: usize = 2 * 4096;
 
-/// Replaces the name until killed or stopped, and never removes it.
+/// Replaces the name until this process is killed or the test ends. Never removes the name.
 pub(crate) fn replace_on_and_on(control: &SharedMemory, name: &str) {
     let (changes, stop) = (control.word(CHANGES).expect("a word"), control.word(STOP).expect("a word"));
     while stop.load(Ordering::Relaxed) == 0 {
@@ -133,12 +133,12 @@ pub(crate) fn replace_on_and_on(control: &SharedMemory, name: &str) {
     }
 }
 
-/// Kills `children` one by one, each in the middle of its work, and has others take their places.
+/// Kills `children` one by one while they work, and starts new ones in their places.
 fn kill_and_start(control: &SharedMemory, role: &str, children: &mut [Process], kills: usize, random: &mut Random) {
     let changes = control.word(CHANGES).expect("a word");
     for kill in 0..kills {
         let enough = changes.load(Ordering::Relaxed) + 20 + u32::try_from(random.below(50)).expect("a small number");
-        until("the processes have got on", || changes.load(Ordering::Relaxed) >= enough);
+        until("the processes have progressed", || changes.load(Ordering::Relaxed) >= enough);
         let index = kill % children.len();
         let child = &mut children[index];
         let status = child.kill_running();
@@ -155,7 +155,7 @@ fn stop(control: &SharedMemory, children: Vec<Process>) {
     }
 }
 
-/// Checks that nothing but hidden files of killed processes stays, and that the name can be had.
+/// Checks that only hidden files of killed processes are left, and that the name can be taken.
 fn assert_clean(name: &Name, kills: usize) {
     let memory = NamedMemory::replace(&name.0, 64).expect("replace");
     assert!(memory.is_current());
@@ -166,7 +166,7 @@ fn assert_clean(name: &Name, kills: usize) {
 }
 
 #[test]
-fn a_name_that_is_replaced_on_and_on_is_never_missing_and_never_half_made() {
+fn a_name_that_is_replaced_repeatedly_is_never_missing_and_never_half_made() {
     const KILLS: usize = 20;
 
     let name = Name::new("replacers");
@@ -177,15 +177,15 @@ fn a_name_that_is_replaced_on_and_on_is_never_missing_and_never_half_made() {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let observer = scope.spawn(|| {
-            let mut looks = 0;
+            let mut checks = 0;
             while !is_over.load(Ordering::Relaxed) {
-                let memory = SharedMemory::open(&name.0).expect("there is always one");
+                let memory = SharedMemory::open(&name.0).expect("the name always has an object");
                 let stat = rustix::fs::fstat(&memory).expect("fstat");
                 assert_eq!((memory.len(), stat.st_blocks * 512, stat.st_mode & 0o777), (LEN, stat.st_size, 0o600));
                 assert!(memory.as_words().iter().all(|word| word.load(Ordering::Relaxed) == 0));
-                looks += 1;
+                checks += 1;
             }
-            looks
+            checks
         });
         kill_and_start(&control, &role, &mut children, KILLS, &mut Random(1));
         is_over.store(true, Ordering::Relaxed);
@@ -195,7 +195,7 @@ fn a_name_that_is_replaced_on_and_on_is_never_missing_and_never_half_made() {
     assert_clean(&name, KILLS);
 }
 
-/// Makes, replaces, opens and removes the name until killed or stopped.
+/// Makes, replaces, opens and removes the name until this process is killed or the test ends.
 pub(crate) fn change_on_and_on(control: &SharedMemory, name: &str) {
     let (changes, stop) = (control.word(CHANGES).expect("a word"), control.word(STOP).expect("a word"));
     let mut random = Random(std::process::id().into());
@@ -222,18 +222,18 @@ pub(crate) fn change_on_and_on(control: &SharedMemory, name: &str) {
     }
 }
 
-/// What the kernel tells of one name in `/dev/shm`, event by event.
+/// An observer of the kernel's events (inotify) for one name in `/dev/shm`.
 struct Observer {
     watch: rustix::fd::OwnedFd,
     entry: String,
-    /// `None` if it is not known, because events were lost.
+    /// True if the name exists. `None` if that is unknown, because events were lost.
     is_there: Option<bool>,
     replaced: u32,
     removed: u32,
 }
 
 impl Observer {
-    /// Of a name that nothing has.
+    /// Observes a name that does not exist yet.
     fn new(name: &Name) -> Self {
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).expect("inotify");
         inotify::add_watch(&watch, "/dev/shm", WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE)
@@ -241,7 +241,7 @@ impl Observer {
         Self { watch, entry: name.0[1..].to_owned(), is_there: Some(false), replaced: 0, removed: 0 }
     }
 
-    /// Takes all events that have come.
+    /// Processes all available events.
     fn observe(&mut self) {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 64 << 10];
         let mut reader = inotify::Reader::new(&self.watch, &mut buffer);
@@ -259,15 +259,15 @@ impl Observer {
                 continue;
             }
             if events.contains(ReadFlags::CREATE) {
-                assert_ne!(self.is_there, Some(true), "made while another one was there");
+                assert_ne!(self.is_there, Some(true), "the name was created while it existed");
                 self.is_there = Some(true);
             } else if events.contains(ReadFlags::MOVED_TO) {
-                // A replacement locks the object that has the name, and so its name can't go until it is replaced.
-                assert_ne!(self.is_there, Some(false), "the object that was replaced had no name any more");
+                // A replacement locks the object that has the name, so the name can't be removed before it is replaced.
+                assert_ne!(self.is_there, Some(false), "the replaced object had lost its name");
                 self.is_there = Some(true);
                 self.replaced += 1;
             } else {
-                assert_ne!(self.is_there, Some(false), "removed twice");
+                assert_ne!(self.is_there, Some(false), "the name was removed twice");
                 self.is_there = Some(false);
                 self.removed += 1;
             }
@@ -276,7 +276,7 @@ impl Observer {
 }
 
 #[test]
-fn a_name_that_everybody_changes_has_one_object_at_a_time_and_leaves_nothing_behind() {
+fn a_name_that_many_processes_change_has_one_object_at_a_time_and_leaves_nothing_behind() {
     const KILLS: usize = 20;
 
     let name = Name::new("changers");
@@ -309,7 +309,7 @@ fn a_name_that_everybody_changes_has_one_object_at_a_time_and_leaves_nothing_beh
 
 #[test]
 fn threads_that_make_and_remove_one_name_own_it_one_after_the_other() {
-    // A name that is made and removed by its owner is a lock: two owners at once are two objects under one name.
+    // A name that its owner makes and removes works like a lock: two owners at once would be two objects under one name.
     const ROUNDS: usize = 300;
 
     let name = Name::new("one-owner");
@@ -329,7 +329,7 @@ fn threads_that_make_and_remove_one_name_own_it_one_after_the_other() {
                     assert!(memory.is_current());
                     assert_eq!(SharedMemory::open_or_create(&name.0, 8).unwrap_err().kind(), InvalidInput);
                     owners.fetch_sub(1, Ordering::AcqRel);
-                    memory.unlink().expect("nobody else removes it");
+                    memory.unlink().expect("only the owner removes the name");
                 }
             });
         }

@@ -1,4 +1,4 @@
-//! Memory that is sent over Unix sockets.
+//! Sending and receiving memory over Unix sockets.
 
 use crate::support::child::Process;
 use crate::support::{assert_refused, errno, until};
@@ -19,7 +19,7 @@ fn memory() -> SharedMemory {
     SharedMemory::anonymous(4096).expect("memory")
 }
 
-/// A file as shared memory, which no seal protects.
+/// A file as shared memory. It has no seals.
 fn unsealed() -> (tempfile::NamedTempFile, SharedMemory) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     file.as_file().set_len(4096).expect("a length");
@@ -31,13 +31,13 @@ fn is_same(one: &SharedMemory, other: &SharedMemory) -> bool {
     one.word(64).expect("a word").same_word(&other.word(64).expect("a word"))
 }
 
-/// How many descriptors of this process lead to a file.
+/// Number of descriptors of this process that refer to a file.
 fn descriptors_of(file: &tempfile::NamedTempFile) -> usize {
     let fds = fs::read_dir("/proc/self/fd").expect("/proc");
     fds.filter(|fd| fs::read_link(fd.as_ref().expect("an entry").path()).is_ok_and(|path| path == file.path())).count()
 }
 
-/// Sends `data` with descriptors, in one message.
+/// Sends `data` with descriptors in one message.
 fn send(socket: impl AsFd, data: &[u8], fds: &[BorrowedFd<'_>]) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -53,7 +53,7 @@ fn memory_that_was_sent_is_the_same_memory_on_the_other_side() {
     for memory in &sent {
         memory.send(&ours).unwrap();
     }
-    // One message each, in order.
+    // There is one message per memory, in order.
     for memory in &sent {
         let received = SharedMemory::receive(&theirs).unwrap();
         assert!(received.is_sealed() && received.len() == 4096 && is_same(&received, memory));
@@ -64,7 +64,7 @@ fn memory_that_was_sent_is_the_same_memory_on_the_other_side() {
     assert!(!is_same(&sent[0], &sent[1]));
 }
 
-/// What a child does whose standard input is a socket.
+/// The role of a child whose standard input is a socket.
 pub(crate) fn receive_memory() {
     let memory = SharedMemory::receive(std::io::stdin()).expect("memory");
     let word = memory.word(0).expect("a word");
@@ -95,10 +95,10 @@ fn memory_that_can_shrink_is_refused_and_closed() {
         SharedMemory::receive(&theirs),
         ErrorKind::InvalidData,
         "the shared memory that was received is not sealed against shrinking, so its other users could end this process \
-         by SIGBUS: have it made by `SharedMemory::anonymous`, or trust them and use `receive_unsealed`",
+         by SIGBUS: make it by `SharedMemory::anonymous`, or, if you trust them, use `receive_unsealed`",
     );
     assert_eq!(descriptors_of(&file), before);
-    // The message was consumed, and the next one is another.
+    // The refused message was consumed, so this call receives the next one.
     memory().send(&ours).unwrap();
     assert!(SharedMemory::receive(&theirs).unwrap().is_sealed());
 }
@@ -155,7 +155,7 @@ fn a_descriptor_with_other_data_is_refused_and_closed() {
         "a message with a descriptor has more than the one byte that shared memory is sent with",
     );
     assert_eq!(descriptors_of(&file), before);
-    // Datagrams are as good as a stream.
+    // Memory can be sent over datagram sockets too.
     unsealed.send(&ours).unwrap();
     assert!(is_same(&SharedMemory::receive_unsealed(&theirs).unwrap(), &unsealed));
 }
@@ -204,16 +204,16 @@ fn a_peer_that_has_gone_raises_no_signal() {
 
 #[expect(unsafe_code, reason = "std ignores SIGPIPE, and has no way back")]
 pub(crate) fn send_where_sigpipe_ends_the_process(memory: &SharedMemory) {
-    // SAFETY: It has no obligation.
+    // SAFETY: `signal` has no obligations.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let (ours, theirs) = UnixStream::pair().expect("sockets");
     drop(ours);
-    assert_eq!(memory.send(&theirs).expect_err("nobody is there").kind(), ErrorKind::BrokenPipe);
+    assert_eq!(memory.send(&theirs).expect_err("the peer has closed the socket").kind(), ErrorKind::BrokenPipe);
 }
 
 #[test]
-fn a_socket_that_does_not_block_says_so_by_the_bare_number() {
-    // Not by a sentence, for which memory would be allocated: a runtime asks often.
+fn a_non_blocking_socket_returns_the_bare_error_number() {
+    // A sentence would allocate memory, and a runtime gets this error often.
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     theirs.set_nonblocking(true).unwrap();
@@ -252,12 +252,12 @@ pub(crate) fn receive_without_a_descriptor_left(memory: &SharedMemory) {
     while let Ok(file) = File::open("/dev/null") {
         taken.push(file);
     }
-    let text = "the descriptor of a message did not arrive: this process has none left (see `ulimit -n`)";
+    let text = "the descriptor of a message did not arrive: this process has no descriptors left (see `ulimit -n`)";
     assert_refused(SharedMemory::receive(&theirs), ErrorKind::Other, text);
 }
 
 #[test]
-fn credentials_that_the_socket_asks_for_leave_no_room_which_is_an_error() {
+fn a_descriptor_that_credentials_displace_is_an_error() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     rustix::net::sockopt::set_socket_passcred(&theirs, true).unwrap();
     memory().send(&ours).unwrap();
@@ -265,7 +265,7 @@ fn credentials_that_the_socket_asks_for_leave_no_room_which_is_an_error() {
 }
 
 #[test]
-fn what_is_not_a_unix_socket_is_refused() {
+fn a_descriptor_that_is_not_a_socket_is_refused() {
     let memory = memory();
     let error = memory.send(&memory).unwrap_err();
     assert!(error.to_string().starts_with("cannot send shared memory over a socket: "), "{error}");
@@ -274,18 +274,18 @@ fn what_is_not_a_unix_socket_is_refused() {
 }
 
 #[test]
-fn a_socket_that_carries_no_descriptors_is_refused() {
-    // TCP leaves the descriptor out and sends the byte, so the sender was told that the memory is on its way.
+fn a_tcp_socket_is_refused() {
+    // Regression: TCP sends the byte without the descriptor, so `send` returned success although no memory was sent.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (mut theirs, _) = listener.accept().unwrap();
-    let text = "shared memory can be sent over Unix sockets only, and this is a socket of another family";
+    let text = "shared memory can be sent over Unix sockets only, and this socket is of another family";
     assert_refused(memory().send(&ours), ErrorKind::InvalidInput, text);
     drop(ours);
     assert_eq!(theirs.read(&mut [0]).unwrap(), 0, "nothing was sent");
 }
 
-/// A connection whose last descriptor is closed after an hour only: `SO_LINGER`, and a peer that reads nothing.
+/// A connection whose close blocks for an hour, because of `SO_LINGER` and a peer that reads nothing.
 fn closed_after_an_hour() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let ours = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
@@ -298,7 +298,7 @@ fn closed_after_an_hour() -> (TcpStream, TcpStream) {
 
 #[test]
 fn a_socket_that_its_sender_has_made_slow_to_close_is_closed_at_once() {
-    // It blocked the thread of the receiver, a worker of the runtime perhaps, for as long as the peer had set.
+    // Regression: the close blocked the receiving thread, possibly a worker of a runtime, for the time that the peer had set.
     let (ours, theirs) = UnixStream::pair().unwrap();
     let memory = memory();
     for before in [None, Some(memory.as_fd())] {

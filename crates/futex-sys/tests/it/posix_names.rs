@@ -1,4 +1,4 @@
-//! Shared memory under POSIX names, and the race for one name.
+//! Shared memory under POSIX names, and races for one name.
 
 use crate::support::child::Process;
 use crate::support::name::Name;
@@ -66,18 +66,18 @@ const RACERS: u32 = 16;
 const ROUNDS: u32 = 30;
 const LEN: usize = 3 * 4096 + 4;
 
-// The words of the memory that rules the race.
+// Offsets of the control words in the memory that all racers share.
 const ROUND: usize = 0;
 const ARRIVED: usize = 4;
 
-/// What each racer runs: its way of making objects is `way`.
+/// The role of each racer. `way` has its way of making objects, and the name.
 pub(crate) fn race(control: &SharedMemory, way: &str) {
     let (way, name) = way.split_once(':').expect("a way and a name");
     match way {
         "as-it-is" => {}
         "without-tmpfile" => forbid_tmpfile(),
         "without-links-to-descriptors" => forbid_links_to_descriptors(),
-        _ => panic!("{way:?} is no role"),
+        _ => panic!("{way:?} is not a way"),
     }
     let (round, arrived) = (control.word(ROUND).expect("a word"), control.word(ARRIVED).expect("a word"));
     for now in 1..=ROUNDS {
@@ -105,7 +105,7 @@ fn a_racing_open_or_create_of_many_processes_yields_one_whole_object_for_all() {
         .collect();
 
     for now in 1..=ROUNDS {
-        // All of them are at the line.
+        // All racers wait for the start.
         until_waiters(&round, Scope::Shared, RACERS);
         round.store(now, Ordering::Release);
         assert_eq!(round.wake(u32::MAX), RACERS);
@@ -124,14 +124,14 @@ fn a_racing_open_or_create_of_many_processes_yields_one_whole_object_for_all() {
     assert_eq!(name.files(), [""; 0], "something was left behind");
 }
 
-/// A kernel or file system without `O_TMPFILE`.
+/// Simulates a kernel or a file system without `O_TMPFILE`.
 pub(crate) fn forbid_tmpfile() {
-    sandbox::forbid_where(libc::SYS_openat, 2, OFlags::TMPFILE.bits(), libc::EOPNOTSUPP);
+    sandbox::forbid_if(libc::SYS_openat, 2, OFlags::TMPFILE.bits(), libc::EOPNOTSUPP);
     let refused = openat(CWD, "/dev/shm", OFlags::TMPFILE | OFlags::RDWR, Mode::RWXU);
     assert_eq!(refused.err(), Some(rustix::io::Errno::OPNOTSUPP));
 }
 
-/// A sandbox without `/proc`.
+/// Simulates a sandbox without `/proc`.
 fn forbid_links_to_descriptors() {
-    sandbox::forbid_where(libc::SYS_linkat, 4, AtFlags::SYMLINK_FOLLOW.bits(), libc::ENOENT);
+    sandbox::forbid_if(libc::SYS_linkat, 4, AtFlags::SYMLINK_FOLLOW.bits(), libc::ENOENT);
 }

@@ -1,4 +1,4 @@
-//! The end of other processes, and who they are.
+//! The identity of other processes, and their ends.
 
 use crate::fork::forked;
 use crate::support::child::Process as Child;
@@ -17,7 +17,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// A process that does nothing until it is killed, which happens at the latest when this is dropped.
+/// A process that does nothing until it is killed. Dropping this value kills and reaps it.
 struct Sleeper(std::process::Child);
 
 impl Sleeper {
@@ -49,14 +49,14 @@ impl Sleeper {
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        // If it has ended and was reaped there is nothing to do.
+        // These calls do nothing if the process was reaped already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 fn has_ended(id: ProcessId) -> bool {
-    id.open().expect("a process, there or not").has_ended().expect("poll")
+    id.open().expect("a process, whether it runs or not").has_ended().expect("poll")
 }
 
 fn read(memory: &SharedMemory) -> ProcessId {
@@ -70,7 +70,7 @@ fn write(memory: &SharedMemory, id: ProcessId) {
     }
 }
 
-/// A child that publishes itself, and sleeps then.
+/// The role of a child that publishes itself and then sleeps.
 pub(crate) fn publish(memory: &SharedMemory) {
     let state = memory.word(0).expect("a word");
     write(memory, ProcessId::current().expect("this process"));
@@ -89,7 +89,7 @@ fn published(memory: &SharedMemory) -> ProcessId {
     read(memory)
 }
 
-/// Runs `wait` on a thread, and returns its result after `meanwhile`, which is called while the thread sleeps.
+/// Runs `wait` on a thread and, while that thread sleeps, calls `meanwhile`. Returns the result of `wait`.
 fn asleep<T: Send>(wait: impl FnOnce() -> T + Send, meanwhile: impl FnOnce()) -> T {
     let (send, tid) = mpsc::channel();
     thread::scope(|scope| {
@@ -144,7 +144,7 @@ fn a_process_that_ended_before_it_was_opened_has_ended() {
     assert_refused(
         ProcessId::from_pid(id.pid()),
         ErrorKind::NotFound,
-        &format!("there is no process {}: it may have ended and been waited for, or be a thread", id.pid()),
+        &format!("there is no process {0}: it may have ended and been reaped, or {0} is a thread", id.pid()),
     );
 }
 
@@ -170,7 +170,7 @@ fn a_process_that_is_stopped_has_not_ended() {
     let process = child.id().open().unwrap();
     let pid = Pid::from_child(&child.0);
     kill_process(pid, Signal::STOP).unwrap();
-    until("it is stopped", || {
+    until("the child is stopped", || {
         fs::read_to_string(format!("/proc/{}/stat", child.pid())).is_ok_and(|stat| stat.contains(") T "))
     });
     assert!(!process.has_ended().unwrap());
@@ -179,11 +179,11 @@ fn a_process_that_is_stopped_has_not_ended() {
 }
 
 #[test]
-fn this_process_is_the_one_that_has_its_pid() {
+fn the_current_process_and_its_pid_have_the_same_identity() {
     let id = ProcessId::current().unwrap();
     assert_eq!(id.pid(), std::process::id());
     assert_eq!(ProcessId::from_pid(std::process::id()).unwrap(), id);
-    // On whatever thread: threads have births too.
+    // The result is the same on another thread, although threads have their own start times.
     assert_eq!(thread::spawn(|| ProcessId::current().unwrap()).join().unwrap(), id);
     assert_eq!(ProcessId::from_words(id.to_words()).unwrap(), id);
     assert!(!has_ended(id));
@@ -200,14 +200,14 @@ fn a_fork_has_another_identity_than_its_parent() {
 }
 
 #[test]
-fn a_program_that_executes_another_one_goes_on() {
-    // `exec` takes place after the pipe is closed, so the child is the shell when its identity is read.
+fn exec_does_not_change_the_identity_of_a_process() {
+    // The shell calls `exec` after the pipe is closed, so the identity is first that of the shell.
     let mut child =
         Sleeper::start_as(Command::new("sh").args(["-c", "read line; exec sleep 1000"]).stdin(Stdio::piped()));
     let id = child.id();
     let process = id.open().unwrap();
     drop(child.0.stdin.take());
-    until("it sleeps", || fs::read(format!("/proc/{}/comm", child.pid())).is_ok_and(|name| name == b"sleep\n"));
+    until("the child sleeps", || fs::read(format!("/proc/{}/comm", child.pid())).is_ok_and(|name| name == b"sleep\n"));
     assert_eq!(child.id(), id);
     assert!(!process.has_ended().unwrap() && !has_ended(id));
     child.kill_and_reap();
@@ -215,7 +215,7 @@ fn a_program_that_executes_another_one_goes_on() {
 }
 
 #[test]
-fn a_published_process_whose_pid_another_one_has_by_now_has_ended() {
+fn a_published_process_whose_pid_was_reused_has_ended() {
     let [pid, low, high, namespace] = ProcessId::current().unwrap().to_words();
     for (low, high) in [(low.wrapping_sub(1), high), (low.wrapping_add(1), high), (low, high + 1), (0, 0)] {
         let earlier = ProcessId::from_words([pid, low, high, namespace]).unwrap();
@@ -226,7 +226,7 @@ fn a_published_process_whose_pid_another_one_has_by_now_has_ended() {
 }
 
 #[test]
-fn a_published_process_whose_pid_a_thread_has_by_now_has_ended() {
+fn a_published_process_whose_pid_was_reused_by_a_thread_has_ended() {
     let (stay, is_over) = mpsc::channel::<()>();
     let (send, tid) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -242,7 +242,7 @@ fn a_published_process_whose_pid_a_thread_has_by_now_has_ended() {
 }
 
 #[test]
-fn what_is_not_a_pid_is_refused() {
+fn numbers_that_are_not_pids_are_refused() {
     for pid in [0, 1 << 31, u32::MAX] {
         let text = format!("{pid} is not the pid of a process: pids are between 1 and 2147483647");
         assert_refused(ProcessId::from_pid(pid), ErrorKind::InvalidInput, &text);
@@ -252,12 +252,15 @@ fn what_is_not_a_pid_is_refused() {
 #[test]
 fn words_that_no_process_has_are_refused() {
     let cases = [
-        ([0, 0, 0, 0], "as none was published there yet: read them after the peer has said that they are there"),
+        (
+            [0, 0, 0, 0],
+            "because none was published yet: load the words after the peer has reported that it stored them",
+        ),
         ([0, 1, 1, 1], "because the first is not a pid"),
         ([1 << 31, 1, 1, 1], "because the first is not a pid"),
         ([u32::MAX; 4], "because the first is not a pid"),
         ([1, 1, 1, 0], "because the last is not a pid namespace"),
-        ([1, 0, 1 << 31, 1], "because the second and the third are not the time of a start"),
+        ([1, 0, 1 << 31, 1], "because the second and the third are not a start time"),
     ];
     for (words, why) in cases {
         let text = format!("the words {words:?} are not the identity of a process, {why}");
@@ -318,10 +321,8 @@ fn without_pidfd_open_there_is_an_error_and_no_report_of_a_death() {
         thread::spawn(move || {
             sandbox::forbid([libc::SYS_pidfd_open], errno);
             assert_eq!(ProcessId::current().unwrap(), id);
-            let text = format!(
-                "cannot watch process {}, which needs pidfd_open of Linux 5.3, allowed by the sandbox",
-                id.pid()
-            );
+            let text =
+                format!("cannot watch process {}: this needs the system call pidfd_open (Linux 5.3), and", id.pid());
             assert_refused(id.open(), ErrorKind::Unsupported, &text);
             assert_refused(ProcessId::from_pid(id.pid()), ErrorKind::Unsupported, &text);
         })
@@ -330,7 +331,7 @@ fn without_pidfd_open_there_is_an_error_and_no_report_of_a_death() {
     }
 }
 
-/// Runs a child that plays `role` in namespaces of its own, if that may be done here.
+/// Starts a child that plays `role` in its own namespaces. Skips the test if that is not possible here.
 fn in_namespaces(unshare: &[&str], role: &str, memory: &SharedMemory) -> Option<Child> {
     Child::start_unshared(unshare, role, memory).map_err(skip).ok()
 }
@@ -349,8 +350,8 @@ fn a_process_that_was_published_in_another_pid_namespace_is_an_error() {
     let memory = SharedMemory::anonymous(4096).unwrap();
     let Some(_child) = in_namespaces(&["--pid", "--fork", "--kill-child"], "publish-itself", &memory) else { return };
     let id = published(&memory);
-    assert_eq!(id.pid(), 1, "the first process of its namespace");
-    // Not that of the first process here, which has not ended, nor an end.
+    assert_eq!(id.pid(), 1, "the child is not the first process of its namespace");
+    // The result is neither the process 1 of this namespace nor a process that has ended.
     let text = format!("the process was published in the pid namespace {}, and this process is in ", id.to_words()[3]);
     assert_refused(id.open(), ErrorKind::Unsupported, &text);
 }
@@ -364,10 +365,10 @@ pub(crate) fn refuse_another_pid_namespace(memory: &SharedMemory) {
     assert_refused(read(memory).open(), ErrorKind::Unsupported, "the process was published in the pid namespace");
 }
 
-/// A pid is another number in the `/proc` of the parent's namespace. There it may be that of a process that was born
-/// later.
+/// A process has another number in the `/proc` of the parent's pid namespace. There, its own pid may belong to a process that
+/// was born later.
 #[test]
-fn processes_are_watched_where_proc_is_of_another_pid_namespace() {
+fn processes_are_watched_if_proc_is_of_another_pid_namespace() {
     passes_in_namespaces(&["--pid", "--fork", "--kill-child"], "watch-children");
 }
 
@@ -376,7 +377,7 @@ fn processes_are_watched_in_a_pid_namespace_with_a_proc_of_its_own() {
     passes_in_namespaces(&["--pid", "--fork", "--kill-child", "--mount-proc"], "watch-children");
 }
 
-/// What the first process of a pid namespace does, which has all numbers for itself.
+/// The role of the first process of a pid namespace, in which all other pids are free.
 pub(crate) fn watch_children() {
     let current = ProcessId::current().expect("this process");
     assert_eq!((current.pid(), current), (1, ProcessId::from_pid(1).expect("this process")));
@@ -389,7 +390,7 @@ pub(crate) fn watch_children() {
     first.kill_and_reap();
     assert!(process.has_ended().expect("poll") && has_ended(id));
 
-    // Its number again, for another process.
+    // Reuses the pid for another process.
     loop {
         if let Err(error) = fs::write("/proc/sys/kernel/ns_last_pid", (id.pid() - 1).to_string()) {
             return skip(format_args!("the next pid can't be chosen here: {error}"));
@@ -397,13 +398,13 @@ pub(crate) fn watch_children() {
         let second = Sleeper::start();
         let successor = second.id();
         assert_eq!(successor.pid(), id.pid());
-        let is_told_apart = successor != id;
-        if is_told_apart {
+        let is_distinguished = successor != id;
+        if is_distinguished {
             assert!(has_ended(id) && !has_ended(successor));
         }
         second.kill_and_reap();
-        if is_told_apart {
-            break; // otherwise it was born in the same clock tick
+        if is_distinguished {
+            break; // otherwise both were born in the same clock tick
         }
     }
 }
@@ -417,36 +418,36 @@ fn without_proc_there_is_an_error_and_no_report_of_a_death() {
 }
 
 pub(crate) fn be_without_proc(memory: &SharedMemory) {
-    let text = "cannot tell the pid namespace of this process, which needs /proc mounted (";
+    let text = "cannot determine the pid namespace of this process, which needs /proc mounted (";
     assert_refused(ProcessId::current(), ErrorKind::Unsupported, text);
     assert_refused(ProcessId::from_pid(1), ErrorKind::Unsupported, text);
     assert_refused(read(memory).open(), ErrorKind::Unsupported, text);
 }
 
 #[test]
-fn processes_in_a_time_namespace_can_t_be_told_apart_which_is_an_error() {
+fn a_time_namespace_is_an_error() {
     passes_in_namespaces(&["--time", "--fork", "--boottime", "1000"], "be-in-a-time-namespace");
 }
 
 pub(crate) fn be_in_a_time_namespace(memory: &SharedMemory) {
-    let text = "this process is in a time namespace, which shifts the starting times of processes";
+    let text = "this process is in a time namespace, which shifts the start times of processes";
     assert_refused(ProcessId::current(), ErrorKind::Unsupported, text);
     assert_refused(ProcessId::from_pid(std::process::id()), ErrorKind::Unsupported, text);
     assert_refused(read(memory).open(), ErrorKind::Unsupported, text);
 }
 
-/// `hidepid=4` shows only processes that one may trace. (`hidepid=2` makes an exception for a group, by default that of
-/// root.)
+/// `hidepid=4` shows only the processes that the caller may trace. (`hidepid=2` makes an exception for a group, by default that
+/// of root.)
 #[test]
 fn a_process_that_proc_hides_is_an_error() {
     let script = "mount -t proc -o hidepid=4 proc /proc && exec \"$0\" \"$@\"";
     passes_in_namespaces(&["--pid", "--mount", "--fork", "--kill-child", "sh", "-c", script], "hide");
 }
 
-/// What the first process of a pid namespace does, whose `/proc` hides it from others.
+/// The role of the first process of a pid namespace, whose `/proc` hides it from other processes.
 pub(crate) fn hide(memory: &SharedMemory) {
     write(memory, ProcessId::current().expect("this process"));
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).expect("to be traced by nobody");
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).expect("a process that no other one may trace");
     let status = Child::start("look-for-the-hidden", memory).end();
     assert!(status.success(), "{status}");
 }
@@ -454,11 +455,11 @@ pub(crate) fn hide(memory: &SharedMemory) {
 pub(crate) fn look_for_the_hidden(memory: &SharedMemory) {
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).expect("none");
-    assert!(!fs::exists("/proc/1/stat").is_ok_and(|is_there| is_there), "it is not hidden");
+    assert!(!fs::exists("/proc/1/stat").is_ok_and(|is_there| is_there), "the process is not hidden");
     let text = "there is a process 1, but /proc does not show when it started (";
     assert_refused(read(memory).open(), ErrorKind::Unsupported, text);
     assert_refused(ProcessId::from_pid(1), ErrorKind::Unsupported, text);
-    assert_eq!(ProcessId::from_pid(std::process::id()).expect("of its own"), ProcessId::current().expect("of its own"));
+    assert_eq!(ProcessId::from_pid(std::process::id()).expect("this one"), ProcessId::current().expect("this one"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Words between processes.
+//! Waits and wakes between processes.
 
 use crate::support::child::Process;
 use crate::support::{blocked, until_waiters, waiters};
@@ -10,7 +10,7 @@ const PING: usize = 0;
 const PONG: usize = 2048;
 const ROUNDS: u32 = 2_000;
 
-/// Answers each change of one word by a change of the other.
+/// Answers each change of one word by a change of the other word.
 pub(crate) fn answer(memory: &SharedMemory) {
     let (ping, pong) = (memory.word(PING).expect("a word"), memory.word(PONG).expect("a word"));
     for round in 0..ROUNDS {
@@ -38,7 +38,7 @@ fn two_processes_wake_each_other_through_a_descriptor_that_was_passed() {
     assert!(child.end().success());
 }
 
-/// Waits for one wake, on and on until killed.
+/// Waits for one wake. The test may kill this process meanwhile.
 pub(crate) fn wait(memory: &SharedMemory) {
     let word = memory.word(PING).expect("a word");
     let outcome = word.wait(0, None).expect("wait");
@@ -72,13 +72,13 @@ fn a_waiter_that_is_killed_swallows_no_wake() {
     assert_eq!(word.wake(1), 0);
 }
 
-/// Arms a wait on a ring and holds it until killed.
+/// Arms a wait on a ring, and keeps it until this process is killed.
 #[cfg(feature = "uring")]
 pub(crate) fn hold_a_wait(memory: &SharedMemory) {
     let mut ring = futex_sys::uring::FutexRing::new().expect("a ring");
     crate::support::arm(&mut ring, 0, &memory.word(PING).expect("a word"));
     ring.wait().expect("wait");
-    panic!("nobody wakes this process");
+    panic!("this process was woken");
 }
 
 #[cfg(feature = "uring")]
@@ -93,13 +93,13 @@ fn a_ring_whose_process_is_killed_leaves_the_queue() {
     until_waiters(&word, Scope::Shared, 1);
     let second = blocked(&word);
     first.kill();
-    // The kernel takes a killed process's ring apart when it gets to it: that may be after the process is gone.
+    // The kernel tears down the ring of a killed process later, possibly after the process was reaped.
     until_waiters(&word, Scope::Shared, 1);
     assert_eq!(word.wake(1), 1);
     assert_eq!(second.join().unwrap(), WaitOutcome::Woken);
 }
 
-/// Fails where a memfd of the parent came along.
+/// Fails if this process has inherited a memfd of its parent.
 pub(crate) fn look_for_memfds(_memory: &SharedMemory) {
     let fds = std::fs::read_dir("/proc/self/fd").expect("/proc");
     let found: Vec<_> = fds

@@ -1,4 +1,4 @@
-//! What is refused, and what the errors say.
+//! Refused arguments, and the messages of the errors.
 
 use crate::support::{assert_refused, errno};
 use futex_sys::{EventFd, NamedMemory, SharedMemory};
@@ -49,7 +49,7 @@ proptest! {
 }
 
 #[test]
-fn lengths_that_hold_no_word_or_are_too_much_are_refused() {
+fn lengths_that_are_too_small_or_too_large_are_refused() {
     let name = format!("/futex-sys-test-lengths-{}", std::process::id());
     type Make<'a> = &'a dyn Fn(usize) -> std::io::Result<SharedMemory>;
     let make: [Make<'_>; 5] = [
@@ -61,7 +61,7 @@ fn lengths_that_hold_no_word_or_are_too_much_are_refused() {
     ];
     for make in make {
         for len in 0..4 {
-            let text = format!("shared memory of {len} bytes has no place for a word: ask for at least 4");
+            let text = format!("shared memory of {len} bytes is too small for a word: ask for at least 4");
             assert_refused(make(len), InvalidInput, &text);
         }
         for len in [usize::MAX, isize::MAX as usize + 1] {
@@ -71,7 +71,7 @@ fn lengths_that_hold_no_word_or_are_too_much_are_refused() {
                 &format!("shared memory of {len} bytes is more than can be mapped"),
             );
         }
-        // A length that numbers can hold and machines can't.
+        // The largest valid length, for which no machine has enough memory.
         let error = make(isize::MAX as usize).unwrap_err();
         let text = format!("cannot reserve {} bytes for ", isize::MAX);
         assert!(error.to_string().starts_with(&text), "{error}");
@@ -81,8 +81,8 @@ fn lengths_that_hold_no_word_or_are_too_much_are_refused() {
 }
 
 #[test]
-fn an_object_that_has_no_length_yet_is_told_from_a_wrong_one() {
-    let says = "has no bytes yet: its creator has not given it its length, or has died before that. Wait, or remove it";
+fn an_object_without_a_length_yet_has_an_error_of_its_own() {
+    let says = "has no bytes yet: its creator has not set its length, or died before it did. Wait, or remove it";
     assert_refused(SharedMemory::from_fd(memfd(0)), UnexpectedEof, &format!("the descriptor {says}"));
 
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -100,7 +100,7 @@ fn an_object_that_has_no_length_yet_is_told_from_a_wrong_one() {
 #[test]
 fn an_object_that_holds_no_word_is_refused() {
     for len in 1..4 {
-        let text = format!("the descriptor can't be shared memory: its {len} bytes have no place for a word of 4");
+        let text = format!("the descriptor can't be shared memory: it has {len} bytes, and a word needs 4");
         assert_refused(SharedMemory::from_fd(memfd(len)), InvalidInput, &text);
         assert_refused(SharedMemory::try_from(memfd(len)), InvalidInput, &text);
     }
@@ -132,7 +132,7 @@ fn paths_of_other_things_than_files_are_refused() {
     let text = format!("cannot open {} as shared memory: ", directory.path().display());
     assert_refused(SharedMemory::open_path(&directory), std::io::ErrorKind::IsADirectory, &text);
 
-    // Nobody has the other end of the pipe, and opening it is not waited for.
+    // No process has the other end of the pipe. Opening the pipe does not block.
     let pipe = directory.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
     assert_refused(SharedMemory::open_path(&pipe), InvalidInput, &format!("{} {says}", pipe.display()));
@@ -144,8 +144,8 @@ fn paths_of_other_things_than_files_are_refused() {
 
 #[test]
 fn descriptors_that_are_not_for_reading_and_writing_are_refused() {
-    let says = "cannot map 64 bytes of the descriptor, which has to be open for reading and writing, and not sealed for \
-                either: ";
+    let says = "cannot map 64 bytes of the descriptor, which has to be open for reading and writing, and not sealed \
+                against writing: ";
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(64).unwrap();
     let read_only = File::open(file.path()).unwrap();
@@ -159,7 +159,7 @@ fn descriptors_that_are_not_for_reading_and_writing_are_refused() {
 }
 
 #[test]
-fn names_that_can_not_be_are_refused() {
+fn invalid_names_are_refused() {
     let long = "x".repeat(256);
     for name in ["", "/", "//", "a/b", "/a/b", "a/", "..", "/..", ".", "../etc/passwd", "a\0b", &long] {
         let text = format!("{name:?} can't name shared memory: use 1 to 255 bytes without a slash");
@@ -184,7 +184,7 @@ fn names_that_are_taken_missing_or_of_another_length_are_refused() {
     let other = SharedMemory::open_or_create(&name, 128);
     SharedMemory::unlink(&name).unwrap();
     drop(memory);
-    let text = format!("shared memory {name:?} is there already: open it, or, if a process that has ended left it");
+    let text = format!("shared memory {name:?} already exists: open it, or, if a process that has ended left it");
     assert_refused(taken, AlreadyExists, &text);
     let text = format!("shared memory {name:?} exists with 64 bytes, not 128: open it as it is, or unlink it first");
     assert_refused(other, InvalidInput, &text);
@@ -206,7 +206,7 @@ fn a_symbolic_link_in_a_names_place_is_not_followed() {
     }
 }
 
-/// The kernel answers `EAGAIN`, which a runtime takes for "not yet", and waits for a socket.
+/// The kernel returns `EAGAIN`. A runtime would interpret that as "not ready yet", and wait.
 #[test]
 #[expect(unsafe_code, reason = "no crate here wraps leases")]
 fn an_object_with_a_lease_is_busy_and_does_not_block() {
@@ -217,7 +217,7 @@ fn an_object_with_a_lease_is_busy_and_does_not_block() {
     let path = format!("/dev/shm/{name}");
     std::fs::write(&path, [0; 64]).unwrap();
     let holder = File::open(&path).unwrap();
-    // SAFETY: Calls with numbers only, on a descriptor that is open. The signal that reports a break is one that is ignored.
+    // SAFETY: The arguments are numbers, and the descriptor is open. The default action of the signal (SIGURG) is to ignore it.
     let leased = unsafe {
         libc::fcntl(holder.as_raw_fd(), F_SETSIG, libc::SIGURG) == 0
             && libc::fcntl(holder.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) == 0

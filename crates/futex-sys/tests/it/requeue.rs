@@ -11,7 +11,7 @@ fn requeue_wakes_some_and_moves_some_and_counts_both() {
     assert_eq!(futex::requeue(&from, &to, Scope::Shared, 1, 2).unwrap(), 3);
     assert_eq!((waiters(&from, Scope::Shared), waiters(&to, Scope::Shared)), (2, 2));
 
-    // The longest waiting was woken, the next two were moved.
+    // The longest waiting thread was woken, and the next two were moved.
     assert_eq!(threads.remove(0).join().unwrap(), WaitOutcome::Woken);
     assert_eq!(to.wake(u32::MAX), 2);
     for moved in threads.drain(..2) {
@@ -24,7 +24,7 @@ fn requeue_wakes_some_and_moves_some_and_counts_both() {
 }
 
 #[test]
-fn requeue_takes_counts_that_the_kernel_would_take_for_negative_as_all() {
+fn requeue_treats_counts_beyond_i32_as_all() {
     let (from, to) = (word(), word());
     let threads: Vec<_> = (0..3).map(|_| blocked(&from)).collect();
     assert_eq!(futex::requeue(&from, &to, Scope::Shared, 0, u32::MAX).unwrap(), 3);
@@ -36,7 +36,7 @@ fn requeue_takes_counts_that_the_kernel_would_take_for_negative_as_all() {
 }
 
 #[test]
-fn cmp_requeue_moves_nobody_where_the_word_has_another_value() {
+fn cmp_requeue_moves_nobody_if_the_word_has_another_value() {
     let (from, to) = (word(), word());
     let thread = blocked(&from);
     from.store(7, Ordering::Release);
@@ -50,7 +50,7 @@ fn cmp_requeue_moves_nobody_where_the_word_has_another_value() {
 }
 
 #[test]
-fn requeue_of_nobody_counts_nobody() {
+fn requeue_without_waiters_returns_zero() {
     let (from, to) = (word(), word());
     assert_eq!(futex::requeue(&from, &to, Scope::Shared, 1, u32::MAX).unwrap(), 0);
     assert_eq!(futex::cmp_requeue(&from, 0, &to, Scope::Private, 1, u32::MAX).unwrap(), Some(0));

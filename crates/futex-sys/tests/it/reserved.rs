@@ -1,4 +1,4 @@
-//! Memory that is full is an error of the function that makes more of it, and not a SIGBUS later.
+//! A lack of memory is an error of the function that makes memory, and not a SIGBUS later.
 
 use crate::support::child::Process;
 use crate::support::name::Name;
@@ -18,7 +18,7 @@ fn free() -> usize {
     usize::try_from(shm().f_bfree * shm().f_frsize).expect("a length")
 }
 
-/// Checks that each function that makes memory under a name refuses `len` bytes for want of room, and leaves nothing.
+/// Checks that each function that makes memory under a name refuses `len` bytes for lack of room, and leaves nothing behind.
 fn assert_no_room(name: &Name, len: usize) {
     let make: [Make<'_>; 3] =
         [&|len| SharedMemory::create(&name.0, len), &|len| SharedMemory::open_or_create(&name.0, len), &|len| {
@@ -38,7 +38,7 @@ fn assert_no_room(name: &Name, len: usize) {
 }
 
 #[test]
-fn more_than_dev_shm_can_have_is_refused() {
+fn a_length_beyond_dev_shm_is_refused() {
     if shm().f_blocks == 0 {
         return skip("this /dev/shm has no size");
     }
@@ -47,8 +47,8 @@ fn more_than_dev_shm_can_have_is_refused() {
 }
 
 #[test]
-fn more_than_all_memory_and_swap_is_refused() {
-    // A memfd has no limit: its maker was killed, with others, for want of memory.
+fn a_length_beyond_memory_and_swap_is_refused() {
+    // Regression: a memfd has no limit, so the kernel killed its maker and other processes for lack of memory.
     let info = rustix::system::sysinfo();
     let all = (info.totalram + info.totalswap) as usize * info.mem_unit as usize;
     let text =
@@ -63,7 +63,7 @@ pub(crate) fn fill_a_small_shm() {
     assert_eq!(free(), SMALL as usize);
 
     assert_no_room(&name, SMALL as usize + 1);
-    // All of it, and every byte of that can be used.
+    // The whole room can be allocated, and every word of it can be written.
     let memory = NamedMemory::create(&name.0, SMALL as usize).expect("there is room");
     for word in memory.as_words() {
         word.store(1, Ordering::Relaxed);
@@ -87,12 +87,12 @@ fn a_full_dev_shm_is_an_error_and_no_access_to_memory_that_was_made_fails() {
     }
 }
 
-/// How much of the memory is allocated, in bytes.
+/// Number of allocated bytes.
 fn allocated(memory: &SharedMemory) -> usize {
     usize::try_from(rustix::fs::fstat(memory).expect("fstat").st_blocks * 512).expect("a length")
 }
 
-/// The errors that a kernel, a file system or a sandbox can give.
+/// Makes memory while system calls fail, as on other kernels and file systems and in sandboxes.
 pub(crate) fn reserve_in_a_sandbox() {
     const LEN: usize = (3 << 20) + 5;
 
@@ -101,9 +101,9 @@ pub(crate) fn reserve_in_a_sandbox() {
         NamedMemory::replace(&name.0, len).map(NamedMemory::keep)
     }];
 
-    // Long calls are interrupted each time, as under a profiler's timer on a slow machine.
+    // Each long call is interrupted, as by a profiler's timer on a slow machine.
     for long in [1 << 20, 1 << 19, 1 << 18] {
-        sandbox::forbid_where(libc::SYS_fallocate, 3, long, libc::EINTR);
+        sandbox::forbid_if(libc::SYS_fallocate, 3, long, libc::EINTR);
         for make in make {
             let memory = make(LEN).expect("memory by short calls");
             assert!(memory.len() == LEN && allocated(&memory) >= LEN, "{}", allocated(&memory));
@@ -111,14 +111,14 @@ pub(crate) fn reserve_in_a_sandbox() {
         }
     }
 
-    // The memory is full in the second MiB, although there was room before.
-    sandbox::forbid_where(libc::SYS_fallocate, 2, 1 << 20, libc::ENOSPC);
+    // The memory becomes full in the second MiB, although there was room at the check.
+    sandbox::forbid_if(libc::SYS_fallocate, 2, 1 << 20, libc::ENOSPC);
     assert_no_room(&name, LEN);
     let text =
         format!("cannot reserve {LEN} bytes for a new memfd: the kernel promises no more memory (see vm.overcommit");
     assert_refused(SharedMemory::anonymous(LEN), ErrorKind::StorageFull, &text);
 
-    // There is no `fallocate`.
+    // `fallocate` is not supported.
     for errno in [libc::ENOSYS, libc::EOPNOTSUPP, libc::EPERM] {
         sandbox::forbid([libc::SYS_fallocate], errno);
         for make in make {
@@ -129,7 +129,7 @@ pub(crate) fn reserve_in_a_sandbox() {
         }
     }
 
-    // And the memory is full.
+    // `fallocate` is not supported, and the memory is full.
     sandbox::forbid([libc::SYS_pwrite64], libc::ENOSPC);
     assert_no_room(&name, LEN);
 }

@@ -19,7 +19,7 @@ fn new_memory_is_all_zero_and_as_long_as_asked_for() {
 
 #[test]
 fn new_memory_has_all_its_pages() {
-    // `ftruncate` alone gave it none. Where `/dev/shm` was full by then, the access to a page raised SIGBUS.
+    // Regression: `ftruncate` alone allocated no pages. If `/dev/shm` was full later, the access to a page raised SIGBUS.
     let name = format!("/futex-sys-test-pages-{}", std::process::id());
     for len in [4, 4096, 4097, (3 << 20) + 5] {
         let all = [
@@ -59,7 +59,7 @@ fn anonymous_memory_can_be_neither_shortened_nor_lengthened_nor_unsealed() {
 }
 
 #[test]
-fn a_descriptor_that_was_passed_on_tells_whether_it_is_sealed() {
+fn is_sealed_reports_the_seal_of_a_passed_descriptor() {
     let pass = |memory: &SharedMemory| SharedMemory::from_fd(memory.as_fd().try_clone_to_owned().unwrap()).unwrap();
     assert!(pass(&SharedMemory::anonymous(64).unwrap()).is_sealed());
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -111,7 +111,7 @@ fn is_mapped(address: usize) -> bool {
         .any(|line| line.starts_with(&format!("{address:x}-")) || line.starts_with(&format!("{address:08x}-")))
 }
 
-/// Another thread may have mapped something else there since.
+/// Checks for this memory, because another thread may have mapped something else at the address since.
 fn is_futex_memory(address: usize) -> bool {
     let start = format!("{address:x}-");
     maps().lines().any(|line| line.starts_with(&start) && line.contains("futex-words") && line.contains("00001000"))
@@ -151,7 +151,7 @@ fn memory_and_words_go_to_other_threads() {
 }
 
 #[test]
-fn memory_says_where_it_is_and_how_long() {
+fn the_debug_output_of_memory_has_its_address_length_and_descriptor() {
     let memory = SharedMemory::anonymous(64).unwrap();
     let text = format!("{memory:?}");
     assert!(text.contains("SharedMemory") && text.contains("len: 64"), "{text}");

@@ -1,4 +1,4 @@
-//! Threads that have a table of descriptors of their own.
+//! Threads with their own tables of descriptors.
 
 use crate::support::name::Name;
 use crate::support::skip;
@@ -7,21 +7,24 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::Ordering;
 
-/// Runs `body` in a thread that has its own table of descriptors, in which the next one to be opened has the number of `fd`.
-/// The rest of the process has another object under that number.
-#[expect(unsafe_code, reason = "the standard library has neither `unshare`, nor a close of what it does not own")]
+/// Runs `body` in a thread that has its own table of descriptors. In this table, the next new descriptor gets the number of `fd`.
+/// In the other table of the process, that number is still `fd`.
+#[expect(
+    unsafe_code,
+    reason = "the standard library has no `unshare`, and can't close a descriptor that it does not own"
+)]
 fn with_the_number_of(fd: &File, body: impl FnOnce() + Send) {
     let number = fd.as_raw_fd();
     let thread = move || {
-        // SAFETY: The thread's table is a copy from now on, and nothing in it is closed but what follows.
+        // SAFETY: From now on, the thread has a copy of the table. Only the descriptors below are closed in it.
         if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
-            return skip(format_args!("a thread can't have a table of its own: {}", std::io::Error::last_os_error()));
+            return skip(format_args!("a thread can't have its own table: {}", std::io::Error::last_os_error()));
         }
         let mut lower = Vec::new();
         while lower.last().is_none_or(|last: &File| last.as_raw_fd() < number) {
             lower.push(File::open("/dev/null").expect("a descriptor"));
         }
-        // SAFETY: Of this table it is closed, and of the other one, which has its owner, it is not.
+        // SAFETY: The number is closed in the table of this thread only. The owner `fd` uses the other table.
         assert_eq!(unsafe { libc::close(number) }, 0);
         body();
     };
@@ -30,8 +33,8 @@ fn with_the_number_of(fd: &File, body: impl FnOnce() + Send) {
 
 #[test]
 fn memory_made_by_a_thread_with_descriptors_of_its_own_gets_its_name() {
-    // The object got its name through `/proc/self/fd`, which has the descriptors of the process's first thread. Under the same
-    // number that had another file of /dev/shm, which got the name of the new object.
+    // Regression: the object got its name through `/proc/self/fd`, which shows the table of the first thread. In that table, the
+    // number was another file of /dev/shm, and that file got the name.
     let (name, other) = (Name::new("own-table"), Name::new("own-table-of-another"));
     let file = File::create_new(other.path()).unwrap();
     file.set_len(8).unwrap();

@@ -1,10 +1,10 @@
-//! Words whose page is gone because another program shortened their file. Only the kernel may look at them: an access
-//! from here would raise `SIGBUS`.
+//! Words whose page is gone, because another program shortened their file. Only the kernel may access these words: an access of
+//! the test would raise `SIGBUS`.
 
 use futex_sys::futex::{self, MATCH_ANY, Scope, WaitvEntry, waitv};
 use futex_sys::{SharedMemory, Word};
 
-/// A word behind the end of its file.
+/// A word beyond the end of its file.
 fn stranded() -> Word {
     let file = tempfile::NamedTempFile::new().expect("a file in memory");
     file.as_file().set_len(1 << 20).expect("a file in memory");

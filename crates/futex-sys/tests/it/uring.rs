@@ -46,10 +46,10 @@ fn a_wait_whose_word_differs_has_its_completion_when_submit_returns() {
     for expected in [1, 1 << 31, u32::MAX] {
         ring.arm(0, word.clone(), expected, MATCH_ANY).unwrap();
         ring.submit().unwrap();
-        let completion = ring.next_completion().expect("a completion waits");
+        let completion = ring.next_completion().expect("a completion is available");
         assert!(matches!(completion.ending, Ending::Mismatch), "{completion:?}");
     }
-    // The values whose highest bit could be taken for a sign do match themselves.
+    // Values whose highest bit could be treated as a sign compare equal to themselves.
     for expected in [1 << 31, u32::MAX] {
         word.store(expected, Ordering::Relaxed);
         ring.arm(0, word.clone(), expected, MATCH_ANY).unwrap();
@@ -60,7 +60,7 @@ fn a_wait_whose_word_differs_has_its_completion_when_submit_returns() {
 }
 
 #[test]
-fn a_cancelled_wait_is_no_waiter_any_more() {
+fn a_cancelled_wait_receives_no_wake() {
     let Some(mut ring) = ring() else { return };
     let (first, second) = (word(), word());
     let id = arm(&mut ring, 0, &first);
@@ -68,7 +68,7 @@ fn a_cancelled_wait_is_no_waiter_any_more() {
     let completion = ring.cancel(id).unwrap();
     assert!(completion.tag == Some(0) && matches!(completion.ending, Ending::Cancelled), "{completion:?}");
     assert_eq!((first.wake(1), ring.pending()), (0, 1));
-    assert!(ring.next_completion().is_none(), "its completion was given");
+    assert!(ring.next_completion().is_none(), "the wait has a second completion");
     assert_eq!(second.wake(1), 1);
     assert_eq!(complete(&mut ring).tag, Some(1));
 }
@@ -82,14 +82,14 @@ fn a_wait_can_be_cancelled_before_it_is_submitted() {
     assert_eq!((ring.pending(), ring.unreaped()), (0, 1));
     ring.submit().unwrap();
     assert_eq!(word.wake(1), 0);
-    let completion = ring.next_completion().expect("the kernel has had it");
+    let completion = ring.next_completion().expect("the kernel has had the wait");
     assert!(completion.tag.is_none() && matches!(completion.ending, Ending::Cancelled), "{completion:?}");
     assert!(ring.next_completion().is_none());
     assert_eq!((ring.pending(), ring.unreaped()), (0, 0));
 }
 
 #[test]
-fn a_cancel_that_comes_too_late_says_that_the_wait_was_woken() {
+fn a_cancel_that_comes_too_late_reports_the_wake() {
     let Some(mut ring) = ring() else { return };
     let word = word();
     let id = arm(&mut ring, 0, &word);
@@ -153,7 +153,7 @@ fn a_wake_reaches_the_waits_that_share_a_bit_with_its_mask() {
 }
 
 #[test]
-fn rings_and_threads_stand_in_one_queue() {
+fn rings_and_threads_wait_in_one_queue() {
     let Some(mut one) = ring() else { return };
     let Some(mut two) = ring() else { return };
     let word = word();
@@ -223,7 +223,7 @@ fn mismatches_that_overflow_the_queue_all_arrive() {
     assert_eq!(ring.pending(), 0);
 }
 
-/// Whether `fd` becomes readable within the time, in milliseconds.
+/// Returns true if `fd` becomes readable within `millis` milliseconds.
 fn is_readable(fd: impl AsFd, millis: i64) -> bool {
     let timeout = Timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 };
     rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout))).expect("poll") == 1
@@ -239,7 +239,7 @@ fn a_completion_makes_the_ring_and_its_eventfd_readable() {
 
     let waker = std::thread::spawn({
         let word = word.clone();
-        move || until("there is somebody to wake", || word.wake(1) == 1)
+        move || until("a waiter is woken", || word.wake(1) == 1)
     });
     assert!(is_readable(&eventfd, 60_000) && is_readable(&ring, 0));
     waker.join().unwrap();
@@ -247,7 +247,7 @@ fn a_completion_makes_the_ring_and_its_eventfd_readable() {
     assert!(matches!(ring.next_completion().unwrap().ending, Ending::Woken));
     assert!(!is_readable(&eventfd, 0) && !is_readable(&ring, 0));
 
-    // A mismatch is a completion as well.
+    // The completion of a mismatch signals the eventfd too.
     ring.arm(0, word, 1, MATCH_ANY).unwrap();
     ring.submit().unwrap();
     assert!(is_readable(&eventfd, 60_000));
@@ -302,7 +302,7 @@ fn waiting_on_a_ring_without_waits_returns_at_once() {
 }
 
 #[test]
-fn a_ring_says_how_many_waits_it_has() {
+fn the_debug_output_of_a_ring_has_its_number_of_waits() {
     let Some(mut ring) = ring() else { return };
     arm(&mut ring, 9, &word());
     let text = format!("{ring:?}");

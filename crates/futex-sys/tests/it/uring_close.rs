@@ -45,14 +45,14 @@ fn a_dropped_ring_leaves_no_waiter_of_another_thread_behind() {
 }
 
 #[test]
-fn a_dropped_ring_lets_go_of_its_words() {
+fn a_dropped_ring_drops_its_words() {
     let Some(mut ring) = ring() else { return };
     let owner = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let word = futex_sys::Word::from(owner.clone());
     arm(&mut ring, 0, &word);
     ring.arm(1, word.clone(), 0, MATCH_ANY).unwrap(); // not submitted
     drop(word);
-    assert_eq!(std::sync::Arc::strong_count(&owner), 2); // the ring keeps the word
+    assert_eq!(std::sync::Arc::strong_count(&owner), 2); // the test and the ring
     drop(ring);
     assert_eq!(std::sync::Arc::strong_count(&owner), 1);
 }
@@ -65,7 +65,7 @@ fn a_dropped_ring_hands_on_the_wakes_that_its_waits_consumed() {
         arm(&mut ring, 0, &word);
         arm(&mut ring, 1, &word);
         let [first, second, third] = [(); 3].map(|()| blocked(&word));
-        assert_eq!(word.wake(2), 2); // both to the ring
+        assert_eq!(word.wake(2), 2); // the waits of the ring consume both
         drop(ring);
         until("two threads got the wakes", || first.is_finished() && second.is_finished());
         assert_eq!(waiters(&word, Scope::Shared), 1);
@@ -94,7 +94,7 @@ fn a_dropped_ring_hands_on_under_the_waits_own_mask() {
 }
 
 #[test]
-fn close_ends_every_wait_once_and_says_how() {
+fn close_ends_every_wait_once_and_reports_each_ending() {
     let Some(mut ring) = ring() else { return };
     let [word, woken] = [word(), word()];
     arm(&mut ring, 0, &word);
@@ -110,12 +110,12 @@ fn close_ends_every_wait_once_and_says_how() {
     );
     assert_eq!((ring.pending(), word.wake(1)), (0, 0));
 
-    // A ring that was closed is empty, not gone.
-    ring.close(|completion| panic!("{completion:?} of nothing"));
+    // A closed ring is empty and can be used again.
+    ring.close(|completion| panic!("{completion:?} of an empty ring"));
     arm(&mut ring, 3, &word);
     assert_eq!(word.wake(1), 1);
     let endings = [(); 2].map(|()| complete(&mut ring)).map(|completion| (completion.tag, completion.ending));
-    // The kernel got what was not submitted before, and it was taken out again.
+    // The wait that was cancelled before it was submitted has been submitted and cancelled in the kernel.
     assert!(matches!(endings, [(None, Ending::Cancelled), (Some(3), Ending::Woken)]), "{endings:?}");
 }
 
@@ -160,7 +160,7 @@ fn wakes_that_race_with_a_close_are_counted_by_the_close() {
     }
 }
 
-/// A sandbox that is closed behind an open ring.
+/// Closes a ring after the process has entered a sandbox that forbids io_uring.
 pub(crate) fn close_in_a_sandbox(memory: &SharedMemory) {
     let word = memory.word(0).expect("a word");
     let mut ring = FutexRing::new().expect("a ring");
@@ -173,13 +173,13 @@ pub(crate) fn close_in_a_sandbox(memory: &SharedMemory) {
     assert_eq!(error.raw_os_error(), Some(libc::EPERM));
     let mut endings = Vec::new();
     ring.close(|completion| endings.push(completion.ending));
-    // The kernel still has the first one, which is reported again because a wake may have found it since.
+    // The kernel still has the first wait. The ring reports it again, because it may have consumed a wake since.
     assert!(matches!(endings[..], [Ending::Cancelled, Ending::Cancelled, Ending::Lost]), "{endings:?}");
     word.store(1, Ordering::Release);
 }
 
 #[test]
-fn a_ring_that_a_sandbox_cuts_off_gives_its_waits_up_and_does_not_hang() {
+fn closing_a_ring_that_a_sandbox_cut_off_ends_its_waits_and_does_not_hang() {
     if ring().is_none() {
         return;
     }

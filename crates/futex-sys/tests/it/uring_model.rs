@@ -1,4 +1,4 @@
-//! Random sequences of arming, waking, requeueing and cancelling on one ring, compared with a naive model.
+//! Random sequences of arming, waking, requeueing and cancelling on one ring, compared with a simple model.
 
 use crate::support::{arm, complete, mask, ring, waiters, word};
 use futex_sys::Word;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 
-/// One step; words are 0 and 1.
+/// A step. The words are 0 and 1.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Arm {
@@ -21,7 +21,7 @@ enum Step {
         n: u32,
         mask: u32,
     },
-    /// Cancels the wait of this step, be it pending or not.
+    /// Cancels the wait of this step if it is pending.
     Cancel {
         step: u32,
     },
@@ -56,7 +56,7 @@ enum End {
     Cancelled,
 }
 
-/// Two queues of tags and masks.
+/// Two queues of tags and masks, one per word.
 #[derive(Default)]
 struct Model {
     queues: [VecDeque<(u32, u32)>; 2],
@@ -75,7 +75,7 @@ impl Model {
         woken
     }
 
-    /// A requeue knows no masks.
+    /// A requeue ignores masks.
     fn requeue(&mut self, from: usize, n: u32, moved: u32) -> (Vec<u32>, u32) {
         let woken = self.wake(from, n, u32::MAX);
         let moved = self.queues[from].len().min(moved as usize);
@@ -96,8 +96,8 @@ impl Model {
 
 /// Two words whose queues the kernel keeps in different buckets.
 ///
-/// A requeue between words that share a bucket leaves the waiters where they stand, so one that was queued earlier stays
-/// in front of those that waited on the second word before it came.
+/// A requeue between words of one bucket does not move the waiters. There, a waiter that was queued earlier stays ahead of the
+/// earlier waiters of the second word.
 fn words(ring: &mut FutexRing) -> [Word; 2] {
     let first = word();
     let mut unfit = Vec::new(); // kept, so that the next word has another address
@@ -154,7 +154,7 @@ fn agree(mut ring: FutexRing, steps: &[Step]) -> Result<(), TestCaseError> {
                 ends.extend(woken.into_iter().map(|tag| (tag, End::Woken)));
             }
             Step::Change { word } => {
-                // Who waits goes on waiting.
+                // Pending waits stay pending.
                 words[word].fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 
-/// A thread that does `act` once a round, at the same time as the other side of the barrier.
+/// A thread that calls `act` once per round, at the same time as the other side of the barrier.
 struct Rival {
     start: Arc<Barrier>,
     results: mpsc::Receiver<u32>,
@@ -23,7 +23,7 @@ impl Rival {
             for round in 0..rounds {
                 barrier.wait();
                 spin(round / 40 % 40);
-                // The test has failed where nobody listens.
+                // Without a receiver, the test has failed.
                 if sender.send(act(round)).is_err() {
                     return;
                 }
@@ -33,7 +33,7 @@ impl Rival {
     }
 }
 
-/// A little time, so that over the rounds either side is first.
+/// A short delay. It varies, so that each side is the first one in some rounds.
 fn spin(n: u32) {
     for _ in 0..n * 4 {
         std::hint::spin_loop();
@@ -62,7 +62,7 @@ fn exactly_one_of_wake_and_cancel_wins() {
 }
 
 #[test]
-fn as_many_of_several_waits_are_woken_as_the_waker_counts() {
+fn the_waker_counts_each_wait_that_it_wakes() {
     const ROUNDS: u32 = 1_000;
     const WAITS: u32 = 8;
     let Some(mut ring) = ring() else { return };
@@ -120,7 +120,7 @@ fn a_wait_can_be_cancelled_by_another_thread_than_the_one_that_submitted_it() {
         let (ring, word) = (ring.clone(), word.clone());
         move || {
             send.send(arm(&mut ring.lock().unwrap(), 0, &word)).unwrap();
-            let _ = until_done.recv(); // asleep in the kernel
+            let _ = until_done.recv(); // sleeps in the kernel
         }
     });
     let id = receive.recv().unwrap();
@@ -161,7 +161,7 @@ fn a_wake_that_was_counted_is_kept_when_the_submitting_thread_exits() {
         .join()
         .unwrap();
         let count = waker.join().unwrap();
-        // (Where the kernel has ended the wait because its thread exited, its completion is there.)
+        // (If the kernel has ended the wait because its thread exited, the completion is available.)
         let posted = ring.next_completion();
         let ending =
             posted.unwrap_or_else(|| if count == 0 { ring.cancel(id).unwrap() } else { complete(&mut ring) }).ending;

@@ -1,4 +1,4 @@
-//! `Word::waiters`: it counts all, wakes nobody, and leaves the order as it was.
+//! `Word::waiters` counts all waiters, wakes none, and keeps their order.
 
 use crate::support::child::Process;
 use crate::support::{blocked, blocked_with, errno, mask, skip, until, word};
@@ -24,7 +24,7 @@ fn threads_are_counted_whatever_their_masks_and_keep_their_order_through_many_co
         assert_eq!(word.waiters().unwrap(), 6);
     }
     assert!(threads.iter().all(|thread| !thread.is_finished()), "counting wakes nobody");
-    // One after the other, each of them the longest waiting.
+    // Each wake reaches the longest waiting thread.
     for left in (0..6).rev() {
         assert!(word.wake_one());
         assert_eq!(threads.remove(0).join().unwrap(), WaitOutcome::Woken);
@@ -35,9 +35,9 @@ fn threads_are_counted_whatever_their_masks_and_keep_their_order_through_many_co
     assert!(!word.wake_one());
 }
 
-/// A count by way of another word and back lost wakes that came in between.
+/// Regression: a count by two requeues, to another word and back, lost wakes that came meanwhile.
 #[test]
-fn counts_of_other_threads_keep_no_wake_from_its_waiter() {
+fn counts_by_other_threads_lose_no_wake() {
     let word = word();
     let over = Arc::new(AtomicU32::new(0));
     let counting: Vec<_> = (0..2)
@@ -56,7 +56,7 @@ fn counts_of_other_threads_keep_no_wake_from_its_waiter() {
             move || word.wait(0, None).expect("a wait")
         });
         until_waiters(&word, 1);
-        assert!(word.wake_one(), "a waiter that was counted is found");
+        assert!(word.wake_one(), "the wake did not reach the counted waiter");
         assert_eq!(waiter.join().unwrap(), WaitOutcome::Woken);
     }
     over.store(1, Ordering::Release);
@@ -73,13 +73,13 @@ fn waits_of_waitv_are_counted() {
         let words = words.clone();
         move || waitv(&words.each_ref().map(|word| WaitvEntry::new(word, Scope::Shared, 0)), None).expect("a wait")
     });
-    // In the order of the entries.
+    // The kernel queues the entries in order, so the first word has its waiter too.
     until_waiters(&words[1], 1);
     assert_eq!((words[0].waiters().unwrap(), words[0].waiters().unwrap()), (1, 1));
     let behind = blocked(&words[1]);
     assert_eq!(words[1].waiters().unwrap(), 2);
     assert!(words[1].wake_one());
-    assert_eq!(waiter.join().unwrap(), WaitvOutcome::Woken(1), "it was in front, and is so after the counts");
+    assert_eq!(waiter.join().unwrap(), WaitvOutcome::Woken(1), "the count changed the order");
     assert_eq!((words[0].waiters().unwrap(), words[1].waiters().unwrap()), (0, 1));
     assert_eq!(words[1].wake_all(), 1);
     assert_eq!(behind.join().unwrap(), WaitOutcome::Woken);
@@ -121,7 +121,7 @@ fn waits_of_another_process_are_counted_in_every_mapping_of_the_word() {
     until_waiters(&word, 2);
     let own = blocked(&word);
     assert_eq!((word.waiters().unwrap(), other.waiters().unwrap()), (3, 3));
-    assert_eq!(memory.word(4).unwrap().waiters().unwrap(), 0, "the next word has waiters of its own");
+    assert_eq!(memory.word(4).unwrap().waiters().unwrap(), 0, "the next word has the waiters of this one");
     killed.kill();
     until_waiters(&word, 2);
     assert!(other.wake_one());
@@ -141,7 +141,7 @@ fn private_waits_are_not_counted() {
 }
 
 #[test]
-fn a_count_changes_no_value_and_gives_a_page_memory() {
+fn a_count_does_not_change_the_word() {
     let memory = SharedMemory::anonymous(1 << 16).unwrap();
     let word = memory.word(1 << 15).unwrap();
     assert_eq!(word.waiters().unwrap(), 0);

@@ -7,14 +7,14 @@ use std::io;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Whether the kernel has the call. It is missing before Linux 5.16 and in some sandboxes.
+/// Returns true if `futex_waitv` is available. It is missing before Linux 5.16 and in some sandboxes.
 fn is_here() -> bool {
     let word = word();
     let probe = waitv(&[WaitvEntry::new(&word, Scope::Shared, 1)], None);
     probe.map_err(|error| skip(format!("no futex_waitv: {error}"))).is_ok()
 }
 
-/// A thread that waits on all of `words`, which are zero. It is queued when this returns.
+/// Starts a thread that waits on all of `words`, which are zero. The thread is queued when this function returns.
 fn blocked(words: &[Word], scope: Scope) -> JoinHandle<WaitvOutcome> {
     let thread = thread::spawn({
         let words = words.to_vec();
@@ -23,7 +23,7 @@ fn blocked(words: &[Word], scope: Scope) -> JoinHandle<WaitvOutcome> {
             waitv(&entries, None).expect("waitv")
         }
     });
-    // The entries are queued in order, so the last one comes last. It may be a word that is there more than once.
+    // The kernel queues the entries in order, so all are queued when the last one is. The last word may occur more than once.
     let last = words.last().expect("a word");
     let times = words.iter().filter(|word| word.as_ptr() == last.as_ptr()).count();
     until_waiters(last, scope, u32::try_from(times).expect("few"));
@@ -31,7 +31,7 @@ fn blocked(words: &[Word], scope: Scope) -> JoinHandle<WaitvOutcome> {
 }
 
 #[test]
-fn waitv_tells_which_word_was_woken() {
+fn waitv_reports_which_word_was_woken() {
     if !is_here() {
         return;
     }
@@ -45,7 +45,7 @@ fn waitv_tells_which_word_was_woken() {
 }
 
 #[test]
-fn waitv_takes_as_many_words_as_it_says() {
+fn waitv_takes_the_documented_number_of_words() {
     if !is_here() {
         return;
     }
@@ -66,7 +66,7 @@ fn waitv_refuses_no_words_and_too_many() {
 }
 
 #[test]
-fn waitv_does_not_wait_where_any_word_differs() {
+fn waitv_does_not_wait_if_any_word_differs() {
     if !is_here() {
         return;
     }
@@ -98,7 +98,7 @@ fn the_highest_of_several_woken_words_is_reported_and_all_are_counted() {
     if !is_here() {
         return;
     }
-    // One word twice, so that one call wakes both entries before the thread runs.
+    // One word occurs twice, so that one call wakes both entries before the thread runs.
     let (twice, other) = (word(), word());
     let thread = blocked(&[twice.clone(), other, twice.clone()], Scope::Shared);
     assert_eq!(twice.wake(u32::MAX), 2);
@@ -167,7 +167,7 @@ fn a_wake_between_the_check_and_waitv_is_kept() {
 }
 
 #[test]
-fn an_entry_says_what_it_waits_for() {
+fn the_debug_output_of_an_entry_has_its_expected_value() {
     let word = word();
     let text = format!("{:?}", WaitvEntry::new(&word, Scope::Shared, 77));
     assert!(text.contains("expected: 77"), "{text}");

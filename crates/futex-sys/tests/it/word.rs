@@ -1,4 +1,4 @@
-//! `Word`.
+//! `Word`: construction, waits and identity.
 #![expect(unsafe_code, reason = "handles of raw pointers")]
 
 use crate::support::{until, until_waiters};
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_word_can_be_made_of_every_memory_that_lives_long_enough() {
+fn a_word_can_be_made_from_a_static_a_leak_an_arc_and_shared_memory() {
     static STATIC: AtomicU32 = AtomicU32::new(1);
     let leaked: &'static mut AtomicU32 = Box::leak(Box::new(AtomicU32::new(2)));
     let memory = SharedMemory::anonymous(4).unwrap();
@@ -31,22 +31,22 @@ fn a_word_can_be_made_of_every_memory_that_lives_long_enough() {
 }
 
 #[test]
-fn words_of_one_address_are_known_as_such() {
+fn two_handles_to_one_word_have_the_same_address() {
     let memory = SharedMemory::anonymous(4096).unwrap();
     let again = passed(&memory);
     let word = memory.word(8).unwrap();
     assert_eq!(word.as_ptr(), memory.word(8).unwrap().as_ptr());
     assert_eq!(word.as_ptr(), Word::from(&word).as_ptr());
     assert_ne!(word.as_ptr(), memory.word(12).unwrap().as_ptr());
-    assert_ne!(word.as_ptr(), again.word(8).unwrap().as_ptr(), "another mapping has another address");
+    assert_ne!(word.as_ptr(), again.word(8).unwrap().as_ptr(), "two mappings have the same address");
 }
 
-/// The memory that a process gets to which the descriptor of `memory` was passed.
+/// Another mapping of `memory`, like that of a process to which the descriptor was passed.
 fn passed(memory: &SharedMemory) -> SharedMemory {
     SharedMemory::from_fd(memory.as_fd().try_clone_to_owned().expect("dup")).expect("memory")
 }
 
-/// `same_word` of both, each way.
+/// `same_word` in both directions.
 fn same(one: &Word, other: &Word) -> bool {
     let same = one.same_word(other);
     assert_eq!(same, other.same_word(one), "{one:?} and {other:?}");
@@ -54,9 +54,9 @@ fn same(one: &Word, other: &Word) -> bool {
 }
 
 #[test]
-fn a_word_of_an_object_is_known_again_in_every_mapping_of_it() {
-    // By their addresses, two mappings of one word were two words: a wake that was handed on from one to the other reached
-    // nobody on backends whose waits are not always in the kernel.
+fn a_word_of_an_object_is_the_same_word_in_every_mapping() {
+    // Regression: words were compared by address, so two mappings of one word counted as two words. On backends whose waits are
+    // not always in the kernel, a wake that was passed on from one to the other reached no waiter.
     let name = format!("/futex-sys-test-identity-{}", std::process::id());
     let named = SharedMemory::create(&name, 8192).unwrap();
     let again = [SharedMemory::open(&name).unwrap(), SharedMemory::open_or_create(&name, 8192).unwrap()];
@@ -132,13 +132,13 @@ fn words_of_raw_pointers_into_an_object_are_compared_by_their_addresses() {
     for word in [&raw, &owned] {
         assert!(same(word, &memory.word(4).unwrap()));
         assert!(!same(word, &memory.word(8).unwrap()));
-        assert!(!same(word, &passed(&memory).word(4).unwrap()), "a pointer does not say which object it leads to");
+        assert!(!same(word, &passed(&memory).word(4).unwrap()), "a pointer does not identify its object");
     }
     assert!(same(&raw, &owned));
 }
 
 #[test]
-fn two_mappings_of_one_word_meet() {
+fn a_wake_through_one_mapping_reaches_a_wait_through_another() {
     let memory = SharedMemory::anonymous(4096).unwrap();
     let again = passed(&memory);
     let waiter = thread::spawn({
@@ -163,7 +163,7 @@ fn a_wait_with_a_timeout_ends_after_it() {
 }
 
 #[test]
-fn a_word_says_where_it_is() {
+fn the_debug_output_of_a_word_has_its_address() {
     let word = Word::from(Arc::new(AtomicU32::new(0)));
     assert_eq!(format!("{word:?}"), format!("Word({:p})", word.as_ptr()));
 }

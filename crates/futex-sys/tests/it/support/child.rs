@@ -1,4 +1,4 @@
-//! Child processes: this program again, with a role to play.
+//! Child processes: they run this test program again, with a role.
 
 use futex_sys::SharedMemory;
 use std::env;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 const ROLE: &str = "FUTEX_SYS_TEST_ROLE";
 
-/// A child process, killed where the test ends before it does.
+/// A child process. Dropping it kills the process if it still runs.
 pub(crate) struct Process(Child);
 
 impl Process {
@@ -16,17 +16,18 @@ impl Process {
         Self::start_in(&[], role, memory)
     }
 
-    /// [`start`](Self::start) by a program that gets its command, with what it takes before.
+    /// [`start`](Self::start) through a wrapper: a program and its first arguments, which runs the command in the rest of its
+    /// arguments.
     fn start_in(wrapper: &[&str], role: &str, memory: &SharedMemory) -> Self {
         let fd = memory.as_fd().try_clone_to_owned().expect("dup");
         Self::spawn(Self::command(wrapper, role).stdin(Stdio::from(fd)))
     }
 
-    /// [`start`](Self::start) by `unshare` with these arguments, which may end with a program that gets the command; or says why
-    /// that may not be done here.
+    /// [`start`](Self::start) through `unshare` with these arguments, which may end with another wrapper. Returns the reason if
+    /// `unshare` is not possible here.
     pub(crate) fn start_unshared(arguments: &[&str], role: &str, memory: &SharedMemory) -> Result<Self, String> {
         let mut reasons = Vec::new();
-        // The first is for root, the second for everyone where user namespaces are allowed.
+        // The first works for root, the second for every user if user namespaces are allowed.
         for user in [&[][..], &["--user", "--map-root-user"]] {
             let wrapper = [&["unshare"], user, arguments].concat();
             match Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output() {
@@ -40,15 +41,15 @@ impl Process {
         Err(format!("`unshare {}` is not possible here: {}", arguments.join(" "), reasons.join("; ")))
     }
 
-    /// Starts a child that plays `role` and has a `/dev/shm` of its own, an empty tmpfs of `bytes`; or says why there can be
-    /// none.
+    /// Starts a child that plays `role` and has its own `/dev/shm`, an empty tmpfs of `bytes`. Returns the reason if that is not
+    /// possible here.
     pub(crate) fn start_with_small_shm(bytes: u32, role: &str, memory: &SharedMemory) -> Result<Self, String> {
         const MOUNT: &str = r#"mount -t tmpfs -o size="$0" tmpfs /dev/shm && exec "$@""#;
 
         Self::start_unshared(&["--mount", "sh", "-c", MOUNT, &bytes.to_string()], role, memory)
     }
 
-    /// [`start`](Self::start) with another standard input, of which the role knows what it is.
+    /// [`start`](Self::start) with another standard input, which the role expects.
     pub(crate) fn start_with(role: &str, stdin: OwnedFd) -> Self {
         Self::spawn(Self::command(&[], role).stdin(Stdio::from(stdin)))
     }
@@ -82,7 +83,7 @@ impl Process {
         self.kill_running();
     }
 
-    /// Kills the child, and returns how it ended: by that, or before.
+    /// Kills the child. Returns its exit status, which shows whether it had ended before.
     pub(crate) fn kill_running(&mut self) -> ExitStatus {
         self.0.kill().expect("SIGKILL");
         self.0.wait().expect("wait for the child")
@@ -95,22 +96,22 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Where it has ended already there is nothing to do.
+        // These calls fail if the child has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The memory that the parent passed as the standard input.
+/// Maps the memory that the parent passed as the standard input.
 fn inherited() -> SharedMemory {
     let fd = std::io::stdin().as_fd().try_clone_to_owned().expect("dup");
     SharedMemory::from_fd(fd).expect("the standard input is shared memory")
 }
 
 #[test]
-#[ignore = "not a test: what child processes of the tests run"]
+#[ignore = "not a test: child processes of the tests run it"]
 fn a_child_process() {
-    let Ok(role) = env::var(ROLE) else { return eprintln!("this runs in child processes, where {ROLE} is set") };
+    let Ok(role) = env::var(ROLE) else { return eprintln!("this runs only in child processes, which have {ROLE} set") };
     if role == "receive-memory" {
         return crate::passing::receive_memory();
     }
@@ -142,13 +143,13 @@ fn a_child_process() {
         "hold-a-wait" => crate::processes::hold_a_wait(&memory),
         #[cfg(feature = "uring")]
         "close-in-a-sandbox" => crate::uring_close::close_in_a_sandbox(&memory),
-        role => match role.split_once(' ').expect("a role and what it takes") {
+        role => match role.split_once(' ').expect("a role and its argument") {
             ("race", how) => crate::posix_names::race(&memory, how),
             ("replace-and-die", how) => crate::names_killed::replace_and_die(how),
             ("take-turns", name) => crate::names_storm::take_turns(&memory, name),
             ("replace-on-and-on", name) => crate::names_storm::replace_on_and_on(&memory, name),
             ("change-on-and-on", name) => crate::names_storm::change_on_and_on(&memory, name),
-            _ => panic!("{role:?} is no role"),
+            _ => panic!("{role:?} is not a role"),
         },
     }
 }

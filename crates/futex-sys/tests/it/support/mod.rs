@@ -1,4 +1,4 @@
-//! What several modules use.
+//! Items that several modules use.
 
 pub(crate) mod child;
 pub(crate) mod name;
@@ -14,17 +14,17 @@ use std::sync::atomic::AtomicU32;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Says that a test can't run here, and why.
+/// Reports that a test can't run here, and the reason.
 ///
 /// # Panics
 ///
-/// Where the environment forbids skips.
+/// If the environment forbids skips.
 pub(crate) fn skip(reason: impl Display) {
-    assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "skips are forbidden, and here is one: {reason}");
+    assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "skips are forbidden: {reason}");
     eprintln!("SKIPPED: {reason}");
 }
 
-/// Yields until `condition` holds. It never sleeps, and it fails after a minute rather than hang.
+/// Yields until `condition` holds. It never sleeps. It panics after a minute.
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -33,7 +33,7 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A word of its own, zero, meant for one test.
+/// A new word, which is zero.
 pub(crate) fn word() -> Word {
     Word::from(Arc::new(AtomicU32::new(0)))
 }
@@ -42,10 +42,10 @@ pub(crate) fn mask(bits: u32) -> NonZeroU32 {
     NonZeroU32::new(bits).expect("a mask has at least one bit")
 }
 
-/// How many waiters the kernel has for `word`: as many as it requeues from the word to itself.
+/// Returns the number of waiters that the kernel has for `word`, by a requeue from the word to itself.
 ///
-/// That is one step, and leaves everyone where they stand. (By way of another word and back, a waiter that comes in
-/// between gets in front of all others, and a wake that comes in between finds nobody.)
+/// The requeue is one step and keeps the order of the waiters. (With two requeues, to another word and back, a waiter that is
+/// queued meanwhile would overtake all others, and a wake meanwhile would reach no waiter.)
 pub(crate) fn waiters(word: &AtomicU32, scope: Scope) -> u32 {
     futex::requeue(word, word, scope, 0, u32::MAX).expect("requeue")
 }
@@ -54,7 +54,7 @@ pub(crate) fn until_waiters(word: &AtomicU32, scope: Scope, n: u32) {
     until(&format!("there are {n} waiters"), || waiters(word, scope) == n);
 }
 
-/// A thread that waits while `word` is zero. It is in the kernel's queue when this returns, behind all others.
+/// Starts a thread that waits while `word` is zero. When this function returns, the thread is the last one in the kernel's queue.
 pub(crate) fn blocked_with(word: &Word, scope: Scope, mask: NonZeroU32) -> JoinHandle<WaitOutcome> {
     let before = waiters(word, scope);
     let thread = thread::spawn({
@@ -69,7 +69,7 @@ pub(crate) fn blocked(word: &Word) -> JoinHandle<WaitOutcome> {
     blocked_with(word, Scope::Shared, MATCH_ANY)
 }
 
-/// Checks that `result` is an error of this kind whose text starts so.
+/// Checks that `result` is an error of this kind whose message starts with `text`.
 #[track_caller]
 pub(crate) fn assert_refused<T>(result: io::Result<T>, kind: io::ErrorKind, text: &str) {
     let Err(error) = result else { panic!("this was accepted, not refused with {text:?}") };
@@ -77,7 +77,7 @@ pub(crate) fn assert_refused<T>(result: io::Result<T>, kind: io::ErrorKind, text
     assert_eq!(error.kind(), kind, "{error}");
 }
 
-/// The kernel's number in an error: that of a raw call, or the one that the sentence ends with.
+/// The kernel's error number: that of a bare error, or the number at the end of a sentence.
 pub(crate) fn errno(error: &io::Error) -> Option<i32> {
     let printed = || error.to_string().rsplit_once("(os error ")?.1.strip_suffix(')')?.parse().ok();
     error.raw_os_error().or_else(printed)
@@ -93,19 +93,19 @@ mod ring {
     use futex_sys::futex::MATCH_ANY;
     use futex_sys::uring::{Completion, FutexRing, WaitId};
 
-    /// A ring, or the reason why there is none here.
+    /// Opens a ring, or skips the test.
     pub(crate) fn ring() -> Option<FutexRing> {
         FutexRing::new().map_err(skip).ok()
     }
 
-    /// Arms a wait for zero and hands it to the kernel.
+    /// Arms a wait while `word` is zero, and submits it to the kernel.
     pub(crate) fn arm(ring: &mut FutexRing, tag: u32, word: &Word) -> WaitId {
         let id = ring.arm(tag, word.clone(), 0, MATCH_ANY).expect("arm");
         ring.submit().expect("submit");
         id
     }
 
-    /// The next completion, waited for.
+    /// Waits for the next completion.
     pub(crate) fn complete(ring: &mut FutexRing) -> Completion {
         let mut completion = ring.next_completion();
         until("a completion comes", || {
@@ -116,10 +116,10 @@ mod ring {
             }
             completion.is_some()
         });
-        completion.expect("there is one now")
+        completion.expect("a completion")
     }
 
-    /// All completions that are due, waited for.
+    /// Waits for the completions of all pending waits.
     pub(crate) fn complete_all(ring: &mut FutexRing) -> Vec<Completion> {
         let mut completions = Vec::new();
         while ring.pending() > 0 {

@@ -1,31 +1,31 @@
-//! Sandboxes: system calls that a filter answers with an error or a signal, for the calling thread and for good.
+//! Sandboxes: a filter makes system calls of the calling thread fail or raise a signal. It can't be removed.
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 use std::env::consts::ARCH;
 
-/// Whether filters can be made for this processor.
+/// Returns true if filters can be made for this processor.
 pub(crate) fn is_supported() -> bool {
     TargetArch::try_from(ARCH).is_ok()
 }
 
-/// Forbids `calls` altogether.
+/// Makes all `calls` fail with `errno`.
 pub(crate) fn forbid<const N: usize>(calls: [impl Into<i64>; N], errno: libc::c_int) {
     apply(calls, &[], error(errno));
 }
 
-/// Forbids `call` where its argument with this number has all of `bits`.
-pub(crate) fn forbid_where(call: impl Into<i64>, argument: u8, bits: u32, errno: libc::c_int) {
+/// Makes `call` fail with `errno` if its argument with this number has all of `bits`.
+pub(crate) fn forbid_if(call: impl Into<i64>, argument: u8, bits: u32, errno: libc::c_int) {
     apply([call], &[all_of(argument, bits)], error(errno));
 }
 
-/// Has `call` send SIGSYS to its thread where its argument with this number has all of `bits`.
-pub(crate) fn trap_where(call: impl Into<i64>, argument: u8, bits: u32) {
+/// Makes `call` raise SIGSYS if its argument with this number has all of `bits`.
+pub(crate) fn trap_if(call: impl Into<i64>, argument: u8, bits: u32) {
     apply([call], &[all_of(argument, bits)], SeccompAction::Trap);
 }
 
-/// Has each of `calls` end the process.
+/// Makes each of `calls` kill the process.
 pub(crate) fn kill_at(calls: &[i64]) {
     apply(calls.to_vec(), &[], SeccompAction::KillProcess);
 }
@@ -42,7 +42,7 @@ fn error(errno: libc::c_int) -> SeccompAction {
 
 fn apply(calls: impl IntoIterator<Item = impl Into<i64>>, rules: &[SeccompRule], action: SeccompAction) {
     let rules = calls.into_iter().map(|call| (call.into(), rules.to_vec())).collect();
-    let arch = TargetArch::try_from(ARCH).expect("the test asked `is_supported`");
+    let arch = TargetArch::try_from(ARCH).expect("the test has checked `is_supported`");
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch).expect("a filter");
     let program: BpfProgram = filter.try_into().expect("a program");
     seccompiler::apply_filter(&program).expect("seccomp");
