@@ -1,20 +1,19 @@
 //! Wait asynchronously on futex words that processes share, on any executor.
 //!
-//! This is the middle layer of the async futex workspace: the waiter state machine and its backends, independent of the
-//! executor. With Tokio, use `futex-tokio`, which drives it. With another executor, drive a [`Reactor`] with any poller:
-//! its descriptor is readable when there is work for [`Reactor::turn`]. The example
+//! This crate is the middle layer of the async futex workspace: the waiter state machine and its backends, independent of
+//! the executor. With Tokio, use `futex-tokio`, which drives the [`Reactor`] for you. With another executor, poll the
+//! reactor's file descriptor, and call [`Reactor::turn`] when the descriptor is readable. The example
 //! [`other_executor`](https://github.com/async-futex/async-futex/blob/main/crates/futex-core/examples/other_executor.rs)
-//! does it with `async-io`.
+//! does this with `async-io`.
 //!
-//! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md) is written for Tokio; what it
-//! says about words, memory and processes holds here too.
+//! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md) is written for Tokio, but its parts on
+//! words, memory and processes apply to this crate too.
 //!
-//! Models check that no wake is lost and that no wait ends twice. The
-//! [architecture](https://github.com/async-futex/async-futex/blob/main/docs/architecture.md) has the rules, in the
-//! section "The contract".
+//! Models check that no wake is lost and that no wait ends twice. The rules that they check are in the
+//! [architecture](https://github.com/async-futex/async-futex/blob/main/docs/architecture.md#the-contract).
 
 #![forbid(unsafe_code)]
-// Some tests share files with `tests/`.
+// Some unit tests share files with `tests/`, which name this crate `futex_core`.
 #[cfg(all(test, not(loom)))]
 extern crate self as futex_core;
 
@@ -52,7 +51,7 @@ pub use self::{
 #[doc(inline)]
 pub use futex_sys::{Deadline, MATCH_ANY, NamedMemory, Process, ProcessId, SharedMemory, WaitOutcome, Word};
 
-/// For `futex-tokio`, which depends on this crate by its exact version.
+/// Private API for `futex-tokio`, which depends on an exact version of this crate.
 #[doc(hidden)]
 pub mod __private {
     pub use futex_sys::__private::*;
