@@ -5,34 +5,36 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
-/// A way to wait.
+/// A way to wait for futex words.
 ///
-/// | | needs | wake path |
+/// | backend | needs | path of a wake |
 /// |---|---|---|
 /// | `Uring` | io_uring with its futex operations, Linux 6.7 and later | kernel → ring → eventfd → executor → task |
 /// | `Waitv` | `futex_waitv`, Linux 5.16 and later | kernel → parked thread (up to 127 words) → task |
 /// | `Thread` | any futex | kernel → parked thread (one wait) → task |
 ///
-/// Without a choice, a reactor tries them in this order and takes the first that works, whatever the kernel's version.
-/// Containers often forbid io_uring by seccomp, and some `futex_waitv` too.
+/// By default a reactor tries the backends in this order and takes the first one that works; it ignores the kernel version.
+/// Containers often forbid io_uring by seccomp, and some also forbid `futex_waitv`.
+///
+/// A wake *without* a change of the word may find nobody on `Waitv` and `Thread`, while a thread parks anew. The return value
+/// of the wake shows that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The kernel waits, without a thread.
+    /// Waits are entries of an io_uring and need no thread.
     Uring,
-    /// Threads that are parked for many words each. A wake without a change of the word may find nobody in the moment in
-    /// which such a thread parks anew.
+    /// Each thread is parked for up to 127 words. A wait with a mask has a thread of its own, as on `Thread`.
     Waitv,
-    /// One parked thread for each wait. The thread of a cancelled wait stays parked for as long as the wait has waited (10 ms to
-    /// 10 s). A wake that finds it in that time is handed on.
+    /// Each wait has a parked thread. When the wait is cancelled, its thread stays parked for at most as long as the wait
+    /// had lasted (at least 10 ms, at most 10 s), and hands on a wake that finds it.
     Thread,
 }
 
 impl Backend {
-    /// From the best to the one that always works.
+    /// All backends, from the best one to the one that always works.
     pub(crate) const LADDER: [Self; 3] = [Self::Uring, Self::Waitv, Self::Thread];
 
-    /// The name that [`FromStr`] and `FUTEX_BACKEND` know: `uring`, `waitv` or `thread`.
+    /// Returns the name that [`FromStr`] and `FUTEX_BACKEND` accept: `uring`, `waitv` or `thread`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -58,7 +60,7 @@ impl FromStr for Backend {
     }
 }
 
-/// A name is not that of a [`Backend`].
+/// The error for a name that is not the name of a [`Backend`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct ParseBackendError {
     name: Box<str>,
@@ -70,7 +72,7 @@ impl fmt::Display for ParseBackendError {
     }
 }
 
-/// The sentence, so that an error that is returned from `main` can be read.
+/// Prints the sentence of `Display`, so that an error that `main` returns is readable.
 impl fmt::Debug for ParseBackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -90,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_name_is_that_of_its_backend() {
+    fn each_backend_is_parsed_from_its_name() {
         for backend in Backend::LADDER {
             assert_eq!(backend.to_string().parse(), Ok(backend));
         }

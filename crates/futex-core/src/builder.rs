@@ -13,11 +13,11 @@ use futex_sys::{EventFd, Word};
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 
-/// The environment variable that overrides the automatic choice.
+/// The environment variable that names the backend, unless the caller chooses one.
 pub(crate) const VARIABLE: &str = "FUTEX_BACKEND";
 
 impl Reactor {
-    /// A reactor on the best backend that works here, or on the one that `FUTEX_BACKEND` names.
+    /// Makes a reactor on the best backend that works here, or on the one that `FUTEX_BACKEND` names.
     ///
     /// # Errors
     ///
@@ -26,13 +26,13 @@ impl Reactor {
         Self::builder().build()
     }
 
-    /// A builder, to choose the backend.
+    /// Returns a builder, to choose the backend.
     pub fn builder() -> ReactorBuilder {
         ReactorBuilder::default()
     }
 }
 
-/// Makes a [`Reactor`]. From [`Reactor::builder`].
+/// A builder of a [`Reactor`], made by [`Reactor::builder`].
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder makes nothing until `build`"]
 pub struct ReactorBuilder {
@@ -41,22 +41,23 @@ pub struct ReactorBuilder {
 }
 
 impl ReactorBuilder {
-    /// Takes this backend and no other.
+    /// Uses this backend and no other.
     ///
-    /// Without it, `FUTEX_BACKEND` in the environment chooses (`uring`, `waitv` or `thread`), and without that the first
-    /// one that works here is taken.
+    /// If this method is not called, the environment variable `FUTEX_BACKEND` names the backend (`uring`, `waitv` or
+    /// `thread`). If that variable is unset or empty, the first backend that works here is used.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
     }
 
-    /// Opens rings whose completions interrupt the thread that armed the wait, also while it computes. It matters on
+    /// Lets completions interrupt the thread that armed the wait, even while that thread computes. This setting affects
     /// [`Backend::Uring`] only. The default is `false`.
     ///
-    /// A completion is posted by the thread that armed the wait: at once if that thread sleeps in the kernel, and otherwise
-    /// when it next enters the kernel, at the latest at the next tick of the clock (1 to 4 ms). Interrupting rings post it
-    /// within 0.1 ms, for the price of an inter-processor interrupt per completion. (Measured on Linux 6.18 and two
-    /// processors: a pipe under load carries 146,000 messages per second with them, and 413,000 without.)
+    /// The kernel posts a completion on the thread that armed the wait: at once if that thread is in an interruptible sleep,
+    /// otherwise when the thread next enters the kernel, and at the latest at the next tick of the clock (1 to 4 ms). With
+    /// `true`, a thread that computes posts the completion within 0.1 ms (Linux 6.18, 2 CPUs), at the cost of an
+    /// inter-processor interrupt per completion. Under load this cost can exceed the gain: see the
+    /// [figures](https://github.com/async-futex/async-futex/blob/main/docs/kernel-support.md#late-completions).
     pub fn interrupting(mut self, interrupting: bool) -> Self {
         self.interrupting = interrupting;
         self
@@ -66,8 +67,9 @@ impl ReactorBuilder {
     ///
     /// # Errors
     ///
-    /// The reason why the chosen backend is not available here, with the names of others that are. `InvalidInput` if
-    /// `FUTEX_BACKEND` does not name a backend. The kernel's, if no descriptor is left for an eventfd.
+    /// - If the chosen backend is not available here: the reason, with the names of the backends after it that are.
+    /// - `InvalidInput` if `FUTEX_BACKEND` does not name a backend.
+    /// - The kernel's error if it cannot make an eventfd, for instance because no descriptor is left.
     pub fn build(self) -> io::Result<Reactor> {
         let eventfd = Arc::new(EventFd::new()?);
         let chosen = match (self.backend, std::env::var_os(VARIABLE)) {
@@ -97,15 +99,15 @@ impl ReactorBuilder {
     }
 }
 
-/// The backends after `kind` that work here, as a list for a message. (Those before it are not tried: a sandbox may kill a
-/// process that asks for io_uring.)
+/// Lists, for a message, the backends after `kind` that work here. The backends before `kind` are not tried: a sandbox may
+/// kill a process that calls io_uring.
 fn others(kind: Backend, interrupting: bool, eventfd: &Arc<EventFd>) -> String {
     let after = Backend::LADDER.into_iter().skip_while(|other| *other != kind).skip(1);
     let names = after.filter(|other| engine(*other, interrupting, eventfd).is_ok()).map(Backend::as_str);
     names.collect::<Vec<_>>().join(" or ")
 }
 
-/// The first backend that works here.
+/// Opens the first backend that works here, and returns the reasons against the ones before it.
 fn step_down(interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<(Backend, Arc<Engine<Word>>, Vec<Passed>)> {
     let mut passed = Vec::new();
     for kind in Backend::LADDER {
@@ -117,13 +119,13 @@ fn step_down(interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<(Backend,
             }
         }
     }
-    // Not reached: the last rung needs nothing before its first wait.
+    // Not reached: `Thread` needs nothing before its first wait.
     Err(passed.pop().map_or_else(|| io::Error::from(io::ErrorKind::Unsupported), |(_, error)| error))
 }
 
-/// An engine on one backend, with its first queue open.
+/// Makes an engine on one backend, with its first queue open.
 fn engine(kind: Backend, interrupting: bool, eventfd: &Arc<EventFd>) -> io::Result<Arc<Engine<Word>>> {
-    // Threads of the backend turn the engine, which they must not keep alive. None of them runs before the first wait.
+    // The backend's threads turn the engine, but must not keep it alive. None of them runs before the first wait.
     let handle = Arc::new(OnceLock::<Weak<Engine<Word>>>::new());
     let turn: Turn = {
         let handle = handle.clone();
@@ -134,12 +136,12 @@ fn engine(kind: Backend, interrupting: bool, eventfd: &Arc<EventFd>) -> io::Resu
         })
     };
     let engine = Arc::new(Engine::new(queues(kind, interrupting, turn, eventfd.clone())?)?);
-    // It was not set: this is the only place, and it runs once.
+    // This can't fail: nothing else sets the handle.
     let _ = handle.set(Arc::downgrade(&engine));
     Ok(engine)
 }
 
-/// The queues of a backend.
+/// Describes the queues of a backend.
 fn queues(kind: Backend, interrupting: bool, turn: Turn, eventfd: Arc<EventFd>) -> io::Result<Queues<Word>> {
     match kind {
         #[cfg(feature = "uring")]

@@ -6,7 +6,7 @@ use std::io;
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// A wake was consumed, or, rarely, may have been.
+    /// The wait consumed a wake. Rarely, a wait ends as woken although it consumed none.
     Woken,
     /// The word did not have the expected value.
     Mismatch,
@@ -30,8 +30,10 @@ pub(crate) fn forked() -> io::Error {
     )
 }
 
-/// The error of a wait that the kernel did not take. Want of memory or threads has one kind, whichever number the kernel
-/// gives: a poll that returns `WouldBlock` would be taken for one that is pending.
+/// The error of a wait that the kernel did not take.
+///
+/// A lack of memory or threads always has the kind `OutOfMemory`, whichever error number the kernel gives: a caller could
+/// mistake `WouldBlock` for a pending wait.
 #[cold]
 pub(crate) fn refused(error: io::Error) -> io::Error {
     match error.kind() {
@@ -45,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn want_of_memory_has_one_kind_and_keeps_its_sentence() {
+    fn a_lack_of_memory_has_one_kind_and_keeps_its_sentence() {
         for number in [11, 12, 16] {
             let error = refused(futex_sys::__private::explain(io::Error::from_raw_os_error(number), "no memory")); // EAGAIN, ENOMEM, EBUSY
             assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);

@@ -1,4 +1,4 @@
-//! The reactor that users see.
+//! The public reactor.
 
 use crate::backend::Backend;
 use crate::engine::Engine;
@@ -9,18 +9,18 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
-/// Owns waiters and a way to wait for them, on any executor.
+/// The owner of armed waits and of the backend that waits, for any executor.
 ///
-/// A driver needs a poller: [`AsFd`] gives a descriptor that is readable when there is work for [`turn`](Reactor::turn). The
-/// backends that park threads turn by themselves, and their descriptor is never readable; it is there all the same, so that a
-/// driver need not distinguish them.
+/// A driver polls the reactor's file descriptor ([`AsFd`]), and calls [`turn`](Reactor::turn) when the descriptor is
+/// readable. The backends that park threads turn the reactor themselves. Their descriptor is never readable; it exists so that
+/// a driver can treat all backends alike.
 ///
-/// Clones are handles to the same reactor. The last one that is dropped [closes](Reactor::close) it.
+/// Clones are handles to the same reactor. Dropping the last handle [closes](Reactor::close) the reactor.
 ///
 /// # After `fork`
 ///
-/// A reactor belongs to the process that made it. In a child of `fork`, polling its waits is an error, and dropping it or its
-/// waits does nothing. The child makes another reactor.
+/// A reactor belongs to the process that made it. In a child of `fork`, arming a wait or polling an armed one is an error, and
+/// dropping the reactor or its waits does nothing. The child must make another reactor.
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ use std::sync::Arc;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A whole driver is in the example `other_executor`.
+/// The example `other_executor` contains a complete driver.
 #[derive(Clone)]
 pub struct Reactor {
     inner: Arc<Inner>,
@@ -52,7 +52,7 @@ struct Inner {
     passed: Vec<Passed>,
 }
 
-/// A backend that would have been better and is not available, with the reason.
+/// A better backend that is not available here, and the reason.
 pub(crate) type Passed = (Backend, io::Error);
 
 impl Reactor {
@@ -65,59 +65,61 @@ impl Reactor {
         Self { inner: Arc::new(Inner { kind, engine, eventfd, passed }) }
     }
 
-    /// The backend in use.
+    /// Returns the backend in use.
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.inner.kind
     }
 
-    /// The backends that would have been better and are not available here, with the reasons, best first. Empty if the
-    /// caller or `FUTEX_BACKEND` chose the backend.
+    /// Returns the better backends that are not available here, with the reasons, best first. Empty if the caller or
+    /// `FUTEX_BACKEND` chose the backend.
     pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
         self.inner.passed.iter().map(|(kind, reason)| (*kind, reason))
     }
 
-    /// What the reactor has done, and does now. All zero in a [fork](#after-fork).
+    /// Returns the reactor's statistics. All figures are zero in a [fork](#after-fork).
     ///
-    /// It takes the lock of each queue for a moment: 23 ns per ring, 24 µs with 100,000 waits on 1,042 rings (measured on a
-    /// virtual machine with two processors). So it is cheap enough for an exporter of metrics, but not for every message.
+    /// The call briefly takes the lock of each queue: 23 ns per ring, 24 µs with 100,000 waits on 1,042 rings (measured on a
+    /// virtual machine with 2 CPUs). This is cheap enough for a metrics exporter, but not for every message.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.engine.stats()
     }
 
-    /// Takes all completions that are there, and wakes their tasks. It also closes rings that are not needed any more. Any
-    /// thread may call it, at any time.
+    /// Takes all available completions, wakes their tasks, and closes rings that are no longer needed. Any thread may call
+    /// this method at any time.
     ///
-    /// If a waker panics, the panic is caught after the panic hook has run, and all other tasks are woken. (With
+    /// If a waker panics, the panic is caught after the panic hook has run, and the other tasks are still woken. (With
     /// `panic=abort` the process ends.)
     ///
-    /// With an edge-triggered poller, the descriptor need not be read: each completion is an edge. With a level-triggered
-    /// one, call [`clear`](Reactor::clear) first.
+    /// With an edge-triggered poller the descriptor need not be read, because each completion is an edge. With a
+    /// level-triggered poller, call [`clear`](Reactor::clear) before each turn.
     pub fn turn(&self) {
         self.inner.engine.turn();
     }
 
-    /// Makes the descriptor unreadable until the next completion, for level-triggered pollers. Call it *before*
-    /// [`turn`](Reactor::turn), so that a completion that comes in between is not missed.
+    /// Makes the descriptor unreadable until the next completion, for level-triggered pollers. Call this method *before*
+    /// [`turn`](Reactor::turn), so that a completion that arrives in between is not missed.
     ///
     /// # Errors
     ///
-    /// Those of `read(2)`; none is known for an eventfd.
+    /// The errors of `read(2)`. None is known for an eventfd.
     pub fn clear(&self) -> io::Result<()> {
         self.inner.eventfd.take().map(drop)
     }
 
-    /// Ends all waits, which return an error (`BrokenPipe`), and closes everything in the kernel.
+    /// Ends all waits with the error `BrokenPipe`, and releases everything that the reactor has in the kernel.
     ///
-    /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen
-    /// by its owner or handed on. (The threads of `Thread` end within 10 s. Until then a wake may find one, which hands
-    /// it on.) It does not depend on what the threads that armed the waits do.
+    /// When this method returns, no waiter of this reactor is left in the kernel, and each consumed wake was seen by its
+    /// owner or handed on. There is one exception: the threads of waits on `Thread`, and of waits with a mask on `Waitv`, end
+    /// within 10 s; until then a thread may receive a wake, and hands it on.
+    ///
+    /// Closing does not wait for the threads that armed the waits.
     pub fn close(&self) {
         self.inner.engine.close();
     }
 
-    /// Returns true if the reactor was closed, and in a [fork](#after-fork), which can't wait with it.
+    /// Returns true if the reactor was closed, and in a [fork](#after-fork), which can't use the reactor.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inner.engine.is_closed()
@@ -129,15 +131,15 @@ impl Reactor {
 }
 
 impl AsFd for Reactor {
-    /// Readable when there is work for [`turn`](Reactor::turn): on `Uring`, when there are completions or rings to close; on the
-    /// other backends never.
+    /// Returns a descriptor that is readable when [`turn`](Reactor::turn) has work. On `Waitv` and `Thread` it is never
+    /// readable.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.eventfd.as_fd()
     }
 }
 
 impl AsRawFd for Reactor {
-    /// That of [`as_fd`](Reactor::as_fd).
+    /// Returns the descriptor of [`as_fd`](Reactor::as_fd).
     fn as_raw_fd(&self) -> RawFd {
         self.as_fd().as_raw_fd()
     }

@@ -1,34 +1,36 @@
-//! What a reactor has done.
+//! The statistics of a reactor.
 
-/// What a [`Reactor`](crate::Reactor) has done, and does now.
+/// The statistics of a [`Reactor`](crate::Reactor).
 ///
-/// Each wait that was armed is in exactly one of six figures:
+/// Each armed wait is counted in exactly one of the six figures on the right:
 ///
 /// `armed = armed_now + woken + mismatched + cancelled + failed + closed`
 ///
-/// The equation holds in each result of [`Reactor::stats`](crate::Reactor::stats), whatever other threads do at that moment. Waits
-/// that find their word changed at the first poll are not armed, and not counted.
+/// The equation holds in each result of [`Reactor::stats`](crate::Reactor::stats), whatever other threads do meanwhile. A
+/// wait whose word differs at the first poll is not armed and not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Waits that were ever armed, or refused. A wait that the kernel ended by itself and that was armed again counts once.
+    /// Number of waits ever armed, including refused waits. A wait that the kernel ended unasked and that was armed again
+    /// counts once.
     pub armed: u64,
-    /// Waits that are armed now. A wait that has ended and was not polled since is not among them.
+    /// Number of waits armed now. A wait that has ended does not count, even if its owner has not polled yet.
     pub armed_now: usize,
-    /// Waits that ended because a wake was consumed, or may have been, whether their owner was there or gone.
+    /// Number of waits that ended as [`Woken`](crate::Outcome::Woken), including waits whose owner had already left.
     pub woken: u64,
-    /// Waits that ended because the word differed when the kernel compared it.
+    /// Number of armed waits that ended because their word no longer had the expected value.
     pub mismatched: u64,
-    /// Waits whose owner left before they had ended.
+    /// Number of waits whose owner left before they ended.
     pub cancelled: u64,
-    /// Waits that the kernel refused, for want of memory or threads or because their page is gone, and those that were
-    /// armed in one step with such a wait.
+    /// Number of waits that were refused, because memory or threads were lacking or the word's page was gone, and of waits
+    /// that were armed in the same batch as a refused one.
     pub failed: u64,
-    /// Waits that ended because the reactor was closed.
+    /// Number of waits that ended because the reactor was closed.
     pub closed: u64,
-    /// Consumed wakes that were passed to the next waiter because their owner had left. Not part of the equation.
+    /// Number of consumed wakes that were passed to the next waiter because the owner of the wait had left. Not part of
+    /// the equation.
     pub handed_on: u64,
-    /// Number of open rings (on `Uring`), or of threads (on the others). Not part of the equation.
+    /// Number of open rings (on `Uring`) or of threads (on the other backends). Not part of the equation.
     pub units: usize,
 }
 

@@ -18,24 +18,24 @@ use std::task::{Context, Poll, Waker};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Target<'a> {
-    /// The reactor to wait with.
+    /// Reactor to wait with.
     pub reactor: &'a Reactor,
-    /// The word.
+    /// Word to wait on.
     pub word: &'a Word,
-    /// The wait is over at once if the word differs from this.
+    /// Expected value. If the word differs, the wait ends at once.
     pub expected: u32,
-    /// [`MATCH_ANY`](crate::MATCH_ANY) for every wake.
+    /// Mask of the wait. [`MATCH_ANY`](crate::MATCH_ANY) matches every wake.
     pub mask: NonZeroU32,
 }
 
 impl<'a> Target<'a> {
-    /// A wait for any wake.
+    /// Makes a target for every wake.
     #[must_use]
     pub fn new(reactor: &'a Reactor, word: &'a Word, expected: u32) -> Self {
         Self { reactor, word, expected, mask: MATCH_ANY }
     }
 
-    /// The same wait, for the wakes whose mask shares a bit with `mask`.
+    /// Returns the same target, but only for wakes whose mask shares a bit with `mask`.
     #[must_use]
     pub fn with_mask(self, mask: NonZeroU32) -> Self {
         Self { mask, ..self }
@@ -47,35 +47,39 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The wait of a [`WaitAny`] that was over first.
+/// The wait that ended a [`WaitAny`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct First {
-    /// Which of the targets it was, from 0.
+    /// Index of the target, from 0.
     pub index: usize,
-    /// How it ended.
+    /// Outcome of the wait.
     pub outcome: Outcome,
-    /// The word's value, loaded with acquire ordering: the one that differed, or, if the waits had been armed, the one after
-    /// the wait. After a wake it may be the expected one.
+    /// Value of the target's word, loaded with acquire ordering by the poll that returned this. If the wait had been armed,
+    /// the value may equal `expected`.
     pub value: u32,
 }
 
 /// Waits until one of several waits is over.
 ///
-/// The first poll loads the words in the order of the targets. The first one that differs from its `expected` is the result, and
-/// nothing is armed. Otherwise it arms all waits before it returns `Pending`: on `Uring` in as few submissions as possible
-/// (one per 64 waits of a ring), and the waits with one reactor in the order of the targets. Of several waits that are over at a
-/// later poll, the one with the lowest index is returned. The others end, and each hands on a wake that it has consumed.
+/// The first poll loads the words in the order of the targets. The first word that differs from its `expected` is the result,
+/// and nothing is armed. If no word differs, all waits are armed before the poll returns `Pending`. On `Uring` this takes as few
+/// submissions as possible (one per 64 waits of a ring), and the kernel queues the waits of one reactor in the order of the
+/// targets.
 ///
-/// If it is polled after it was ready, it begins anew.
+/// If several waits have ended when the future is polled, the result is the one with the lowest index. The other waits end,
+/// and each of them hands on a wake that it has consumed.
+///
+/// A poll after the future was ready begins new waits.
 ///
 /// # Errors
 ///
-/// `InvalidInput` if there are no targets: the wait would never end. Those of [`Wait`](crate::Wait); no wait is left armed then.
+/// `InvalidInput` if there are no targets, because the future would never be ready. Otherwise the errors of
+/// [`Wait`](crate::Wait). After an error no wait is armed.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe, as [`Wait`](crate::Wait) is.
+/// Cancel safe, like [`Wait`](crate::Wait).
 ///
 /// # Examples
 ///
@@ -101,7 +105,7 @@ pub struct WaitAny<'a> {
 }
 
 impl<'a> WaitAny<'a> {
-    /// Waits for the first of `targets`.
+    /// Makes a future that waits for the first of `targets`.
     pub fn new(targets: impl IntoIterator<Item = Target<'a>>) -> Self {
         Self { targets: targets.into_iter().collect(), waits: RawWaitAny::new() }
     }
@@ -134,7 +138,7 @@ impl fmt::Debug for WaitAny<'_> {
     }
 }
 
-/// A [`Target`], generic over the kernel.
+/// A [`Target`], generic over the word.
 pub(crate) struct RawTarget<'a, W: FutexWord> {
     pub(crate) engine: &'a Engine<W>,
     pub(crate) word: &'a W,
@@ -142,9 +146,9 @@ pub(crate) struct RawTarget<'a, W: FutexWord> {
     pub(crate) mask: NonZeroU32,
 }
 
-/// Several waits, of which the first that is over ends all.
+/// The part of a [`WaitAny`] that is generic over the word, so that the models can use it too.
 pub(crate) struct RawWaitAny<W: FutexWord> {
-    /// In the order of the targets. Empty while nothing is armed.
+    /// The armed waits, in the order of the targets. Empty while nothing is armed.
     armed: Vec<Armed<W>>,
 }
 
@@ -157,7 +161,8 @@ impl<W: FutexWord> RawWaitAny<W> {
         !self.armed.is_empty()
     }
 
-    /// `targets` are the same ones at each call until it is ready.
+    /// Polls the armed waits. If none is armed, begins waits on `targets`. The caller passes the same targets until the result
+    /// is ready.
     pub(crate) fn poll_wait<'a>(
         &mut self,
         targets: impl Iterator<Item = RawTarget<'a, W>> + Clone,
@@ -182,9 +187,9 @@ impl<W: FutexWord> RawWaitAny<W> {
         Poll::Pending
     }
 
-    /// Arms all waits. Returns true if one is over already.
+    /// Arms all waits. Returns true if a wait has already ended.
     fn arm<'a>(&mut self, targets: impl Iterator<Item = RawTarget<'a, W>>, waker: &Waker) -> io::Result<bool> {
-        // Those of one engine side by side, in their order.
+        // The targets of one engine are put side by side, in their order.
         let mut targets: Vec<_> = targets.enumerate().collect();
         targets.sort_unstable_by_key(|(index, target)| (std::ptr::from_ref(target.engine).addr(), *index));
         let request =

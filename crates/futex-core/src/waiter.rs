@@ -1,4 +1,4 @@
-//! One wait, as its future holds it.
+//! Waiting on one word.
 
 use crate::engine::Engine;
 use crate::outcome::Outcome;
@@ -15,10 +15,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 impl Reactor {
-    /// Waits while `word` is `expected`, until a wake.
+    /// Waits until a wake, if `word` is `expected`. Otherwise the wait ends at once.
     ///
-    /// The contract is that of every futex: to end the wait, *change the word, then wake*. It may end without either, so load
-    /// the word again, in a loop.
+    /// The contract is the one of every futex: to end the wait, *change the word, then wake*. A wait may also end without a
+    /// cause, so load the word again and wait in a loop.
     ///
     /// # Errors
     ///
@@ -30,14 +30,14 @@ impl Reactor {
     ///
     /// # Memory ordering
     ///
-    /// The comparison at the first poll is an acquire load. To read what was written before the word was changed, load the
-    /// word with [`Acquire`](std::sync::atomic::Ordering::Acquire) after the wait; the other side stores it with
+    /// The first poll loads the word with [`Acquire`](std::sync::atomic::Ordering::Acquire). To read data that was written
+    /// before the word was changed, load the word with `Acquire` after the wait. The other side must store the word with
     /// [`Release`](std::sync::atomic::Ordering::Release).
     pub fn wait<'a>(&'a self, word: &'a Word, expected: u32) -> Wait<'a> {
         self.wait_masked(word, expected, MATCH_ANY)
     }
 
-    /// [`wait`](Reactor::wait) for the wakes whose mask shares a bit with `mask`. A plain wake matches every mask.
+    /// Like [`wait`](Reactor::wait), but only for wakes whose mask shares a bit with `mask`. A plain wake matches every mask.
     ///
     /// # Errors
     ///
@@ -53,22 +53,23 @@ impl Reactor {
 
 /// The future of [`Reactor::wait`].
 ///
-/// If it is polled after it was ready, it begins a new wait.
+/// A poll after the future was ready begins a new wait.
 ///
 /// # Errors
 ///
-/// `BrokenPipe` if the reactor was closed. `Unsupported` in a fork of the reactor's process. `OutOfMemory` if the kernel has no
-/// memory (or no thread) for the wait. Other kinds if no descriptors are left, or a sandbox forbids the wait. Never
-/// `WouldBlock` or `Interrupted`.
+/// - `BrokenPipe` if the reactor was closed.
+/// - `Unsupported` in a fork of the reactor's process.
+/// - `OutOfMemory` if the kernel has no memory (or no thread) for the wait.
+/// - Other kinds, for instance if no descriptor is left or a sandbox forbids the wait. Never `WouldBlock` or `Interrupted`.
 ///
-/// A word whose file is truncated is gone: loading it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
-/// Memory of [`SharedMemory::anonymous`](crate::SharedMemory::anonymous) is sealed against that.
+/// If the word's file is truncated, loading the word raises `SIGBUS`, and no wake reaches a wait that is already armed.
+/// Memory of [`SharedMemory::anonymous`](crate::SharedMemory::anonymous) is sealed against truncation.
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves no trace: a wake that it has consumed is handed on to the next waiter of the word, before the drop
-/// returns. (On `Waitv` and `Thread` a wake that arrives at that moment is handed on by the backend's thread,
-/// as soon as it learns of the wake.)
+/// Cancel safe: if the wait has consumed a wake, dropping the future hands that wake on to the next waiter of the word. On
+/// `Uring` this happens before the drop returns. On `Waitv` and `Thread` a thread of the backend may still receive a wake
+/// after the drop; it then hands that wake on.
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait<'a> {
     reactor: &'a Reactor,
@@ -99,27 +100,27 @@ impl fmt::Debug for Wait<'_> {
     }
 }
 
-/// A registered interest in a word: what futures and streams that wait are built of.
+/// A registered interest in a word, from which futures and streams are built.
 ///
-/// Unlike [`Wait`] it borrows nothing, so it can live in a struct beside its reactor and its word. Dropping it behaves like
-/// dropping a [`Wait`].
+/// Unlike a [`Wait`], a waiter borrows nothing, so it can be stored beside its reactor and its word. Dropping a waiter behaves
+/// like dropping a [`Wait`].
 pub struct Waiter(RawWaiter<Word>);
 
 impl Waiter {
-    /// A waiter that waits for nothing yet.
+    /// Makes a waiter without an armed wait.
     #[must_use]
     pub const fn new() -> Self {
         Self(RawWaiter::new())
     }
 
-    /// Polls for the end of a wait on `word` while it is `expected`, and begins one if none is armed.
+    /// Polls the armed wait. If none is armed, begins a wait on `word` while it is `expected`.
     ///
-    /// While a wait is armed, only `cx` is used of the arguments: pass the same ones until it is ready. After that the next
-    /// call begins a new wait.
+    /// While a wait is armed, only `cx` is used, so pass the same arguments until the result is ready. The next call then
+    /// begins a new wait.
     ///
     /// # Errors
     ///
-    /// Those of [`Wait`].
+    /// The errors of [`Wait`].
     #[inline]
     pub fn poll_wait(
         &mut self,
@@ -131,11 +132,11 @@ impl Waiter {
         self.poll_wait_masked(reactor, word, expected, MATCH_ANY, cx)
     }
 
-    /// [`poll_wait`](Waiter::poll_wait) for the wakes whose mask shares a bit with `mask`.
+    /// Like [`poll_wait`](Waiter::poll_wait), but only for wakes whose mask shares a bit with `mask`.
     ///
     /// # Errors
     ///
-    /// Those of [`Wait`].
+    /// The errors of [`Wait`].
     #[inline]
     pub fn poll_wait_masked(
         &mut self,
@@ -154,7 +155,7 @@ impl Waiter {
         self.0.is_armed()
     }
 
-    /// Gives up the wait, if one is armed, as dropping does.
+    /// Cancels the armed wait, if there is one, like dropping the waiter does.
     pub fn cancel(&mut self) {
         self.0.cancel();
     }
@@ -172,7 +173,7 @@ impl fmt::Debug for Waiter {
     }
 }
 
-/// One wait at a time, generic over the kernel: a [`Waiter`] is one on words in memory.
+/// The part of a [`Waiter`] that is generic over the word, so that the models can use it too.
 pub(crate) struct RawWaiter<W: FutexWord> {
     armed: Armed<W>,
 }
@@ -186,7 +187,7 @@ impl<W: FutexWord> RawWaiter<W> {
         !self.armed.is_none()
     }
 
-    #[inline(always)] // in the path that matters
+    #[inline(always)] // part of the hot path
     pub(crate) fn poll_wait(
         &mut self,
         engine: &Engine<W>,

@@ -1,4 +1,4 @@
-//! The ways to wait on Linux, each a [`Queue`](crate::queue::Queue).
+//! The three backends. Each implements [`Queue`](crate::queue::Queue).
 
 mod stray;
 pub(crate) mod thread;
@@ -13,11 +13,11 @@ use futex_sys::Word;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 
-/// Passes a wake that a wait has consumed, and that its owner can't act on, to the next waiter of the word whose mask shares a
-/// bit with `mask`, in whatever process. `mask` is the one of the wait.
+/// Passes a consumed wake to the next waiter of the word, in any process, whose mask shares a bit with `mask`. Pass the mask of
+/// the wait that consumed the wake.
 ///
-/// A future that is dropped does it by itself. This is for code that received [`Woken`](crate::Outcome::Woken) and gives up
-/// after that, for instance because of a panic.
+/// Dropping a wait does this by itself. This function is for code that received [`Woken`](crate::Outcome::Woken) but can't act
+/// on it, for instance because of a panic.
 pub fn hand_on(word: &Word, mask: NonZeroU32) {
     word.hand_on(mask);
 }
