@@ -1,4 +1,4 @@
-//! What is to be done once a lock is released.
+//! Actions that a thread collects under a lock and performs after it has released the lock.
 
 use crate::queue::FutexWord;
 use arrayvec::ArrayVec;
@@ -7,11 +7,11 @@ use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
-/// Maximum number of effects that are gathered before the lock is released for them. Small in the models, so that more than
-/// one batch is explored.
+/// Maximum number of effects that are collected before the lock is released to perform them. It is small under loom, so that
+/// the models explore more than one batch.
 const BATCH: usize = if cfg!(loom) { 2 } else { 32 };
 
-/// Something that must not be done under a lock, because it is slow or runs code of others.
+/// An action that must not happen under a lock, because it is slow or runs foreign code.
 pub(crate) enum Effect<W> {
     /// Wake a task.
     Wake(Waker),
@@ -23,7 +23,7 @@ pub(crate) enum Effect<W> {
     Release(W),
 }
 
-/// A batch of effects, in the order of their causes. They are performed when it is dropped.
+/// A batch of effects, in the order of their causes. Dropping the batch performs them.
 pub(crate) struct Effects<W: FutexWord>(ArrayVec<Effect<W>, BATCH>);
 
 impl<W: FutexWord> Effects<W> {
@@ -35,14 +35,14 @@ impl<W: FutexWord> Effects<W> {
         self.0.is_full()
     }
 
-    /// Adds an effect, if there is one. The batch is not full.
+    /// Adds an effect, if there is one. The batch must not be full.
     pub(crate) fn extend(&mut self, effect: Option<Effect<W>>) {
         if let Some(effect) = effect {
             self.0.push(effect);
         }
     }
 
-    /// Performs all effects. No lock of this crate is held.
+    /// Performs all effects. The caller must not hold a lock of this crate.
     #[inline]
     pub(crate) fn perform(&mut self) {
         if !self.0.is_empty() {
@@ -57,14 +57,14 @@ impl<W: FutexWord> Drop for Effects<W> {
     }
 }
 
-/// Performs effects. No lock of this crate is held.
+/// Performs effects. The caller must not hold a lock of this crate.
 ///
-/// A waker, or the code of a word's owner, that panics keeps none of the others from being performed. The panic ends here:
-/// it is not the caller's, and the panic hook has reported it.
+/// If a waker or the owner of a word panics, the other effects are still performed. The panic is swallowed: the caller did
+/// not cause it, and the panic hook has reported it.
 pub(crate) fn perform<W: FutexWord>(effects: impl IntoIterator<Item = Effect<W>>) {
     let mut effects = effects.into_iter();
     let mut panicked = None;
-    // Each pass ends with the last effect, or with one that panics.
+    // Each pass ends with the last effect or with one that panics.
     while let Err(payload) = catch_unwind(AssertUnwindSafe(|| effects.by_ref().for_each(Effect::perform))) {
         if let Some(another) = panicked.replace(payload) {
             std::mem::forget(another); // its `Drop` may panic as well
@@ -84,7 +84,7 @@ fn swallow<W: FutexWord>(payload: Box<dyn Any + Send>) {
 }
 
 impl<W: FutexWord> Effect<W> {
-    /// [`perform`]s one effect.
+    /// Performs one effect, like [`perform`].
     #[inline]
     pub(crate) fn perform_alone(self) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.perform())) {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn wakers_that_panic_keep_nothing_from_the_others_or_from_the_caller() {
+    fn a_waker_that_panics_stops_neither_the_other_effects_nor_the_caller() {
         let counts = Arc::new(Panics::default());
         let mut effects = Effects::<Word>::new();
         for _ in 0..BATCH {

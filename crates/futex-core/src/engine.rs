@@ -1,4 +1,4 @@
-//! The part of a reactor that the models check: everything but the kernel.
+//! All waits of a reactor: arming, turning, closing. The models check this part against a model of the kernel.
 
 use crate::effects::Effects;
 use crate::outcome::{closed, forked, refused};
@@ -11,41 +11,41 @@ use futex_sys::__private::{Origin, fail};
 use std::io;
 use std::ops::Range;
 
-/// Opens one more queue in the kernel.
+/// A function that opens another queue in the kernel.
 pub(crate) type Open<W> = Box<dyn Fn() -> io::Result<Box<dyn Queue<W>>> + Send + Sync>;
 
-/// The queues with keys below this are visited by every turn. [`Ready`] reports which of the others have completions. Small in
-/// the models, so that there are others.
+/// Every turn visits the queues with keys below this number. [`Ready`] reports which of the others have completions. It is small
+/// in the models, so that there are others.
 const NEAR: usize = if cfg!(test) { 1 } else { 8 };
 
-/// Number of shards that are tried if others have their locks.
+/// Maximum number of shards that an arming tries to lock before it blocks.
 const TRIES: usize = 4;
 
-/// How an engine gets its queues, and how it knows which of them to visit.
+/// The queues of an engine: how to open one, how many there may be, and which of them have completions.
 pub(crate) struct Queues<W: FutexWord> {
     pub(crate) open: Open<W>,
     /// Number of waits that a queue takes before the next one is opened.
     pub(crate) room: usize,
-    /// Maximum number of queues. After that, the open ones take more waits.
+    /// Maximum number of queues. When it is reached, the open queues take more waits.
     pub(crate) spread: usize,
-    /// `None`: each turn visits all.
+    /// Reports which queues have completions. If `None`, each turn visits all queues.
     pub(crate) ready: Option<Box<dyn Ready>>,
 }
 
 /// All waits of a reactor.
 ///
-/// No lock is held while a waker is called, cloned or dropped, a word is dropped, or a wake is handed on. `opening` is taken
-/// before those of the [`Pool`].
+/// No lock is held while a waker is called, cloned or dropped, a word is dropped, or a wake is handed on. The lock `opening` is
+/// taken before the locks of the [`Pool`].
 pub(crate) struct Engine<W: FutexWord> {
     queues: Queues<W>,
     pool: Arc<Pool<Shard<W>>>,
-    /// Held while a queue is opened, so that threads which find no room open one and not one each.
+    /// Held while a queue is opened, so that several threads that find no room open one queue together.
     opening: Mutex<()>,
     origin: Origin,
 }
 
 impl<W: FutexWord> Engine<W> {
-    /// An engine with a first queue, or the reason why there is none.
+    /// Makes an engine and opens its first queue.
     pub(crate) fn new(queues: Queues<W>) -> io::Result<Self> {
         let pool = Arc::new(Pool::new(queues.room));
         let engine = Self { queues, pool, opening: Mutex::new(()), origin: Origin::here() };
@@ -55,7 +55,7 @@ impl<W: FutexWord> Engine<W> {
 
     /// Arms waits, in order, with as few submissions as possible.
     ///
-    /// After an error the caller drops the requests, so that none is left armed.
+    /// After an error the caller must drop the requests, so that no wait stays armed.
     #[inline]
     pub(crate) fn arm(&self, mut requests: &mut [Request<'_, W>]) -> io::Result<()> {
         if !self.origin.is_here() {
@@ -72,8 +72,8 @@ impl<W: FutexWord> Engine<W> {
         Ok(())
     }
 
-    /// Arms the first of `requests`, as many as a shard with room takes, or none if that one turns out to have none. `None` if
-    /// no shard has room.
+    /// Arms as many of the first `requests` as one shard takes, and returns their number. It is 0 if the shard turns out to have
+    /// no room. Returns `None` if no shard has room.
     #[inline]
     fn arm_some(&self, requests: &mut [Request<'_, W>], effects: &mut Effects<W>) -> io::Result<Option<usize>> {
         for depth in 0..TRIES {
@@ -86,7 +86,7 @@ impl<W: FutexWord> Engine<W> {
         shard.arm(shard.lock(), requests, effects).map(Some)
     }
 
-    /// Opens one more shard. If there can't be one, the open ones take more waits.
+    /// Opens another shard. If that fails, raises the quota, so that the open shards take more waits.
     #[cold]
     fn make_room(&self) -> io::Result<()> {
         let opening = lock(&self.opening);
@@ -101,11 +101,11 @@ impl<W: FutexWord> Engine<W> {
         let shards: Vec<_> = read(&self.pool.all).iter().map(|(_, shard)| shard.clone()).collect();
         let usable = shards.iter().filter(|shard| shard.offer_room()).count();
         drop(opening);
-        crate::trace::no_more_queues(&error); // the code of a subscriber, so no lock is held
+        crate::trace::no_more_queues(&error); // runs the code of a subscriber, so no lock is held
         match usable {
-            // Other threads may have taken the room already. Then the caller comes again.
+            // If other threads have already taken the room, the caller calls this function again.
             1.. => Ok(()),
-            // It was closed meanwhile.
+            // The engine was closed meanwhile.
             0 if self.is_closed() => Err(closed()),
             0 => Err(error),
         }
@@ -132,7 +132,7 @@ impl<W: FutexWord> Engine<W> {
         Ok(())
     }
 
-    /// Takes all completions that wait, and wakes their tasks.
+    /// Takes all available completions, and wakes their tasks.
     pub(crate) fn turn(&self) {
         if !self.origin.is_here() {
             return;
@@ -146,7 +146,7 @@ impl<W: FutexWord> Engine<W> {
         }
         loop {
             let keys = ready.take();
-            // A ring that gets a completion from now on brings a turn of its own.
+            // A ring that gets a completion from now on causes another turn.
             let is_all = !keys.is_full();
             for key in keys {
                 self.turn_each(key..key + 1);
@@ -157,7 +157,7 @@ impl<W: FutexWord> Engine<W> {
         }
     }
 
-    /// Takes the completions of the shards with these keys. Returns true if there are shards behind them.
+    /// Takes the completions of the shards with these keys. Returns true if there are shards with higher keys.
     fn turn_each(&self, keys: Range<usize>) -> bool {
         let mut effects = Effects::new();
         let mut emptied = false;
@@ -170,7 +170,7 @@ impl<W: FutexWord> Engine<W> {
                     if let Some(shard) = list[next].as_ref().filter(|shard| !shard.is_empty()) {
                         emptied |= shard.turn(&mut effects);
                     }
-                    next += usize::from(!effects.is_full()); // if the batch is full, this shard may have more
+                    next += usize::from(!effects.is_full()); // if the batch is full, this shard may have more completions
                 }
                 (next >= end, list.len() > keys.end)
             };
@@ -184,8 +184,7 @@ impl<W: FutexWord> Engine<W> {
         }
     }
 
-    /// Ends all waits, and lets go of everything in the kernel. When it returns, no waiter of this engine is left there, but for
-    /// threads of `Thread` that are still parked, which hand on.
+    /// Ends all waits, and closes all queues in the kernel. See [`Reactor::close`](crate::Reactor::close).
     pub(crate) fn close(&self) {
         if !self.origin.is_here() {
             return;
@@ -193,13 +192,13 @@ impl<W: FutexWord> Engine<W> {
         self.pool.end().iter().flatten().for_each(Shard::close);
     }
 
-    /// True also in a fork, which can't wait with it.
+    /// Returns true if the engine was closed, and in a fork, which can't use it.
     pub(crate) fn is_closed(&self) -> bool {
-        // Asked before the lock, which another thread may have held at the time of the fork.
+        // The origin is checked before the lock is taken, which another thread may have held at the time of the fork.
         !self.origin.is_here() || read(&self.pool.all).closed
     }
 
-    /// All zero in a fork.
+    /// Returns the statistics of all shards, including closed ones. All figures are zero in a fork.
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         if self.origin.is_here() {
@@ -210,13 +209,13 @@ impl<W: FutexWord> Engine<W> {
         stats
     }
 
-    /// Number of slots that are taken.
+    /// Returns the number of slots in use.
     #[cfg(test)]
     pub(crate) fn slots(&self) -> usize {
         read(&self.pool.all).iter().map(|(_, shard)| shard.slots()).sum()
     }
 
-    /// Takes every lock, as a waker's code may at any time: a deadlock if one is held.
+    /// Takes and releases every lock, like the code of a waker may. If the caller holds one, this deadlocks.
     #[cfg(test)]
     pub(crate) fn take_locks(&self) {
         drop(lock(&self.opening));

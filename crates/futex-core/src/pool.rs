@@ -1,12 +1,12 @@
-//! The shards of a reactor: a list of all, and a stack of those that have room for waits.
+//! The shards of a reactor: a list of all shards, and a stack of the shards that have room for waits.
 //!
-//! The next wait goes to the shard on top of the stack. A full shard is taken off, and is pushed again when an eighth of the quota
-//! is free. If the stack is empty, the engine opens one more shard, or raises the quota of all.
+//! The next wait goes to the shard on top of the stack. A full shard is taken off the stack, and is pushed again when an eighth
+//! of its quota is free. If the stack is empty, the engine opens another shard or raises the quota of all shards.
 
 use crate::stats::Stats;
 use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, RwLock, lock, write};
 
-/// Number of empty shards that stay open beyond the number of those in use. Small in the models, so that some are closed.
+/// Number of empty shards that stay open beyond the number of shards in use. It is small in the models, so that they close some.
 const SPARE: usize = if cfg!(test) { 1 } else { 8 };
 
 /// The shards of a reactor.
@@ -14,29 +14,32 @@ const SPARE: usize = if cfg!(test) { 1 } else { 8 };
 /// Locks are taken in this order: `all`, the lock of one shard, `roomy`.
 pub(crate) struct Pool<S> {
     pub(crate) all: RwLock<All<S>>,
-    /// The stack of those that have room. A shard pushes itself and takes itself off, under its own lock.
+    /// The stack of the shards that have room. A shard pushes itself and takes itself off, under its own lock.
     roomy: Mutex<Vec<Arc<S>>>,
-    /// Number of waits with which a shard is full: a multiple of `room`. Ordering of all counts here: Relaxed. They guard
-    /// nothing, and what depends on them is checked again under a lock.
+    /// Maximum number of waits per shard: a multiple of `room`.
+    ///
+    /// Ordering of all counts in this struct: Relaxed. They guard no data, and each decision that depends on one of them is
+    /// checked again under a lock.
     quota: AtomicUsize,
     room: usize,
-    /// Number of shards that are open, and of those that have waits.
+    /// Number of open shards.
     open: AtomicUsize,
+    /// Number of open shards that have waits.
     pub(crate) used: AtomicUsize,
-    /// Number of open shards that are empty and take no waits any more.
+    /// Number of open shards that are empty and take no more waits.
     pub(crate) lost: AtomicUsize,
 }
 
-/// All shards, by key. The key of a shard stays the same as long as it is open.
+/// All shards, by key. A shard keeps its key as long as it is open.
 pub(crate) struct All<S> {
     pub(crate) list: Vec<Option<Arc<S>>>,
     pub(crate) closed: bool,
-    /// The figures of the shards that were closed because they were empty.
+    /// Statistics of the shards that were closed because they were empty.
     pub(crate) retired: Stats,
 }
 
 impl<S> Pool<S> {
-    /// A pool of shards that take `room` waits each, and more if there can't be more shards.
+    /// Makes a pool of shards that take `room` waits each, and more if no further shard can be opened.
     pub(crate) fn new(room: usize) -> Self {
         Self {
             all: RwLock::new(All { list: Vec::new(), closed: false, retired: Stats::default() }),
@@ -49,20 +52,20 @@ impl<S> Pool<S> {
         }
     }
 
-    /// The shard with room that is this deep in the stack.
+    /// Returns the shard with room that is `depth` places below the top of the stack.
     #[inline]
     pub(crate) fn roomy(&self, depth: usize) -> Option<Arc<S>> {
         let roomy = lock(&self.roomy);
         roomy.get(roomy.len().wrapping_sub(1 + depth)).cloned()
     }
 
-    /// A shard has room. Its lock is held.
+    /// Pushes a shard that has room. The caller holds the shard's lock.
     #[cold]
     pub(crate) fn push(&self, shard: &Arc<S>) {
         lock(&self.roomy).push(shard.clone());
     }
 
-    /// A shard that is on the stack has no room any more. Its lock is held.
+    /// Takes a shard off the stack, because it has no room. The caller holds the shard's lock.
     #[cold]
     pub(crate) fn take_off(&self, shard: &Arc<S>) {
         let mut roomy = lock(&self.roomy);
@@ -71,7 +74,7 @@ impl<S> Pool<S> {
         }
     }
 
-    /// Puts a shard that is on the stack under the others. Its lock is held.
+    /// Moves a shard to the bottom of the stack. The caller holds the shard's lock.
     #[cold]
     pub(crate) fn put_under(&self, shard: &Arc<S>) {
         let mut roomy = lock(&self.roomy);
@@ -80,8 +83,8 @@ impl<S> Pool<S> {
         }
     }
 
-    /// Lets go of all shards, which hold the pool. In a fork another thread may have held a lock at the time of the fork. Then the
-    /// shards stay.
+    /// Releases all shards, which hold the pool (a reference cycle). In a fork the shards leak if another thread held a lock at
+    /// the time of the fork.
     pub(crate) fn let_go(&self, is_fork: bool) {
         let (all, roomy) = if is_fork {
             (self.all.try_write().ok(), self.roomy.try_lock().ok())
@@ -93,8 +96,9 @@ impl<S> Pool<S> {
         drop((list, roomy)); // under no lock
     }
 
-    /// Number of waits that a shard with `taken` takes before it goes under the others: the next multiple of the room, so that
-    /// a shard which is in the caches fills up, and no shard takes more while another one has room.
+    /// Returns the number of waits at which a shard that has `taken` waits moves to the bottom of the stack (or, at the quota,
+    /// leaves the stack): the next multiple of the room. So the shard that is in the processor's caches is filled first, but
+    /// takes no more than that while another shard has room.
     #[inline]
     pub(crate) fn limit(&self, taken: usize) -> usize {
         if taken < self.room {
@@ -108,27 +112,27 @@ impl<S> Pool<S> {
         self.quota.load(Ordering::Relaxed)
     }
 
-    /// Gives each shard more room.
+    /// Raises the quota of each shard by `room`.
     pub(crate) fn raise_quota(&self) {
         self.quota.store(self.quota().saturating_add(self.room), Ordering::Relaxed);
     }
 
-    /// Number of shards that are open.
+    /// Returns the number of open shards.
     pub(crate) fn count(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Returns true if an empty shard is to be closed: it takes no waits any more, or too many are empty.
+    /// Returns true if an empty shard should be closed: it takes no more waits, or too many shards are empty.
     pub(crate) fn has_surplus(&self) -> bool {
         self.has_lost() || self.count() > 2 * self.used.load(Ordering::Relaxed) + SPARE
     }
 
-    /// Returns true if an empty shard takes no waits any more. It is to be closed before others.
+    /// Returns true if an empty shard takes no more waits. Such shards are closed before others.
     pub(crate) fn has_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed) > 0
     }
 
-    /// From now on no shard is added, or closed for being empty. Returns all, which the caller closes.
+    /// Marks the pool as closed, so that no shard is added or retired from now on. Returns all shards for the caller to close.
     pub(crate) fn end(&self) -> Vec<Option<Arc<S>>> {
         let mut all = write(&self.all);
         all.closed = true;
@@ -136,10 +140,10 @@ impl<S> Pool<S> {
         all.list.clone()
     }
 
-    /// Adds a shard, which has room and a free key. The lock of `all` is held.
+    /// Adds a shard that has room, under a free key. The caller holds the lock of `all`.
     pub(crate) fn add(&self, all: &mut All<S>, key: usize, shard: Arc<S>) {
         self.open.fetch_add(1, Ordering::Relaxed);
-        self.quota.store(self.room, Ordering::Relaxed); // those that took more have waited long enough for this one
+        self.quota.store(self.room, Ordering::Relaxed); // shards can be opened again, so none needs more than its room
         self.push(&shard);
         if key == all.list.len() {
             all.list.push(Some(shard));
@@ -148,7 +152,7 @@ impl<S> Pool<S> {
         }
     }
 
-    /// Removes a shard that is closed, whose `figures` stay. The lock of `all` is held.
+    /// Removes a shard that is being closed, and keeps its `figures`. The caller holds the lock of `all`.
     pub(crate) fn remove(&self, all: &mut All<S>, key: usize, figures: &Stats, is_lost: bool) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.lost.fetch_sub(usize::from(is_lost), Ordering::Relaxed);
@@ -162,12 +166,12 @@ impl<S> Pool<S> {
 }
 
 impl<S> All<S> {
-    /// The lowest key that no shard has.
+    /// Returns the lowest key that no shard has.
     pub(crate) fn free_key(&self) -> usize {
         self.list.iter().position(Option::is_none).unwrap_or(self.list.len())
     }
 
-    /// The shards that are open.
+    /// Returns the open shards with their keys.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, &Arc<S>)> {
         self.list.iter().enumerate().filter_map(|(key, shard)| Some((key, shard.as_ref()?)))
     }

@@ -1,6 +1,6 @@
-//! A queue of the kernel and the waiters in it, behind one lock.
+//! A queue of the kernel and its waiters, behind one lock.
 //!
-//! Each waiter has a slot, whose only owner is its [`Armed`], until the wait is over. The states of a slot:
+//! Each waiter has a slot until its wait is over. The slot's only owner is the waiter's [`Armed`]. The states of a slot:
 //!
 //! ```text
 //!            ┌───────────── poll: the latest waker ─────────────┐
@@ -13,7 +13,7 @@
 //!           └──▶ free; if a wake was faster, it is handed on
 //! ```
 //!
-//! A wait that can't be armed again is done as woken.
+//! If a wait can't be armed again, it becomes `Done` as woken.
 
 use crate::effects::{Effect, Effects, perform};
 use crate::outcome::{Outcome, closed, forked};
@@ -27,17 +27,17 @@ use std::io;
 use std::num::NonZeroU32;
 use std::task::{Poll, Waker};
 
-/// The memory for this number of slots stays with an empty shard.
+/// An empty shard keeps memory for this number of slots and releases the rest.
 const FEW: usize = 1024;
 
-/// A wait that is to be armed.
+/// A request to arm a wait.
 pub(crate) struct Request<'a, W: FutexWord> {
     pub(crate) word: &'a W,
     pub(crate) expected: u32,
     pub(crate) mask: NonZeroU32,
-    /// That of the owner's poll. It is taken when the wait is armed and not over.
+    /// Waker of the owner's poll. It moves to the slot if the wait is armed and has not ended.
     waker: Option<Waker>,
-    /// The wait, once the kernel may have it.
+    /// The armed wait, as soon as the kernel may have it.
     pub(crate) armed: Armed<W>,
 }
 
@@ -54,7 +54,7 @@ impl<'a, W: FutexWord> Request<'a, W> {
         Self { word, expected, mask, waker: Some(waker), armed: Armed::NONE }
     }
 
-    /// True if the wait was armed and is over already.
+    /// Returns true if the wait was armed and has already ended.
     pub(crate) fn is_over(&self) -> bool {
         !self.armed.is_none() && self.waker.is_some()
     }
@@ -64,9 +64,9 @@ impl<'a, W: FutexWord> Request<'a, W> {
     }
 }
 
-/// An armed wait, or none. It is abandoned when this is dropped: a wake that it has consumed is handed on.
+/// An armed wait, or none. Dropping it cancels the wait, and hands on a wake that the wait has consumed.
 pub(crate) struct Armed<W: FutexWord> {
-    /// The wait's slot, as long as the wait is not over.
+    /// Shard and slot of the wait, until its owner has seen the outcome.
     place: Option<(Arc<Shard<W>>, u32)>,
 }
 
@@ -77,7 +77,8 @@ impl<W: FutexWord> Armed<W> {
         self.place.is_none()
     }
 
-    /// The owner polls. If this is ready, there is no armed wait any more. `Pending` if there is none.
+    /// Polls the wait for its owner. When the result is ready, the wait and its slot are gone. Returns `Pending` if there is no
+    /// wait.
     #[inline]
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<io::Result<Outcome>> {
         let Some((shard, slot)) = &self.place else { return Poll::Pending };
@@ -88,9 +89,9 @@ impl<W: FutexWord> Armed<W> {
         outcome
     }
 
-    #[inline(never)] // so that dropping a wait that is not armed stays small
+    #[inline(never)] // so that the code that drops a wait which is not armed stays small
     fn abandon(&mut self) {
-        // In a fork the wait is the parent's, and so is its slot.
+        // In a fork the wait and its slot belong to the parent.
         if let Some((shard, slot)) = self.place.take().filter(|(shard, _)| shard.origin.is_here()) {
             shard.abandon(slot);
         }
@@ -109,40 +110,40 @@ impl<W: FutexWord> Drop for Armed<W> {
 /// A queue of waits, and the slots of its waiters.
 pub(crate) struct Shard<W: FutexWord> {
     inner: Mutex<Inner<W>>,
-    /// Number of slots that are taken, and of cancelled waits whose completion is still to come. Written under the lock, read
-    /// without, so that a turn can pass by an empty shard.
+    /// Number of slots in use, plus the number of cancelled waits whose completion was not taken yet. Stored under the lock and
+    /// loaded without it, so that a turn can skip an empty shard.
     ///
-    /// Ordering: Relaxed. It is raised before a wait is armed. A thread that turns for the wait's completion does so after the
-    /// kernel signalled it, which is after the arming.
+    /// Ordering: Relaxed. The number is raised before a wait is armed. A thread turns for the wait's completion after the
+    /// kernel has signalled it, and the kernel signals after the arming.
     taken: AtomicUsize,
     pool: Arc<Pool<Self>>,
     origin: Origin,
 }
 
-/// What the lock of a shard guards.
+/// The data that the lock of a shard guards.
 pub(crate) struct Inner<W: FutexWord> {
     /// `None` once the shard is closed.
     backend: Option<Box<dyn Queue<W>>>,
     slots: Slab<State<W>>,
     /// True if the shard is on the pool's stack.
     is_roomy: bool,
-    /// Without `armed_now` and what the queue counts.
+    /// Statistics without `armed_now` and without the figures that the queue counts.
     stats: Stats,
 }
 
-/// The state of a waiter, which is what a slot holds.
+/// The state of a waiter: the content of a slot.
 enum State<W> {
     /// The kernel has the wait.
     Waiting {
-        /// That of the owner's latest poll. There is none while the wait is being armed, because its end is the result of that
-        /// call then, and none if that call failed.
+        /// Waker of the owner's latest poll. `None` while the wait is being armed, because the arming call itself reports an
+        /// end in that time, and `None` if that call failed.
         waker: Option<Waker>,
         expected: u32,
-        /// What the backend cancels the wait by.
+        /// Handle that cancels the wait in the backend.
         handle: u32,
     },
-    /// The kernel has ended the wait, and the owner has not polled since. A wake that was consumed is handed on if the owner
-    /// never does. The outcome counts if there is no error. (A `Result` of both would be 8 bytes more for each slot.)
+    /// The kernel has ended the wait, and the owner has not polled since. If the owner leaves without a poll, a consumed wake
+    /// is handed on. `outcome` is valid if `error` is `None`. (A `Result` of the two would take 8 bytes more per slot.)
     Done { word: W, mask: NonZeroU32, outcome: Outcome, error: Option<io::Error> },
 }
 
@@ -153,9 +154,9 @@ impl<W> State<W> {
 }
 
 impl<W: FutexWord> Shard<W> {
-    /// A shard that is on the stack of `pool`, with `room` for waits.
+    /// Makes a shard with `room` for waits. The caller adds it to `pool` and its stack.
     pub(crate) fn new(backend: Box<dyn Queue<W>>, room: usize, pool: Arc<Pool<Self>>, origin: Origin) -> Self {
-        // Exactly this number, if it is bounded: many half-empty shards would be much memory.
+        // Exactly this number if it is bounded: growth by doubling would waste memory in each of many shards.
         let slots = Slab::with_capacity(if room == usize::MAX { 0 } else { room });
         let inner = Inner { backend: Some(backend), slots, is_roomy: true, stats: Stats::default() };
         Self { inner: Mutex::new(inner), taken: AtomicUsize::new(0), pool, origin }
@@ -165,22 +166,22 @@ impl<W: FutexWord> Shard<W> {
         lock(&self.inner)
     }
 
-    /// `None` if another thread has the lock.
+    /// Locks the shard. Returns `None` if another thread has the lock.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Inner<W>>> {
         self.inner.try_lock().ok()
     }
 
-    /// Returns true if no slot is taken, and no completion is to come.
+    /// Returns true if no slot is in use and no completion is outstanding.
     pub(crate) fn is_empty(&self) -> bool {
         self.taken.load(Ordering::Relaxed) == 0
     }
 
-    /// Arms the first of `requests`, as many as there is room for, and submits them together. Returns how many. If no room is
-    /// left, the shard is taken off the stack.
+    /// Arms as many of the first `requests` as there is room for, submits them together, and returns their number. Takes the
+    /// shard off the stack if no room is left.
     ///
-    /// After an error the requests have those waits that the kernel may have. The caller drops them once no lock is held.
-    /// `effects` is empty.
+    /// After an error the requests hold the waits that the kernel may have. The caller must drop them when it holds no lock.
+    /// `effects` must be empty.
     #[inline]
     pub(crate) fn arm(
         self: &Arc<Self>,
@@ -197,7 +198,7 @@ impl<W: FutexWord> Shard<W> {
             }
             return Ok(0);
         }
-        // Before the kernel has the waits: a turn for their completions must not pass by.
+        // Before the kernel has the waits, so that a turn for their completions does not skip this shard.
         self.publish(taken + count);
         if taken + count == limit {
             if limit < self.pool.quota() {
@@ -217,16 +218,16 @@ impl<W: FutexWord> Shard<W> {
             }
         }
         if !matches!(armed, Ok(false)) {
-            // Otherwise nothing has ended, so what was published still holds.
+            // If it is `Ok(false)`, no wait has ended, so the published number is still right.
             let _ = self.unlock(inner);
         }
         armed.map(|_| count)
     }
 
-    /// The owner of a wait polls. The slot is free once this is ready.
+    /// Polls a wait for its owner. When the result is ready, the slot is free.
     fn poll(self: &Arc<Self>, slot: u32, waker: &Waker) -> Poll<io::Result<Outcome>> {
-        // A waker may not be cloned under the lock (its vtable is anybody's code), so it is cloned if the first pass finds
-        // that it is needed, and put in place with the second.
+        // A waker must not be cloned under the lock, because that runs foreign code. So if the first pass finds that a clone is
+        // needed, it is made without the lock, and the second pass stores it.
         let mut fresh: Option<Waker> = None;
         loop {
             let mut inner = self.lock();
@@ -250,7 +251,7 @@ impl<W: FutexWord> Shard<W> {
                 (State::Done { .. }, unused) => {
                     let state = inner.slots.remove(slot as usize);
                     let emptied = self.unlock(inner);
-                    // Its `Drop` may panic. The slot is free, and the owner must learn of that.
+                    // The waker's `Drop` may panic. The slot is free, and the owner must still get the outcome.
                     if let Some(unused) = unused {
                         Effect::<W>::Forget(unused).perform_alone();
                     }
@@ -265,7 +266,7 @@ impl<W: FutexWord> Shard<W> {
         }
     }
 
-    /// The owner of a wait is gone. A wake that the wait has consumed is handed on before this returns.
+    /// Cancels a wait whose owner leaves, and frees its slot. A wake that the wait has consumed is handed on before this returns.
     fn abandon(self: &Arc<Self>, slot: u32) {
         let mut effects = Effects::new(); // performed when no lock is held
         let emptied = {
@@ -290,7 +291,7 @@ impl<W: FutexWord> Shard<W> {
                 }
             };
             effects.extend(Some(inner.let_go(word, mask, woken)));
-            inner.reap(&mut effects); // most often the kernel has posted the completion of the cancelled wait
+            inner.reap(&mut effects); // usually the kernel has already posted the completion of the cancelled wait
             self.unlock(inner)
         };
         effects.perform();
@@ -299,15 +300,15 @@ impl<W: FutexWord> Shard<W> {
         }
     }
 
-    /// Takes the completions that wait, until `effects` is full, when there may be more. Returns true if the shard is empty now,
-    /// and was not before: the pool is to be trimmed once no lock is held.
+    /// Takes completions until there are none or `effects` is full; then there may be more. Returns true if the shard has become
+    /// empty: the caller must trim the pool when it holds no lock.
     pub(crate) fn turn(self: &Arc<Self>, effects: &mut Effects<W>) -> bool {
         let mut inner = self.lock();
         inner.reap(effects);
         self.unlock(inner)
     }
 
-    /// Ends all waits and lets go of the kernel's queue.
+    /// Ends all waits and closes the queue in the kernel.
     pub(crate) fn close(self: &Arc<Self>) {
         let mut effects = Vec::new();
         let mut inner = self.lock();
@@ -321,7 +322,7 @@ impl<W: FutexWord> Shard<W> {
         perform(effects);
     }
 
-    /// Goes back on the stack if the pool's quota leaves room. Returns false if the shard takes no waits any more.
+    /// Pushes the shard on the stack if the pool's quota leaves room. Returns false if the shard takes no more waits.
     pub(crate) fn offer_room(self: &Arc<Self>) -> bool {
         let mut inner = self.lock();
         self.offer(&mut inner, self.pool.quota().saturating_sub(1));
@@ -337,10 +338,10 @@ impl<W: FutexWord> Shard<W> {
         self.lock().slots.len()
     }
 
-    /// Publishes how many slots are taken, goes back on the stack if an eighth of the quota is free, and unlocks. Returns true if
-    /// the shard is empty now, and was not before.
+    /// Publishes the number of taken slots, pushes the shard on the stack if an eighth of the quota is free, and unlocks. Returns
+    /// true if the shard has become empty.
     #[must_use]
-    #[inline(always)] // in the paths that matter
+    #[inline(always)] // part of the hot paths
     fn unlock(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner<W>>) -> bool {
         let emptied = self.publish(inner.taken());
         if emptied {
@@ -353,7 +354,7 @@ impl<W: FutexWord> Shard<W> {
         emptied
     }
 
-    /// The shard is empty, and was not before.
+    /// Cleans up a shard that has become empty.
     #[cold]
     fn tidy(&self, inner: &mut Inner<W>) {
         if inner.is_lost() {
@@ -364,7 +365,7 @@ impl<W: FutexWord> Shard<W> {
         }
     }
 
-    /// Goes back on the stack if no more than `limit` slots are taken.
+    /// Pushes the shard on the stack if no more than `limit` slots are taken.
     #[cold]
     fn offer(self: &Arc<Self>, inner: &mut Inner<W>, limit: usize) {
         if !inner.is_roomy && inner.takes_waits() && inner.taken() <= limit {
@@ -373,7 +374,7 @@ impl<W: FutexWord> Shard<W> {
         }
     }
 
-    /// As [`unlock`](Shard::unlock). The lock is held.
+    /// Publishes the number of taken slots. Returns true if the shard has become empty. The caller holds the lock.
     #[inline]
     fn publish(&self, taken: usize) -> bool {
         let before = self.taken.load(Ordering::Relaxed);
@@ -390,15 +391,15 @@ impl<W: FutexWord> Shard<W> {
 }
 
 impl<W: FutexWord> Pool<Shard<W>> {
-    /// Closes empty shards, as long as there are too many, or some that take no waits any more. No lock is held.
+    /// Closes empty shards while there are too many, or while an empty one takes no more waits. The caller holds no lock.
     pub(crate) fn trim(&self) {
         while self.has_surplus() {
             let Some(backend) = self.retire() else { return };
-            drop(backend); // which closes a queue without waits
+            drop(backend); // closes a queue without waits
         }
     }
 
-    /// Takes an empty shard off the list and the stack, and returns its queue.
+    /// Removes an empty shard from the list and the stack, and returns its queue.
     #[cold]
     fn retire(&self) -> Option<Box<dyn Queue<W>>> {
         let mut all = write(&self.all);
@@ -406,7 +407,7 @@ impl<W: FutexWord> Pool<Shard<W>> {
             return None; // another thread was faster
         }
         let has_lost = self.has_lost();
-        // Of high keys first: each turn visits the shards of low ones.
+        // High keys first, because each turn visits the shards with low keys.
         let (key, backend, stats) =
             all.iter().rev().filter(|(_, shard)| shard.is_empty()).find_map(|(key, shard)| {
                 let mut inner = shard.lock();
@@ -424,7 +425,7 @@ impl<W: FutexWord> Pool<Shard<W>> {
 }
 
 impl<W: FutexWord> Inner<W> {
-    /// Number of slots that are taken, and of completions that are still to come.
+    /// Returns the number of slots in use, plus the number of outstanding completions of cancelled waits.
     #[inline]
     fn taken(&self) -> usize {
         self.slots.len() + self.backend.as_ref().map_or(0, |backend| backend.unreaped())
@@ -451,13 +452,13 @@ impl<W: FutexWord> Inner<W> {
         }
     }
 
-    /// Hands `requests` to the kernel. Returns false if there are surely no completions.
+    /// Passes `requests` to the kernel. Returns false if there are certainly no completions.
     #[inline]
     fn begin(&mut self, requests: &mut [Request<'_, W>], armed: impl Fn(u32) -> Armed<W>) -> io::Result<bool> {
         let Some(backend) = &mut self.backend else { return Err(closed()) }; // not reached
         for request in requests {
             let &mut Request { word, expected, mask, .. } = request;
-            let slot = self.slots.vacant_key() as u32; // 2^32 do not fit in memory
+            let slot = self.slots.vacant_key() as u32; // 2^32 slots do not fit in memory
             self.stats.armed += 1;
             let handle = match backend.arm(slot, word.clone(), expected, mask) {
                 Ok(handle) => handle,
@@ -472,7 +473,7 @@ impl<W: FutexWord> Inner<W> {
         backend.submit()
     }
 
-    /// Gives a wait that was begun and is not over its waker.
+    /// Stores the waker of an armed wait, if the wait has not ended.
     #[inline]
     fn settle(&mut self, request: &mut Request<'_, W>) {
         let Some((_, slot)) = &request.armed.place else { return };
@@ -481,7 +482,7 @@ impl<W: FutexWord> Inner<W> {
         }
     }
 
-    /// Takes completions until none waits or `effects` is full.
+    /// Takes completions until there are none or `effects` is full.
     fn reap(&mut self, effects: &mut Effects<W>) {
         while !effects.is_full() {
             let Some(backend) = &mut self.backend else { return };
@@ -490,15 +491,15 @@ impl<W: FutexWord> Inner<W> {
         }
     }
 
-    /// The kernel ended a wait.
+    /// Processes the completion of a wait.
     ///
-    /// `closing` tells an end that the reactor asked for from one that nobody did: the kernel cancels the waits of a thread
-    /// that exits (Linux 6.16 to 6.18.48).
+    /// If `closing` is true, the reactor asked for the end. If not, a cancelled wait was ended by the kernel unasked: the kernel
+    /// cancels the waits of a thread that exits (Linux 6.16 to 6.18.48).
     fn complete(&mut self, completion: Completion<W>, closing: bool) -> Option<Effect<W>> {
         let Completion { slot, word, mask, ending } = completion;
         let waiting = slot.and_then(|slot| self.slots.get_mut(slot as usize).filter(|state| state.is_waiting()));
         let (Some(slot), Some(state)) = (slot, waiting) else {
-            // It had ended for its owner before, and was counted then.
+            // The wait had already ended for its owner, and was counted then.
             return Some(self.let_go(word, mask, matches!(ending, Ending::Woken)));
         };
         let (outcome, error, figure) = match ending {
@@ -515,13 +516,13 @@ impl<W: FutexWord> Inner<W> {
         }
     }
 
-    /// A wait is over that has no owner.
+    /// Returns the effect for the word of a wait that has no owner.
     fn let_go(&mut self, word: W, mask: NonZeroU32, woken: bool) -> Effect<W> {
         self.stats.handed_on += u64::from(woken);
         if woken { Effect::HandOn(word, mask) } else { Effect::Release(word) }
     }
 
-    /// Arms a wait again that the kernel ended without being asked.
+    /// Arms again a wait that the kernel ended unasked.
     #[cold]
     fn rearm(&mut self, slot: u32, word: W, mask: NonZeroU32) -> Option<Effect<W>> {
         let backend = self.backend.as_mut()?;
@@ -534,7 +535,7 @@ impl<W: FutexWord> Inner<W> {
         });
         match armed {
             Ok(_) => Some(Effect::Release(word)),
-            // The owner returns, as after a wake. If it begins another wait it learns of the error, if there still is one.
+            // The owner returns like after a wake. If the error persists, the owner gets it from its next wait.
             Err(_) => self.complete(Completion { slot: Some(slot), word, mask, ending: Ending::Woken }, false),
         }
     }

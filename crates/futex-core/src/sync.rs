@@ -1,4 +1,4 @@
-//! The one place that names `loom` or `std`.
+//! The choice between the types of `loom` and of `std`. No other file makes this choice.
 
 #[cfg(all(loom, test))]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32};
@@ -17,23 +17,22 @@ pub(crate) use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWri
 #[cfg(all(not(loom), test))]
 pub(crate) use std::thread;
 
-/// That of `std` also under loom, whose `Arc` can't be a method's receiver. Counting handles is not what the models are about.
+/// The `Arc` of `std`, also under loom: loom's `Arc` can't be a method's receiver, and the models do not check reference counts.
 pub(crate) use std::sync::Arc;
 
 use std::sync::PoisonError;
 
-/// Locks, whether or not a thread panicked with the lock. No user code runs under a lock of this crate, so what it guards
-/// is whole.
+/// Locks a mutex, and ignores poisoning. No user code runs under a lock of this crate, so the guarded state is consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As [`lock`].
+/// Locks for reading, and ignores poisoning, like [`lock`].
 pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As [`lock`].
+/// Locks for writing, and ignores poisoning, like [`lock`].
 pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
-//! Events for `tracing`, or nothing without the feature.
+//! Events for `tracing`. Without that feature, these functions do nothing.
 
 use std::io;
 
-/// A backend could not be opened, and the next one on the ladder is tried.
+/// Reports that a backend could not be opened, and that the next one on the ladder is tried.
 pub(crate) fn stepped_down(from: &'static str, reason: &io::Error) {
     #[cfg(feature = "tracing")]
     tracing::warn!(backend = from, %reason, "a better futex backend is not available here and was passed over");
@@ -10,7 +10,7 @@ pub(crate) fn stepped_down(from: &'static str, reason: &io::Error) {
     let _ = (from, reason);
 }
 
-/// A reactor was made.
+/// Reports that a reactor was made.
 pub(crate) fn chose(backend: &'static str) {
     #[cfg(feature = "tracing")]
     tracing::debug!(backend, "opened a futex reactor");
@@ -18,7 +18,7 @@ pub(crate) fn chose(backend: &'static str) {
     let _ = backend;
 }
 
-/// One more ring could not be opened; the others take more waits.
+/// Reports that no further ring could be opened, so that the open ones take more waits.
 pub(crate) fn no_more_queues(reason: &io::Error) {
     #[cfg(feature = "tracing")]
     tracing::warn!(%reason, "cannot open one more queue for futex waits; the open ones take more");
