@@ -1,14 +1,14 @@
-//! `Thread`: one parked thread per wait, for machines that have nothing better.
+//! `Thread`: one parked thread per wait, if nothing better is available, and for the waits with a mask on `Waitv`.
 //!
-//! Nothing short of a signal gets a thread out of `FUTEX_WAIT`, so cancelling is lazy: the wait ends for its owner at once,
-//! and the thread stays parked, *left behind*, until a wake finds it, which it hands on, or until its park ends. A later wait
+//! Only a wake or a signal gets a thread out of `FUTEX_WAIT` early, so cancelling is lazy: the wait ends for its owner at once,
+//! and the thread stays parked, *left behind*, until its park ends or a wake finds it. It hands on such a wake. A later wait
 //! for the same value at the same address under the same mask takes over a thread that was left behind.
 //!
-//! A park lasts as long as the wait's age when the park begins, clamped to 10 ms to 10 s. Then a thread whose wait has an
-//! owner parks anew, and a thread that was left behind is free. A wake and the end of a park exclude each other in the kernel.
-//! The bound costs a wait about ten parks in its first 10 s, and then one every 10 s. With each park the wait loses its place
-//! in the kernel's queue, and a bare wake that comes in between finds nobody, which its count shows. (A wake that is handed on
-//! finds the wait: see `stray.rs`.)
+//! A park lasts as long as the wait's age when the park begins, clamped to 10 ms to 10 s. When it ends, a thread whose wait has
+//! an owner parks anew, and a thread that was left behind is free. The kernel ends a park either by a wake or by the timeout,
+//! never by both. A wait needs about ten parks in its first 10 s, and then one every 10 s. With each park the wait loses its
+//! place in the kernel's queue, and a wake without a change finds nobody in between, which its count shows. (A wake that is
+//! handed on does find the wait: see `stray.rs`.)
 
 use super::stray::{self, Offer, Parked, Turn};
 use crate::effects::{Effect, perform};
@@ -24,23 +24,23 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a thread without a wait stays for the next one.
+/// Time after which a thread without a wait ends.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a park lasts at least. In the unit tests, which leave threads behind, it is as long as it may be.
+/// Minimum duration of a park. In the unit tests parks are long, so that threads stay left behind.
 const SHORTEST: Duration = if cfg!(test) { LONGEST } else { Duration::from_millis(10) };
 
-/// How long a park lasts at most.
+/// Maximum duration of a park.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Threads that park for one wait each.
+/// A queue whose threads park for one wait each.
 pub(crate) struct Threads {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     state: Mutex<State>,
-    /// Tells idle threads of a job.
+    /// Signalled when there is a job for an idle thread.
     job: Condvar,
     turn: Turn,
     origin: Origin,
@@ -48,32 +48,33 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The waits that threads are parked for, or on their way to.
+    /// The seats: one per wait that a thread is parked for, or will park for.
     seats: Slab<Seat>,
-    /// The seats of waits that have an owner.
+    /// The seats of waits that have an owner, by slot.
     owned: HashMap<u32, usize>,
     /// The seats that were left behind.
     left: Vec<usize>,
-    /// Seats that no thread has sat down on yet.
+    /// The seats that no thread has taken yet.
     jobs: VecDeque<usize>,
-    /// The completions that wait to be reaped.
+    /// The completions that were not reaped yet.
     completions: VecDeque<Completion<Word>>,
     threads: usize,
-    /// Threads without a wait, and those on their way to a first one.
+    /// Number of threads without a seat, including threads that were just started.
     idle: usize,
     handed_on: u64,
     closed: bool,
 }
 
-/// What a thread is parked for.
+/// A wait that a thread is parked for.
 struct Seat {
     word: Word,
     expected: u32,
     mask: NonZeroU32,
+    /// Slot of the wait. `None` if the seat was left behind.
     owner: Option<u32>,
-    /// When the wait began.
+    /// Time at which the wait began.
     since: Instant,
-    /// A wait has taken the seat over since its thread last decided to park.
+    /// True if a wait has taken over the seat since its thread last decided to park.
     taken_over: bool,
 }
 
@@ -95,10 +96,10 @@ impl Queue<Word> for Threads {
         }
         let same = |seat: &Seat| seat.word.as_ptr() == word.as_ptr() && seat.expected == expected && seat.mask == mask;
         if let Some(position) = state.left.iter().position(|&seat| same(&state.seats[seat])) {
-            // The kernel compared when the thread parked. The word may have changed since, and the wake of that change have
-            // gone to a waiter in front of the thread: a wait that took it over now would sleep through it.
-            // (While the word is what it was, the thread is parked and is found by the wake of the next change, or is on
-            // its way out with a wake that the wait then has, or parks anew and compares.)
+            // The kernel compared the word when the thread parked. If the word has changed since, the wake of that change may
+            // have gone to a waiter in front of the thread. A wait that took over the thread now would sleep through the change.
+            // (If the word still has the expected value, the thread is parked and the wake of the next change finds it, or it
+            // returns with a wake, which then is the wait's, or it parks anew and compares.)
             if word.value() != expected {
                 state.completions.push_back(Completion { slot: Some(slot), word, mask, ending: Ending::Mismatch });
                 return Ok(slot);
@@ -109,7 +110,7 @@ impl Queue<Word> for Threads {
             state.owned.insert(slot, index);
             return Ok(slot);
         }
-        // Each waiting job has an idle thread on its way to it.
+        // Each job needs an idle thread.
         if state.idle <= state.jobs.len() {
             self.shared.start()?;
             state.threads += 1;
@@ -158,7 +159,8 @@ impl Queue<Word> for Threads {
 }
 
 impl State {
-    /// Ends a wait for its owner, if it has not ended. Its thread stays behind, unless none sat down yet.
+    /// Ends a wait for its owner, if the wait has not ended. Its thread is left behind. If no thread has taken the seat yet, the
+    /// seat is removed.
     fn leave(&mut self, slot: u32, ending: Ending) -> Option<Completion<Word>> {
         let index = self.owned.remove(&slot)?;
         let seat = &mut self.seats[index];
@@ -173,15 +175,15 @@ impl State {
         Some(completion)
     }
 
-    /// Returns true if the thread of a seat has to park again after a park that ended so.
+    /// Returns true if the thread of a seat must park again after a park that ended with `outcome`.
     fn parks_again(&mut self, seat: usize, outcome: &io::Result<futex::WaitOutcome>) -> bool {
         let seat = &mut self.seats[seat];
         let is_older_than_owner = std::mem::take(&mut seat.taken_over);
         match outcome {
-            // Older than the owner's wait or not: a return without a cause is allowed, a lost wake is not.
+            // The wake may be older than the owner's wait: a return without a cause is allowed, a lost wake is not.
             Ok(futex::WaitOutcome::Woken) => false,
             Ok(futex::WaitOutcome::TimedOut) => seat.owner.is_some(),
-            // The park may have ended before the wait took the seat over: the word differed then, and does not differ now.
+            // The park may have ended before the wait took over the seat: the word differed then, but no longer does.
             Ok(futex::WaitOutcome::Mismatch) | Err(_) => seat.owner.is_some() && is_older_than_owner,
         }
     }
@@ -217,7 +219,7 @@ impl Shared {
             .map_err(|error| explain(error, "cannot start a thread to wait on a futex word (see `ulimit -u`)"))
     }
 
-    /// What a thread does: park for one seat after the other, until there is none for a while.
+    /// Runs a thread: parks for one seat after the other, until there is none for [`LINGER`].
     fn run(&self) {
         let mut state = self.lock();
         loop {
@@ -257,7 +259,7 @@ impl Shared {
             if let Some(turn) = if is_stray { stray::hand_on(&word, mask) } else { own } {
                 turn();
             }
-            // It may be the last handle to the word's memory, and the code of the memory's owner anybody's.
+            // This may be the last handle to the word, and dropping it then runs the foreign code of the word's owner.
             perform([Effect::Release(word)]);
             state = self.lock();
             state.idle += 1;

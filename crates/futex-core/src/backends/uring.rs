@@ -1,4 +1,4 @@
-//! `Uring`: the kernel waits, without a thread, and signals an eventfd.
+//! `Uring`: the waits are entries of an io_uring, which signals an eventfd. No thread is parked.
 
 use crate::queue::{Completion, Ending, Queue, READY, Ready, Usage};
 use arrayvec::ArrayVec;
@@ -13,36 +13,35 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
-/// Number of waits that a ring takes before the next one is opened.
+/// Number of waits that a ring takes before the next ring is opened.
 ///
-/// The kernel searches the ring's waits to cancel one, at 0.1 µs for each that is not in the processor's caches. Opening a
-/// ring costs 19 µs, and it takes 8 KiB. `docs/benchmarks.md` has the measurements.
+/// A cancel searches the waits of a ring, so it is fast only in a small ring. But each ring costs memory and time to open:
+/// `docs/architecture.md` has the measurements, in the section "Shards of rings".
 pub(crate) const ROOM: usize = 96;
 
-/// One ring.
+/// A queue that is an io_uring.
 pub(crate) struct Uring {
     ring: FutexRing,
     ready: Arc<ReadyRings>,
 }
 
 impl Uring {
-    /// Opens a ring that signals `eventfd`, and that `ready` can [watch](Queue::watch).
+    /// Opens a ring that signals `eventfd`, and that can be [watched](Queue::watch) by `ready`.
     pub(crate) fn open(interrupting: bool, eventfd: &EventFd, ready: Arc<ReadyRings>) -> io::Result<Self> {
         let ring = if interrupting { FutexRing::new_interrupting()? } else { FutexRing::new()? };
         ring.register_eventfd(eventfd.as_fd())?;
         Ok(Self { ring, ready })
     }
 
-    /// Maximum number of rings that are opened to keep cancelling fast: a quarter of the descriptors that the process may have.
-    /// After that, rings get more waits. The engine asks once, when it is made.
+    /// Returns the maximum number of rings: a quarter of the process's current limit of descriptors. The engine uses the limit
+    /// at the time when it is made.
     pub(crate) fn spread() -> usize {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         usize::try_from(limit / 4).unwrap_or(usize::MAX)
     }
 }
 
-/// Which rings have completions: an epoll of their descriptors. The kernel makes a ring readable before it signals the
-/// eventfd.
+/// An epoll that reports which rings have completions. The kernel makes a ring readable before it signals the eventfd.
 pub(crate) struct ReadyRings {
     epoll: OwnedFd,
 }
@@ -58,7 +57,7 @@ impl ReadyRings {
 impl Ready for Arc<ReadyRings> {
     fn take(&self) -> ArrayVec<usize, READY> {
         let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; READY];
-        // An interruption needs a blocking call, and this is none.
+        // This call does not block, so a signal can't interrupt it.
         let count = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default())).unwrap_or(0);
         // The fields of the kernel's struct are not aligned, so they are copied out.
         events[..count].iter().filter_map(|event| usize::try_from({ event.data }.u64()).ok()).collect()
@@ -129,7 +128,7 @@ fn ending(ending: uring::Ending) -> Ending {
         uring::Ending::Mismatch => Ending::Mismatch,
         uring::Ending::Cancelled => Ending::Cancelled,
         uring::Ending::Failed(error) => Ending::Failed(refused(error)),
-        // The only other one is `Lost`: the wait may have been woken. A return without a cause is allowed, a lost wake is not.
+        // The only other ending is `Lost`: the wait may have been woken. A return without a cause is allowed, a lost wake is not.
         _ => Ending::Woken,
     }
 }

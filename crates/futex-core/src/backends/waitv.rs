@@ -1,11 +1,11 @@
-//! `Waitv`: threads that are parked in `futex_waitv` for up to 127 words each, and a control word.
+//! `Waitv`: threads that are parked in `futex_waitv`, each for up to 127 words and a control word.
 //!
-//! A thread has to come back from the kernel, and park anew, for every change of what it waits for. In between it waits
-//! for nothing: a wake that comes then without a change of the word finds nobody. The waker sees that in its count.
+//! When a thread's list of words changes, the thread returns from the kernel and parks anew. In between it waits for nothing: a
+//! wake without a change of the word finds nobody then, and the waker sees that in its count.
 //!
-//! The kernel names the *highest* entry that was woken, and swallows wakes of the entries in front of it. An entry on the same
-//! word as the named one was woken for certain (the kernel wakes the entries of a word in order). Any other in front of it may
-//! have been, so its wait ends too. The control word is the first entry, so that being called back hides no wake.
+//! The kernel returns only the *highest* entry that was woken, and silently consumes wakes of the entries in front of it. An
+//! entry in front on the same word was certainly woken, because the kernel wakes the entries of a word in order. Each other entry
+//! in front may have been woken, so its wait ends as well. The control word is the first entry, so that its wake hides no other.
 
 use super::stray::{self, Offer, Parked, Turn};
 use super::thread::{LINGER, Threads};
@@ -25,29 +25,29 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Words that a thread waits on, besides its control word.
+/// Maximum number of waits per thread. One more entry is the control word.
 const ROOM: usize = MAX_WAITV - 1;
 
-/// Up to this number of threads are started to keep the waits on one word apart: a wake of one of them takes the others of its
-/// thread out of the kernel's queue. It is also the number of threads that are compared to find one for a wait. In the unit
-/// tests waits share a thread.
+/// Maximum number of threads that are started to keep the waits on one word apart. (If two of them share a thread, a wake of
+/// one takes the other out of the kernel's queue.) It is also the maximum number of groups that are compared to place a wait.
+/// It is 1 in the unit tests, so that waits share a thread.
 const SPREAD: usize = if cfg!(test) { 1 } else { 16 };
 
-/// The thread parks for the entries that its group has.
+/// Value of a control word if the thread is parked for its group's entries, or is about to park for them.
 const PARKED: u32 = 0;
-/// The thread loads the entries of its group before it parks. No other thread has to call it back.
+/// Value of a control word if the thread will load its group's entries before it parks, so it need not be called back.
 const CALLED: u32 = 1;
 
-/// Threads for waits on any number of words, and threads of their own for the waits that have a mask.
+/// A queue whose threads park for many waits each. A wait with a mask has a thread of its own.
 pub(crate) struct Waitv {
     shared: Arc<Shared>,
-    /// `futex_waitv` has no masks.
+    /// The waits with a mask, because `futex_waitv` has no masks.
     masked: Threads,
 }
 
 struct Shared {
     state: Mutex<State>,
-    /// Signalled to [`Waitv::close`] when a thread is out of the kernel.
+    /// Signalled to [`Waitv::close`] when a thread has returned from the kernel.
     out: Condvar,
     turn: Turn,
     origin: Origin,
@@ -58,30 +58,30 @@ struct State {
     groups: Slab<Group>,
     /// The keys of the groups that are not full.
     with_room: Vec<usize>,
-    /// The keys of the groups with waits that their thread has not seen, and was not called back for.
+    /// The keys of the groups with new waits that their thread has not loaded, and was not called back for.
     news: Vec<usize>,
-    /// The key of each wait's group, by the wait's slot. Also of waits that have ended.
+    /// The key of each wait's group, by the wait's slot. It may be out of date for a wait that has ended.
     places: Vec<usize>,
-    /// The number of the latest wait.
+    /// Serial number of the latest wait.
     serial: u64,
     completions: VecDeque<Completion<Word>>,
     closed: bool,
     handed_on: u64,
 }
 
-/// The waits that share a thread. It lives as long as the thread runs, or until the backend is closed.
+/// The waits that share a thread. A group exists until its thread ends or the backend is closed.
 struct Group {
-    /// At most [`ROOM`]. The thread parks for them in this order.
+    /// At most [`ROOM`] waits, in the order in which the thread parks for them.
     entries: Vec<Entry>,
-    /// [`PARKED`] or [`CALLED`]. Waited for and woken with the private flag.
+    /// Control word: [`PARKED`] or [`CALLED`]. Waits and wakes on it have the private flag.
     control: Arc<AtomicU32>,
-    /// The thread is parked, or on its way to or from there.
+    /// True while the thread is parked, is about to park, or has not yet processed the kernel's answer.
     in_kernel: bool,
 }
 
 #[derive(Clone)]
 struct Entry {
-    /// Tells this wait from a later one with the same `slot`, and from one that has waited for longer.
+    /// Serial number of the wait. It distinguishes the wait from a later one in the same slot, and is lower for older waits.
     serial: u64,
     slot: u32,
     word: Word,
@@ -96,10 +96,10 @@ impl Waitv {
         Self { shared, masked: Threads::new(turn) }
     }
 
-    /// Checks that the kernel has `futex_waitv`, and lets this process call it.
+    /// Checks that the kernel has `futex_waitv` and lets this process call it.
     pub(crate) fn probe() -> io::Result<()> {
         let word = AtomicU32::new(1);
-        // A word that differs: the call returns at once.
+        // The word differs from the expected 0, so the call returns at once.
         futex::waitv(&[WaitvEntry::new(&word, Scope::Private, 0)], None)
             .map(drop)
             .map_err(|error| explain(error, "futex_waitv is not available"))
@@ -132,7 +132,7 @@ impl Queue<Word> for Waitv {
             let is_last = state.news.is_empty();
             self.shared.call_back(state, key);
             if is_last {
-                break; // most often; a thread that was just woken takes the lock now
+                break; // usually after one pass, so the lock is not taken again while the woken thread needs it
             }
             state = self.shared.lock();
         }
@@ -143,7 +143,7 @@ impl Queue<Word> for Waitv {
         let mut state = self.shared.lock();
         let key = state.places.get(handle as usize).copied().unwrap_or_default();
         if let Some(entry) = state.take(key, |entry| entry.slot == handle) {
-            // It is over for its owner. If the thread finds that it had been woken, it hands the wake on.
+            // The wait has ended for its owner. If its thread finds that it had been woken, the thread hands the wake on.
             self.shared.call_back(state, key);
             return Some(entry.completion(Ending::Cancelled));
         }
@@ -163,7 +163,7 @@ impl Queue<Word> for Waitv {
         self.masked.close(each);
         let mut state = self.shared.lock();
         state.closed = true;
-        // All are on their way before the first one is waited for.
+        // All threads are called back before the first one is waited for.
         let keys: Vec<usize> = state.groups.iter().map(|(key, _)| key).collect();
         drop(state);
         keys.into_iter().for_each(|key| self.shared.call_back(self.shared.lock(), key));
@@ -191,13 +191,13 @@ impl Parked for Shared {
             return None;
         }
         let mut state = self.lock();
-        // Without a mask a wait matches every wake. The first one of a group on a word is the longest waiting of the group.
+        // Without a mask a wait matches every wake. A group's first entry on a word is the longest waiting one of that group.
         let longest = state.groups.iter().filter_map(|(key, group)| {
             let entry = group.entries.iter().find(|entry| entry.word.same_word(wake.word))?;
             Some((entry.serial, key))
         });
         let (serial, key) = longest.min().filter(|_| wake.take())?;
-        // No copy of the entry: it might become the last handle to the word's memory, and be dropped here.
+        // The entry is moved, not cloned: a clone might become the last handle to the word and be dropped under the lock.
         let entry = state.take(key, |entry| entry.serial == serial)?;
         state.completions.push_back(entry.completion(Ending::Woken));
         self.call_back(state, key);
@@ -210,19 +210,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the thread of a group load the state, which the caller has changed.
+    /// Calls the thread of a group back, so that it loads the state, which the caller has changed.
     fn call_back(&self, mut state: MutexGuard<'_, State>, key: usize) {
         let Some(group) = state.groups.get_mut(key) else { return }; // the thread has ended
         let control = group.control.clone();
-        // Ordering: Relaxed. The thread stores and loads it under the lock that is held here, or the kernel compares it.
+        // Ordering: Relaxed. The thread stores and swaps the control word under the lock that is held here; otherwise only the
+        // kernel loads it.
         if control.swap(CALLED, Ordering::Relaxed) == PARKED {
             drop(state);
-            // It fails only if the word's page is gone.
+            // The wake could fail only if the page of the control word were gone.
             let _ = futex::wake(&control, Scope::Private, 1);
         }
     }
 
-    /// Starts one more thread. Returns the key of its group.
+    /// Starts a thread. Returns the key of its group.
     fn start(self: &Arc<Self>, state: &mut State) -> io::Result<usize> {
         let (key, control) = (state.groups.vacant_key(), Arc::new(AtomicU32::new(CALLED)));
         let (shared, of_thread) = (self.clone(), control.clone());
@@ -234,7 +235,7 @@ impl Shared {
         Ok(state.groups.insert(Group { entries: Vec::new(), control, in_kernel: false }))
     }
 
-    /// What a thread does: park for all entries of its group, report those that ended, and again.
+    /// Runs a thread: parks for all entries of its group, reports the waits that ended, and begins again.
     fn run(&self, key: usize, control: &AtomicU32) {
         let mut parked: Vec<Entry> = Vec::new();
         let mut state = self.lock();
@@ -249,7 +250,7 @@ impl Shared {
             let ended = endings(&parked, park(&parked, control));
             let has_ended = !ended.is_empty();
             let strays = self.lock().end(key, ended);
-            // Before `close` may return: the wakes of its waits have been handed on then.
+            // Wakes are handed on while `in_kernel` is still true, so that `close` returns only after that.
             let turns: Vec<_> = strays.iter().filter_map(|word| stray::hand_on(word, MATCH_ANY)).collect();
 
             state = self.lock();
@@ -261,7 +262,7 @@ impl Shared {
             group.in_kernel = false;
             let is_called = control.swap(CALLED, Ordering::Relaxed) == CALLED;
             if parked.is_empty() && group.entries.is_empty() && !is_called {
-                // Nothing to do, for so long that the deadline passed.
+                // The thread had no wait until its deadline passed, so it ends.
                 state.groups.remove(key);
                 state.with_room.retain(|&with_room| with_room != key);
                 if state.groups.is_empty() {
@@ -274,7 +275,7 @@ impl Shared {
                 (self.turn)();
             }
             turns.iter().for_each(|turn| turn());
-            // They may be the last handles to the words' memory, and the code of the memory's owner anybody's.
+            // These may be the last handles to words, and dropping such a handle runs the foreign code of the word's owner.
             perform(parked.drain(..).map(|entry| Effect::Release(entry.word)));
             state = self.lock();
         }
@@ -282,8 +283,8 @@ impl Shared {
 }
 
 impl State {
-    /// The group that takes a wait on `word`, and the place there: one that has room, and no wait on the word. `None` if one more
-    /// group suits better, or if all are full.
+    /// Returns the group for a wait on `word`, and the place in that group: a group that has room and no wait on `word`, or, if
+    /// there are [`SPREAD`] groups, the smallest one that has room. Otherwise returns `None`: another thread is needed.
     fn place_for(&self, word: &Word) -> Option<(usize, usize)> {
         let places = || self.with_room.iter().rev().take(SPREAD).map(|&key| (key, self.place_in(key, word)));
         let apart = places().find(|&(_, place)| place == 0);
@@ -291,14 +292,14 @@ impl State {
         apart.or_else(|| places().filter(|_| self.groups.len() >= SPREAD).min_by_key(size))
     }
 
-    /// The place of a wait in a group: behind the others on its word, so that they are woken in order; otherwise in front of all,
-    /// so that waits which are woken often have few in front of them that might have been.
+    /// Returns the place for a wait on `word` in a group: right behind the waits on the same word, so that these are woken in
+    /// order. Otherwise in front of all, so that the waits that are woken often have few entries in front of them.
     fn place_in(&self, key: usize, word: &Word) -> usize {
         let last = self.groups[key].entries.iter().rposition(|other| other.word.same_word(word));
         last.map_or(0, |position| position + 1)
     }
 
-    /// Puts a wait into a group that has room.
+    /// Inserts a wait into a group that has room.
     fn insert(&mut self, (key, place): (usize, usize), entry: Entry) {
         let slot = entry.slot as usize;
         self.places.resize(self.places.len().max(slot + 1), 0);
@@ -313,7 +314,7 @@ impl State {
         }
     }
 
-    /// Takes a wait out of its group, if it has not ended.
+    /// Removes a wait from its group. Returns `None` if the wait has ended.
     fn take(&mut self, key: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let entries = &mut self.groups.get_mut(key)?.entries;
         let position = entries.iter().position(is_it)?;
@@ -323,7 +324,7 @@ impl State {
         Some(entries.remove(position))
     }
 
-    /// Ends waits of a group for their owners. Returns the words of the wakes whose owner has left.
+    /// Ends waits of a group for their owners. Returns the words of wakes that must be handed on because the owner has left.
     fn end<'a>(&mut self, key: usize, ended: Vec<(&'a Entry, Ending)>) -> Vec<&'a Word> {
         let mut strays = Vec::new();
         for (entry, ending) in ended {
@@ -349,12 +350,12 @@ fn park(parked: &[Entry], control: &AtomicU32) -> io::Result<WaitvOutcome> {
     futex::waitv(&entries, parked.is_empty().then(|| Deadline::after(LINGER)))
 }
 
-/// The waits that the kernel's answer ended.
+/// Returns the waits that the kernel's answer ended.
 fn endings(parked: &[Entry], answer: io::Result<WaitvOutcome>) -> Vec<(&Entry, Ending)> {
     match answer {
         // Index 0 is the control word.
         Ok(WaitvOutcome::Woken(0) | WaitvOutcome::TimedOut) => Vec::new(),
-        // For certain, or possibly: a return without a cause is allowed, a lost wake is not.
+        // The entries in front may have been woken too: a return without a cause is allowed, a lost wake is not.
         Ok(WaitvOutcome::Woken(index)) => parked[..index].iter().map(|entry| (entry, Ending::Woken)).collect(),
         Ok(WaitvOutcome::Mismatch) => {
             let differs = |entry: &&Entry| entry.word.value() != entry.expected;
@@ -364,7 +365,7 @@ fn endings(parked: &[Entry], answer: io::Result<WaitvOutcome>) -> Vec<(&Entry, E
         Err(error) => {
             let mut ended: Vec<_> = parked.iter().filter_map(|entry| Some((entry, ending_alone(entry)?))).collect();
             if ended.is_empty() {
-                // It was about none of them, but about memory perhaps. Parking again would go on like that.
+                // The refusal is not about a word, but perhaps about memory. Parking again would fail again and again.
                 let copy = || fail(error.kind(), error.to_string());
                 let failed = || Ending::Failed(explain(copy(), "cannot wait on futex words"));
                 ended.extend(parked.iter().map(|entry| (entry, failed())));
@@ -374,7 +375,7 @@ fn endings(parked: &[Entry], answer: io::Result<WaitvOutcome>) -> Vec<(&Entry, E
     }
 }
 
-/// How the kernel ends a wait on one word at once; `None` if it can be waited for.
+/// Waits on one word for no time, and returns how the kernel ended the wait. Returns `None` if the kernel accepted the wait.
 fn ending_alone(entry: &Entry) -> Option<Ending> {
     let now = Some(Deadline::after(Duration::ZERO));
     match futex::wait(&entry.word, Scope::Shared, entry.expected, MATCH_ANY, now) {
