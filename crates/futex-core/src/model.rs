@@ -1,8 +1,8 @@
-//! A kernel for the models: futexes, and queues of waits that get completions.
+//! The model kernel: futexes, and queues whose waits get completions.
 //!
-//! It is what `docs/loom.md` says that it is, and no more: compare-and-queue in one step, first in first out, wakes of up
-//! to `n` that are counted, cancels with one winner, waits that end although nobody asked, and completions that are posted
-//! at once or later. It checks what it promises to the engine, and what the engine promises to it.
+//! `docs/loom.md` lists its assumptions about Linux: the kernel compares and queues in one step, wakes first in first out, counts
+//! wakes, lets either the wake or the cancel win, may end waits unasked, and posts completions at once or later. The model
+//! asserts its own guarantees to the engine and the obligations of the engine.
 
 mod queue;
 mod word;
@@ -15,20 +15,20 @@ use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 use arrayvec::ArrayVec;
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
-// What loom need not know of: it orders nothing.
+// Not loom's type, because this atomic orders nothing.
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, Weak};
 
-/// How a kernel behaves.
+/// The behaviour of a model kernel and its queues.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// The ends of waits are decided at once and posted by [`Kernel::task_work`], as io_uring does it.
+    /// True if completions are decided at once but posted only by [`Kernel::task_work`], like those of io_uring.
     pub(crate) delayed: bool,
     /// Number of waits that a queue takes before the engine opens the next one.
     pub(crate) room: usize,
-    /// A queue that has taken this many waits hands them to the kernel before it takes another one, without being asked.
+    /// Number of unsubmitted waits that a queue holds. With more, the queue submits them unasked.
     pub(crate) entries: usize,
-    /// The engine is told which queues have completions, by edges.
+    /// True if the engine learns from edges which queues have completions.
     pub(crate) epoll: bool,
 }
 
@@ -38,33 +38,33 @@ impl Default for Options {
     }
 }
 
-/// The kernel.
+/// The model kernel.
 pub(crate) struct Kernel {
     bucket: Mutex<Bucket>,
-    /// What an eventfd is: set when a completion is posted, and cleared by who turns the engine for it.
+    /// The model of an eventfd. It is set when a completion is posted, and cleared by the thread that turns the engine for it.
     signal: AtomicBool,
     engine: OnceLock<Weak<Engine<ModelWord>>>,
     options: Options,
-    /// Number of the first queues that take no more waits, because completions of theirs were lost.
+    /// Number of queues that are lost, from the first one on.
     lost: AtomicUsize,
 }
 
-/// What the lock of a hash bucket guards. There is one bucket.
+/// The data that the lock of a hash bucket guards. There is one bucket.
 #[derive(Default)]
 struct Bucket {
     /// The waits that wakes find, the longest waiting first.
     queued: VecDeque<Queued>,
-    /// The ends that are decided and not posted.
+    /// The ended waits whose completion was not posted yet.
     task_work: VecDeque<Ended>,
     queues: Vec<QueueState>,
-    /// The queues that are watched and got completions since the engine asked, by the engine's numbers.
+    /// Keys of the watched queues that got completions since the engine last asked.
     ready: VecDeque<usize>,
     counts: Counts,
-    /// The step that fails, after this many of its kind that do not.
+    /// The kind of step that will fail, and the number of such steps that succeed first.
     refusal: Option<(Refusal, usize)>,
 }
 
-/// A wait that wakes find.
+/// A wait in the bucket, where wakes find it.
 struct Queued {
     queue: usize,
     handle: u32,
@@ -77,28 +77,28 @@ struct Queued {
 struct Ended {
     queue: usize,
     handle: u32,
-    /// `None` if the wait was cancelled since: it only frees the handle.
+    /// `None` if a later cancel has already returned the completion. Reaping then only frees the handle.
     completion: Option<Completion<ModelWord>>,
 }
 
 #[derive(Default)]
 struct QueueState {
     posted: VecDeque<Ended>,
-    /// The waits whose completion was not reaped.
+    /// Handles of the waits whose completion was not reaped.
     pending: BTreeSet<u32>,
-    /// The handle that was freed last.
+    /// Handle that was freed last.
     freed: Option<u32>,
-    /// Those of them that were cancelled: their completion only frees the handle.
+    /// The pending handles whose wait was cancelled in the kernel. Reaping their completion only frees the handle.
     settled: BTreeSet<u32>,
-    /// Those that were cancelled before the kernel had them. It gets them with the next submission, which then takes them out
-    /// again, unless a wake is faster. Their completion is of no slot.
+    /// The pending handles whose wait was cancelled before the kernel had it. The next submission passes such a wait to the
+    /// kernel and then cancels it there, unless a wake is faster. Its completion has no slot.
     withdrawn: BTreeSet<u32>,
-    /// The engine's number of this queue, if the engine is told of its completions.
+    /// Key under which the engine learns of completions, if the queue is watched.
     watched: Option<usize>,
     closed: bool,
 }
 
-/// What became of wakes.
+/// The numbers of wakes, by their fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Wakes that the kernel counted for callers of [`ModelWord::wake`].
@@ -107,16 +107,16 @@ pub(crate) struct Counts {
     pub(crate) handed_on: u32,
     /// Wakes that were handed on and found nobody.
     pub(crate) evaporated: u32,
-    /// Waits that were cancelled and taken for woken, because the kernel had ended them and not posted how.
+    /// Cancelled waits that are reported as woken, because the kernel had ended them unasked but not posted that yet.
     pub(crate) spurious: u32,
 }
 
-/// How an arming fails.
+/// The step at which an arming fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The queue does not take the wait.
     Refused,
-    /// The kernel does not take what the queue has.
+    /// The kernel does not take the queue's waits.
     Unsubmitted,
 }
 
@@ -131,45 +131,45 @@ impl Kernel {
         })
     }
 
-    /// An engine on this kernel that nobody turns by himself.
+    /// Makes an engine on this kernel. Completions cause no turns.
     pub(crate) fn idle_engine(self: &Arc<Self>, spread: usize) -> Arc<Engine<ModelWord>> {
         let kernel = self.clone();
         let ready = self.options.epoll.then(|| Box::new(ReadyQueues(self.clone())) as Box<dyn Ready>);
         let room = self.options.room;
         let queues = Queues { open: Box::new(move || Ok(kernel.open())), room, spread, ready };
-        Arc::new(Engine::new(queues).expect("it opens"))
+        Arc::new(Engine::new(queues).expect("the first queue opens"))
     }
 
-    /// An engine on this kernel, whose completions it is turned for.
+    /// Makes an engine on this kernel. Each completion causes a turn.
     pub(crate) fn engine(self: &Arc<Self>, spread: usize) -> Arc<Engine<ModelWord>> {
         let engine = self.idle_engine(spread);
         assert!(self.engine.set(Arc::downgrade(&engine)).is_ok(), "a kernel of the models has one engine");
         engine
     }
 
-    /// How many waits each queue has.
+    /// Returns the number of waits of each queue.
     #[cfg(not(loom))]
     pub(crate) fn waits(&self) -> Vec<usize> {
         lock(&self.bucket).queues.iter().map(|queue| queue.pending.len()).collect()
     }
 
-    /// The first queues take no more waits from now on.
+    /// Makes the first `count` queues lost: they take no more waits.
     #[cfg(not(loom))]
     pub(crate) fn lose_queues(&self, count: usize) {
         self.lost.store(count, Ordering::Relaxed);
     }
 
-    /// A word of value 0.
+    /// Makes a word of value 0.
     pub(crate) fn word(self: &Arc<Self>) -> ModelWord {
         self.word_of(None)
     }
 
-    /// A word of value 0 that is somebody's, whose `Drop` is run with the last handle.
+    /// Makes a word of value 0. The last handle to the word drops `owner`.
     pub(crate) fn word_of(self: &Arc<Self>, owner: Option<Arc<dyn Send + Sync>>) -> ModelWord {
         ModelWord::new(self, owner)
     }
 
-    /// Posts what is decided. The thread that submitted a wait does it, wherever it is.
+    /// Posts the completions of ended waits. (In Linux the thread that submitted the wait does this.)
     pub(crate) fn task_work(&self) {
         let mut bucket = lock(&self.bucket);
         let work = std::mem::take(&mut bucket.task_work);
@@ -183,7 +183,7 @@ impl Kernel {
         }
     }
 
-    /// Ends all waits that are queued, although nobody asked.
+    /// Ends all queued waits unasked, like the exit of the thread that armed them.
     pub(crate) fn thread_exits(&self) {
         let mut bucket = lock(&self.bucket);
         let posted = bucket.cancel_where(&self.options, |_| true);
@@ -193,7 +193,7 @@ impl Kernel {
         }
     }
 
-    /// Ends one wait, although nobody asked.
+    /// Ends one wait on `word` unasked: the one with `nth` others on the word in front of it.
     pub(crate) fn loses(&self, word: &ModelWord, nth: usize) {
         let mut bucket = lock(&self.bucket);
         let mut seen = 0;
@@ -208,19 +208,20 @@ impl Kernel {
         }
     }
 
-    /// How the next arming fails.
+    /// Makes the next arming fail at the step `refusal`.
     pub(crate) fn refuse_next(&self, refusal: Refusal) {
         self.refuse_after(0, refusal);
     }
 
-    /// What fails after this many armings, or submissions, that do not.
+    /// Makes an arming fail at the step `refusal`, after `count` such steps have succeeded.
     pub(crate) fn refuse_after(&self, count: usize, refusal: Refusal) {
         lock(&self.bucket).refusal = Some((refusal, count));
     }
 
-    /// Turns the engine for completions that were posted, as whoever polls the eventfd does.
+    /// Turns the engine while the signal is set, like a driver that polls the eventfd.
     pub(crate) fn drive(&self) {
-        // Ordering: AcqRel with `signal`: whoever is told of a completion sees what was done before it was posted.
+        // Ordering: AcqRel. The partner is the swap in `signal`: a thread that finds the signal set sees all that happened
+        // before the completion was posted.
         while self.signal.swap(false, Ordering::AcqRel) {
             if let Some(engine) = self.engine.get().and_then(Weak::upgrade) {
                 engine.turn();
@@ -232,25 +233,25 @@ impl Kernel {
         lock(&self.bucket).counts
     }
 
-    /// How many waits of a word a wake would find.
+    /// Returns the number of waits on `word` that a wake can find.
     pub(crate) fn waiters(&self, word: &ModelWord) -> usize {
         lock(&self.bucket).queued.iter().filter(|queued| queued.word.same(word)).count()
     }
 
-    /// Nothing of any wait is left.
+    /// Asserts that the kernel has no wait and no completion.
     pub(crate) fn assert_empty(&self) {
         let bucket = lock(&self.bucket);
         assert!(bucket.queued.is_empty(), "a wait is left in the kernel");
         assert!(bucket.task_work.is_empty(), "a wait is left in the kernel's task work");
         for queue in &bucket.queues {
-            // The kernel has nothing, so what was withdrawn is what it never had.
+            // The bucket is empty, so the withdrawn waits were never passed to the kernel.
             assert!(queue.pending == queue.withdrawn && queue.posted.is_empty(), "completions were not reaped");
         }
     }
 
     fn signal(&self) {
-        // A swap and no store, as writing an eventfd is one; and loom 0.7 may order a store before a swap that did not see
-        // it.
+        // A swap and not a store: writing an eventfd is a read-modify-write too, and loom 0.7 may order a store before a swap
+        // that did not see it.
         self.signal.swap(true, Ordering::AcqRel);
     }
 
@@ -284,7 +285,7 @@ impl Kernel {
 }
 
 impl Bucket {
-    /// Decides the end of a wait.
+    /// Ends a wait that was taken out of the bucket.
     fn end(&mut self, options: &Options, queued: Queued, ending: Ending) {
         let Queued { queue, handle, slot, word, mask } = queued;
         let ended = Ended { queue, handle, completion: Some(Completion { slot: Some(slot), word, mask, ending }) };
@@ -304,7 +305,7 @@ impl Bucket {
         }
     }
 
-    /// True if this step is the one that is to fail.
+    /// Returns true if this step must fail.
     fn refuses(&mut self, step: Refusal) -> bool {
         match &mut self.refusal {
             Some((refusal, left)) if *refusal == step && *left > 0 => {
@@ -319,13 +320,13 @@ impl Bucket {
         }
     }
 
-    /// Takes what is known of a wait whose end was decided and not reaped.
+    /// Takes the completion of a wait that has ended and was not reaped.
     fn take_ended(&mut self, queue: usize, handle: u32) -> Option<Completion<ModelWord>> {
         let mut all = self.task_work.iter_mut().chain(&mut self.queues[queue].posted);
         all.find(|ended| ended.queue == queue && ended.handle == handle)?.completion.take()
     }
 
-    /// Cancels those of the queued waits that are `chosen`. Returns whether a completion was posted.
+    /// Cancels the queued waits that are `chosen`. Returns true if a completion was posted.
     fn cancel_where(&mut self, options: &Options, mut chosen: impl FnMut(&Queued) -> bool) -> bool {
         let mut any = false;
         for queued in std::mem::take(&mut self.queued) {
@@ -340,7 +341,7 @@ impl Bucket {
     }
 }
 
-/// What an epoll of the queues is.
+/// The model of an epoll of the queues.
 struct ReadyQueues(Arc<Kernel>);
 
 impl Ready for ReadyQueues {

@@ -1,4 +1,4 @@
-//! A queue of waits of the model kernel: what a ring is.
+//! A queue of waits of the model kernel: the model of a ring.
 
 use super::{Ended, Kernel, ModelWord, Queued, Refusal};
 use crate::queue::{Completion, Ending, FutexWord as _, Queue, Usage};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) struct ModelQueue {
     kernel: Arc<Kernel>,
     index: usize,
-    /// Armed and not submitted, with the values that they expect.
+    /// The waits that are armed but not submitted, with their expected values.
     unsubmitted: Vec<(u32, Queued)>,
 }
 
@@ -23,7 +23,7 @@ impl ModelQueue {
 }
 
 impl ModelQueue {
-    /// Takes a wait out of the kernel that was cancelled before the kernel had it.
+    /// Cancels a wait in the kernel that was cancelled before the kernel had it.
     fn cancel_withdrawn(&self, handle: u32) {
         let mut bucket = lock(&self.kernel.bucket);
         let is_it = |queued: &Queued| queued.queue == self.index && queued.handle == handle;
@@ -55,10 +55,10 @@ impl Queue<ModelWord> for ModelQueue {
         }
         let queue = &mut bucket.queues[self.index];
         assert!(!queue.closed, "armed on a queue that is closed");
-        // The smallest that is free, so that it is soon used again; but not equal to the slot, and not the one that a wait had
-        // which is armed again.
+        // The smallest free handle, so that handles are soon reused. It differs from the slot's number, and from the handle that
+        // was just freed, so that a wait which is armed again gets another one.
         let is_free = |handle: &u32| !queue.pending.contains(handle) && queue.freed != Some(*handle);
-        let handle = (100..).find(is_free).expect("a free one");
+        let handle = (100..).find(is_free).expect("a free handle");
         queue.pending.insert(handle);
         self.unsubmitted.push((expected, Queued { queue: self.index, handle, slot, word, mask }));
         Ok(handle)
@@ -74,11 +74,11 @@ impl Queue<ModelWord> for ModelQueue {
         }
         let mut posted = false;
         for (expected, queued) in self.unsubmitted.drain(..) {
-            // The comparison and the queueing are one step under the bucket's lock.
+            // Comparing and queueing are one step under the bucket's lock.
             if queued.word.value() == expected {
                 bucket.queued.push_back(queued);
             } else {
-                // Posted before the call that submits it returns, whichever thread runs task work.
+                // The completion of a mismatch is posted before the submitting call returns, also if others are delayed.
                 let Queued { queue, handle, slot, word, mask } = queued;
                 let completion = Completion { slot: Some(slot), word, mask, ending: Ending::Mismatch };
                 bucket.post(Ended { queue, handle, completion: Some(completion) });
@@ -90,7 +90,7 @@ impl Queue<ModelWord> for ModelQueue {
         if posted {
             self.kernel.signal();
         }
-        // A wake may find them before.
+        // Between the submission and these cancels, a wake may find the waits.
         withdrawn.into_iter().for_each(|handle| self.cancel_withdrawn(handle));
         Ok(true)
     }
@@ -112,8 +112,8 @@ impl Queue<ModelWord> for ModelQueue {
         let is_it = |queued: &Queued| queued.queue == index && queued.handle == handle;
         let ending = if bucket.queued.iter().any(is_it) { Ending::Cancelled } else { Ending::Woken };
         let posted = bucket.cancel_where(&self.kernel.options, is_it);
-        let decided = bucket.take_ended(index, handle).expect("it has ended");
-        // If there is nothing to cancel, the kernel's answer is that after a wake.
+        let decided = bucket.take_ended(index, handle).expect("the wait has ended");
+        // If the wait is not queued any more, the kernel's answer is the same as after a wake.
         let spurious = matches!((&ending, &decided.ending), (Ending::Woken, Ending::Cancelled));
         bucket.counts.spurious += u32::from(spurious);
         drop(bucket);
@@ -144,7 +144,7 @@ impl Queue<ModelWord> for ModelQueue {
         queue.settled.len() + queue.withdrawn.len()
     }
 
-    /// It does not wait for task work: that of a queue that is gone does nothing.
+    /// Does not wait for the queue's task work, but discards it.
     fn close(&mut self, each: &mut dyn FnMut(Completion<ModelWord>)) {
         while let Some(completion) = self.reap() {
             each(completion);
@@ -161,7 +161,7 @@ impl Queue<ModelWord> for ModelQueue {
         }
         let mut bucket = lock(&self.kernel.bucket);
         for handle in withdrawn {
-            // `None` if the kernel never had it.
+            // `None` if the kernel never had the wait.
             let decided = bucket.take_ended(self.index, handle);
             decided.into_iter().for_each(|decided| each(Completion { slot: None, ..decided }));
         }

@@ -19,17 +19,17 @@ impl ModelWord {
         Self { kernel: kernel.clone(), value: Arc::new(AtomicU32::new(0)), _owner: owner }
     }
 
-    /// Changes the word. Ordering: Release, the partners are the loads of those who check it.
+    /// Stores `value`. Ordering: Release; the partner is the load in [`FutexWord::value`].
     pub(crate) fn set(&self, value: u32) {
         self.value.store(value, Ordering::Release);
     }
 
-    /// What a user does: wakes up to `n`, and turns the engine as the signal would cause. Returns how many it woke.
+    /// Wakes up to `n` waiters like a user, and turns the engine if the signal is set. Returns the number of woken waiters.
     pub(crate) fn wake(&self, n: u32) -> u32 {
         self.wake_with(n, NonZeroU32::MAX)
     }
 
-    /// [`wake`](ModelWord::wake) for the waiters whose mask shares a bit with `mask`.
+    /// Like [`wake`](ModelWord::wake), but only for waiters whose mask shares a bit with `mask`.
     pub(crate) fn wake_with(&self, n: u32, mask: NonZeroU32) -> u32 {
         let woken = self.kernel.wake(self, n, mask, true);
         self.kernel.drive();
@@ -48,7 +48,8 @@ impl FutexWord for ModelWord {
         self.value.load(Ordering::Acquire)
     }
 
-    /// It takes the engine's locks, and turns it, as handing on to a backend with threads does: under a lock it is a deadlock.
+    /// Hands on a wake. It takes all locks of the engine and turns it, like handing on may do on a backend with threads. So it
+    /// deadlocks if the caller holds a lock.
     fn hand_on(&self, mask: NonZeroU32) {
         if let Some(engine) = self.kernel.engine.get().and_then(Weak::upgrade) {
             engine.take_locks();
