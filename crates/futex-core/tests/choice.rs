@@ -52,7 +52,7 @@ fn the_environment_names_the_backend() {
 }
 
 #[test]
-fn an_unknown_name_is_an_error_that_has_the_choices() {
+fn an_unknown_name_is_an_error_that_lists_the_choices() {
     let choice = choice(Some("epoll"));
     let expected = "error InvalidInput: cannot use FUTEX_BACKEND=epoll: \
                     \"epoll\" is not a futex backend: the backends are uring, waitv and thread";
@@ -60,7 +60,7 @@ fn an_unknown_name_is_an_error_that_has_the_choices() {
 }
 
 #[test]
-fn without_a_choice_the_first_one_that_works_is_taken_and_the_others_have_a_reason() {
+fn by_default_the_first_backend_that_works_is_taken_and_better_ones_have_a_reason() {
     for variable in [None, Some("")] {
         let choice = choice(variable);
         let first = [Backend::Uring, Backend::Waitv, Backend::Thread]

@@ -91,7 +91,7 @@ fn word_of_a_file() -> (Word, File) {
 }
 
 #[test]
-fn a_wait_that_was_woken_is_woken_before_it_is_polled_and_once_only() {
+fn a_wait_counts_as_woken_once_and_before_its_owner_polls() {
     for reactor in reactors() {
         let word = word();
         let mut waiter = armed(&reactor, &word);
@@ -107,7 +107,7 @@ fn a_wait_that_was_woken_is_woken_before_it_is_polled_and_once_only() {
 }
 
 #[test]
-fn a_wait_that_was_woken_and_whose_owner_leaves_is_woken_and_its_wake_handed_on() {
+fn a_woken_wait_whose_owner_leaves_counts_as_woken_and_as_handed_on() {
     for reactor in reactors() {
         let word = word();
         let waiter = armed(&reactor, &word);
@@ -122,7 +122,7 @@ fn a_wait_that_was_woken_and_whose_owner_leaves_is_woken_and_its_wake_handed_on(
 /// Nobody has turned the reactor. A ring answers what became of the wait; of a thread that is on its way out, the reactor
 /// knows nothing yet, and the thread hands the wake on.
 #[test]
-fn a_wait_whose_owner_leaves_at_the_moment_of_its_wake_is_in_one_figure() {
+fn a_wait_whose_owner_leaves_during_its_wake_counts_in_one_figure() {
     for reactor in reactors() {
         let word = word();
         let waiter = armed(&reactor, &word);
@@ -141,7 +141,7 @@ fn a_wait_whose_owner_leaves_at_the_moment_of_its_wake_is_in_one_figure() {
 }
 
 #[test]
-fn a_wait_whose_word_differs_at_the_first_poll_is_in_no_figure() {
+fn a_wait_whose_word_differs_at_the_first_poll_counts_in_no_figure() {
     for reactor in reactors() {
         let word = word();
         word.store(1, Ordering::Release);
@@ -151,7 +151,7 @@ fn a_wait_whose_word_differs_at_the_first_poll_is_in_no_figure() {
 }
 
 #[test]
-fn a_wait_whose_word_changes_before_the_kernel_compares_is_mismatched() {
+fn a_wait_whose_word_changes_before_the_kernel_compares_counts_as_mismatched() {
     for reactor in reactors() {
         let word = word();
         let change = || word.store(1, Ordering::Release);
@@ -169,7 +169,7 @@ fn a_wait_whose_word_changes_before_the_kernel_compares_is_mismatched() {
 }
 
 #[test]
-fn a_wait_whose_page_is_gone_has_failed_whether_its_owner_sees_it_or_not() {
+fn a_wait_whose_page_is_gone_counts_as_failed_even_if_its_owner_does_not_poll() {
     for reactor in reactors() {
         for is_seen in [true, false] {
             let (word, file) = word_of_a_file();
@@ -197,7 +197,7 @@ fn a_wait_whose_page_is_gone_has_failed_whether_its_owner_sees_it_or_not() {
 }
 
 #[test]
-fn a_wait_whose_owner_leaves_first_is_cancelled() {
+fn a_wait_whose_owner_leaves_first_counts_as_cancelled() {
     for reactor in reactors() {
         let word = word();
         let mut waiter = armed(&reactor, &word);
@@ -213,7 +213,7 @@ fn a_wait_whose_owner_leaves_first_is_cancelled() {
 }
 
 #[test]
-fn a_wait_whose_reactor_is_closed_is_closed_unless_it_was_over() {
+fn a_wait_counts_as_closed_if_its_reactor_is_closed_before_it_ends() {
     for reactor in reactors() {
         let [waiting, over, left] = [word(), word(), word()];
         let mut over_waiter = armed(&reactor, &over);
@@ -256,7 +256,7 @@ fn each_wait_of_a_wait_any_has_a_figure_of_its_own() {
 }
 
 #[test]
-fn the_waits_of_an_open_reactor_are_cancelled_when_another_one_of_a_wait_any_refuses() {
+fn the_waits_of_an_open_reactor_are_cancelled_if_another_reactor_of_the_wait_any_is_closed() {
     let all: Vec<_> = reactors().collect();
     for open in &all {
         let closed = common::reactor(open.backend()).expect("there was one before");

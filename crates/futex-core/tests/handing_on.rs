@@ -29,7 +29,7 @@ fn is_woken(reactor: &Reactor, word: &Word, waiter: &mut Waiter, waker: &Waker) 
 /// Some waits share a thread on `Waitv`, more than it opens threads to keep the waits on one word apart. The wake that one of
 /// them had consumed was handed on while the thread was out of the kernel, found nobody, and the other slept on.
 #[test]
-fn one_wake_and_many_owners_that_leave_meet_and_the_last_one_gets_it() {
+fn a_wake_that_meets_many_owners_that_leave_reaches_the_last_waiter() {
     for reactor in reactors() {
         let (rounds, others) = match reactor.backend() {
             Backend::Thread => (100, 4),

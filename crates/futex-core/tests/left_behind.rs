@@ -50,7 +50,7 @@ fn move_away(word: &Word, other: &Word) {
 
 /// It stayed parked until a wake or a change of the word found it, and kept the word's memory.
 #[test]
-fn a_thread_that_was_left_behind_ends_by_itself_and_lets_go_of_the_word() {
+fn a_thread_that_was_left_behind_ends_by_itself_and_releases_the_word() {
     for (reactor, mask) in thread_per_wait() {
         let memory = Arc::new(AtomicU32::new(0));
         let word = Word::from(memory.clone());
@@ -64,7 +64,7 @@ fn a_thread_that_was_left_behind_ends_by_itself_and_lets_go_of_the_word() {
 }
 
 #[test]
-fn a_reactor_that_was_closed_lets_go_of_the_words_of_its_waits() {
+fn a_closed_reactor_releases_the_words_of_its_waits() {
     for (reactor, mask) in thread_per_wait() {
         let memory = Arc::new(AtomicU32::new(0));
         let word = Word::from(memory.clone());

@@ -158,7 +158,7 @@ fn the_statistics_add_up() {
 }
 
 #[test]
-fn five_thousand_waits_are_woken_each_by_its_own_word() {
+fn each_of_five_thousand_waits_is_woken_by_its_own_word() {
     for reactor in reactors() {
         let number = match reactor.backend() {
             Backend::Thread => 100, // a thread each
@@ -211,7 +211,7 @@ fn waits_on_one_word_are_kept_apart_on_sixteen_threads_of_waitv() {
 }
 
 #[test]
-fn waits_of_5000_that_are_dropped_leave_nothing() {
+fn five_thousand_waits_that_are_dropped_leave_nothing() {
     for reactor in reactors().filter(|reactor| reactor.backend() != Backend::Thread) {
         let word = word();
         let waits: Vec<Waiter> = (0..5000).map(|_| armed(&reactor, &word)).collect();
@@ -232,7 +232,7 @@ impl Wake for Panics {
 
 /// Two panics in one batch of wakers ended the process, and one kept the turn from visiting the rings behind.
 #[test]
-fn wakers_that_panic_keep_no_turn_from_another_ring_or_task() {
+fn wakers_that_panic_do_not_keep_a_turn_from_other_rings_or_tasks() {
     let Some(reactor) = common::reactor(Backend::Uring) else { return };
     let words: Vec<Word> = (0..2_000).map(|_| word()).collect(); // 21 rings
     let panics = Waker::from(Arc::new(Panics));
@@ -258,7 +258,7 @@ fn wakers_that_panic_keep_no_turn_from_another_ring_or_task() {
 /// 2. Another wait is armed, and the arming takes the completion of the first.
 /// 3. The panic left the second wait in the kernel, where nobody owned it and it swallowed a wake.
 #[test]
-fn a_waker_that_panics_in_the_poll_that_arms_another_wait_harms_it_not() {
+fn a_waker_that_panics_in_the_poll_that_arms_another_wait_does_not_harm_that_wait() {
     for reactor in reactors() {
         let (first, second) = (word(), word());
         let panics = Waker::from(Arc::new(Panics));
@@ -294,7 +294,7 @@ fn closing_ends_the_waits_of_every_ring_though_wakers_panic() {
 }
 
 #[test]
-fn a_waker_that_panics_does_not_take_the_backend_with_it() {
+fn a_backend_survives_a_waker_that_panics() {
     for reactor in reactors() {
         let word = word();
         let mut waiter = Waiter::new();

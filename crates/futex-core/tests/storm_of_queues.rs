@@ -184,7 +184,7 @@ fn a_reactor_that_is_closed_while_queues_are_opened_and_closed_ends_all_waits() 
 
 /// One wake ends very many waits of few queues at once: more completions than a ring has room for. Their threads end right after.
 #[test]
-fn very_many_waits_of_one_word_end_by_signals_alone() {
+fn thousands_of_waits_on_one_word_end_if_only_signals_cause_turns() {
     for kind in [Backend::Uring, Backend::Waitv] {
         let Some(reactor) = reactor(kind) else { continue };
         let over = AtomicUsize::new(0);

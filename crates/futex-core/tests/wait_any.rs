@@ -81,7 +81,7 @@ fn the_lowest_index_that_differs_is_the_result_and_nothing_is_armed() {
 }
 
 #[test]
-fn a_wake_that_one_of_the_others_has_consumed_is_handed_on() {
+fn a_wake_that_another_target_has_consumed_is_handed_on() {
     let Some(reactor) = reactor(Backend::Uring) else { return };
     let words = [word(), word(), word()];
     let mut any = WaitAny::new(targets(&reactor, &words));
@@ -108,7 +108,7 @@ fn a_mask_keeps_other_wakes_away() {
 }
 
 #[test]
-fn the_targets_may_be_of_different_reactors_and_the_same_word() {
+fn targets_may_have_different_reactors_and_the_same_word() {
     let all: Vec<_> = reactors().collect();
     let word = word();
     let target = |reactor| Target::new(reactor, &word, 0);
@@ -135,7 +135,7 @@ fn nothing_is_armed_if_one_of_the_reactors_is_closed() {
 }
 
 #[test]
-fn a_wait_for_none_is_refused() {
+fn a_wait_any_without_targets_is_refused() {
     let Poll::Ready(Err(error)) = poll(&mut WaitAny::new([]), Waker::noop()) else { panic!("it would never end") };
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert_eq!(error.to_string(), "a wait for any of no words would never end: give it at least one word");
@@ -191,7 +191,7 @@ fn each_target_has_the_mask_and_the_value_that_were_given_with_it() {
 }
 
 #[test]
-fn the_value_after_a_wake_is_loaded_then() {
+fn the_value_after_a_wake_is_loaded_by_the_poll_that_returns_it() {
     for reactor in reactors() {
         let words = [word(), word()];
         let mut any = WaitAny::new(targets(&reactor, &words).map(masked));
@@ -213,7 +213,7 @@ fn the_value_after_a_wake_is_loaded_then() {
 }
 
 #[test]
-fn the_value_that_differs_at_the_first_poll_is_that_of_the_lowest_index_that_differs() {
+fn the_first_poll_returns_the_value_of_the_lowest_index_that_differs() {
     for reactor in reactors() {
         let words = [word(), word(), word()];
         words[1].store(4, Ordering::Release);
@@ -255,7 +255,7 @@ fn waits_on_one_word_are_woken_in_the_order_of_the_targets() {
 
 /// All waits with one word are woken, and one owner has them: the wakes but for one go to the waits behind it.
 #[test]
-fn wakes_of_several_waits_on_one_word_are_seen_once_and_the_others_handed_on() {
+fn one_of_several_wakes_for_a_wait_any_is_seen_and_the_others_are_handed_on() {
     let Some(reactor) = reactor(Backend::Uring) else { return };
     let word = word();
     let mut any = WaitAny::new([&word, &word, &word].map(|word| Target::new(&reactor, word, 0)));
@@ -273,7 +273,7 @@ fn wakes_of_several_waits_on_one_word_are_seen_once_and_the_others_handed_on() {
 }
 
 #[test]
-fn a_wait_for_any_that_was_ready_can_be_used_again_and_arms_each_word_once() {
+fn a_wait_any_can_be_reused_and_arms_each_word_once() {
     for reactor in reactors() {
         let words = [word(), word()];
         let mut any = WaitAny::new(targets(&reactor, &words).map(masked));
@@ -292,7 +292,7 @@ fn a_wait_for_any_that_was_ready_can_be_used_again_and_arms_each_word_once() {
 }
 
 #[test]
-fn a_wait_for_any_of_nothing_is_refused_at_each_poll() {
+fn a_wait_any_without_targets_is_refused_at_each_poll() {
     let mut any = WaitAny::new([]);
     for _ in 0..3 {
         assert!(
@@ -303,7 +303,7 @@ fn a_wait_for_any_of_nothing_is_refused_at_each_poll() {
 }
 
 #[test]
-fn a_wait_for_any_that_was_closed_is_an_error_and_leaves_nothing_of_the_other_reactors() {
+fn a_wait_any_fails_if_one_of_its_reactors_is_closed_and_leaves_nothing_armed() {
     for open in reactors() {
         let closing = reactor(open.backend()).expect("there was one before");
         let words = [word(), word()];

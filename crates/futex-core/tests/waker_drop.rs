@@ -36,7 +36,7 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 /// 2. The wait ends meanwhile, so the clone is not needed. Its `Drop` panics.
 /// 3. The owner did not learn that its slot was free: dropping the wait took out the wait that had the slot by then.
 #[test]
-fn a_waker_whose_drop_panics_keeps_no_verdict_from_its_owner() {
+fn an_owner_gets_its_outcome_although_the_drop_of_a_waker_panics() {
     for reactor in reactors() {
         let (first, second) = (word(), word());
         let hook = Arc::new(Hook { reactor: reactor.clone(), word: first.clone() });
@@ -74,7 +74,7 @@ static TABLE: RawWakerVTable = RawWakerVTable::new(
 /// 2. So the clone of the waker that was made for the wait is dropped unused. That panics.
 /// 3. The owner did not learn of the wake, and nobody handed it on.
 #[test]
-fn a_waker_whose_drop_panics_loses_no_wake_that_came_while_the_wait_was_armed() {
+fn a_wake_during_arming_is_not_lost_although_the_drop_of_a_waker_panics() {
     // On the others a thread parks, and the poll is over before that.
     let Some(_) = common::reactor(futex_core::Backend::Uring) else { return };
     let reactor = Reactor::builder().backend(futex_core::Backend::Uring).interrupting(true).build().expect("it works");

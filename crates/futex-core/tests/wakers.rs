@@ -84,7 +84,7 @@ fn without_a_deadlock(body: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn wakers_may_call_the_reactor_whatever_is_done_with_them() {
+fn wakers_may_call_the_reactor_when_they_are_cloned_called_or_dropped() {
     for reactor in reactors() {
         without_a_deadlock(move || {
             let word = word();
@@ -127,7 +127,7 @@ fn wakers_may_call_the_reactor_whatever_is_done_with_them() {
 }
 
 #[test]
-fn an_arming_that_comes_too_late_drops_its_waker_without_a_lock() {
+fn an_arming_on_a_closed_reactor_drops_its_waker_without_a_lock() {
     for reactor in reactors() {
         without_a_deadlock(move || {
             reactor.close();

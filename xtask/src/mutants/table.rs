@@ -66,7 +66,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "|backend| backend.cancel(handle));\n                    let Some(",
         to: "|backend| { let _ = handle; backend.cancel(slot) });\n                    let Some(",
-        test: "loom_models::dropping::the_end_of_a_wait_is_not_taken_for_that_of_the_next_one_in_its_slot",
+        test: "loom_models::dropping::the_end_of_a_wait_does_not_end_the_next_wait_in_its_slot",
         under: Under::Loom,
     },
     Mutant {
@@ -84,7 +84,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "self.slots.len() + self.backend.as_ref().map_or(0, |backend| backend.unreaped())",
         to: "self.slots.len()",
-        test: "loom_models::wait_any::a_wake_of_a_wait_that_was_refused_before_is_handed_on",
+        test: "loom_models::wait_any::a_wake_of_a_refused_wait_is_handed_on",
         under: Under::Loom,
     },
     Mutant {
@@ -129,7 +129,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "        self.publish(taken + count);\n",
         to: "",
-        test: "loom_models::shards::a_turn_passes_no_queue_by_whose_first_wait_is_being_armed",
+        test: "loom_models::shards::a_turn_visits_a_queue_whose_first_wait_is_being_armed",
         under: Under::Loom,
     },
     Mutant {
@@ -192,7 +192,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "engine.rs",
         from: "        if !self.turn_each(0..NEAR) {\n",
         to: "        if !self.turn_each(0..NEAR) || true {\n",
-        test: "loom_models::epoll::of_two_turns_at_once_each_visits_what_it_was_told_of",
+        test: "loom_models::epoll::two_turns_at_once_each_visit_the_queues_reported_to_them",
         under: Under::Loom,
     },
     Mutant {
@@ -237,7 +237,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "            return Some(self.let_go(word, mask, matches!(ending, Ending::Woken)));\n",
         to: "            return Some(Effect::Release(word));\n",
-        test: "loom_models::wait_any::a_wake_of_a_wait_that_was_refused_before_is_handed_on",
+        test: "loom_models::wait_any::a_wake_of_a_refused_wait_is_handed_on",
         under: Under::Loom,
     },
     Mutant {
@@ -318,7 +318,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "backend.submit().inspect_err(|_| drop(backend.cancel(again)))",
         to: "backend.submit()",
-        test: "loom_models::unprompted::of_two_waits_one_that_cannot_be_armed_again_harms_the_other_not",
+        test: "loom_models::unprompted::a_wait_that_cannot_be_armed_again_does_not_harm_another_wait",
         under: Under::Loom,
     },
     Mutant {
@@ -489,7 +489,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/uring.rs",
         from: "        _ => Ending::Woken,\n",
         to: "        _ => Ending::Cancelled,\n",
-        test: "futex-core/lib::backends::uring::tests::a_wait_that_may_have_been_woken_is_taken_for_woken",
+        test: "futex-core/lib::backends::uring::tests::a_wait_that_may_have_been_woken_ends_as_woken",
         under: Under::Std,
     },
     Mutant {
@@ -580,7 +580,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "seat.owner.is_some() && is_older_than_owner,",
         to: "false,",
         under: Under::Std,
-        test: "futex-core/lib::backends::thread::tests::a_wait_that_takes_over_a_seat_does_not_get_an_answer_from_before",
+        test: "futex-core/lib::backends::thread::tests::a_wait_that_takes_over_a_seat_ignores_the_answer_to_an_earlier_park",
     },
     Mutant {
         name: "thread-taken-over-blindly",
@@ -588,7 +588,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/thread.rs",
         from: "if word.value() != expected {",
         to: "if word.value() != expected && false {",
-        test: "left_behind::a_wait_that_takes_a_thread_over_sees_that_the_word_has_changed",
+        test: "left_behind::a_wait_that_takes_over_a_thread_sees_that_the_word_has_changed",
         under: Under::Std,
     },
     Mutant {
@@ -597,7 +597,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "pool.rs",
         from: "        let roomy = lock(&self.roomy);\n        roomy.get(",
         to: "        let mut roomy = lock(&self.roomy);\n        if let Some(shard) = roomy.pop() {\n            roomy.insert(0, shard);\n        }\n        roomy.get(",
-        test: "crowding::a_crowded_queue_takes_as_many_more_as_it_has_room_for_before_another_one_does",
+        test: "crowding::a_crowded_queue_takes_another_room_of_waits_before_the_next_queue_does",
         under: Under::Std,
     },
     Mutant {
@@ -615,7 +615,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/waitv.rs",
         from: "parked[..index].iter()",
         to: "parked[index - 1..index].iter()",
-        test: "parked::shared_thread::a_wake_of_several_waits_that_share_a_thread_ends_as_many_of_them_in_their_order",
+        test: "parked::shared_thread::a_wake_of_several_waits_that_share_a_thread_ends_that_number_of_waits_in_order",
         under: Under::Std,
     },
     Mutant {
@@ -633,7 +633,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/waitv.rs",
         from: "Ok(futex::WaitOutcome::Woken) => Some(Ending::Woken),",
         to: "Ok(futex::WaitOutcome::Woken) => None,",
-        test: "futex-core/lib::backends::waitv::tests::a_wake_that_comes_while_the_thread_looks_for_the_wait_that_was_refused_ends_its_wait",
+        test: "futex-core/lib::backends::waitv::tests::a_wake_during_the_search_for_a_refused_wait_ends_its_wait",
         under: Under::Std,
     },
     Mutant {
@@ -642,7 +642,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/waitv.rs",
         from: "if ended.is_empty() {",
         to: "if !parked.is_empty() {",
-        test: "futex-core/lib::backends::waitv::tests::a_refusal_of_a_wait_whose_owner_has_left_ends_no_other",
+        test: "futex-core/lib::backends::waitv::tests::a_refusal_of_a_wait_whose_owner_has_left_ends_no_other_wait",
         under: Under::Std,
     },
     Mutant {
@@ -669,7 +669,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/thread.rs",
         from: "expected, mask, Some(deadline));",
         to: "expected, mask, Some(deadline).filter(|_| false));",
-        test: "futex-core/left_behind::a_thread_that_was_left_behind_ends_by_itself_and_lets_go_of_the_word",
+        test: "futex-core/left_behind::a_thread_that_was_left_behind_ends_by_itself_and_releases_the_word",
         under: Under::Std,
     },
     Mutant {
@@ -705,7 +705,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/thread.rs",
         from: "seat.word.same_word(wake.word) && seat.mask.get() & wake.mask.get() != 0;",
         to: "seat.word.same_word(wake.word) && (seat.mask | wake.mask).get() != 0;",
-        test: "parked::masks::a_wake_that_finds_nobody_parked_ends_a_wait_only_if_it_has_a_bit_of_its_mask",
+        test: "parked::masks::a_wake_that_finds_nobody_parked_ends_only_a_wait_whose_mask_matches",
         under: Under::Std,
     },
     Mutant {
@@ -858,7 +858,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "effects.rs",
         from: "    while let Err(payload) = catch_unwind(",
         to: "    if let Err(payload) = catch_unwind(",
-        test: "parked::user_code::wakers_that_panic_on_the_thread_of_a_backend_keep_nothing_from_the_others_then_and_later",
+        test: "parked::user_code::wakers_that_panic_on_the_thread_of_a_backend_stop_neither_other_wakers_nor_later_waits",
         under: Under::Std,
     },
     Mutant {
@@ -867,7 +867,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "effects.rs",
         from: "        swallow::<W>(payload);\n    }\n}\n\n#[cold]",
         to: "        resume_unwind(payload);\n    }\n}\n\n#[cold]",
-        test: "parked::user_code::wakers_that_panic_on_the_thread_of_a_backend_keep_nothing_from_the_others_then_and_later",
+        test: "parked::user_code::wakers_that_panic_on_the_thread_of_a_backend_stop_neither_other_wakers_nor_later_waits",
         under: Under::Std,
     },
     Mutant {
@@ -894,7 +894,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/waitv.rs",
         from: "            state.news.retain(|&news| news != key);\n",
         to: "",
-        test: "futex-core/lib::backends::waitv::tests::a_thread_that_has_found_a_wait_by_itself_is_not_called_back_for_it",
+        test: "futex-core/lib::backends::waitv::tests::a_thread_is_not_called_back_for_a_wait_that_it_has_already_loaded",
         under: Under::Std,
     },
     Mutant {
@@ -966,7 +966,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "pool.rs",
         from: "        all.list[key] = None;\n",
         to: "",
-        test: "crowding::queues_that_are_empty_are_closed_but_for_a_few",
+        test: "crowding::empty_queues_are_closed_except_for_a_few",
         under: Under::Std,
     },
     Mutant {
@@ -984,7 +984,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "pool.rs",
         from: "        all.retired.add(figures);\n",
         to: "        let _ = figures;\n",
-        test: "crowding::queues_that_are_empty_are_closed_but_for_a_few",
+        test: "crowding::empty_queues_are_closed_except_for_a_few",
         under: Under::Std,
     },
     Mutant {
@@ -993,7 +993,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "pool.rs",
         from: "2 * self.used.load",
         to: "3 * self.used.load",
-        test: "crowding::queues_that_are_empty_are_closed_but_for_a_few",
+        test: "crowding::empty_queues_are_closed_except_for_a_few",
         under: Under::Std,
     },
     Mutant {
@@ -1029,7 +1029,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "        while self.has_surplus() {\n            let Some(backend) = self.retire() else { return };\n            drop(backend);",
         to: "        if self.has_surplus() {\n            let Some(backend) = self.retire() else { return };\n            drop(backend);",
-        test: "crowding::queues_that_are_empty_are_closed_but_for_a_few",
+        test: "crowding::empty_queues_are_closed_except_for_a_few",
         under: Under::Std,
     },
     Mutant {
@@ -1047,7 +1047,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "        effects.perform();\n        if emptied {\n            self.pool.trim(); // last",
         to: "        effects.perform();\n        if emptied && false {\n            self.pool.trim(); // last",
-        test: "crowding::queues_that_are_empty_are_closed_but_for_a_few",
+        test: "crowding::empty_queues_are_closed_except_for_a_few",
         under: Under::Std,
     },
     Mutant {
@@ -1182,7 +1182,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/thread.rs",
         from: "Some((seat.since, seat.owner?))).min();",
         to: "Some((seat.since, seat.owner?))).reduce(|first, _| first);",
-        test: "futex-core/lib::backends::thread::tests::a_wake_that_is_handed_on_ends_the_longest_waiting_of_the_waits_that_the_kernel_has_not",
+        test: "futex-core/lib::backends::thread::tests::a_wake_that_is_handed_on_ends_the_longest_waiting_wait_outside_of_the_kernel",
         under: Under::Std,
     },
     Mutant {
@@ -1200,7 +1200,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/waitv.rs",
         from: ".filter(|_| self.groups.len() >= SPREAD)",
         to: ".filter(|_| self.groups.len() >= usize::MAX)",
-        test: "parked::shared_thread::a_wake_of_several_waits_that_share_a_thread_ends_as_many_of_them_in_their_order",
+        test: "parked::shared_thread::a_wake_of_several_waits_that_share_a_thread_ends_that_number_of_waits_in_order",
         under: Under::Std,
     },
     Mutant {
@@ -1209,7 +1209,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/waitv.rs",
         from: "Ok(futex::WaitOutcome::Woken) => Some(Ending::Woken),",
         to: "Ok(futex::WaitOutcome::Woken) => Some(Ending::Mismatch),",
-        test: "futex-core/lib::backends::waitv::tests::a_wake_that_comes_while_the_thread_looks_is_handed_on_if_the_owner_has_left",
+        test: "futex-core/lib::backends::waitv::tests::a_wake_during_the_search_for_a_refused_wait_is_handed_on_if_the_owner_has_left",
         under: Under::Std,
     },
     Mutant {
@@ -1236,7 +1236,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/waitv.rs",
         from: "            if ended.is_empty() {\n",
         to: "            if ended.is_empty() && false {\n",
-        test: "futex-core/lib::backends::waitv::tests::a_refusal_that_is_about_no_word_ends_all_waits",
+        test: "futex-core/lib::backends::waitv::tests::a_refusal_that_no_single_word_explains_ends_all_waits",
         under: Under::Std,
     },
     Mutant {
@@ -1245,7 +1245,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/thread.rs",
         from: "owner.is_none() && matches!(outcome, Ok(futex::WaitOutcome::Woken));",
         to: "owner.is_none() && matches!(outcome, Ok(futex::WaitOutcome::Woken | futex::WaitOutcome::TimedOut));",
-        test: "futex-core/left_behind::a_thread_that_was_left_behind_ends_by_itself_and_lets_go_of_the_word",
+        test: "futex-core/left_behind::a_thread_that_was_left_behind_ends_by_itself_and_releases_the_word",
         under: Under::Std,
     },
     Mutant {
@@ -1254,7 +1254,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/thread.rs",
         from: "(seat.owner, seat.since, seat.taken_over) = (Some(slot), Instant::now(), true);",
         to: "(seat.owner, seat.taken_over) = (Some(slot), true);",
-        test: "left_behind::a_wait_that_takes_a_thread_over_has_waited_for_less_than_those_that_began_before",
+        test: "left_behind::a_wait_that_takes_over_a_thread_is_younger_than_the_waits_before_it",
         under: Under::Std,
     },
     Mutant {
@@ -1416,7 +1416,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "Some(error), &mut self.stats.failed)",
         to: "Some(error), &mut self.stats.mismatched)",
-        test: "futex-core/figures::a_wait_whose_page_is_gone_has_failed_whether_its_owner_sees_it_or_not",
+        test: "futex-core/figures::a_wait_whose_page_is_gone_counts_as_failed_even_if_its_owner_does_not_poll",
         under: Under::Std,
     },
     Mutant {
@@ -1425,7 +1425,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "let was_refused = waker.is_none();",
         to: "let was_refused = waker.is_none() && false;",
-        test: "figures::waits_that_are_armed_in_one_step_with_one_that_is_refused_have_failed",
+        test: "figures::waits_in_the_same_batch_as_a_refused_wait_count_as_failed",
         under: Under::Std,
     },
     Mutant {
@@ -1434,7 +1434,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "                    self.stats.failed += 1;\n",
         to: "",
-        test: "figures::a_wait_that_is_refused_has_failed",
+        test: "figures::a_refused_wait_counts_as_failed",
         under: Under::Std,
     },
     Mutant {
@@ -1452,7 +1452,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "wait_any.rs",
         from: "self.armed.iter_mut().zip(targets).enumerate() {",
         to: "self.armed.iter_mut().zip(targets.take(1).cycle()).enumerate() {",
-        test: "futex-core/wait_any::the_value_after_a_wake_is_loaded_then",
+        test: "futex-core/wait_any::the_value_after_a_wake_is_loaded_by_the_poll_that_returns_it",
         under: Under::Std,
     },
     Mutant {
@@ -1461,7 +1461,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "wait_any.rs",
         from: "value: target.word.value() }));",
         to: "value: target.expected }));",
-        test: "futex-core/wait_any::the_value_after_a_wake_is_loaded_then",
+        test: "futex-core/wait_any::the_value_after_a_wake_is_loaded_by_the_poll_that_returns_it",
         under: Under::Std,
     },
     Mutant {

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_that_may_have_been_woken_is_taken_for_woken() {
+    fn a_wait_that_may_have_been_woken_ends_as_woken() {
         assert!(matches!(ending(uring::Ending::Lost), Ending::Woken));
     }
 }

@@ -48,7 +48,7 @@ impl Crowd {
 }
 
 #[test]
-fn a_crowded_queue_takes_as_many_more_as_it_has_room_for_before_another_one_does() {
+fn a_crowded_queue_takes_another_room_of_waits_before_the_next_queue_does() {
     const QUEUES: usize = 3;
     let mut crowd = Crowd::new(QUEUES);
     assert_eq!(crowd.grow(QUEUES * ROOM), [ROOM; QUEUES]);
@@ -65,7 +65,7 @@ fn a_crowded_queue_takes_as_many_more_as_it_has_room_for_before_another_one_does
 }
 
 #[test]
-fn every_crowded_queue_gets_its_turn() {
+fn waits_are_spread_evenly_over_crowded_queues() {
     for queues in [1, 2, 3, 64, 65, 66, 130, 195] {
         let mut crowd = Crowd::new(queues);
         for times in 1..4 {
@@ -93,7 +93,7 @@ fn room_that_came_free_is_found() {
 
 /// A burst of waits left all of its queues open for ever.
 #[test]
-fn queues_that_are_empty_are_closed_but_for_a_few() {
+fn empty_queues_are_closed_except_for_a_few() {
     let mut crowd = Crowd::new(usize::MAX);
     for _ in 0..5 {
         crowd.grow(50 * ROOM);

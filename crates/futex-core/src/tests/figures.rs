@@ -12,7 +12,7 @@ fn figures(world: &World) -> [u64; 5] {
 }
 
 #[test]
-fn a_wait_that_is_refused_has_failed() {
+fn a_refused_wait_counts_as_failed() {
     for refusal in [Refusal::Refused, Refusal::Unsubmitted] {
         let world = World::new();
         let word = world.word();
@@ -32,7 +32,7 @@ fn a_wait_that_is_refused_has_failed() {
 }
 
 #[test]
-fn waits_that_are_armed_in_one_step_with_one_that_is_refused_have_failed() {
+fn waits_in_the_same_batch_as_a_refused_wait_count_as_failed() {
     // The third is not taken; or none is submitted; or all but the third were.
     for (entries, refusal, count) in
         [(usize::MAX, Refusal::Refused, 2), (usize::MAX, Refusal::Unsubmitted, 0), (1, Refusal::Unsubmitted, 2)]
@@ -50,7 +50,7 @@ fn waits_that_are_armed_in_one_step_with_one_that_is_refused_have_failed() {
 
 /// The first queue is full, and what it has taken was not refused.
 #[test]
-fn waits_that_another_queue_has_taken_before_a_refusal_are_cancelled() {
+fn waits_that_another_queue_took_before_a_refusal_count_as_cancelled() {
     for refusal in [Refusal::Refused, Refusal::Unsubmitted] {
         let world = World::with(Options { room: 2, ..Options::default() }, 2);
         let words = [(); 3].map(|()| world.word());

@@ -25,7 +25,7 @@ fn a_thread_that_was_left_behind_hands_its_wake_on() {
 }
 
 #[test]
-fn a_later_wait_takes_a_thread_over_that_was_left_behind() {
+fn a_later_wait_takes_over_a_thread_that_was_left_behind() {
     let (mut threads, word) = left_behind();
     threads.arm(1, word.clone(), 0, MATCH_ANY).unwrap();
     assert_eq!(threads.usage().units, 1);
@@ -41,7 +41,7 @@ fn a_later_wait_takes_a_thread_over_that_was_left_behind() {
 /// 3. Somebody changes the word to 1 and wakes one, which is the other waiter.
 /// 4. The wait takes the thread over. Nobody compares, and it sleeps through the change.
 #[test]
-fn a_wait_that_takes_a_thread_over_sees_that_the_word_has_changed() {
+fn a_wait_that_takes_over_a_thread_sees_that_the_word_has_changed() {
     let (mut threads, word) = left_behind();
     word.store(1, Ordering::Release);
     threads.arm(1, word.clone(), 0, MATCH_ANY).unwrap();
@@ -55,7 +55,7 @@ fn a_wait_that_takes_a_thread_over_sees_that_the_word_has_changed() {
 /// A wake that is handed on and finds nobody in the kernel ends the longest waiting wait, which is not the one that took over a
 /// thread that has been parked for longer.
 #[test]
-fn a_wait_that_takes_a_thread_over_has_waited_for_less_than_those_that_began_before() {
+fn a_wait_that_takes_over_a_thread_is_younger_than_the_waits_before_it() {
     let (mut threads, word) = (Threads::new(no_turn()), word());
     arm(&mut threads, 0, &word, mask(1));
     until_waiting(&word, 1);

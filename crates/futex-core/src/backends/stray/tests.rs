@@ -44,7 +44,7 @@ fn a_wait_that_begins_while_a_wake_is_offered_takes_it_if_its_queue_has_been_ask
 }
 
 #[test]
-fn a_wait_takes_a_wake_that_is_offered_only_on_its_word_and_for_its_mask() {
+fn a_wait_takes_an_offered_wake_only_if_word_and_mask_match() {
     let (word, other) = (word(), word());
     let [left, right] = [1, 2].map(|bits| NonZeroU32::new(bits).expect("a bit"));
     let offer = Offer::new(&word, left);

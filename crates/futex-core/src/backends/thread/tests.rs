@@ -66,7 +66,7 @@ fn a_wake_that_is_handed_on_ends_a_wait_whose_thread_has_not_sat_down() {
 
 /// The wait in the first seat that matched was taken, and a seat that came free is taken again.
 #[test]
-fn a_wake_that_is_handed_on_ends_the_longest_waiting_of_the_waits_that_the_kernel_has_not() {
+fn a_wake_that_is_handed_on_ends_the_longest_waiting_wait_outside_of_the_kernel() {
     let (mut threads, word) = (Threads::new(no_turn()), word());
     arm_without_a_thread(&mut threads, 1, &word);
     arm_without_a_thread(&mut threads, 2, &word);
@@ -97,7 +97,7 @@ fn closing_ends_a_wait_whose_thread_has_not_sat_down() {
 /// 2. The word gets its old value again, and a wait for that value takes the seat over.
 /// 3. The thread reported to the new owner that its word differs, which it had never done since the wait began.
 #[test]
-fn a_wait_that_takes_over_a_seat_does_not_get_an_answer_from_before() {
+fn a_wait_that_takes_over_a_seat_ignores_the_answer_to_an_earlier_park() {
     let (mut threads, word) = (Threads::new(no_turn()), word());
     arm_without_a_thread(&mut threads, 1, &word);
     let seat = threads.shared.lock().jobs.pop_front().unwrap(); // a thread has sat down

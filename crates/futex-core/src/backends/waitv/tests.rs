@@ -71,7 +71,7 @@ fn refused() -> io::Result<WaitvOutcome> {
 /// A new thread found the first wait by itself, parked, and was called back for it: it left the kernel's queue, and came back
 /// behind all who had come meanwhile. A bare wake in between found nobody.
 #[test]
-fn a_thread_that_has_found_a_wait_by_itself_is_not_called_back_for_it() {
+fn a_thread_is_not_called_back_for_a_wait_that_it_has_already_loaded() {
     let (mut waitv, word) = (Waitv::new(no_turn()), word());
     waitv.arm(0, word.clone(), 0, MATCH_ANY).unwrap();
     until_waiting(&word, 1);
@@ -164,7 +164,7 @@ fn each_wait_up_to_the_one_that_was_woken_ends_or_has_its_wake_handed_on() {
 }
 
 #[test]
-fn a_refusal_ends_the_waits_that_it_is_about_and_no_others() {
+fn a_refusal_of_one_word_leaves_healthy_waits_armed() {
     let (healthy, changed) = (word(), word());
     changed.store(1, Ordering::Relaxed);
     let sorted = sort_out(&entries([&healthy, &gone(), &changed]), &[], refused());
@@ -175,7 +175,7 @@ fn a_refusal_ends_the_waits_that_it_is_about_and_no_others() {
 /// The owner of the wait that was refused left before the thread looked for it, so the thread took the refusal for one of all
 /// its waits, and they all failed.
 #[test]
-fn a_refusal_of_a_wait_whose_owner_has_left_ends_no_other() {
+fn a_refusal_of_a_wait_whose_owner_has_left_ends_no_other_wait() {
     let healthy = word();
     let sorted = sort_out(&entries([&healthy, &gone()]), &[1], refused());
     assert!(sorted.ended.is_empty(), "{:?}", sorted.ended);
@@ -184,7 +184,7 @@ fn a_refusal_of_a_wait_whose_owner_has_left_ends_no_other() {
 
 /// For want of memory, perhaps. To park again would fail again, and so on.
 #[test]
-fn a_refusal_that_is_about_no_word_ends_all_waits() {
+fn a_refusal_that_no_single_word_explains_ends_all_waits() {
     let words = [word(), word()];
     let sorted = sort_out(&entries(words.each_ref()), &[], refused());
     assert!(matches!(sorted.ended[..], [(0, Ending::Failed(_)), (1, Ending::Failed(_))]), "{:?}", sorted.ended);
@@ -193,7 +193,7 @@ fn a_refusal_that_is_about_no_word_ends_all_waits() {
 /// To find the wait that was refused, the thread waits for each word for a moment. A wake that comes then is counted.
 ///
 /// Returns the waits that it ended, and how many wakes were to be handed on, of one wake that was counted.
-fn wake_while_the_thread_looks(ownerless: &[u32]) -> (Vec<u32>, usize) {
+fn wake_during_the_search(ownerless: &[u32]) -> (Vec<u32>, usize) {
     let (woken, gone) = (word(), gone());
     let parked = entries([&gone, &woken]);
     let (counted, over) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -228,15 +228,15 @@ impl Drop for OnDrop<'_> {
 }
 
 #[test]
-fn a_wake_that_comes_while_the_thread_looks_for_the_wait_that_was_refused_ends_its_wait() {
+fn a_wake_during_the_search_for_a_refused_wait_ends_its_wait() {
     for _ in 0..10 {
-        assert_eq!(wake_while_the_thread_looks(&[]), (vec![1], 0));
+        assert_eq!(wake_during_the_search(&[]), (vec![1], 0));
     }
 }
 
 #[test]
-fn a_wake_that_comes_while_the_thread_looks_is_handed_on_if_the_owner_has_left() {
+fn a_wake_during_the_search_for_a_refused_wait_is_handed_on_if_the_owner_has_left() {
     for _ in 0..10 {
-        assert_eq!(wake_while_the_thread_looks(&[1]), (vec![], 1));
+        assert_eq!(wake_during_the_search(&[1]), (vec![], 1));
     }
 }

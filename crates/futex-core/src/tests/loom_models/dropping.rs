@@ -20,7 +20,7 @@ fn a_wake_that_meets_a_drop_reaches_the_second_waiter() {
 }
 
 #[test]
-fn a_wake_that_meets_a_drop_reaches_the_second_waiter_where_completions_come_late() {
+fn a_wake_that_meets_a_drop_reaches_the_second_waiter_if_completions_come_late() {
     model("drop | wake(1) | task work, a second waiter", || {
         let world = World::delayed();
         let word = world.word();
@@ -85,7 +85,7 @@ fn a_wake_of_two_waiters_of_which_one_leaves_is_not_lost() {
 }
 
 #[test]
-fn of_two_owners_that_leave_each_hands_its_wake_on() {
+fn a_wake_passes_two_owners_that_leave_and_reaches_a_third_waiter() {
     model("drop | drop | wake(1), a third waiter", || {
         let world = World::new();
         let word = world.word();
@@ -119,7 +119,7 @@ fn a_wake_is_handed_on_under_the_mask_of_the_wait_that_consumed_it() {
 }
 
 #[test]
-fn the_end_of_a_wait_is_not_taken_for_that_of_the_next_one_in_its_slot() {
+fn the_end_of_a_wait_does_not_end_the_next_wait_in_its_slot() {
     model("drop, arm | wake(1) | task work", || {
         let world = World::delayed();
         let (word, other) = (world.word(), world.word());

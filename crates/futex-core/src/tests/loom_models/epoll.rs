@@ -29,7 +29,7 @@ fn a_turn_visits_more_queues_than_are_reported_at_once() {
 }
 
 #[test]
-fn of_two_turns_at_once_each_visits_what_it_was_told_of() {
+fn two_turns_at_once_each_visit_the_queues_reported_to_them() {
     model("wake(2) | wake(2) of another word, four queues", || {
         let world = queues(4);
         let words = [world.word(), world.word()];

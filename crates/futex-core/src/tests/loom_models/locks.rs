@@ -83,7 +83,7 @@ fn the_waker_of_a_wait_that_cannot_be_armed_is_dropped_without_a_lock() {
 }
 
 #[test]
-fn the_waker_of_a_wait_that_comes_too_late_is_dropped_without_a_lock() {
+fn the_waker_of_a_wait_that_begins_during_a_close_is_dropped_without_a_lock() {
     model("arm | close, wakers that call the engine", || {
         let world = World::new();
         let word = world.word();

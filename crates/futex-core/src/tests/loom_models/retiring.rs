@@ -8,7 +8,7 @@ use std::io::ErrorKind::BrokenPipe;
 
 /// A queue is empty only when the kernel has posted the completions of the waits that were cancelled.
 #[test]
-fn a_queue_whose_cancelled_waits_are_posted_late_is_closed_after_that() {
+fn a_queue_is_closed_only_after_the_completions_of_its_cancelled_waits() {
     model("drop of all waits of two queues | task work, turn | arm, wake(1)", || {
         let world = World::with(Options { room: 1, delayed: true, ..Options::default() }, 4);
         let (word, other) = (world.word(), world.word());
@@ -32,7 +32,7 @@ fn a_queue_whose_cancelled_waits_are_posted_late_is_closed_after_that() {
 }
 
 #[test]
-fn a_crowded_queue_and_one_that_is_closed_meanwhile_both_end_their_waits() {
+fn waits_end_in_a_crowded_queue_while_another_queue_is_closed() {
     model("arm, no room | drop of two, with queues at their limit", || {
         let world = World::with(Options { room: 1, ..Options::default() }, 3);
         let (word, other) = (world.word(), world.word());
@@ -50,7 +50,7 @@ fn a_crowded_queue_and_one_that_is_closed_meanwhile_both_end_their_waits() {
 }
 
 #[test]
-fn a_wait_begins_while_the_engine_closes_and_a_queue_is_closed() {
+fn a_wait_that_begins_while_the_engine_and_a_queue_are_closed_ends() {
     model("drop of all waits of two queues | arm | close", || {
         let world = World::with(Options { room: 1, ..Options::default() }, 4);
         let (word, other) = (world.word(), world.word());
@@ -86,7 +86,7 @@ fn a_wait_that_the_kernel_ends_while_queues_are_closed_is_armed_again() {
 }
 
 #[test]
-fn waits_on_several_words_in_queues_that_are_closed_hand_on() {
+fn waits_on_several_words_hand_their_wakes_on_while_their_queues_are_closed() {
     model("drop of waits in three queues | wake of each, waiters in others", || {
         let world = World::with(Options { room: 1, epoll: true, ..Options::default() }, 8);
         let words = [(); 2].map(|()| world.word());
@@ -105,7 +105,7 @@ fn waits_on_several_words_in_queues_that_are_closed_hand_on() {
 }
 
 #[test]
-fn when_either_of_two_calls_that_close_is_over_nothing_is_left() {
+fn each_of_two_concurrent_closes_returns_only_when_nothing_is_left() {
     model("close | close | drop", || {
         let world = World::with(Options { room: 1, ..Options::default() }, 3);
         let word = world.word();
@@ -129,7 +129,7 @@ fn when_either_of_two_calls_that_close_is_over_nothing_is_left() {
 
 /// Wakers and the memory of words call the engine when they are dropped: a deadlock if a lock is held.
 #[test]
-fn code_of_others_that_runs_while_queues_are_closed_holds_no_lock() {
+fn foreign_code_runs_without_a_lock_while_queues_are_closed() {
     model("drop of all waits of two queues | poll of a wait that is over, all reenter", || {
         let world = World::with(Options { room: 1, ..Options::default() }, 4);
         let words = [(); 3].map(|()| world.kernel.word_of(Some(world.reenter_on_drop())));

@@ -10,7 +10,7 @@ fn two_queues() -> World {
 }
 
 #[test]
-fn a_turn_passes_no_queue_by_whose_first_wait_is_being_armed() {
+fn a_turn_visits_a_queue_whose_first_wait_is_being_armed() {
     model("arm | wake(1), the queue was empty", || {
         let world = World::new();
         let word = world.word();
@@ -169,7 +169,7 @@ fn a_queue_that_gets_the_key_of_a_closed_one_is_reported() {
 }
 
 #[test]
-fn an_engine_that_is_closed_while_an_empty_queue_is_leaves_none_open() {
+fn closing_an_engine_while_it_closes_an_empty_queue_leaves_no_queue_open() {
     model("drop of all waits of two queues | close", || {
         let world = two_queues();
         let word = world.word();

@@ -113,7 +113,7 @@ fn a_wait_that_cannot_be_armed_again_ends_as_woken() {
 }
 
 #[test]
-fn of_two_waits_one_that_cannot_be_armed_again_harms_the_other_not() {
+fn a_wait_that_cannot_be_armed_again_does_not_harm_another_wait() {
     for refusal in [Refusal::Refused, Refusal::Unsubmitted] {
         model("unprompted end of two, arming one again fails | wake(1) of the first", move || {
             let world = World::new();

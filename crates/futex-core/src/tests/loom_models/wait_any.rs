@@ -37,7 +37,7 @@ fn a_change_of_one_word_and_its_wake_are_seen_by_the_wait_that_begins_meanwhile(
 }
 
 #[test]
-fn changes_of_all_words_are_seen_although_others_completions_fill_the_batch() {
+fn changes_of_all_words_are_seen_although_other_completions_fill_the_batch() {
     model("arm three | change, then wake of each, and wake(3) of others", || {
         let world = World::new();
         let (word, others) = (world.word(), [(); 3].map(|()| world.word()));
@@ -164,7 +164,7 @@ fn a_refusal_by_the_second_queue_leaves_nothing_armed_in_the_first() {
 /// The kernel gets what it refused with the next wait of the queue, and a wake may find it then, although its owner has
 /// returned with an error.
 #[test]
-fn a_wake_of_a_wait_that_was_refused_before_is_handed_on() {
+fn a_wake_of_a_refused_wait_is_handed_on() {
     model("arm, after a refusal | wake of what was refused | task work", || {
         let world = World::delayed();
         let words = [(); 2].map(|()| world.word());

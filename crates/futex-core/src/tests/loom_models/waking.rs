@@ -30,7 +30,7 @@ fn a_change_and_its_wake_are_seen_by_a_wait_that_begins_meanwhile() {
 }
 
 #[test]
-fn a_change_and_its_wake_are_seen_where_completions_come_late() {
+fn a_change_and_its_wake_are_seen_if_completions_come_late() {
     model("change, then wake | arm | task work", || {
         let world = World::delayed();
         let word = world.word();
@@ -83,7 +83,7 @@ fn a_wake_that_is_counted_is_seen_by_the_wait_that_began_meanwhile() {
 }
 
 #[test]
-fn a_task_that_waits_until_the_word_has_changed_is_told_of_each_change() {
+fn a_task_that_waits_until_the_word_changes_sees_each_change() {
     model("change, then wake, twice | wait, twice", || {
         let world = World::new();
         let word = world.word();
@@ -135,7 +135,7 @@ fn the_waker_of_the_latest_poll_is_called() {
 }
 
 #[test]
-fn the_waker_of_the_latest_poll_is_called_where_another_thread_turns() {
+fn the_waker_of_the_latest_poll_is_called_if_another_thread_turns() {
     model("poll, poll | wake | turn", || {
         let world = World::delayed();
         let word = world.word();

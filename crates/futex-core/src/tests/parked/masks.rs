@@ -54,7 +54,7 @@ fn a_thread_that_was_left_behind_hands_on_under_the_mask_of_its_wait() {
 /// A wake that is handed on and finds nobody in the kernel is offered to the waits that the kernel does not have. It ends those
 /// that it would have found there, and no others.
 #[test]
-fn a_wake_that_finds_nobody_parked_ends_a_wait_only_if_it_has_a_bit_of_its_mask() {
+fn a_wake_that_finds_nobody_parked_ends_only_a_wait_whose_mask_matches() {
     fn check(backend: &mut impl Queue<Word>) {
         let word = word();
         for (slot, wait) in [(1, LEFT), (2, RIGHT)] {

@@ -40,7 +40,7 @@ fn waits_on_one_word_that_share_a_thread_are_woken_one_by_one_in_their_order() {
 
 /// The kernel names the last of the entries that it woke, and the others are found by their places in front of it.
 #[test]
-fn a_wake_of_several_waits_that_share_a_thread_ends_as_many_of_them_in_their_order() {
+fn a_wake_of_several_waits_that_share_a_thread_ends_that_number_of_waits_in_order() {
     let (mut waitv, word, other) = crowd();
     let mut first = 0;
     for count in [5, 1, 7, 2] {

@@ -68,7 +68,7 @@ fn poll(engine: &Engine<Word>, word: &Word, wait: &mut RawWaiter<Word>, task: &A
 
 /// All of them end in one turn. The first panic ended the thread, and the second one the process.
 #[test]
-fn wakers_that_panic_on_the_thread_of_a_backend_keep_nothing_from_the_others_then_and_later() {
+fn wakers_that_panic_on_the_thread_of_a_backend_stop_neither_other_wakers_nor_later_waits() {
     const WAITS: u32 = 5;
     for (open, threads) in BACKENDS.into_iter().zip([WAITS, 1]) {
         // No thread turns before the completions of all are there.
