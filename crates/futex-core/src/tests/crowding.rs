@@ -1,4 +1,4 @@
-//! Which queue takes a wait, when one more is opened, and when one is closed.
+//! The rules that say which queue takes a wait, when another queue is opened, and when a queue is closed.
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord, Options};
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 const ROOM: usize = 4;
-/// Number of empty queues that stay open beyond the number of those in use: `pool::SPARE` in the models.
+/// Number of empty queues that stay open beyond the number of queues in use: `pool::SPARE` in the models.
 const SPARE: usize = 1;
 
-/// Waits, and the engine that has them.
+/// Waits and their engine.
 struct Crowd {
     kernel: Arc<Kernel>,
     engine: Arc<Engine<ModelWord>>,
@@ -30,7 +30,7 @@ impl Crowd {
         Self { kernel, engine, word, waits: Vec::new() }
     }
 
-    /// Arms further waits. Returns the number of waits of each queue that was ever opened.
+    /// Arms `count` more waits. Returns the number of waits of each queue that was ever opened.
     fn grow(&mut self, count: usize) -> Vec<usize> {
         for _ in 0..count {
             let mut wait = RawWaiter::new();
@@ -74,7 +74,7 @@ fn waits_are_spread_evenly_over_crowded_queues() {
     }
 }
 
-/// A queue of which a quarter is free takes waits before one more is opened, or crowded.
+/// A queue of which a quarter is free takes waits before another queue is opened or crowded.
 #[test]
 fn room_that_came_free_is_found() {
     for queues in [1, 2, 66, 195] {
@@ -91,7 +91,7 @@ fn room_that_came_free_is_found() {
     }
 }
 
-/// A burst of waits left all of its queues open for ever.
+/// Regression: a burst of waits left all of its queues open for ever.
 #[test]
 fn empty_queues_are_closed_except_for_a_few() {
     let mut crowd = Crowd::new(usize::MAX);
@@ -106,11 +106,7 @@ fn empty_queues_are_closed_except_for_a_few() {
         assert!(crowd.open() > 0);
     }
     let stats = crowd.engine.stats();
-    assert_eq!(
-        (stats.armed, stats.cancelled),
-        (5 * 50 * 4, 5 * 50 * 4),
-        "the figures of queues that were closed count"
-    );
+    assert_eq!((stats.armed, stats.cancelled), (5 * 50 * 4, 5 * 50 * 4), "the statistics do not include closed queues");
 }
 
 #[test]
@@ -171,31 +167,31 @@ fn a_queue_that_is_lost_gets_no_more_waits() {
     crowd.grow(2);
     crowd.kernel.lose_queues(1);
     assert_eq!(crowd.grow(1), [2, 1]);
-    // Also when there can't be more queues.
+    // This holds also at the maximum number of queues.
     assert_eq!(crowd.grow(3 * ROOM), [2, ROOM + 1, 2 * ROOM]);
     crowd.kernel.lose_queues(3);
     let cx = &mut Context::from_waker(Waker::noop());
     assert!(RawWaiter::new().poll_wait(&crowd.engine, &crowd.word, 0, MATCH_ANY, cx).is_ready());
 }
 
-/// The shards and the pool hold each other.
+/// The shards and the pool hold each other, so dropping the engine has to break the cycle.
 #[test]
 fn an_engine_that_is_dropped_leaves_no_queue() {
     let mut crowd = Crowd::new(usize::MAX);
     crowd.grow(5 * ROOM);
     let Crowd { kernel, engine, waits, word } = crowd;
     drop((waits, engine, word));
-    assert_eq!(Arc::strong_count(&kernel), 1, "a queue of the engine holds the kernel");
+    assert_eq!(Arc::strong_count(&kernel), 1, "a queue of the engine still holds the kernel");
 }
 
-/// After a burst for which there were not enough queues, each of them took as many waits as in the burst before another one got
-/// any, although all of them had room. On a ring with thousands of waits a cancel takes a hundred times as long.
+/// Regression: after a burst that exceeded the maximum number of queues, a queue took as many waits as in the burst before the
+/// next one got any, although all queues had room. A cancel on a ring with thousands of waits takes a hundred times as long.
 #[test]
 fn queues_that_were_crowded_take_no_more_than_their_room_while_others_have_room() {
     const QUEUES: usize = 3;
     let mut crowd = Crowd::new(QUEUES);
     assert_eq!(crowd.grow(QUEUES * 10 * ROOM), [10 * ROOM; QUEUES]);
-    // A few stay in each of them, in the order in which they came: a queue has a room's worth side by side.
+    // One of every `ROOM` waits stays, so each queue keeps a few.
     let mut index = 0;
     crowd.waits.retain(|_| {
         index += 1;

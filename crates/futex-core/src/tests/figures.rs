@@ -1,4 +1,4 @@
-//! The figures of waits that are refused: they have failed, those as well that were armed in one step with such a wait.
+//! The statistics of refused waits, and of waits that were armed in the same batch as a refused one.
 
 use super::world::World;
 use crate::model::{Options, Refusal};
@@ -20,7 +20,7 @@ fn a_refused_wait_counts_as_failed() {
         world.kernel.refuse_next(refusal);
         assert_eq!(owner.poll(), Some(Err(OutOfMemory)), "{refusal:?}");
         assert_eq!(figures(&world), [1, 0, 0, 0, 1], "{refusal:?}");
-        // It is not for good, and what was refused ends in no other figure.
+        // The next wait is not refused, and the refused one is counted nowhere else.
         assert_eq!(owner.poll(), None);
         assert_eq!(figures(&world), [2, 1, 0, 0, 1], "{refusal:?}");
         assert_eq!(word.wake(1), 1);
@@ -33,7 +33,7 @@ fn a_refused_wait_counts_as_failed() {
 
 #[test]
 fn waits_in_the_same_batch_as_a_refused_wait_count_as_failed() {
-    // The third is not taken; or none is submitted; or all but the third were.
+    // Three cases: the third wait is not taken; none is submitted; all but the third are submitted.
     for (entries, refusal, count) in
         [(usize::MAX, Refusal::Refused, 2), (usize::MAX, Refusal::Unsubmitted, 0), (1, Refusal::Unsubmitted, 2)]
     {
@@ -48,7 +48,7 @@ fn waits_in_the_same_batch_as_a_refused_wait_count_as_failed() {
     }
 }
 
-/// The first queue is full, and what it has taken was not refused.
+/// The first queue is full with waits that were not refused.
 #[test]
 fn waits_that_another_queue_took_before_a_refusal_count_as_cancelled() {
     for refusal in [Refusal::Refused, Refusal::Unsubmitted] {

@@ -37,7 +37,7 @@ fn compare(kind: Backend, ops: &[Op], close: bool) {
             }
             Op::Drop { owner } => {
                 if parks {
-                    tell(&naive, &subject, Some(owner));
+                    until_reported(&naive, &subject, Some(owner));
                 }
                 naive.leave(owner);
                 subject.owners[owner].cancel();
@@ -45,7 +45,7 @@ fn compare(kind: Backend, ops: &[Op], close: bool) {
             // Threads hand on side by side, so which wait gets which wake would be open: one at a time.
             Op::Wake { word, n, mask } if parks => {
                 for _ in 0..n.min(10) {
-                    tell(&naive, &subject, None);
+                    until_reported(&naive, &subject, None);
                     assert_eq!(subject.wake(word, 1, mask), naive.wake(word, 1, mask), "{op:?}");
                     settle(&naive, &subject);
                 }
@@ -124,7 +124,7 @@ fn close_threads(naive: &mut Naive, subject: &mut Subject) {
             let seen = subject.poll(owner, wait.word, wait.expected, wait.mask);
             assert!(matches!(seen, Some(End::Woken | End::Closed)), "{seen:?}");
             on_their_way += u32::from(seen == Some(End::Closed));
-            naive.look(owner, End::Woken);
+            naive.see_end(owner, End::Woken);
         }
     }
     let woken: u32 = (0..WORDS).map(|word| subject.wake(word, u32::MAX, NonZeroU32::MAX)).sum();
@@ -140,7 +140,7 @@ fn poll(naive: &mut Naive, subject: &mut Subject, parks: bool, wait: (usize, usi
     if parks {
         // Its thread tells of it by itself.
         if let Owner::Ended { wait, .. } = naive.owners[owner] {
-            naive.tell(owner);
+            naive.report(owner);
             let mut seen = None;
             until("a wait that was woken ends", || {
                 seen = subject.poll(owner, word, expected, mask);
@@ -156,9 +156,9 @@ fn poll(naive: &mut Naive, subject: &mut Subject, parks: bool, wait: (usize, usi
 
 /// Waits until the owners know that their waits were woken. (A wake that is handed on could go to a wait whose thread is on
 /// its way out with a wake of its own. That one is handed on then, and how often is open.)
-fn tell(naive: &Naive, subject: &Subject, but: Option<usize>) {
+fn until_reported(naive: &Naive, subject: &Subject, except: Option<usize>) {
     for (index, owner) in naive.owners.iter().enumerate() {
-        if but != Some(index) && matches!(owner, Owner::Ended { end: End::Woken, .. }) {
+        if except != Some(index) && matches!(owner, Owner::Ended { end: End::Woken, .. }) {
             until("a task is woken", || subject.tasks[index].0.is_set());
         }
     }

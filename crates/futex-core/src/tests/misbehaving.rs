@@ -1,4 +1,4 @@
-//! Queues that misbehave, behind a backend that does what a test says.
+//! An engine on queues that misbehave as a test demands.
 
 use crate::engine::{Engine, Queues};
 use crate::outcome::Outcome;
@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-/// What all queues of an engine do.
+/// The behaviour of all queues of an engine.
 #[derive(Default)]
 struct Script {
-    /// The kernel drops the completions of all queues that are open: as in a ring, their waits end as possibly woken, and what
-    /// they were to free is never freed.
+    /// True if the kernel drops the completions of all open queues. Like on a ring, their waits then end as possibly woken, and
+    /// their identifiers are never freed.
     loses: AtomicBool,
     opened: AtomicUsize,
     closed: AtomicUsize,
@@ -60,7 +60,7 @@ impl Queue<Word> for MisbehavingQueue {
             return None;
         }
         let (slot, (word, mask)) = self.waits.pop_first()?;
-        self.unreaped += 1; // its completion was dropped, and frees nothing
+        self.unreaped += 1; // its completion was dropped, so it frees nothing
         Some(Completion { slot: Some(slot), word, mask, ending: Ending::Woken })
     }
 
@@ -95,7 +95,7 @@ fn engine(spread: usize) -> (Engine<Word>, Arc<Script>) {
             as Box<dyn Queue<Word>>)
     };
     let queues = Queues { open: Box::new(open), room: 4, spread, ready: None };
-    (Engine::new(queues).expect("it opens"), script)
+    (Engine::new(queues).expect("the first queue opens"), script)
 }
 
 fn word() -> Word {
@@ -106,8 +106,8 @@ fn poll(engine: &Engine<Word>, waiter: &mut RawWaiter<Word>, word: &Word, waker:
     waiter.poll_wait(engine, word, 0, MATCH_ANY, &mut Context::from_waker(waker))
 }
 
-/// Want of memory makes the kernel drop completions. A ring that lost some takes no more waits. It counted as open for as long as
-/// the reactor lived, although it had no waits, and once there were as many of them as there may be rings, no wait could begin.
+/// If memory is short, the kernel drops completions. A ring that lost completions takes no more waits. Regression: such a ring
+/// stayed open for as long as the reactor lived. When the number of lost rings reached the maximum, no wait could begin.
 #[test]
 fn a_queue_that_is_lost_is_closed_once_its_waits_have_ended() {
     const SPREAD: usize = 3;
@@ -123,10 +123,10 @@ fn a_queue_that_is_lost_is_closed_once_its_waits_have_ended() {
         assert!(matches!(poll(&engine, &mut waiter, &word, Waker::noop()), Poll::Ready(Ok(Outcome::Woken))));
     }
     let open = script.opened.load(Ordering::Relaxed) - script.closed.load(Ordering::Relaxed);
-    assert_eq!(open, 0, "queues are open that take no waits");
+    assert_eq!(open, 0, "queues that take no waits are still open");
 }
 
-/// It opened one, with a real wait and a real cancel, and closed it again: about 50 µs for each wait on a reactor that is closed.
+/// Regression: each wait on a closed reactor opened a ring, with a trial wait and a cancel, and closed it: about 50 µs.
 #[test]
 fn a_wait_on_an_engine_that_was_closed_opens_no_queue() {
     let (engine, script) = engine(usize::MAX);

@@ -1,6 +1,6 @@
-//! The models, and the properties.
+//! Models and unit tests of the engine and the backends.
 //!
-//! The models run under loom, in every order of their steps, and as ordinary tests, with real threads and many times.
+//! The models run under loom, in every order of their steps, and also as ordinary tests, many times with real threads.
 
 #[cfg(not(loom))]
 mod crowding;

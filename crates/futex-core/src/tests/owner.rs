@@ -1,4 +1,4 @@
-//! The owners of the waits of a model, of one or of several at once. Their wakers report that they were called.
+//! The owners of the waits of a model. An owner has one wait, or several at once.
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord};
@@ -8,24 +8,25 @@ use crate::waiter::RawWaiter;
 use std::fmt::Debug;
 use std::io;
 use std::num::NonZeroU32;
-// None of this orders anything: it is read when all threads are joined, or by the thread that wrote it.
+// Not loom's types, because these atomics order nothing: they are loaded when all threads are joined, or by the thread that
+// stored them.
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::panicking;
 
-/// What an owner sees when it polls; `None` while it is to wait.
+/// The result of an owner's poll. `None` is `Pending`.
 pub(crate) type Seen<End = Outcome> = Option<Result<End, io::ErrorKind>>;
 
 /// An owner of one wait.
 pub(crate) type Owner = OwnerOf<RawWaiter<ModelWord>>;
 
-/// An owner of waits of which the first that is over ends all.
+/// An owner of several waits. The first one that ends, ends all.
 pub(crate) type AnyOwner = OwnerOf<RawWaitAny<ModelWord>>;
 
-/// What an owner polls.
+/// One wait or several, polled by an owner.
 pub(crate) trait Waits {
-    /// How it ends.
+    /// The successful result.
     type End: Copy + Debug + PartialEq + Send;
 
     fn poll(
@@ -99,24 +100,24 @@ impl Waits for RawWaitAny<ModelWord> {
     }
 }
 
-/// An owner of waits, which polls them.
+/// An owner of waits.
 pub(crate) struct OwnerOf<T: Waits> {
     engine: Arc<Engine<ModelWord>>,
     kernel: Arc<Kernel>,
     seen: Arc<AtomicU32>,
     waits: T,
-    /// The words of the waits. They are loaded only while nothing is armed.
+    /// The words of the waits. They are loaded only while no wait is armed.
     pub(crate) words: Vec<ModelWord>,
     pub(crate) expected: u32,
     pub(crate) mask: NonZeroU32,
-    /// The waker of the latest poll that was pending.
+    /// Task of the latest poll that was pending.
     task: Option<Arc<Task>>,
-    /// Wakers call the engine when they are called, and when they are dropped.
+    /// True if the wakers call the engine when they are called and when they are dropped.
     pub(crate) reentrant: bool,
 }
 
 impl<T: Waits> OwnerOf<T> {
-    /// An owner of waits on `words` while they are 0, which it has not begun. It adds the wakes that it sees to `seen`.
+    /// Makes an owner that will wait on `words` while they are 0. It adds the wakes that it sees to `seen`.
     pub(crate) fn new(
         engine: &Arc<Engine<ModelWord>>,
         kernel: &Arc<Kernel>,
@@ -137,29 +138,29 @@ impl<T: Waits> OwnerOf<T> {
         }
     }
 
-    /// Polls with a waker that no poll had before.
+    /// Polls with a new waker.
     pub(crate) fn poll(&mut self) -> Seen<T::End> {
         let task = Arc::new(Task {
             called: AtomicBool::new(false),
             engine: if self.reentrant { Arc::downgrade(&self.engine) } else { Weak::new() },
         });
-        // The handle that is kept here is not a waker, so a waker that is dropped is the last one, and is noticed.
+        // The owner keeps the task and not a waker, so each waker is the last handle to its `Handle`, whose `Drop` then runs.
         let (waker, task) = (Waker::from(Arc::new(Handle(task.clone()))), task);
-        let seen = self.look(&waker);
+        let seen = self.poll_with(&waker);
         if seen.is_none() {
             self.task = Some(task);
         }
         drop(waker);
-        self.kernel.drive(); // an arming may have made the kernel signal
+        self.kernel.drive(); // because arming may have set the signal
         seen
     }
 
-    fn look(&mut self, waker: &Waker) -> Seen<T::End> {
+    fn poll_with(&mut self, waker: &Waker) -> Seen<T::End> {
         let cx = &mut Context::from_waker(waker);
         match self.waits.poll(&self.engine, &self.words, self.expected, self.mask, cx) {
             Poll::Pending => None,
             Poll::Ready(end) => {
-                assert!(!self.waits.is_armed(), "all waits are over");
+                assert!(!self.waits.is_armed(), "a wait is armed after the end");
                 self.task = None;
                 if matches!(end, Ok(end) if T::outcome(end) == Outcome::Woken) {
                     self.seen.fetch_add(1, Ordering::Relaxed);
@@ -169,23 +170,23 @@ impl<T: Waits> OwnerOf<T> {
         }
     }
 
-    /// What became of the wait in the end. If its task has something to see, the task was told: the waker of the latest
-    /// poll was called.
+    /// Polls a last time, and returns the result. Asserts that the waker of the latest poll was called exactly if the result is
+    /// ready.
     pub(crate) fn finish(mut self) -> Seen<T::End> {
         let task = self.task.clone();
-        let seen = self.look(Waker::noop());
+        let seen = self.poll_with(Waker::noop());
         if let Some(task) = task {
             assert_eq!(
                 seen.is_some(),
                 task.called.load(Ordering::Relaxed),
-                "the latest waker, and what was seen: {seen:?}"
+                "the latest waker was called for nothing, or not called: {seen:?}"
             );
         }
         self.abandon();
         seen
     }
 
-    /// What became of waits of which a poll saw `seen`.
+    /// Ends the owner after a poll that returned `seen`. Returns the final result.
     pub(crate) fn end(self, seen: Seen<T::End>) -> Seen<T::End> {
         if seen.is_none() {
             return self.finish();
@@ -194,7 +195,7 @@ impl<T: Waits> OwnerOf<T> {
         seen
     }
 
-    /// Drops the waits, after the owner's own handles to the words.
+    /// Drops the owner's handles to the words, and then the waits.
     pub(crate) fn abandon(mut self) {
         self.words.clear();
         self.waits.cancel();
@@ -202,13 +203,14 @@ impl<T: Waits> OwnerOf<T> {
     }
 }
 
-/// A task, as a model sees it.
+/// A task of a model.
 struct Task {
     called: AtomicBool,
+    /// Engine that the task's wakers call. Empty if they call none.
     engine: Weak<Engine<ModelWord>>,
 }
 
-/// What wakers of a task hold.
+/// The data of the wakers of a task.
 struct Handle(Arc<Task>);
 
 impl Wake for Handle {
@@ -226,7 +228,7 @@ impl Drop for Handle {
     }
 }
 
-/// Calls the engine in its `Drop`.
+/// An object whose `Drop` calls the engine.
 pub(crate) struct ReenterOnDrop(Weak<Engine<ModelWord>>);
 
 impl ReenterOnDrop {

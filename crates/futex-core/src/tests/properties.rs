@@ -1,4 +1,4 @@
-//! Random sequences of operations, on the model kernel and on the naive model.
+//! Random sequences of operations, on the engine with the model kernel, compared with the naive model.
 
 use super::sequence::{End, Figures, Naive, Op, Owner, sequences};
 use crate::engine::Engine;
@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-/// The engine, on a kernel whose completions nobody takes but who says so.
+/// An engine on a model kernel. Completions are taken only by the operations of a sequence.
 struct Subject {
     kernel: Arc<Kernel>,
     engine: Arc<Engine<ModelWord>>,
@@ -77,7 +77,7 @@ fn compare(ops: &[Op], close: bool) {
         assert!(subject.words.iter().all(|word| word.wake(u32::MAX) == 0));
         assert_eq!(Figures::of(&subject.engine.stats()), naive.figures, "after closing");
     }
-    // All look once more, and leave.
+    // All owners poll a last time, and leave.
     naive.reap();
     subject.engine.turn();
     for owner in 0..super::sequence::OWNERS {

@@ -99,11 +99,11 @@ pub(crate) struct Wait {
 pub(crate) enum Owner {
     Idle,
     Armed(Wait),
-    /// The wait has ended, and the owner has not polled since. `told`: the completion was reaped.
+    /// The wait has ended, and the owner has not polled since. `reported`: the completion was reaped.
     Ended {
         wait: Wait,
         end: End,
-        told: bool,
+        reported: bool,
     },
 }
 
@@ -196,9 +196,9 @@ impl Naive {
                 self.reap();
                 None
             }
-            Owner::Armed(_) | Owner::Ended { told: false, .. } => None,
+            Owner::Armed(_) | Owner::Ended { reported: false, .. } => None,
             Owner::Ended { end, .. } => {
-                self.look(owner, end);
+                self.see_end(owner, end);
                 Some(end)
             }
         }
@@ -223,7 +223,7 @@ impl Naive {
     }
 
     /// The owner has seen the end of its wait.
-    pub(crate) fn look(&mut self, owner: usize, end: End) {
+    pub(crate) fn see_end(&mut self, owner: usize, end: End) {
         self.owners[owner] = Owner::Idle;
         self.seen += u64::from(end == End::Woken);
     }
@@ -250,8 +250,8 @@ impl Naive {
                     self.hand_on(wait);
                 }
             }
-            Owner::Ended { wait, end, told } => {
-                if !told {
+            Owner::Ended { wait, end, reported } => {
+                if !reported {
                     self.figures.count(end);
                 }
                 self.reap();
@@ -277,22 +277,22 @@ impl Naive {
 
     /// All completions are taken: by a turn, an arming, or an owner that leaves.
     pub(crate) fn reap(&mut self) {
-        (0..OWNERS).for_each(|owner| self.tell(owner));
+        (0..OWNERS).for_each(|owner| self.report(owner));
         for owner in std::mem::take(&mut self.lost) {
             let Owner::Armed(wait) = self.owners[owner] else { unreachable!("only armed waits are lost") };
             if self.values[wait.word] == wait.expected {
                 self.queue.push(wait);
             } else {
                 self.figures.count(End::Mismatch);
-                self.owners[owner] = Owner::Ended { wait, end: End::Mismatch, told: true };
+                self.owners[owner] = Owner::Ended { wait, end: End::Mismatch, reported: true };
             }
         }
     }
 
     /// The completion of an owner's wait is taken, if the wait has ended.
-    pub(crate) fn tell(&mut self, owner: usize) {
-        if let Owner::Ended { told, end, .. } = &mut self.owners[owner] {
-            if !std::mem::replace(told, true) {
+    pub(crate) fn report(&mut self, owner: usize) {
+        if let Owner::Ended { reported, end, .. } = &mut self.owners[owner] {
+            if !std::mem::replace(reported, true) {
                 self.figures.count(*end);
             }
         }
@@ -303,7 +303,7 @@ impl Naive {
         self.queue.clear();
         for owner in &mut self.owners {
             if let Owner::Armed(wait) = *owner {
-                *owner = Owner::Ended { wait, end: End::Closed, told: false };
+                *owner = Owner::Ended { wait, end: End::Closed, reported: false };
             }
         }
         self.reap();
@@ -330,7 +330,7 @@ impl Naive {
             let Some(wait) = found.map(|position| self.queue.remove(position)) else { break };
             ended += 1;
             match wait.owner {
-                Some(owner) => self.owners[owner] = Owner::Ended { wait, end: End::Woken, told: false },
+                Some(owner) => self.owners[owner] = Owner::Ended { wait, end: End::Woken, reported: false },
                 None => {
                     self.left.retain(|&serial| serial != wait.serial);
                     left.push(wait);

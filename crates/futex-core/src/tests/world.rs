@@ -1,4 +1,4 @@
-//! What a model is made of: a kernel, an engine on it, and owners of waits; and the accounts that must be even at the end.
+//! The parts of a model: a kernel, an engine on it, owners of waits, and the accounts that must balance at the end.
 
 use crate::engine::Engine;
 use crate::model::{Kernel, ModelWord, Options};
@@ -9,17 +9,16 @@ use crate::wait_any::RawWaitAny;
 use crate::waiter::RawWaiter;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-// It orders nothing: it is read when all threads are joined.
+// Not loom's type, because this atomic orders nothing: it is loaded when all threads are joined.
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Runs a model: under loom in every order of its steps with up to three preemptions (`LOOM_MAX_PREEMPTIONS` changes
-/// that), else many times.
+/// Runs a model in every order of its steps with up to three preemptions. `LOOM_MAX_PREEMPTIONS` changes that number.
 #[cfg(loom)]
 pub(crate) fn model(name: &str, body: impl Fn() + Send + Sync + 'static) {
     explore(name, Some(3), body);
 }
 
-/// [`model`], in every order of its steps whatever the number of preemptions.
+/// Runs a model in every order of its steps, with any number of preemptions.
 #[cfg(loom)]
 pub(crate) fn exhaustive_model(name: &str, body: impl Fn() + Send + Sync + 'static) {
     explore(name, None, body);
@@ -49,6 +48,7 @@ fn explore(name: &str, preemptions: Option<usize>, body: impl Fn() + Send + Sync
     );
 }
 
+/// Runs the body of a model many times, with real threads.
 #[cfg(not(loom))]
 pub(crate) fn model(_name: &str, body: impl Fn() + Send + Sync + 'static) {
     let times = if cfg!(miri) { 5 } else { 500 };
@@ -62,17 +62,17 @@ pub(crate) use model as exhaustive_model;
 pub(crate) struct World {
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) engine: Arc<Engine<ModelWord>>,
-    /// Wakes that owners saw.
+    /// Number of wakes that owners saw.
     seen: Arc<AtomicU32>,
 }
 
 impl World {
-    /// A kernel that posts completions at once, with an engine of one queue.
+    /// Makes a kernel that posts completions at once, with an engine of one queue.
     pub(crate) fn new() -> Self {
         Self::with(Options::default(), 1)
     }
 
-    /// A kernel that posts completions when [`Kernel::task_work`] is called.
+    /// Makes a kernel that posts completions when [`Kernel::task_work`] is called, with an engine of one queue.
     pub(crate) fn delayed() -> Self {
         Self::with(Options { delayed: true, ..Options::default() }, 1)
     }
@@ -87,19 +87,19 @@ impl World {
         self.kernel.word()
     }
 
-    /// An owner of a wait on `word` while it is 0, which it has not begun.
+    /// Makes an owner that will wait on `word` while it is 0.
     pub(crate) fn owner(&self, word: &ModelWord) -> Owner {
         self.owner_of(RawWaiter::new(), &[word])
     }
 
-    /// [`owner`](World::owner), for wakes whose mask shares a bit with `mask`.
+    /// Like [`owner`](World::owner), but only for wakes whose mask shares a bit with `mask`.
     pub(crate) fn owner_with(&self, word: &ModelWord, mask: NonZeroU32) -> Owner {
         let mut owner = self.owner(word);
         owner.mask = mask;
         owner
     }
 
-    /// An owner of waits on all of `words` while they are 0, which it has not begun.
+    /// Makes an owner that will wait on all of `words` while they are 0.
     pub(crate) fn any_owner(&self, words: &[&ModelWord]) -> AnyOwner {
         self.owner_of(RawWaitAny::new(), words)
     }
@@ -108,64 +108,64 @@ impl World {
         OwnerOf::new(&self.engine, &self.kernel, &self.seen, waits, words)
     }
 
-    /// An owner whose wait is armed.
+    /// Makes an owner whose wait is armed.
     pub(crate) fn armed(&self, word: &ModelWord) -> Owner {
         let mut owner = self.owner(word);
         assert!(owner.poll().is_none());
         owner
     }
 
-    /// An owner whose waits are armed.
+    /// Makes an owner whose waits are armed.
     pub(crate) fn any_armed(&self, words: &[&ModelWord]) -> AnyOwner {
         let mut owner = self.any_owner(words);
         assert!(owner.poll().is_none());
         owner
     }
 
-    /// Something that was dropped calls the engine, which hangs if a lock of the engine is held.
+    /// Makes an object whose `Drop` calls the engine, which hangs if the thread holds a lock of the engine.
     pub(crate) fn reenter_on_drop(&self) -> Arc<ReenterOnDrop> {
         Arc::new(ReenterOnDrop::new(&self.engine))
     }
 
-    /// A thread that closes the engine.
+    /// Spawns a thread that closes the engine.
     pub(crate) fn closing(&self) -> thread::JoinHandle<()> {
         let engine = self.engine.clone();
         spawn(move || engine.close())
     }
 
-    /// A thread that turns the engine.
+    /// Spawns a thread that turns the engine.
     pub(crate) fn turning(&self) -> thread::JoinHandle<()> {
         let engine = self.engine.clone();
         spawn(move || engine.turn())
     }
 
-    /// What the kernel was still to do, it does; and who polls the eventfd, turns.
+    /// Posts all completions, and turns the engine for them.
     pub(crate) fn settle(&self) {
         self.kernel.task_work();
         self.kernel.drive();
     }
 
-    /// Wakes that owners saw.
+    /// Returns the number of wakes that owners saw.
     pub(crate) fn seen(&self) -> u32 {
         self.seen.load(Ordering::Relaxed)
     }
 
-    /// The accounts at the end, when all owners are gone: no wake is lost or invented, and nothing is left behind.
+    /// Checks the accounts at the end, when all owners are gone: no wake is lost or invented, and no wait is left.
     pub(crate) fn check(&self) {
         self.check_with(0);
     }
 
-    /// [`check`](World::check), with a number of wakes that the engine invented, because it could not arm waits again.
+    /// Like [`check`](World::check), with a number of wakes that the engine invented because it could not arm waits again.
     pub(crate) fn check_with(&self, invented: u32) {
         self.settle();
         let counts = self.kernel.counts();
         assert_eq!(
             counts.counted + counts.spurious + invented,
             self.seen() + counts.evaporated,
-            "wakes that the kernel counted, and those that were seen or found nobody: {counts:?}"
+            "the counted wakes are not the wakes that were seen or found nobody: {counts:?}"
         );
         let stats = self.engine.stats();
-        assert_eq!((stats.armed_now, self.engine.slots()), (0, 0), "a slot is taken: {stats:?}");
+        assert_eq!((stats.armed_now, self.engine.slots()), (0, 0), "a wait or a slot is left: {stats:?}");
         let Stats { armed, woken, mismatched, cancelled, failed, closed, .. } = stats;
         assert_eq!(armed, woken + mismatched + cancelled + failed + closed, "{stats:?}");
         assert_eq!(u64::from(counts.handed_on + counts.evaporated), stats.handed_on);
@@ -181,7 +181,7 @@ pub(crate) fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static
     thread::spawn(body)
 }
 
-/// A thread that polls, and returns the owner and what it saw.
+/// Spawns a thread that polls once, and returns the owner and the result.
 pub(crate) fn polling<T: Waits + Send + 'static>(
     mut owner: OwnerOf<T>,
 ) -> thread::JoinHandle<(OwnerOf<T>, Seen<T::End>)> {
