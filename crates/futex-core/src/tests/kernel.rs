@@ -1,12 +1,15 @@
 //! The random sequences of `sequence.rs`, on the real kernel.
 //!
-//! On `Uring` everything is as the naive model says, to the last poll.
+//! `Uring` behaves like the naive model at each step.
 //!
-//! `Thread` parks threads, so the arming and the end of a wait reach the kernel and the owner a little later. The comparison
-//! waits for either. `Thread` leaves the thread of a wait whose owner has left parked. It counts for a wake, and hands it on. The
-//! naive model leaves such waits behind as well. The order of its threads is the kernel's, which is not always that of the waits.
-//! (A park ends by itself, and costs the wait its place. In the unit tests a park is longer than a sequence; in
-//! `tests/kernel_properties.rs` it is not.)
+//! `Thread` differs, because it parks threads:
+//!
+//! - A wait reaches the kernel, and its end reaches the owner, a little later. The comparison waits for both.
+//! - If an owner leaves, the thread of its wait stays parked. A wake counts it, and the thread hands the wake on. The naive model
+//!   leaves such waits behind too.
+//! - The kernel queues the threads in the order in which they park, which may differ from the order of the waits.
+//! - The end of a park costs a wait its place in the queue. In the unit tests a park lasts longer than a sequence; in
+//!   `tests/kernel_properties.rs` it does not.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -21,7 +24,7 @@ use std::num::NonZeroU32;
 use std::panic::{catch_unwind, resume_unwind};
 use subject::Subject;
 
-/// `Uring` (`parks` is not set), and `Thread`.
+/// Compares a backend with the naive model: `Uring`, or `Thread`, whose `parks` is true.
 fn compare(kind: Backend, ops: &[Op], close: bool) {
     let Some(mut subject) = Subject::new(kind) else { return };
     let parks = kind == Backend::Thread;
@@ -42,7 +45,7 @@ fn compare(kind: Backend, ops: &[Op], close: bool) {
                 naive.leave(owner);
                 subject.owners[owner].cancel();
             }
-            // Threads hand on side by side, so which wait gets which wake would be open: one at a time.
+            // One wake at a time: several threads that hand on at once would do so in any order.
             Op::Wake { word, n, mask } if parks => {
                 for _ in 0..n.min(10) {
                     until_reported(&naive, &subject, None);
@@ -61,7 +64,7 @@ fn compare(kind: Backend, ops: &[Op], close: bool) {
                 naive.reap();
                 subject.reactor.turn();
             }
-            // Nothing makes the kernel do it here.
+            // The real kernel can't be made to do this here.
             Op::Lose { .. } => {}
         }
         if parks {
@@ -79,7 +82,7 @@ fn compare(kind: Backend, ops: &[Op], close: bool) {
         } else {
             naive.close();
             subject.reactor.close();
-            assert!((0..WORDS).all(|word| subject.wake(word, u32::MAX, NonZeroU32::MAX) == 0), "closed, and waiting");
+            assert!((0..WORDS).all(|word| subject.wake(word, u32::MAX, NonZeroU32::MAX) == 0), "a wait is left");
         }
     } else {
         naive.reap();
@@ -98,8 +101,8 @@ fn compare(kind: Backend, ops: &[Op], close: bool) {
     subject.end();
 }
 
-/// The figures are as the naive model has them. If a thread of `Thread` is on its way out with a wake when its owner leaves, or
-/// when the reactor is closed, the thread hands it on, and the wait counts as cancelled or closed.
+/// Compares the statistics with those of the naive model. On `Thread`, a thread may be returning with a wake when its owner leaves
+/// or when the reactor is closed. It hands that wake on, and the wait counts as cancelled or closed.
 fn check(figures: Figures, naive: Figures, parks: bool) {
     if !parks {
         return assert_eq!(figures, naive);
@@ -112,7 +115,7 @@ fn check(figures: Figures, naive: Figures, parks: bool) {
     assert_eq!((figures.armed, figures.mismatched, sum), (naive.armed, naive.mismatched, expected));
 }
 
-/// Closing leaves the threads parked, and one that is on its way out with a wake hands it on, to another one perhaps.
+/// Closes the reactor. The threads stay parked. A thread that is returning with a wake hands it on, perhaps to a parked one.
 fn close_threads(naive: &mut Naive, subject: &mut Subject) {
     let left: Vec<u32> = (0..WORDS).map(|word| naive.waiters(word)).collect();
     let before = naive.owners;
@@ -131,14 +134,14 @@ fn close_threads(naive: &mut Naive, subject: &mut Subject) {
     let left = left.into_iter().sum::<u32>();
     assert!(
         woken == left || woken < left && on_their_way > 0,
-        "{left} waited, {on_their_way} were on their way: {woken}"
+        "{left} waits, {on_their_way} threads returning, {woken} woken"
     );
 }
 
 fn poll(naive: &mut Naive, subject: &mut Subject, parks: bool, wait: (usize, usize, u32, NonZeroU32)) {
     let (owner, word, expected, mask) = wait;
     if parks {
-        // Its thread tells of it by itself.
+        // The wait's thread reports the end by itself.
         if let Owner::Ended { wait, .. } = naive.owners[owner] {
             naive.report(owner);
             let mut seen = None;
@@ -154,8 +157,8 @@ fn poll(naive: &mut Naive, subject: &mut Subject, parks: bool, wait: (usize, usi
     assert_eq!(subject.poll(owner, word, expected, mask), expectation, "{wait:?}");
 }
 
-/// Waits until the owners know that their waits were woken. (A wake that is handed on could go to a wait whose thread is on
-/// its way out with a wake of its own. That one is handed on then, and how often is open.)
+/// Waits until each woken wait has woken its task. (Otherwise a wake that is handed on could go to a wait whose thread is
+/// returning with a wake of its own, which is then handed on too, and the number of such steps would vary.)
 fn until_reported(naive: &Naive, subject: &Subject, except: Option<usize>) {
     for (index, owner) in naive.owners.iter().enumerate() {
         if except != Some(index) && matches!(owner, Owner::Ended { end: End::Woken, .. }) {
@@ -164,7 +167,7 @@ fn until_reported(naive: &Naive, subject: &Subject, except: Option<usize>) {
     }
 }
 
-/// Waits until the threads have handed on what they were to. All others are parked.
+/// Waits until the threads have handed on their wakes and all others are parked.
 fn settle(naive: &Naive, subject: &Subject) {
     until("wakes are handed on", || subject.reactor.stats().handed_on == naive.handed_on);
     for (word, handle) in subject.words.iter().enumerate() {
@@ -190,10 +193,10 @@ proptest! {
 
     #[test]
     fn thread_does_what_a_list_of_waiters_would_do(ops in sequences(40), close: bool) {
-        // One sequence in some thousands differs in the order of two threads that had just parked. What is concluded, and not
-        // observed: a wake-up that was meant for the thread's wait before (on the lock of the backend) comes late, and the
-        // kernel queues a thread that is up without a cause anew, behind the others (`retry` in `__futex_wait`). No user can
-        // tell that from a wait that began later. So a sequence has three tries.
+        // In one of some thousands of sequences the order of two threads that have just parked differs. The assumed cause, which
+        // was not observed: a wake-up that was meant for the thread's previous wait (on the lock of the backend) comes late, and
+        // the kernel queues the thread again, behind the others (`retry` in `__futex_wait`). To a user this looks like a wait
+        // that began later. So each sequence has three tries.
         for last in [false, false, true] {
             match catch_unwind(|| compare(Backend::Thread, &ops, close)) {
                 Ok(()) => break,

@@ -1,5 +1,6 @@
-//! Random sequences of what users do, and what is to come of them: a naive model, a list of waits in the order in which
-//! they began. `properties.rs` holds the engine against it, and `tests/kernel_properties.rs` the real backends.
+//! Random sequences of operations, and a naive model that predicts their results: a list of waits in the order in which they
+//! began. `properties.rs` compares the engine with the model, and `kernel.rs` the real backends. `tests/kernel_properties.rs`
+//! uses only the sequences.
 
 use futex_core::{Outcome, Stats};
 use proptest::prelude::*;
@@ -10,17 +11,17 @@ use std::task::Poll;
 pub(crate) const WORDS: usize = 2;
 pub(crate) const OWNERS: usize = 6;
 
-/// Something that a user does, or the kernel.
+/// An operation of a user or of the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
-    /// An owner polls its wait, or begins one that has these properties.
+    /// An owner polls its wait. If it has none, it begins one with these properties.
     Poll {
         owner: usize,
         word: usize,
         expected: u32,
         mask: NonZeroU32,
     },
-    /// An owner leaves.
+    /// An owner drops its wait.
     Drop {
         owner: usize,
     },
@@ -34,18 +35,18 @@ pub(crate) enum Op {
         value: u32,
     },
     Turn,
-    /// The kernel ends the first wait on a word that it has, although nobody asked.
+    /// The kernel ends the first queued wait on a word unasked.
     Lose {
         word: usize,
     },
 }
 
-/// Sequences of operations. `Lose` is the model kernel's only: nothing makes the real one do it here.
+/// Generates sequences of operations. Only the model kernel can do `Lose`.
 pub(crate) fn sequences(longest: usize) -> impl Strategy<Value = Vec<Op>> {
     let mask =
         || prop_oneof![3 => Just(NonZeroU32::MAX), 2 => (1..=3_u32).prop_filter_map("not zero", NonZeroU32::new)];
     let n = prop_oneof![4 => Just(1), 2 => Just(2), 1 => Just(3), 1 => Just(u32::MAX), 1 => Just(0)];
-    // Most waits are for what the words are at first, so that most are armed.
+    // Most expected values are the initial value of the words, so that most waits are armed.
     let value = || prop_oneof![4 => Just(0), 1 => Just(1)];
     let op = prop_oneof![
         8 => (0..OWNERS, 0..WORDS, value(), mask())
@@ -68,7 +69,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// What an owner has learned from a poll. The one error is that of a closed reactor.
+    /// Converts the result of a poll. The only error is the one of a closed reactor.
     pub(crate) fn of(polled: Poll<io::Result<Outcome>>) -> Option<Self> {
         match polled {
             Poll::Pending => None,
@@ -85,29 +86,30 @@ impl End {
 /// A wait that the kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// Tells it from every other one.
+    /// Number that identifies the wait.
     serial: u32,
-    /// `None`: its owner has left, and its thread is still parked.
+    /// `None` if the owner has left and the thread is still parked.
     pub(crate) owner: Option<usize>,
     pub(crate) word: usize,
     pub(crate) expected: u32,
     pub(crate) mask: NonZeroU32,
 }
 
-/// What an owner does, as the naive model has it.
+/// The state of an owner in the naive model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     Idle,
     Armed(Wait),
-    /// The wait has ended, and the owner has not polled since. `reported`: the completion was reaped.
+    /// The wait has ended, and the owner has not polled since.
     Ended {
         wait: Wait,
         end: End,
+        /// True if the completion was reaped.
         reported: bool,
     },
 }
 
-/// How many waits were begun, and how many of them have ended in each way. A wait that has not is armed.
+/// Number of waits that were begun, and of waits that have ended in each way. The other waits are armed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
     pub(crate) armed: u64,
@@ -118,7 +120,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// What the statistics of a reactor are to be.
+    /// Converts the statistics of a reactor.
     pub(crate) fn of(stats: &Stats) -> Self {
         let &Stats { armed, armed_now, woken, mismatched, cancelled, failed, closed, .. } = stats;
         let figures = Self { armed, woken, mismatched, cancelled, closed };
@@ -142,27 +144,28 @@ impl Figures {
 /// The naive model.
 #[derive(Debug)]
 pub(crate) struct Naive {
-    /// A wait whose owner leaves stays in the kernel until it is woken, or until an equal one takes it over.
+    /// True if a wait whose owner leaves stays in the kernel until it is woken or an equal wait takes it over.
     pub(crate) leaves_behind: bool,
     pub(crate) values: [u32; WORDS],
     pub(crate) owners: [Owner; OWNERS],
-    /// What the kernel has, the longest waiting first.
+    /// The waits that the kernel has, the longest waiting first.
     pub(crate) queue: Vec<Wait>,
     serial: u32,
     /// The waits in `queue` whose owner has left, in the order in which they are taken over.
     left: Vec<u32>,
-    /// Waits that the kernel has ended by itself, and that will be armed again.
+    /// The owners of waits that the kernel has ended unasked, and that will be armed again.
     lost: Vec<usize>,
-    /// Wakes that the kernel counted for users.
+    /// Number of wakes that the kernel counted for users.
     pub(crate) counted: u64,
-    /// Wakes that owners saw.
+    /// Number of wakes that owners saw.
     pub(crate) seen: u64,
-    /// Wakes that were handed on, and those of them that found nobody.
+    /// Number of wakes that were handed on.
     pub(crate) handed_on: u64,
+    /// Number of wakes that were handed on and found nobody.
     pub(crate) evaporated: u64,
-    /// Wakes that were handed on because they might have been consumed, and were not.
+    /// Number of wakes that were handed on for a wait that had consumed none.
     pub(crate) spurious: u64,
-    /// Of waits whose completion was reaped, or whose owner has left.
+    /// Figures of the waits whose completion was reaped or whose owner has left.
     pub(crate) figures: Figures,
 }
 
@@ -185,7 +188,7 @@ impl Naive {
         }
     }
 
-    /// What an owner sees that polls; `None` while it is to wait.
+    /// Polls for an owner. `None` is `Pending`.
     pub(crate) fn poll(&mut self, owner: usize, word: usize, expected: u32, mask: NonZeroU32) -> Option<End> {
         match self.owners[owner] {
             Owner::Idle if self.values[word] != expected => Some(End::Mismatch),
@@ -204,7 +207,7 @@ impl Naive {
         }
     }
 
-    /// The kernel gets a wait, or one that was left behind is taken over.
+    /// Passes a wait to the kernel, or takes over an equal wait that was left behind.
     fn begin(&mut self, wait: Wait) -> Wait {
         let same = |left: &Wait| left.word == wait.word && left.expected == wait.expected && left.mask == wait.mask;
         match self.left.iter().position(|&serial| self.queue.iter().any(|left| left.serial == serial && same(left))) {
@@ -222,7 +225,7 @@ impl Naive {
         }
     }
 
-    /// The owner has seen the end of its wait.
+    /// Records that an owner has seen the end of its wait.
     pub(crate) fn see_end(&mut self, owner: usize, end: End) {
         self.owners[owner] = Owner::Idle;
         self.seen += u64::from(end == End::Woken);
@@ -232,7 +235,7 @@ impl Naive {
         match std::mem::replace(&mut self.owners[owner], Owner::Idle) {
             Owner::Idle => {}
             Owner::Armed(wait) => {
-                // The kernel has no wait to cancel, as after a wake.
+                // If the wait is lost, the kernel has nothing to cancel, like after a wake.
                 let is_lost = self.lost.contains(&owner);
                 self.lost.retain(|&lost| lost != owner);
                 if self.leaves_behind {
@@ -262,7 +265,7 @@ impl Naive {
         }
     }
 
-    /// Wakes up to `n` waiters, and returns how many.
+    /// Wakes up to `n` waiters, and returns their number.
     pub(crate) fn wake(&mut self, word: usize, n: u32, mask: NonZeroU32) -> u32 {
         let woken = self.end_first(word, n, mask);
         self.counted += u64::from(woken);
@@ -275,7 +278,7 @@ impl Naive {
         }
     }
 
-    /// All completions are taken: by a turn, an arming, or an owner that leaves.
+    /// Takes all completions, like a turn, an arming, or an owner that leaves.
     pub(crate) fn reap(&mut self) {
         (0..OWNERS).for_each(|owner| self.report(owner));
         for owner in std::mem::take(&mut self.lost) {
@@ -289,7 +292,7 @@ impl Naive {
         }
     }
 
-    /// The completion of an owner's wait is taken, if the wait has ended.
+    /// Takes the completion of an owner's wait, if the wait has ended.
     pub(crate) fn report(&mut self, owner: usize) {
         if let Owner::Ended { reported, end, .. } = &mut self.owners[owner] {
             if !std::mem::replace(reported, true) {
@@ -309,7 +312,7 @@ impl Naive {
         self.reap();
     }
 
-    /// Number of waits on a word that the kernel has.
+    /// Returns the number of waits that the kernel has on a word.
     pub(crate) fn waiters(&self, word: usize) -> u32 {
         self.queue.iter().filter(|wait| wait.word == word).count() as u32
     }
@@ -321,7 +324,7 @@ impl Naive {
         }
     }
 
-    /// Ends the first waits that a wake finds, and hands on what those get whose owner has left.
+    /// Ends the first waits that a wake finds, and hands on the wakes of waits whose owner has left.
     fn end_first(&mut self, word: usize, n: u32, mask: NonZeroU32) -> u32 {
         let mut left = Vec::new();
         let mut ended = 0;

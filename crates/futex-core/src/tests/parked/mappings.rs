@@ -1,5 +1,5 @@
-//! One word in two mappings. The kernel has one queue for both, so a wake of one meets the waits on the other; but each mapping
-//! may be gone without the other, and an address may belong to another word then.
+//! One word in two mappings. The kernel has one queue for both mappings, so a wake through one mapping finds the waits of the
+//! other. But each mapping can be unmapped alone, and its address may then belong to another word.
 
 use super::{Away, arm, mapped_twice, next_woken, no_turn, until_waiting, waiters};
 use crate::backends::{thread::Threads, waitv::Waitv};
@@ -7,8 +7,8 @@ use crate::queue::{FutexWord as _, Queue};
 use futex_sys::Word;
 use futex_sys::futex::MATCH_ANY;
 
-/// 1,791 of 3,000 wakes were lost that had been counted for a wait which was dropped, while the other waiter's thread was on its
-/// way to park by the other mapping.
+/// Regression: a wake was counted for a wait that was dropped, while the other waiter's thread was about to park through the
+/// other mapping. In the test that found it, 1,791 of 3,000 such wakes were lost.
 #[test]
 fn a_wake_that_finds_nobody_parked_ends_a_wait_on_the_other_mapping() {
     fn check(backend: &mut impl Queue<Word>) {
@@ -40,8 +40,8 @@ fn waits_on_both_mappings_that_share_a_thread_are_woken_in_their_order() {
     }
 }
 
-/// What else is known of a word may be the same for two words, which does no harm to wakes that are handed on. A wait would
-/// sleep on the wrong word.
+/// Equality by [`Word::same_word`] is good enough to hand on a wake, since a false match does no harm there. But a wait that took
+/// over a thread after a false match would sleep on the wrong word, so takeovers compare addresses.
 #[test]
 fn a_wait_takes_over_no_thread_that_was_left_behind_on_the_other_mapping() {
     let (mut threads, words) = (Threads::new(no_turn()), mapped_twice());
@@ -51,7 +51,7 @@ fn a_wait_takes_over_no_thread_that_was_left_behind_on_the_other_mapping() {
     arm(&mut threads, 1, &words[1], MATCH_ANY);
     until_waiting(&words[0], 2);
     assert_eq!(threads.usage().units, 2);
-    // On its own mapping it does.
+    // A wait on the same mapping takes the thread over.
     arm(&mut threads, 2, &words[0], MATCH_ANY);
     assert_eq!((threads.usage().units, waiters(&words[0])), (2, 2));
     assert_eq!(words[1].wake(2), 2);

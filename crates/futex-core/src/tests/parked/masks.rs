@@ -1,4 +1,4 @@
-//! Masks: of threads that were left behind, and of wakes that are handed on and find nobody in the kernel.
+//! The masks of threads that were left behind, and of wakes that are handed on and find nobody in the kernel.
 
 use super::{Away, arm, mask, next_woken, no_turn, until, until_waiting, waiters, word};
 use crate::backends::{thread::Threads, waitv::Waitv};
@@ -9,12 +9,12 @@ use futex_sys::futex::MATCH_ANY;
 const LEFT: u32 = 0b01;
 const RIGHT: u32 = 0b10;
 
-/// Leaves a thread behind, parked under a mask.
+/// Leaves a thread behind that is parked under a mask.
 fn leave_behind(backend: &mut impl Queue<Word>, word: &Word, bits: u32) {
     let before = waiters(word);
     arm(backend, 90, word, mask(bits));
     until_waiting(word, before + 1);
-    let completion = backend.cancel(90).expect("it is armed");
+    let completion = backend.cancel(90).expect("the wait is armed");
     assert!(matches!(completion.ending, Ending::Cancelled), "{completion:?}");
 }
 
@@ -26,7 +26,7 @@ fn a_wait_takes_over_no_thread_that_was_left_behind_under_another_mask() {
     until_waiting(&word, 2);
     assert_eq!(word.wake_masked(1, mask(RIGHT)), 1);
     assert_eq!(next_woken(&mut threads), 1);
-    // The first one is still there, for a wait under its mask.
+    // The thread that was left behind is still there, and a wait under its mask takes it over.
     let units = threads.usage().units;
     arm(&mut threads, 2, &word, mask(LEFT));
     assert_eq!((threads.usage().units, waiters(&word)), (units, 1));
@@ -43,7 +43,7 @@ fn a_thread_that_was_left_behind_hands_on_under_the_mask_of_its_wait() {
     until_waiting(&word, 2);
     arm(&mut threads, 2, &word, MATCH_ANY);
     until_waiting(&word, 3);
-    // A wake under any mask, which the kernel spends on the first waiter: the thread that was left behind.
+    // A plain wake finds the first waiter: the thread that was left behind.
     assert_eq!(word.wake(1), 1);
     assert_eq!(next_woken(&mut threads), 2);
     until("the wake is counted as handed on", || threads.usage().handed_on == 1);
@@ -51,8 +51,8 @@ fn a_thread_that_was_left_behind_hands_on_under_the_mask_of_its_wait() {
     assert!(threads.reap().is_none());
 }
 
-/// A wake that is handed on and finds nobody in the kernel is offered to the waits that the kernel does not have. It ends those
-/// that it would have found there, and no others.
+/// A wake that is handed on and finds nobody in the kernel is offered to the waits outside of the kernel. It ends only a wait
+/// that it would have found in the kernel.
 #[test]
 fn a_wake_that_finds_nobody_parked_ends_only_a_wait_whose_mask_matches() {
     fn check(backend: &mut impl Queue<Word>) {
@@ -67,7 +67,7 @@ fn a_wake_that_finds_nobody_parked_ends_only_a_wait_whose_mask_matches() {
         word.hand_on(mask(RIGHT | 0b100));
         assert_eq!(next_woken(backend), 2);
         word.hand_on(mask(RIGHT));
-        assert!(backend.reap().is_none(), "the wait with this bit is over");
+        assert!(backend.reap().is_none(), "the wait with this bit has ended");
         word.hand_on(mask(LEFT));
         assert_eq!(next_woken(backend), 1);
         word.hand_on(MATCH_ANY);

@@ -1,5 +1,5 @@
-//! The backends that park threads, each driven directly: no turn comes but those that a test makes. And what these tests share;
-//! nothing of it waits for longer than [`PATIENCE`].
+//! Tests that drive the backends with parked threads directly, and their helpers. Completions are taken only by the tests
+//! themselves. No helper waits for longer than [`PATIENCE`].
 
 mod mappings;
 mod masks;
@@ -17,10 +17,10 @@ use std::sync::atomic::AtomicU32;
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
-/// After this long something that must happen has not happened.
+/// Time after which a test fails if something has not happened.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A turn that does nothing: the test takes the completions itself.
+/// Returns a turn that does nothing, because the test takes the completions itself.
 pub(crate) fn no_turn() -> Turn {
     Arc::new(|| ())
 }
@@ -29,19 +29,19 @@ pub(crate) fn mask(bits: u32) -> NonZeroU32 {
     NonZeroU32::new(bits).expect("a mask has a bit")
 }
 
-/// A word of value 0.
+/// Makes a word of value 0.
 pub(crate) fn word() -> Word {
     Word::from(Arc::new(AtomicU32::new(0)))
 }
 
-/// One word of value 0, in two mappings.
+/// Makes a word of value 0, and returns it in two mappings.
 pub(crate) fn mapped_twice() -> [Word; 2] {
     let memory = SharedMemory::anonymous(4096).expect("memory");
     let again = SharedMemory::from_fd(memory.as_fd().try_clone_to_owned().expect("dup")).expect("memory");
     [&memory, &again].map(|memory| memory.word(0).expect("a word"))
 }
 
-/// Waits until something is so, and yields the processor in between.
+/// Waits, yielding the processor, until `so` returns true.
 #[track_caller]
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -51,7 +51,7 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// [`Word::waiters`] of a word that is mapped.
+/// Returns the number of waiters that the kernel has for `word`.
 pub(crate) fn waiters(word: &Word) -> u32 {
     word.waiters().expect("the word is mapped")
 }
@@ -67,7 +67,7 @@ pub(crate) fn arm(backend: &mut impl Queue<Word>, slot: u32, word: &Word, mask: 
     assert!(backend.submit().expect("a thread is called"));
 }
 
-/// The slot of the wait that ends next, which is woken.
+/// Waits until the next wait ends, asserts that it was woken, and returns its slot.
 #[track_caller]
 pub(crate) fn next_woken(backend: &mut impl Queue<Word>) -> u32 {
     let mut completion = None;
@@ -75,32 +75,32 @@ pub(crate) fn next_woken(backend: &mut impl Queue<Word>) -> u32 {
         completion = backend.reap();
         completion.is_some()
     });
-    let completion = completion.expect("it has ended");
+    let completion = completion.expect("a wait has ended");
     assert!(matches!(completion.ending, Ending::Woken), "{completion:?}");
-    completion.slot.expect("it is of a wait")
+    completion.slot.expect("the completion has a slot")
 }
 
-/// The waiters of a word, which are those of another word as long as this lives. A wake finds none of them, as if their threads
-/// were still on their way.
+/// A guard that has moved the waiters of a word to another word. As long as it lives, no wake of the first word finds them, as if
+/// their threads were not parked yet.
 pub(crate) struct Away<'a> {
     word: &'a Word,
     elsewhere: Word,
 }
 
 impl<'a> Away<'a> {
-    /// Takes `count` waiters away, once the kernel has that number.
+    /// Moves `count` waiters away as soon as the kernel has that number.
     #[track_caller]
     pub(crate) fn take(word: &'a Word, count: u32) -> Self {
         until_waiting(word, count);
         let away = Self { word, elsewhere: self::word() };
-        assert_eq!(requeue(word, &away.elsewhere, Scope::Shared, 0, u32::MAX).expect("both are mapped"), count);
+        assert_eq!(requeue(word, &away.elsewhere, Scope::Shared, 0, u32::MAX).expect("both words are mapped"), count);
         away
     }
 }
 
 impl Drop for Away<'_> {
-    /// Brings those back that have not left the kernel.
+    /// Moves back the waiters that are still in the kernel.
     fn drop(&mut self) {
-        requeue(&self.elsewhere, self.word, Scope::Shared, 0, u32::MAX).expect("both are mapped");
+        requeue(&self.elsewhere, self.word, Scope::Shared, 0, u32::MAX).expect("both words are mapped");
     }
 }

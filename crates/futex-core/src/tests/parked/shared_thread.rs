@@ -1,4 +1,4 @@
-//! Waits of `Waitv` that share a thread, as all on one word do when there are more of them than threads to keep them apart.
+//! Waits of `Waitv` that share a thread. Waits on one word do so if there are more of them than threads to keep them apart.
 
 use super::{arm, next_woken, no_turn, until_waiting, word};
 use crate::backends::waitv::Waitv;
@@ -8,10 +8,10 @@ use futex_sys::futex::{MATCH_ANY, Scope, requeue};
 
 const WAITS: u32 = 20;
 
-/// The slot of a wait on another word, which lies behind all others in the thread's list.
+/// Slot of a wait on another word, which is the last in the thread's list.
 const BEHIND: u32 = 100;
 
-/// One thread with waits on a word, whose slots are their order, and behind them one on another word.
+/// Returns a backend with one thread, its word with [`WAITS`] waits in the order of their slots, and the word of [`BEHIND`].
 fn crowd() -> (Waitv, Word, Word) {
     let (mut waitv, word, other) = (Waitv::new(no_turn()), word(), word());
     arm(&mut waitv, BEHIND, &other, MATCH_ANY);
@@ -24,8 +24,8 @@ fn crowd() -> (Waitv, Word, Word) {
     (waitv, word, other)
 }
 
-/// The thread parks for its list anew after each wake, and the kernel wakes in the order of that list. A wait that was put in
-/// front of the others on its word was woken before them.
+/// The thread parks anew for its list after each wake, and the kernel wakes in the order of that list. Regression: a new wait was
+/// put in front of the others on its word, and was woken before them.
 #[test]
 fn waits_on_one_word_that_share_a_thread_are_woken_one_by_one_in_their_order() {
     let (mut waitv, word, other) = crowd();
@@ -38,7 +38,7 @@ fn waits_on_one_word_that_share_a_thread_are_woken_one_by_one_in_their_order() {
     assert!(waitv.reap().is_none(), "the wait on the other word goes on");
 }
 
-/// The kernel names the last of the entries that it woke, and the others are found by their places in front of it.
+/// The kernel returns only the last of the entries that it woke. The others are found by their places in front of it.
 #[test]
 fn a_wake_of_several_waits_that_share_a_thread_ends_that_number_of_waits_in_order() {
     let (mut waitv, word, other) = crowd();
@@ -55,17 +55,16 @@ fn a_wake_of_several_waits_that_share_a_thread_ends_that_number_of_waits_in_orde
     assert!(waitv.reap().is_none(), "the others go on");
 }
 
-/// A wake of two entries at once: one on each word, of which the kernel names the one behind.
+/// One wake ends two entries on different words. The kernel returns only the second entry.
 #[test]
 fn a_wake_that_the_kernel_does_not_name_ends_its_wait_too() {
     let (mut waitv, word, other) = (Waitv::new(no_turn()), word(), word());
     arm(&mut waitv, 0, &word, MATCH_ANY);
-    arm(&mut waitv, 1, &other, MATCH_ANY); // in front of the first
-    // The thread may have parked for the first one alone before. The second one is the first in its list now.
+    arm(&mut waitv, 1, &other, MATCH_ANY); // in front of the first wait in the thread's list
     until_waiting(&other, 1);
     until_waiting(&word, 1);
-    // One wake finds both, since one of them has been moved.
-    assert_eq!(requeue(&other, &word, Scope::Shared, 0, 1).expect("both are mapped"), 1);
+    // The waiter of `other` is moved to `word`, so that one wake finds both.
+    assert_eq!(requeue(&other, &word, Scope::Shared, 0, 1).expect("both words are mapped"), 1);
     assert_eq!(word.wake(2), 2);
     assert_eq!([next_woken(&mut waitv), next_woken(&mut waitv)], [1, 0]);
 }

@@ -1,4 +1,4 @@
-//! Code of others on the threads of the backends: wakers that panic, and wakers that need much stack.
+//! Foreign code on the threads of the backends: wakers that panic, and wakers that need much stack.
 
 use super::{until, until_waiting, word};
 use crate::backends::{Turn, thread::Threads, waitv::Waitv};
@@ -18,7 +18,7 @@ type Open = fn(Turn) -> Box<dyn Queue<Word>>;
 
 const BACKENDS: [Open; 2] = [|turn| Box::new(Threads::new(turn)), |turn| Box::new(Waitv::new(turn))];
 
-/// An engine with one queue, so that all waits of `Waitv` share a thread. Each thread calls `before` before it turns.
+/// Makes an engine with one queue. The threads call `before` before each turn.
 fn engine(open: Open, before: impl Fn() + Send + Sync + 'static) -> Arc<Engine<Word>> {
     let handle = Arc::new(OnceLock::<Weak<Engine<Word>>>::new());
     let turn: Turn = Arc::new({
@@ -66,12 +66,12 @@ fn poll(engine: &Engine<Word>, word: &Word, wait: &mut RawWaiter<Word>, task: &A
     wait.poll_wait(engine, word, 0, MATCH_ANY, &mut Context::from_waker(&waker)).map(Result::unwrap)
 }
 
-/// All of them end in one turn. The first panic ended the thread, and the second one the process.
+/// Regression: the first panic ended the thread, and the second panic ended the process. In this test all waits end in one turn.
 #[test]
 fn wakers_that_panic_on_the_thread_of_a_backend_stop_neither_other_wakers_nor_later_waits() {
     const WAITS: u32 = 5;
     for (open, threads) in BACKENDS.into_iter().zip([WAITS, 1]) {
-        // No thread turns before the completions of all are there.
+        // No thread turns before the completions of all waits are there.
         let (all, once) = (Barrier::new(threads as usize), AtomicU32::new(0));
         let engine = engine(open, move || {
             if once.fetch_add(1, Ordering::Relaxed) < threads {
@@ -92,7 +92,7 @@ fn wakers_that_panic_on_the_thread_of_a_backend_stop_neither_other_wakers_nor_la
             assert_eq!(poll(&engine, &word, wait, task), Poll::Ready(Outcome::Woken));
         }
 
-        // Whichever thread has the next wait, it goes on.
+        // Later waits work, whichever thread takes them.
         for _ in 0..2 * WAITS {
             let (mut wait, task) = (RawWaiter::new(), Task::new(false));
             assert!(poll(&engine, &word, &mut wait, &task).is_pending());
@@ -101,7 +101,7 @@ fn wakers_that_panic_on_the_thread_of_a_backend_stop_neither_other_wakers_nor_la
             until("the task is woken", || task.wakes() == 1);
             assert_eq!(poll(&engine, &word, &mut wait, &task), Poll::Ready(Outcome::Woken));
         }
-        until("the threads end, as none has anything to do", || engine.stats().units == 0);
+        until("the idle threads end", || engine.stats().units == 0);
     }
 }
 
@@ -115,7 +115,8 @@ fn use_stack(bytes: usize, start: Option<usize>) {
     black_box(frame);
 }
 
-/// The threads had 128 KiB, and a waker is anybody's code. (A stack that overflows ends the process, so the test is one.)
+/// Regression: the threads had stacks of 128 KiB, but wakers are foreign code. (A stack overflow ends the process, so the test
+/// runs in a process of its own.)
 #[test]
 fn a_waker_may_use_a_mebibyte_of_stack_on_the_thread_of_a_backend() {
     in_its_own_process("a_waker_may_use_a_mebibyte_of_stack_on_the_thread_of_a_backend", || {
@@ -150,9 +151,9 @@ fn in_its_own_process(test: &str, body: impl FnOnce()) {
     let output = Command::new(std::env::current_exe().expect("the test's own path"))
         .args(["--exact", &path, "--nocapture"])
         .env(VARIABLE, test)
-        .env_remove("RUST_MIN_STACK") // the default size is what is promised
+        .env_remove("RUST_MIN_STACK") // the promise holds for the default size
         .output()
-        .expect("it runs");
+        .expect("the test's process runs");
     let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     assert!(output.status.success(), "the process ended with {}\n{stdout}\n{stderr}", output.status);
     assert!(stdout.contains("1 passed"), "there is no test {path}");
