@@ -1,10 +1,10 @@
-//! Awaiting a word of shared memory without Tokio: smol's `async-io` polls the reactor's descriptor.
+//! Waiting on a word of shared memory without Tokio: smol's `async-io` polls the reactor's descriptor.
 //!
 //! ```sh
 //! cargo run --example other_executor
 //! ```
 //!
-//! The peer here is a thread that only makes blocking calls, as a process without a runtime would.
+//! The peer is a thread that makes only blocking calls, like a process without a runtime.
 
 use async_io::Async;
 use futex_core::{Reactor, SharedMemory};
@@ -14,13 +14,13 @@ use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 
-/// Turns the reactor whenever completions wait, for ever.
+/// Turns the reactor whenever its descriptor is readable, for ever.
 async fn drive(reactor: &Reactor) -> io::Result<()> {
-    // A descriptor of our own for the poller, to the same eventfd.
+    // A duplicate of the descriptor for the poller. It refers to the same eventfd.
     let readable = Async::new(reactor.as_fd().try_clone_to_owned()?)?;
     loop {
         readable.readable().await?;
-        reactor.clear()?; // first, so that a completion that comes after it makes the descriptor readable again
+        reactor.clear()?; // before the turn, so that a later completion makes the descriptor readable again
         reactor.turn();
     }
 }

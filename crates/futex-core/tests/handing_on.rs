@@ -1,4 +1,4 @@
-//! Wakes that meet owners who leave, on the real kernel.
+//! Wakes at the same moment as owners leave, on the real kernel.
 #![cfg(not(loom))]
 
 mod common;
@@ -14,7 +14,7 @@ fn armed(reactor: &Reactor, word: &Word) -> Waiter {
     waiter
 }
 
-/// Whether a wait has been woken by now.
+/// Turns the reactor and polls. Returns true if the wait was woken.
 fn is_woken(reactor: &Reactor, word: &Word, waiter: &mut Waiter, waker: &Waker) -> bool {
     reactor.turn();
     match waiter.poll_wait(reactor, word, 0, &mut Context::from_waker(waker)) {
@@ -26,8 +26,9 @@ fn is_woken(reactor: &Reactor, word: &Word, waiter: &mut Waiter, waker: &Waker) 
     }
 }
 
-/// Some waits share a thread on `Waitv`, more than it opens threads to keep the waits on one word apart. The wake that one of
-/// them had consumed was handed on while the thread was out of the kernel, found nobody, and the other slept on.
+/// On `Waitv` some of these waits share a thread, because there are more waits than threads to keep them apart. Regression: a wake
+/// that one of two such waits had consumed was handed on while their thread was outside of the kernel. It found nobody, and the
+/// other wait slept on.
 #[test]
 fn a_wake_that_meets_many_owners_that_leave_reaches_the_last_waiter() {
     for reactor in reactors() {
@@ -36,15 +37,15 @@ fn a_wake_that_meets_many_owners_that_leave_reaches_the_last_waiter() {
             _ => (150, 40),
         };
         for round in 0..rounds {
-            // A new one each time, as wakes of the last round may still be on their way.
+            // A new word each time, because wakes of the last round may still be handed on.
             let word = word();
             let mut leaving: Vec<Waiter> = (0..others).map(|_| armed(&reactor, &word)).collect();
             let mut last = armed(&reactor, &word);
             until_waiting(&word, others + 1);
             thread::scope(|scope| {
-                // On `Waitv` a wake may find all threads out of the kernel, and is not counted then.
+                // On `Waitv` all threads may be outside of the kernel. Then a wake is not counted.
                 let waking = scope.spawn(|| until("the kernel counts a wake", || word.wake(1) == 1));
-                // The newest first, or the oldest.
+                // Alternately, the newest or the oldest wait is dropped first.
                 if round % 2 == 0 {
                     leaving.reverse();
                 }
@@ -53,9 +54,9 @@ fn a_wake_that_meets_many_owners_that_leave_reaches_the_last_waiter() {
             });
             let (_, waker) = Flag::new();
             until("the wake reaches the last waiter", || is_woken(&reactor, &word, &mut last, &waker));
-            word.wake(u32::MAX); // threads that were left behind
+            word.wake(u32::MAX); // frees the threads that were left behind
         }
-        until("all are gone", || {
+        until("all waits have ended", || {
             reactor.turn();
             reactor.stats().armed_now == 0
         });

@@ -1,18 +1,19 @@
-//! The random sequences of `src/tests/sequence.rs`, on backends that park threads.
+//! The random sequences of `src/tests/sequence.rs`, on the backends that park threads.
 //!
-//! A thread is not always parked for a wait that it has: the arming and the end of a wait reach the kernel and the owner a little
-//! later. And a thread parks anew, of `Waitv` for every change of what it waits for, of `Thread` from time to time. So waits on a
-//! word keep no order among different threads, and it is the *number* that is compared. A wait whose word has changed may end at
-//! any time, since parking compares. What else the backends may do differently is part of the comparison:
+//! A wait reaches the kernel, and its end reaches the owner, a little later. Threads park anew: on `Waitv` whenever their list of
+//! words changes, on `Thread` from time to time. So waits of different threads have no fixed order, and only the *numbers* of
+//! woken waits are compared. The comparison allows the following:
 //!
+//! - A wait whose word has changed may end at any time, because parking compares the word.
 //! - On `Waitv` a wake may end waits on other words without a cause.
-//! - `Thread` leaves the thread of a wait whose owner has left parked for a while. It counts for a wake, and hands it on. And a
-//!   wake may find nobody while a thread parks anew.
+//! - On `Thread` the thread of a wait whose owner has left stays parked for a while. A wake counts that thread, which hands the wake
+//!   on.
+//! - On `Thread` a wake may find nobody while a thread parks anew.
 //!
-//! (Waits with a mask are in `src/tests/kernel.rs`, with `Uring`, and with parks of `Thread` that last longer than a sequence.)
+//! (`src/tests/kernel.rs` tests `Uring`, masks, and the order on `Thread` with parks that last longer than a sequence.)
 #![cfg(not(loom))]
 
-#[expect(dead_code, reason = "nothing is compared with the naive model here")]
+#[expect(dead_code, reason = "this test does not use the naive model")]
 #[path = "../src/tests/sequence.rs"]
 mod sequence;
 
@@ -27,7 +28,7 @@ use sequence::{End, OWNERS, Op, WORDS, sequences};
 use std::num::NonZeroU32;
 use subject::Subject;
 
-/// How many, not who.
+/// Runs a sequence, and checks how many waits are woken, but not which ones.
 fn count(kind: Backend, ops: &[Op], words: usize) {
     let Some(mut subject) = Subject::new(kind) else { return };
     let mut counts = Counts { leaves_behind: kind == Backend::Thread, ..Counts::default() };
@@ -54,8 +55,8 @@ fn count(kind: Backend, ops: &[Op], words: usize) {
                 let word = word % words;
                 let woken = subject.wake(word, n, NonZeroU32::MAX);
                 let all = n.min(counts.live(word));
-                // One that an owner has left may still be parked, or be handed on to one that nobody expects it for. And a
-                // thread of `Thread` may just be about to park anew.
+                // After an owner has left, its thread may still be parked, or its wake may reach a wait that was not expected to
+                // end. And on `Thread` a thread may be about to park anew.
                 let is_allowed = woken <= n && counts.raced || woken < all && counts.leaves_behind;
                 assert!(woken == all || is_allowed, "{op:?} woke {woken}, not {all}");
                 counts.owed[word] += woken;
@@ -68,7 +69,7 @@ fn count(kind: Backend, ops: &[Op], words: usize) {
             Op::Turn => subject.reactor.turn(),
             Op::Poll { .. } | Op::Lose { .. } => {}
         }
-        // Owners that leave at once after a wake meet it on its way.
+        // If the next operation is a drop, it follows at once, so that owners leave while wakes arrive.
         if !matches!(ops.get(position + 1), Some(Op::Drop { .. })) {
             counts.settle(&mut subject, words);
         }
@@ -80,14 +81,14 @@ fn count(kind: Backend, ops: &[Op], words: usize) {
 struct Counts {
     values: [u32; WORDS],
     armed: [Option<(usize, u32)>; OWNERS],
-    /// The word of the wait has had another value than the expected one since the wait began. A thread that parked anew then has
-    /// seen it, and may report it only when the word has its old value again.
+    /// True if the word has differed from the expected value since the wait began. A thread that parked anew at that time may report
+    /// the mismatch after the word has its old value again.
     has_differed: [bool; OWNERS],
-    /// Wakes that the kernel counted and nobody has seen.
+    /// Number of wakes that the kernel counted and nobody has seen yet.
     owed: [u32; WORDS],
     counted: u32,
     seen: u32,
-    /// An owner has left. Its wait may be parked for a while, and hand a wake on.
+    /// True if an owner has left. The thread of its wait may stay parked for a while and hand a wake on.
     raced: bool,
     leaves_behind: bool,
 }
@@ -107,14 +108,14 @@ impl Counts {
     fn see(&mut self, word: usize, words: usize) {
         self.seen += 1;
         self.owed[word] = self.owed[word].saturating_sub(1);
-        // Of one word no wake is invented, and with a thread per wait none at all.
+        // With one word no wake is invented. With one thread per wait none is invented on any number of words.
         let is_possible = words > 1 && self.counted > 0 && !self.leaves_behind;
         assert!(self.seen <= self.counted || is_possible, "woken without a wake");
     }
 
-    /// Waits until all wakes were seen, or found nobody, and the threads are parked for what they are to.
+    /// Waits until each counted wake was seen or found nobody, and until the threads are parked for all other waits.
     fn settle(&mut self, subject: &mut Subject, words: usize) {
-        until("each wake that the kernel counted is seen while somebody waits, and the others are parked", || {
+        until("each counted wake is seen while somebody waits, and the other waits are parked", || {
             for owner in 0..OWNERS {
                 let Some((word, expected)) = self.armed[owner] else { continue };
                 let Some(end) = subject.poll(owner, word, expected, NonZeroU32::MAX) else { continue };
@@ -152,7 +153,7 @@ proptest! {
 proptest! {
     #![proptest_config(config(40))]
 
-    /// A long sequence takes longer than the first parks of its waits.
+    /// The sequences are long, so that parks end during a sequence.
     #[test]
     fn thread_ends_as_many_waits_as_a_list_of_waiters_would(ops in sequences(1_000), words in 1..=WORDS) {
         count(Backend::Thread, &ops, words);

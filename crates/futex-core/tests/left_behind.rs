@@ -1,4 +1,4 @@
-//! The threads that `Thread` leaves behind end by themselves, and a wait that has an owner goes on. No wake helps here.
+//! Threads that were left behind end by themselves, and waits that have an owner go on, both without a wake.
 #![cfg(not(loom))]
 
 mod common;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
-/// Reactors, and masks under which a wait has a thread of its own.
+/// Returns reactors, with masks under which each wait has a thread of its own.
 fn thread_per_wait() -> impl Iterator<Item = (Reactor, NonZeroU32)> {
     let kinds = [(Backend::Thread, MATCH_ANY), (Backend::Waitv, NonZeroU32::MIN)];
     kinds.into_iter().filter_map(|(kind, mask)| Some((reactor(kind)?, mask)))
@@ -19,10 +19,10 @@ fn thread_per_wait() -> impl Iterator<Item = (Reactor, NonZeroU32)> {
 
 fn poll(reactor: &Reactor, word: &Word, mask: NonZeroU32, waiter: &mut Waiter) -> Poll<Outcome> {
     let cx = &mut Context::from_waker(Waker::noop());
-    waiter.poll_wait_masked(reactor, word, 0, mask, cx).map(|ended| ended.expect("it can be waited for"))
+    waiter.poll_wait_masked(reactor, word, 0, mask, cx).map(|ended| ended.expect("a wait without an error"))
 }
 
-/// A wait that the kernel has.
+/// Arms a wait, and waits until it is in the kernel.
 #[track_caller]
 fn armed(reactor: &Reactor, word: &Word, mask: NonZeroU32) -> Waiter {
     let mut waiter = Waiter::new();
@@ -42,13 +42,13 @@ fn outcome(reactor: &Reactor, word: &Word, mask: NonZeroU32, waiter: &mut Waiter
     outcome
 }
 
-/// Makes the kernel's waiter of `word` one of `other`, where no change of `word` finds it.
+/// Moves the kernel's waiter of `word` to `other`, so that no wake of `word` finds it.
 #[track_caller]
 fn move_away(word: &Word, other: &Word) {
-    until("the waiter is moved", || requeue(word, other, Scope::Shared, 0, 1).expect("both are mapped") == 1);
+    until("the waiter is moved", || requeue(word, other, Scope::Shared, 0, 1).expect("both words are mapped") == 1);
 }
 
-/// It stayed parked until a wake or a change of the word found it, and kept the word's memory.
+/// Regression: the thread stayed parked until a wake found it, and kept the word's memory.
 #[test]
 fn a_thread_that_was_left_behind_ends_by_itself_and_releases_the_word() {
     for (reactor, mask) in thread_per_wait() {
@@ -86,12 +86,12 @@ fn a_wait_parks_anew_each_time_its_park_ends() {
             until_waiting(&word, 1);
             assert!(poll(&reactor, &word, mask, &mut waiter).is_pending());
         }
-        until("a wake finds it", || word.wake(1) == 1);
+        until("a wake finds the wait", || word.wake(1) == 1);
         assert_eq!(outcome(&reactor, &word, mask, &mut waiter), Outcome::Woken);
     }
 }
 
-/// It slept on the other word, and missed the change of its own.
+/// Regression: the wait slept on the other word and missed the change of its own word.
 #[test]
 fn a_wait_that_was_moved_to_another_word_sees_a_change_of_its_own_without_a_wake() {
     for (reactor, mask) in thread_per_wait() {
@@ -103,7 +103,7 @@ fn a_wait_that_was_moved_to_another_word_sees_a_change_of_its_own_without_a_wake
     }
 }
 
-/// A wait took a thread over that was left behind and then moved, and slept on the other word until that was woken.
+/// Regression: a wait took over a thread whose waiter had been moved, and slept until the other word was woken.
 #[test]
 fn a_wait_that_takes_over_a_thread_on_another_word_sees_a_change_of_its_own() {
     for (reactor, mask) in thread_per_wait() {

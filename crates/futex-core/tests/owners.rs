@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Keeps the memory of a word, and panics when it is dropped.
+/// An owner that keeps the memory of a word, and panics when it is dropped.
 struct Owner {
     _memory: Word,
     drops: Arc<AtomicU32>,
@@ -23,14 +23,14 @@ impl Drop for Owner {
     }
 }
 
-/// Another handle to `word`, with an owner that panics.
+/// Makes another handle to `word`, with an owner that panics.
 fn with_owner(word: &Word, drops: &Arc<AtomicU32>) -> Word {
     let owner = Owner { _memory: word.clone(), drops: drops.clone() };
-    // SAFETY: The owner has a handle to the word, which keeps its memory valid.
+    // SAFETY: The owner has a handle to `word`, which keeps the memory valid as long as the owner lives.
     unsafe { Word::from_ptr_with_owner(word.as_ptr(), Arc::new(owner)) }
 }
 
-/// A waker that comes and goes together with the test.
+/// A waker that meets the test at a barrier when it begins to run, and again before it returns.
 struct Meet(Barrier);
 
 impl Wake for Meet {
@@ -40,9 +40,11 @@ impl Wake for Meet {
     }
 }
 
-/// 1. A wait is woken, and its waker runs on the backend's thread, which has a handle to the word yet.
-/// 2. Meanwhile the wait's owner is told, and all other handles are dropped.
-/// 3. The thread drops the last one, and with it the owner of the word, whose panic ended the thread.
+/// Regression:
+///
+/// 1. A wait is woken, and its waker runs on the backend's thread, which still has a handle to the word.
+/// 2. Meanwhile the task polls, and drops all other handles to the word.
+/// 3. The thread drops the last handle, and with it the owner of the word, whose panic ended the thread.
 #[test]
 fn an_owner_that_panics_when_a_thread_of_a_backend_drops_the_last_handle_does_not_end_the_thread() {
     for reactor in reactors().filter(|reactor| reactor.backend() != Backend::Uring) {
@@ -63,6 +65,6 @@ fn an_owner_that_panics_when_a_thread_of_a_backend_drops_the_last_handle_does_no
             meet.0.wait();
             until("the owner is dropped", || drops.load(Ordering::Acquire) == count);
         }
-        until("the threads end, as none has anything to do", || reactor.stats().units == 0);
+        until("the idle threads end", || reactor.stats().units == 0);
     }
 }

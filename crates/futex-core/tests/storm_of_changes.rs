@@ -1,4 +1,4 @@
-//! Words that change, with a wake of all after each change: every wait sees the last change.
+//! Words that change, with a wake of all waiters after each change: every wait sees the last change.
 #![cfg(not(loom))]
 
 mod common;
@@ -37,11 +37,11 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, words: &[Word], values: u32, lengt
                         }
                         let cx = &mut Context::from_waker(Waker::noop());
                         while let Poll::Ready(ended) = waiter.poll_wait_masked(reactor, word, *expected, mask, cx) {
-                            ended.expect("it can be waited for");
+                            ended.expect("a wait without an error");
                             *since = round.load(Ordering::Acquire);
                             *expected = word.load(Ordering::Acquire);
                         }
-                        // It waits with a value of this round or a later one.
+                        // This wait expects a value of this round or a later one.
                         arrived[index].store(*since, Ordering::Release);
                     }
                     thread::yield_now();
@@ -54,7 +54,7 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, words: &[Word], values: u32, lengt
             for word in words {
                 word.store((word.load(Ordering::Relaxed) + 1) % values, Ordering::Release);
                 if rng.below(2) == 0 {
-                    word.wake(1); // some of them, before all
+                    word.wake(1); // some are woken before all are
                 }
             }
             round.store(now, Ordering::Release);

@@ -1,4 +1,4 @@
-//! One wake at a time among waits that come and go, and parks that end: each wake that was counted is seen.
+//! One wake at a time while waits come and go and parks end: each wake that was counted is seen.
 #![cfg(not(loom))]
 
 mod common;
@@ -16,7 +16,7 @@ fn poll(reactor: &Reactor, word: &Word, mask: NonZeroU32, waiter: &mut Waiter) -
     match waiter.poll_wait_masked(reactor, word, 0, mask, cx) {
         Poll::Pending => false,
         Poll::Ready(ended) => {
-            ended.expect("it can be waited for");
+            ended.expect("a wait without an error");
             true
         }
     }
@@ -45,7 +45,7 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, many: &[Word], length: Duration) {
                     thread::yield_now();
                 }
             }
-            // A wait on `word` that ended may be unseen: the drop hands it on.
+            // If a wait on `word` has ended unseen, its drop hands the wake on.
         });
         let mut patient = Waiter::new();
         let start = Instant::now();
@@ -54,7 +54,7 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, many: &[Word], length: Duration) {
             while poll(reactor, word, mask, &mut patient) {
                 seen.fetch_add(1, Ordering::SeqCst);
             }
-            // Armed, and stays so until it has seen a wake.
+            // `patient` is armed, and stays armed until it has seen a wake.
             let before = seen.load(Ordering::SeqCst);
             let asked = Instant::now();
             while word.wake(1) == 0 {
@@ -73,7 +73,7 @@ fn storm(reactor: &Reactor, mask: NonZeroU32, many: &[Word], length: Duration) {
                 }
                 if asked.elapsed() > PATIENCE {
                     over.store(true, Ordering::Relaxed);
-                    panic!("wake {wakes} was counted, and is lost: {:?}, mask {mask}", reactor.stats());
+                    panic!("wake {wakes} was counted but not seen: {:?}, mask {mask}", reactor.stats());
                 }
                 thread::yield_now();
             }

@@ -1,4 +1,4 @@
-//! A waker whose `Drop` panics keeps a verdict from nobody.
+//! Wakers whose `Drop` panics: the owner still gets its outcome, or the wake is handed on.
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "a waker with a table of functions of its own")]
 
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-/// Ends the wait while it is being cloned, so that the clone is not needed any more; and the clone panics when dropped.
+/// The data of a waker that ends the wait while it is being cloned, so that the clone is not needed. The clone panics when it is
+/// dropped.
 struct Hook {
     reactor: Reactor,
     word: Word,
@@ -32,9 +33,11 @@ unsafe fn clone(data: *const ()) -> RawWaker {
     RawWaker::new(data, &CLONE)
 }
 
+/// Regression:
+///
 /// 1. A wait is armed. Its owner polls with another waker, which is cloned.
 /// 2. The wait ends meanwhile, so the clone is not needed. Its `Drop` panics.
-/// 3. The owner did not learn that its slot was free: dropping the wait took out the wait that had the slot by then.
+/// 3. The owner did not learn that its slot was free. When it was dropped, it cancelled another wait, which had the slot by then.
 #[test]
 fn an_owner_gets_its_outcome_although_the_drop_of_a_waker_panics() {
     for reactor in reactors() {
@@ -56,9 +59,9 @@ fn an_owner_gets_its_outcome_although_the_drop_of_a_waker_panics() {
         assert!(poll(&mut other, &second, Waker::noop()).expect("no panic").is_pending());
         until_waiting(&second, 1);
         waiter.cancel();
-        assert_eq!(reactor.stats().armed_now, 1, "the other wait is there");
+        assert_eq!(reactor.stats().armed_now, 1, "the other wait is not armed");
         wake_bare(&reactor, &second);
-        assert!(matches!(ended, Ok(Poll::Ready(Ok(Outcome::Woken)))), "the wake is seen");
+        assert!(matches!(ended, Ok(Poll::Ready(Ok(Outcome::Woken)))), "the wake was not seen");
     }
 }
 
@@ -70,12 +73,14 @@ static TABLE: RawWakerVTable = RawWakerVTable::new(
     |_| assert!(!PANICS.load(Ordering::Relaxed), "the waker's drop"),
 );
 
-/// 1. A wait is armed, and a wake ends it before the call that arms it is over.
-/// 2. So the clone of the waker that was made for the wait is dropped unused. That panics.
+/// Regression:
+///
+/// 1. A wait is armed, and a wake ends it before the arming call returns.
+/// 2. So the clone of the waker is not needed. Its `Drop` panics.
 /// 3. The owner did not learn of the wake, and nobody handed it on.
 #[test]
 fn a_wake_during_arming_is_not_lost_although_the_drop_of_a_waker_panics() {
-    // On the others a thread parks, and the poll is over before that.
+    // On the other backends the poll returns before a thread parks.
     let Some(_) = common::reactor(futex_core::Backend::Uring) else { return };
     let reactor = Reactor::builder().backend(futex_core::Backend::Uring).interrupting(true).build().expect("it works");
     let (word, over) = (word(), AtomicBool::new(false));
@@ -109,7 +114,9 @@ fn a_wake_during_arming_is_not_lost_although_the_drop_of_a_waker_panics() {
         over.store(true, Ordering::Relaxed);
         match panicked {
             None => println!("{over_at_once} wakes came while a wait was armed, and were seen"),
-            Some((woken, handed_on)) => assert_eq!(woken, handed_on, "the poll panicked: the wake is handed on"),
+            Some((woken, handed_on)) => {
+                assert_eq!(woken, handed_on, "the poll panicked, and the wake was not handed on");
+            }
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Wakers whose `Drop` panics, many at once.
+//! Several wakers whose `Drop` panics, dropped together.
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "a waker with a table of functions of its own")]
 
@@ -16,8 +16,8 @@ static ORIGINAL: RawWakerVTable = RawWakerVTable::new(|data| RawWaker::new(data,
 static CLONE: RawWakerVTable =
     RawWakerVTable::new(|data| RawWaker::new(data, &CLONE), |_| {}, |_| {}, |_| panic!("the waker's drop"));
 
-/// The waits of one call have a clone of the waker each. If they can't be armed, all clones are dropped: the first panics, and the
-/// second one does so while the first panic unwinds, which ends the process.
+/// Each wait of a `WaitAny` has a clone of the waker. If the waits can't be armed, all clones are dropped. Regression: the second
+/// clone panicked while the first panic unwound, which ended the process.
 #[test]
 fn wakers_whose_drops_panic_do_not_end_the_process_when_several_waits_fail() {
     const CHILD: &str = "FUTEX_TESTS_SEVERAL_DROPS";

@@ -1,5 +1,5 @@
-//! What the tests of the real backends share.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! Helpers for the tests of the real backends.
+#![allow(dead_code, reason = "each test file uses a part of this module")]
 
 use futex_core::{Backend, Reactor, Stats, Word};
 use futex_sys::futex::{self, Scope};
@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 pub(crate) const BACKENDS: [Backend; 3] = [Backend::Uring, Backend::Waitv, Backend::Thread];
 
-/// After this long something that must happen has not happened.
+/// Time after which a test fails if something has not happened.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A reactor on a backend, or `None` where it is not available here, which is printed; a panic where
+/// Makes a reactor on a backend. If that backend is not available here, prints the reason and returns `None`, or panics if
 /// `FUTEX_TESTS_FORBID_SKIPS` is set.
 pub(crate) fn reactor(kind: Backend) -> Option<Reactor> {
     match Reactor::builder().backend(kind).build() {
         Ok(reactor) => Some(reactor),
-        // Not skipped: this build has no such backend, as was asked for.
+        // This is not a skip: the build has no such backend on purpose.
         Err(_) if kind == Backend::Uring && cfg!(not(feature = "uring")) => None,
         Err(error) => {
             assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "skips are forbidden: {error}");
@@ -29,12 +29,12 @@ pub(crate) fn reactor(kind: Backend) -> Option<Reactor> {
     }
 }
 
-/// The reactors that are available here.
+/// Makes a reactor on each backend that is available here.
 pub(crate) fn reactors() -> impl Iterator<Item = Reactor> {
     BACKENDS.into_iter().filter_map(reactor)
 }
 
-/// The figures of a reactor, which add up at any time.
+/// Returns the statistics of a reactor, and asserts that they add up.
 #[track_caller]
 pub(crate) fn stats(reactor: &Reactor) -> Stats {
     let stats = reactor.stats();
@@ -43,12 +43,12 @@ pub(crate) fn stats(reactor: &Reactor) -> Stats {
     stats
 }
 
-/// A word of value 0.
+/// Makes a word of value 0.
 pub(crate) fn word() -> Word {
     Word::from(Arc::new(AtomicU32::new(0)))
 }
 
-/// Waits, without sleeping, until something is so.
+/// Waits, yielding the processor, until `so` returns true.
 #[track_caller]
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -58,18 +58,18 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// Pseudo-random numbers, the same ones for the same seed.
+/// A pseudo-random generator. The same seed gives the same numbers.
 pub(crate) struct Rng(pub(crate) u64);
 
 impl Rng {
-    /// A number below `n`.
+    /// Returns a number below `n`.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % n
     }
 }
 
-/// The waiters of a word, for a while those of another word.
+/// A guard that has moved the waiters of a word to another word.
 pub(crate) struct Away {
     word: Word,
     number: u32,
@@ -79,7 +79,7 @@ pub(crate) struct Away {
 static AWAY: AtomicU32 = AtomicU32::new(0);
 
 impl Away {
-    /// Takes them away, in their order. Until they are back nobody may wake them.
+    /// Moves the waiters away, in their order. Nobody may wake them until they are back.
     pub(crate) fn take(word: &Word) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +92,7 @@ impl Away {
         self.number += futex::requeue(&self.word, &AWAY, Scope::Shared, 0, u32::MAX).expect("both words are mapped");
     }
 
-    /// Brings them back when there are this many. Those that have come meanwhile are behind the others.
+    /// Moves the waiters back when there are `expected` of them. The waiters that came meanwhile stay behind the others.
     #[track_caller]
     pub(crate) fn bring_back(mut self, expected: u32) {
         until("the waits that have begun are in the kernel", || {
@@ -106,24 +106,24 @@ impl Away {
 impl Drop for Away {
     fn drop(&mut self) {
         let back = futex::requeue(&AWAY, &self.word, Scope::Shared, 0, u32::MAX).expect("both words are mapped");
-        // A thread may have left the kernel, of `Waitv`.
+        // Fewer may come back: a thread of `Waitv` may have left the kernel.
         assert!(back <= self.number);
     }
 }
 
-/// [`Word::waiters`] of a word that is mapped.
+/// Returns the number of waiters that the kernel has for `word`.
 pub(crate) fn waiters(word: &Word) -> u32 {
     word.waiters().expect("the word is mapped")
 }
 
-/// Waits until the kernel has this many waiters of a word.
+/// Waits until the kernel has `expected` waiters for `word`.
 #[track_caller]
 pub(crate) fn until_waiting(word: &Word, expected: u32) {
     until(&format!("{expected} waiters in the kernel"), || waiters(word) == expected);
 }
 
-/// Wakes the only wait on a word, without a change of the word. A thread of `Thread` parks anew, for the first time when the wait is
-/// 10 ms old. In between it is not in the kernel, and a wake does not find it.
+/// Wakes the only wait on a word, without a change of the word. On `Thread` the wait may be outside of the kernel, since its thread
+/// parks anew from time to time (first when the wait is 10 ms old). Then the wake is repeated.
 #[track_caller]
 pub(crate) fn wake_bare(reactor: &Reactor, word: &Word) {
     let counted = word.wake(1);

@@ -1,4 +1,4 @@
-//! The real backends, as the random sequences use them.
+//! A reactor with words and owners, for the random sequences on the real backends.
 
 use super::common::{self, Flag, reactor};
 use super::sequence::{End, OWNERS, WORDS};
@@ -41,7 +41,7 @@ impl Subject {
         self.words[word].store(value, Ordering::Release);
     }
 
-    /// All leave. Threads that are left behind are freed.
+    /// Drops all owners, closes the reactor, and frees the threads that were left behind.
     pub(crate) fn end(self) {
         drop(self.owners);
         let stats = common::stats(&self.reactor);

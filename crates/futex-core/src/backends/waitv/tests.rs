@@ -1,50 +1,51 @@
-//! What a thread of `Waitv` makes of the kernel's answers.
+//! How a thread of `Waitv` processes the kernel's answers, and how waits are placed in groups.
 
 use super::*;
 use crate::tests::parked::{arm, next_woken, no_turn, until, until_waiting, waiters, word};
 use futex_sys::SharedMemory;
 use std::sync::atomic::AtomicBool;
 
-/// A word whose page is gone, so that the kernel refuses to wait for it.
+/// Makes a word whose page is gone, so that the kernel refuses waits on it.
 fn gone() -> Word {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("futex-core-gone-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let path = std::env::temp_dir().join(name);
     let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path);
     let file = file.expect("a new file");
-    std::fs::remove_file(&path).expect("it is there");
+    std::fs::remove_file(&path).expect("the file exists");
     file.set_len(4096).expect("room for a page");
     let memory = SharedMemory::from_fd(file.try_clone().expect("a descriptor").into()).expect("memory");
-    file.set_len(0).expect("the page goes");
+    file.set_len(0).expect("the file can be truncated");
     memory.word(0).expect("a word")
 }
 
-/// Entries on words, numbered from 0.
+/// Makes entries on words, numbered from 0.
 fn entries<const N: usize>(words: [&Word; N]) -> Vec<Entry> {
     let numbered = words.into_iter().zip(0..);
     numbered.map(|(word, slot)| Entry { serial: slot.into(), slot, word: word.clone(), expected: 0 }).collect()
 }
 
-/// What has to be done about an answer.
+/// The consequences of an answer of the kernel.
 struct Sorted {
-    /// The slots of the waits that have ended.
+    /// Slots of the waits that have ended, with their endings.
     ended: Vec<(u32, Ending)>,
-    /// The slots of the waits that go on.
+    /// Slots of the waits that go on.
     left: Vec<u32>,
+    /// Words of the wakes that must be handed on.
     strays: Vec<Word>,
 }
 
-/// The thread parked for `parked`, of which the waits with the slots `ownerless` have no owner any more, and the kernel answered.
+/// Processes an `answer` for a thread that was parked for `parked`. The owners of the slots `ownerless` have left meanwhile.
 fn sort_out(parked: &[Entry], ownerless: &[u32], answer: io::Result<WaitvOutcome>) -> Sorted {
     let mut state = State::default();
     let key = add_group(&mut state, PARKED);
-    // Each one goes in front of those on other words.
+    // Each entry is placed in front of the entries on other words, so they are inserted in reverse.
     for entry in parked.iter().rev().filter(|entry| !ownerless.contains(&entry.slot)) {
         insert(&mut state, key, entry.clone());
     }
     let strays = state.end(key, endings(parked, answer)).into_iter().cloned().collect();
     let left: Vec<u32> = state.groups[key].entries.iter().map(|entry| entry.slot).collect();
-    let ended = state.completions.into_iter().map(|end| (end.slot.expect("it is of a wait"), end.ending)).collect();
+    let ended = state.completions.into_iter().map(|end| (end.slot.expect("an end has a slot"), end.ending)).collect();
     Sorted { ended, left, strays }
 }
 
@@ -52,7 +53,7 @@ fn insert(state: &mut State, key: usize, entry: Entry) {
     state.insert((key, state.place_in(key, &entry.word)), entry);
 }
 
-/// Adds a group that has no thread.
+/// Adds a group without a thread.
 fn add_group(state: &mut State, control: u32) -> usize {
     let key = state.groups.insert(Group {
         entries: Vec::new(),
@@ -63,22 +64,22 @@ fn add_group(state: &mut State, control: u32) -> usize {
     key
 }
 
-/// What `futex_waitv` says of a page that is gone. (14 is EFAULT.)
+/// The answer of `futex_waitv` if a page is gone. (14 is EFAULT.)
 fn refused() -> io::Result<WaitvOutcome> {
     Err(io::Error::from_raw_os_error(14))
 }
 
-/// A new thread found the first wait by itself, parked, and was called back for it: it left the kernel's queue, and came back
-/// behind all who had come meanwhile. A bare wake in between found nobody.
+/// Regression: a new thread loaded the first wait, parked, and was then called back for that wait. So it left the kernel's queue and
+/// returned behind all waiters that had come meanwhile, and a wake without a change found nobody in between.
 #[test]
 fn a_thread_is_not_called_back_for_a_wait_that_it_has_already_loaded() {
     let (mut waitv, word) = (Waitv::new(no_turn()), word());
     waitv.arm(0, word.clone(), 0, MATCH_ANY).unwrap();
     until_waiting(&word, 1);
-    assert!(waitv.shared.lock().news.is_empty(), "the thread knows of it");
+    assert!(waitv.shared.lock().news.is_empty(), "the thread has already loaded the wait");
     waitv.submit().unwrap();
     assert_eq!((waitv.shared.lock().groups[0].control.load(Ordering::Relaxed), waiters(&word)), (PARKED, 1));
-    // For another one it is.
+    // For another wait the thread is called back.
     arm(&mut waitv, 1, &word, MATCH_ANY);
     until_waiting(&word, 2);
 }
@@ -96,10 +97,10 @@ fn a_group_takes_waits_until_it_is_full_and_again_when_one_has_ended() {
         assert_eq!(state.take(key, |entry| entry.slot == slot).map(|entry| entry.slot), Some(slot));
         assert_eq!(state.place_for(&word).map(|(key, _)| key), Some(key));
     }
-    assert_eq!(state.with_room, [key], "it is there once");
+    assert_eq!(state.with_room, [key], "the group is listed once");
 }
 
-/// The queues of the threads were asked one after the other, and the first one that had a wait on the word took the wake.
+/// Regression: the groups were asked one after the other, and the first one that had a wait on the word took the wake.
 #[test]
 fn a_wake_that_is_handed_on_ends_the_longest_waiting_wait_whichever_thread_has_it() {
     let (mut waitv, word) = (Waitv::new(no_turn()), word());
@@ -115,10 +116,11 @@ fn a_wake_that_is_handed_on_ends_the_longest_waiting_wait_whichever_thread_has_i
     }
 }
 
-/// Each thread was called back only when the one before it was out of the kernel, so each that was slow delayed all the others.
+/// Regression: each thread was called back only after the one before it had returned from the kernel, so a slow thread delayed all
+/// others.
 #[test]
 fn closing_calls_all_threads_back_before_it_waits_for_one() {
-    /// Threads that are still on their way out of the kernel, until this is dropped.
+    /// Groups whose threads seem to be in the kernel until this is dropped.
     struct Slow(Arc<Shared>, [usize; 2]);
 
     impl Drop for Slow {
@@ -131,23 +133,23 @@ fn closing_calls_all_threads_back_before_it_waits_for_one() {
 
     let (mut waitv, word) = (Waitv::new(no_turn()), word());
     let shared = waitv.shared.clone();
-    // One in front of a thread that is parked, and one behind it.
+    // A group without a thread in front of a real one, and one behind it.
     let before = add_group(&mut shared.lock(), PARKED);
     let key = shared.start(&mut shared.lock()).expect("a thread");
     let behind = add_group(&mut shared.lock(), PARKED);
     insert(&mut shared.lock(), key, Entry { serial: 1, slot: 0, word: word.clone(), expected: 0 });
-    waitv.submit().expect("it is called");
+    waitv.submit().expect("the thread is called back");
     until_waiting(&word, 1);
 
     let mut ended = Vec::new();
     thread::scope(|scope| {
         let slow = Slow(shared.clone(), [before, behind]);
         let closing = scope.spawn(|| waitv.close(&mut |completion| ended.push(completion)));
-        until("all are called back", || {
+        until("all threads are called back", || {
             let is_called = |key: &usize| shared.lock().groups[*key].control.load(Ordering::Relaxed) == CALLED;
             slow.1.iter().all(is_called) && waiters(&word) == 0
         });
-        assert!(!closing.is_finished(), "two threads are in the kernel");
+        assert!(!closing.is_finished(), "`close` returned although two threads seem to be in the kernel");
         drop(slow);
     });
     assert!(matches!(ended[..], [Completion { slot: Some(0), ending: Ending::Cancelled, .. }]), "{ended:?}");
@@ -172,8 +174,8 @@ fn a_refusal_of_one_word_leaves_healthy_waits_armed() {
     assert_eq!((sorted.left, sorted.strays.len()), (vec![0], 0));
 }
 
-/// The owner of the wait that was refused left before the thread looked for it, so the thread took the refusal for one of all
-/// its waits, and they all failed.
+/// Regression: the owner of the refused wait left before the thread searched for that wait. The thread found none, took the refusal
+/// as one of all its waits, and failed them all.
 #[test]
 fn a_refusal_of_a_wait_whose_owner_has_left_ends_no_other_wait() {
     let healthy = word();
@@ -182,7 +184,7 @@ fn a_refusal_of_a_wait_whose_owner_has_left_ends_no_other_wait() {
     assert_eq!((sorted.left, sorted.strays.len()), (vec![0], 0));
 }
 
-/// For want of memory, perhaps. To park again would fail again, and so on.
+/// The cause may be a lack of memory. Parking again would fail again and again.
 #[test]
 fn a_refusal_that_no_single_word_explains_ends_all_waits() {
     let words = [word(), word()];
@@ -190,9 +192,10 @@ fn a_refusal_that_no_single_word_explains_ends_all_waits() {
     assert!(matches!(sorted.ended[..], [(0, Ending::Failed(_)), (1, Ending::Failed(_))]), "{:?}", sorted.ended);
 }
 
-/// To find the wait that was refused, the thread waits for each word for a moment. A wake that comes then is counted.
+/// To find the refused wait, the thread waits on each word for a moment. This function makes one wake that is counted during that
+/// search.
 ///
-/// Returns the waits that it ended, and how many wakes were to be handed on, of one wake that was counted.
+/// Returns the slots of the waits that the wake ended, and the number of wakes to be handed on.
 fn wake_during_the_search(ownerless: &[u32]) -> (Vec<u32>, usize) {
     let (woken, gone) = (word(), gone());
     let parked = entries([&gone, &woken]);
@@ -205,10 +208,10 @@ fn wake_during_the_search(ownerless: &[u32]) -> (Vec<u32>, usize) {
             }
             counted.store(true, Ordering::Release);
         });
-        // Ends the thread also when the test fails.
+        // Ends the thread, also if the test fails.
         let _over = OnDrop(&over);
         until("a wake is counted", || {
-            // Asked first: the wake that was counted before has been seen by the previous look.
+            // Loaded before the search: if the wake was already counted, an earlier search has seen it.
             let is_last = counted.load(Ordering::Acquire);
             let sorted = sort_out(&parked, ownerless, refused());
             ended.extend(sorted.ended.iter().filter(|(_, end)| matches!(end, Ending::Woken)).map(|(slot, _)| *slot));

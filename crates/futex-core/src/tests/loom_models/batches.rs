@@ -1,4 +1,4 @@
-//! Turns of several threads, and more completions than a batch has room for (two, under loom).
+//! Turns of several threads, and more completions than a batch holds (two under loom).
 
 use crate::outcome::Outcome;
 use crate::tests::world::{World, join, model, spawn};

@@ -1,11 +1,11 @@
-//! Closing the engine against everything else.
+//! Closing the engine, at the same time as every other operation.
 
 use crate::outcome::Outcome;
 use crate::tests::owner::Seen;
 use crate::tests::world::{World, exhaustive_model, join, model, polling, spawn};
 use std::io::ErrorKind::BrokenPipe;
 
-/// The end of a wait whose engine was closed at some time.
+/// Returns true if a wait has ended like a wait whose engine is closed: with the error, or by a wake.
 fn closed_or_woken(seen: &Seen) -> bool {
     matches!(seen, Some(Err(BrokenPipe) | Ok(Outcome::Woken)))
 }
@@ -61,7 +61,7 @@ fn a_wait_that_opens_a_queue_while_the_engine_is_closed_ends() {
     });
 }
 
-/// There can't be one more queue, and the error is that of a closed engine all the same.
+/// No further queue can be opened, but the error must be the one of a closed engine.
 #[test]
 fn a_wait_that_crowds_the_only_queue_while_the_engine_is_closed_ends() {
     model("close | arm, no room in the only queue", || {
@@ -125,7 +125,7 @@ fn a_drop_while_the_engine_is_closed_hands_its_wake_on() {
         word.wake(1);
         join(closing);
         join(dropping);
-        // The accounts have it: the wake was handed on and found nobody, or there was none.
+        // The accounts check the rest: the wake was handed on and found nobody, or no wake was counted.
         world.check();
     });
 }
@@ -142,7 +142,7 @@ fn closing_ends_each_wait_once_whoever_turns() {
         world.settle();
         join(closing);
         join(dropping);
-        // The wake of the first was handed on to the second, or came too late for it.
+        // The wake of the first wait was handed on to the second, or the second was already closed.
         let seen = second.finish();
         assert!(closed_or_woken(&seen), "{seen:?}");
         world.check();

@@ -34,7 +34,7 @@ fn a_wake_that_meets_a_drop_reaches_the_second_waiter_if_completions_come_late()
         assert_eq!(word.wake(1), 1, "there is always a waiter");
         join(dropping);
         join(work);
-        // A wake that is handed on is posted late as well.
+        // The completion of the handed-on wake is posted late too.
         world.settle();
         world.settle();
         assert_eq!(second.finish(), Some(Ok(Outcome::Woken)));
@@ -49,7 +49,7 @@ fn a_wake_that_was_decided_before_the_drop_is_handed_on() {
         let word = world.word();
         let (first, second) = (world.armed(&word), world.armed(&word));
         assert_eq!(word.wake(1), 1);
-        // From here on the wake is the first wait's, however late it is told.
+        // From here on the first wait owns the wake, although its completion is posted later.
         let dropping = spawn(move || first.abandon());
         world.settle();
         join(dropping);
@@ -139,8 +139,7 @@ fn the_end_of_a_wait_does_not_end_the_next_wait_in_its_slot() {
         let next = join(dropping);
         join(work);
         world.settle();
-        // The end of the first wait is not taken for that of the next one.
-        assert_eq!(next.finish(), None);
+        assert_eq!(next.finish(), None, "the end of the first wait has ended the next one");
         world.check();
     });
 }

@@ -1,12 +1,12 @@
-//! An engine that asks which of its queues have completions. It visits the first one in each turn, and is told of two others
-//! per call.
+//! An engine that asks which of its queues have completions. Each turn visits the first queue, and each call reports up to two
+//! others.
 
 use crate::model::Options;
 use crate::outcome::Outcome;
 use crate::tests::owner::Owner;
 use crate::tests::world::{World, join, model, polling, spawn};
 
-/// An engine of up to `count` queues, each with room for one wait.
+/// Makes an engine of up to `count` queues, each with room for one wait.
 fn queues(count: usize) -> World {
     World::with(Options { room: 1, epoll: true, ..Options::default() }, count)
 }
@@ -38,7 +38,7 @@ fn two_turns_at_once_each_visit_the_queues_reported_to_them() {
         let waking = spawn(move || assert_eq!(first.wake(2), 2));
         assert_eq!(second.wake(2), 2);
         join(waking);
-        // Nobody settles: what one turn was told of is not told again.
+        // The test does not settle, because a queue that was reported to one turn is not reported again.
         for owner in owners {
             assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
         }
@@ -65,7 +65,7 @@ fn a_queue_that_is_opened_during_a_turn_is_visited() {
     });
 }
 
-/// The next queue gets the key of one that was closed, which was watched.
+/// The next queue gets the key of a closed queue, which was watched.
 #[test]
 fn a_queue_that_fills_a_gap_is_visited() {
     model("arm in the place of a closed queue | wake(4)", || {

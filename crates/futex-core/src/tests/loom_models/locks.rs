@@ -1,5 +1,5 @@
-//! Whose code runs under a lock: nobody's but ours. Wakers and words of these models call the engine when they are called
-//! or dropped, which would be a deadlock.
+//! No foreign code runs under a lock. The wakers and words of these models call the engine when they are called or dropped,
+//! which deadlocks if the thread holds a lock.
 
 use crate::model::Refusal;
 use crate::outcome::Outcome;
@@ -131,7 +131,7 @@ fn the_last_handle_to_a_word_whose_wait_was_closed_is_dropped_without_a_lock() {
     });
 }
 
-/// The queue keeps the word of a wait that the kernel refused until the kernel has had it, or the queue is gone.
+/// The queue keeps the word of a refused wait until the kernel has had the wait, or until the queue is closed.
 #[test]
 fn the_last_handle_to_a_word_whose_wait_was_refused_is_dropped_without_a_lock() {
     model("arm, after a refusal | turn, a word whose owner calls the engine", || {
@@ -157,7 +157,7 @@ fn the_last_handle_to_a_word_is_dropped_without_a_lock_by_the_poll_that_sees_the
         let world = World::new();
         let word = world.kernel.word_of(Some(world.reenter_on_drop()));
         let mut owner = world.armed(&word);
-        owner.words = vec![world.word()]; // it is not used while a wait is armed
+        owner.words = vec![world.word()]; // not used while a wait is armed
         let polling = polling(owner);
         assert_eq!(word.wake(1), 1);
         drop(word);

@@ -1,4 +1,4 @@
-//! Models of what threads do to the engine at the same time. `docs/loom.md` says what each proves.
+//! Models of threads that use the engine at the same time. `docs/loom.md` lists the rules that each model checks.
 
 mod batches;
 mod closing;

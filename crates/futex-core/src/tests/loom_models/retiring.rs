@@ -1,4 +1,4 @@
-//! Queues that are opened and closed, against late completions, closing, crowding and ends that nobody asked for.
+//! Queues that are opened and closed at the same time as late completions, closing, crowding and unasked ends.
 
 use crate::model::Options;
 use crate::outcome::Outcome;
@@ -6,7 +6,7 @@ use crate::tests::owner::Owner;
 use crate::tests::world::{World, join, model, polling, spawn};
 use std::io::ErrorKind::BrokenPipe;
 
-/// A queue is empty only when the kernel has posted the completions of the waits that were cancelled.
+/// A queue is empty only when the completions of its cancelled waits were reaped.
 #[test]
 fn a_queue_is_closed_only_after_the_completions_of_its_cancelled_waits() {
     model("drop of all waits of two queues | task work, turn | arm, wake(1)", || {
@@ -127,7 +127,7 @@ fn each_of_two_concurrent_closes_returns_only_when_nothing_is_left() {
     });
 }
 
-/// Wakers and the memory of words call the engine when they are dropped: a deadlock if a lock is held.
+/// Wakers and the owners of words call the engine when they are dropped, which deadlocks if the thread holds a lock.
 #[test]
 fn foreign_code_runs_without_a_lock_while_queues_are_closed() {
     model("drop of all waits of two queues | poll of a wait that is over, all reenter", || {

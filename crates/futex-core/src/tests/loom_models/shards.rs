@@ -21,7 +21,7 @@ fn a_turn_visits_a_queue_whose_first_wait_is_being_armed() {
         });
         let woken = word.wake(1);
         let (owner, seen) = join(arming);
-        // Nobody settles: the turn of the wake was the last one.
+        // The test does not settle: the turn of the wake must be enough.
         match seen {
             Some(_) => owner.abandon(),
             None => assert_eq!(owner.finish(), (woken == 1).then_some(Ok(Outcome::Woken))),
@@ -135,7 +135,7 @@ fn two_threads_that_crowd_the_only_queue_at_once_both_arm() {
     });
 }
 
-/// The two queues of the waits that leave are empty then, which is one too many.
+/// When the two waits have left, their two queues are empty. That is one empty queue too many, so one is closed.
 fn a_wait_begins_while_a_queue_is_closed(name: &str, epoll: bool) {
     model(name, move || {
         let world = World::with(Options { room: 1, epoll, ..Options::default() }, 4);
@@ -145,7 +145,7 @@ fn a_wait_begins_while_a_queue_is_closed(name: &str, epoll: bool) {
         let owner = world.armed(&word);
         assert_eq!(word.wake(1), 1);
         join(dropping);
-        // Nobody settles: the turn of the wake was the last one.
+        // The test does not settle: the turn of the wake must be enough.
         assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
         assert_eq!(world.engine.stats().units, 1, "one queue stays for the next wait");
         world.armed(&word).abandon();
@@ -159,7 +159,7 @@ fn a_wait_that_begins_while_empty_queues_are_closed_is_armed_in_an_open_one() {
     a_wait_begins_while_a_queue_is_closed("drop of all waits of two queues | arm, wake(1)", false);
 }
 
-/// The next queue gets the key of the one that was closed, which may have been reported.
+/// The next queue gets the key of the closed queue, which may have been reported.
 #[test]
 fn a_queue_that_gets_the_key_of_a_closed_one_is_reported() {
     a_wait_begins_while_a_queue_is_closed(
@@ -196,7 +196,7 @@ fn a_wake_that_meets_the_drop_which_closes_its_queue_is_handed_on() {
     });
 }
 
-/// Each of two threads saw one empty queue too many, and each closed one.
+/// Regression: both threads saw one empty queue too many, and each of them closed one.
 #[test]
 fn two_drops_that_empty_two_queues_at_once_close_one() {
     model("drop of all waits of a queue | drop of all waits of another", || {

@@ -1,4 +1,4 @@
-//! Waits that the kernel ends although nobody asked.
+//! Waits that the kernel ends unasked.
 
 use crate::model::Refusal;
 use crate::outcome::Outcome;
@@ -36,7 +36,7 @@ fn a_wait_that_the_kernel_ended_is_armed_again() {
         });
         let woken = word.wake(1);
         join(exiting);
-        // Without a change, a wake may come while the wait is being armed again. The next one finds it.
+        // A wake without a change may come while the wait is not armed. The next wake finds the wait.
         assert_eq!(world.kernel.waiters(&word), usize::from(woken == 0));
         assert_eq!(word.wake(1), 1 - woken);
         assert_eq!(owner.finish(), Some(Ok(Outcome::Woken)));
@@ -62,7 +62,7 @@ fn a_wait_that_the_kernel_ended_may_be_dropped() {
         join(exiting);
         join(dropping);
         world.settle();
-        assert_eq!(world.kernel.waiters(&word), 0, "nobody is there to be armed again for");
+        assert_eq!(world.kernel.waiters(&word), 0, "a wait without an owner was armed again");
         assert_eq!(second.finish(), None);
         world.check();
     });
@@ -83,14 +83,14 @@ fn waits_that_the_kernel_ended_are_over_when_the_engine_is_closed() {
         world.kernel.assert_empty();
         join(exiting);
         world.kernel.assert_empty();
-        // If the kernel has ended the wait and not posted how, it may be taken for woken.
+        // If the kernel has ended the wait but not posted that, the wait may end as woken.
         let seen = owner.finish();
         assert!(matches!(seen, Some(Err(std::io::ErrorKind::BrokenPipe) | Ok(Outcome::Woken))), "{seen:?}");
         world.check();
     });
 }
 
-/// The owner returns as after a wake, for it would sleep for ever otherwise.
+/// The owner returns like after a wake. Otherwise it would sleep for ever.
 #[test]
 fn a_wait_that_cannot_be_armed_again_ends_as_woken() {
     for refusal in [Refusal::Refused, Refusal::Unsubmitted] {
@@ -129,7 +129,7 @@ fn a_wait_that_cannot_be_armed_again_does_not_harm_another_wait() {
             join(exiting);
             world.settle();
             assert_eq!(first.finish(), Some(Ok(Outcome::Woken)));
-            // If the first was woken before, the second is the one that could not be armed again.
+            // If the first wait was woken before the unasked end, the second one could not be armed again.
             let armed = world.kernel.waiters(&other);
             assert_eq!(second.finish(), (armed == 0).then_some(Ok(Outcome::Woken)));
             world.check_with(1);
@@ -152,7 +152,7 @@ fn a_wait_that_could_not_be_armed_again_may_be_dropped() {
             });
             first.abandon();
             join(exiting);
-            // The first wait's end may have been a wake, so it was handed on. Or the second wait was the one that was lost.
+            // The end of the first wait may have been a wake, so a wake was handed on. Or the second wait was the lost one.
             assert_eq!(second.finish(), Some(Ok(Outcome::Woken)));
             world.check_with(1 - world.kernel.counts().spurious);
         });

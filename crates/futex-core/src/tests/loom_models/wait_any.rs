@@ -1,4 +1,4 @@
-//! Waits on several words at once, of which the first that is over ends all.
+//! Waits on several words at once. The first one that ends, ends all.
 
 use crate::model::{Options, Refusal};
 use crate::outcome::Outcome;
@@ -15,7 +15,7 @@ fn a_wake_of_one_word_is_seen_by_the_wait_that_began_meanwhile() {
         let woken = words[1].wake(1);
         let (owner, seen) = join(arming);
         assert_eq!(owner.end(seen), (woken == 1).then_some(Ok((1, Outcome::Woken))));
-        assert!(words.iter().all(|word| world.kernel.waiters(word) == 0), "the others have ended");
+        assert!(words.iter().all(|word| world.kernel.waiters(word) == 0), "another wait is left");
         world.check();
     });
 }
@@ -69,9 +69,9 @@ fn wakes_of_two_words_are_seen_or_handed_on() {
             assert_eq!(word.wake(1), 1);
         }
         let (any, seen) = join(polling);
-        let Some(Ok((index, Outcome::Woken))) = any.end(seen) else { panic!("it was woken twice") };
+        let Some(Ok((index, Outcome::Woken))) = any.end(seen) else { panic!("two wakes were counted") };
         let seen = others.map(|other| other.finish());
-        assert_eq!(seen[index], None, "its wake was seen");
+        assert_eq!(seen[index], None, "the wake of this word was already seen");
         assert_eq!(seen[1 - index], Some(Ok(Outcome::Woken)));
         world.check();
     });
@@ -116,7 +116,7 @@ fn a_drop_hands_on_all_wakes_if_completions_come_late() {
     });
 }
 
-/// The queue hands the first waits to the kernel before it takes the last one, so a wake may find them.
+/// The queue submits the first waits before it takes the last one, so a wake may find the first ones.
 #[test]
 fn a_refusal_in_the_middle_leaves_nothing_armed_and_loses_no_wake() {
     for (refusal, count) in [(Refusal::Refused, 2), (Refusal::Unsubmitted, 1), (Refusal::Unsubmitted, 2)] {
@@ -161,8 +161,8 @@ fn a_refusal_by_the_second_queue_leaves_nothing_armed_in_the_first() {
     }
 }
 
-/// The kernel gets what it refused with the next wait of the queue, and a wake may find it then, although its owner has
-/// returned with an error.
+/// The kernel gets a refused wait with the next wait of the queue. A wake may find it then, although its owner has returned with
+/// an error.
 #[test]
 fn a_wake_of_a_refused_wait_is_handed_on() {
     model("arm, after a refusal | wake of what was refused | task work", || {
@@ -186,7 +186,7 @@ fn a_wake_of_a_refused_wait_is_handed_on() {
     });
 }
 
-/// The end of waits whose engine was closed at some time, on words of which none has changed.
+/// Returns true if waits on unchanged words have ended like waits whose engine is closed: with the error, or by a wake.
 fn closed_or_woken(seen: &Seen<(usize, Outcome)>) -> bool {
     matches!(seen, Some(Err(BrokenPipe) | Ok((_, Outcome::Woken))))
 }

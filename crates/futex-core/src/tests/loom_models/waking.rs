@@ -1,4 +1,4 @@
-//! A wake against the arming of a wait, and against its polls.
+//! Wakes at the same time as the arming of a wait, or as its polls.
 
 use crate::outcome::Outcome;
 use crate::tests::world::{World, exhaustive_model, join, model, spawn};
@@ -22,7 +22,7 @@ fn a_change_and_its_wake_are_seen_by_a_wait_that_begins_meanwhile() {
                 owner.abandon();
                 seen
             }
-            None => owner.finish().expect("the word has changed and there was a wake"),
+            None => owner.finish().expect("the word has changed, and there was a wake"),
         };
         assert!(seen.is_ok());
         world.check();
@@ -90,7 +90,7 @@ fn a_task_that_waits_until_the_word_changes_sees_each_change() {
         let mut owner = world.owner(&word);
         let waiting = spawn(move || {
             let first = owner.poll();
-            owner.expected = u32::from(first.is_some()); // if it saw the first change, it waits for the second
+            owner.expected = u32::from(first.is_some()); // if the owner saw the first change, it waits for the second one
             let second = owner.poll();
             (owner, first.is_some(), second)
         });
@@ -100,10 +100,10 @@ fn a_task_that_waits_until_the_word_changes_sees_each_change() {
         }
         let (owner, saw_first, second) = join(waiting);
         world.settle();
-        // Whichever change it waits for has been made.
+        // Both changes have been made, so the owner must not sleep.
         match second {
             Some(_) => owner.abandon(),
-            None => assert!(owner.finish().is_some(), "asleep, and saw the first change: {saw_first}"),
+            None => assert!(owner.finish().is_some(), "the owner sleeps; it saw the first change: {saw_first}"),
         }
         world.check();
     });
