@@ -1,5 +1,5 @@
-//! The account of a word's wakes: each wake that the kernel counted is seen, though most waits leave, whatever their masks, and
-//! whichever of two mappings of the word they and the wakers use.
+//! The account of a word's wakes: each wake that the kernel counted is seen, although most waits leave, whatever their masks, and
+//! whichever of two mappings of the word the waits and the wakes use.
 #![cfg(not(loom))]
 
 mod common;
@@ -14,15 +14,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-/// Waits that never leave.
+/// Number of waits that never leave.
 const PATIENT: u32 = 6;
 
-/// Threads whose waits come and go.
+/// Number of threads whose waits come and go.
 const LEAVING: u64 = 3;
 
 const WAKES: u32 = 10_000;
 
-/// Pseudo-random numbers.
+/// A pseudo-random generator.
 struct Random(u64);
 
 impl Random {
@@ -32,13 +32,14 @@ impl Random {
     }
 }
 
-/// What the threads share. The word never changes, so a wait that ends has consumed a wake.
+/// The state that the threads share. The word never changes, so a wait that ends has consumed a wake.
 struct Account {
     reactor: Reactor,
-    /// One word, by each of two mappings.
+    /// One word, through each of two mappings.
     words: [Word; 2],
-    /// Whether waits have masks. Each has the bit that all wakes have.
+    /// True if waits have masks. Each mask has the bit that all wakes have.
     masks: bool,
+    /// Number of wakes that were seen.
     seen: AtomicU32,
     over: AtomicBool,
 }
@@ -64,8 +65,8 @@ impl Account {
         }
     }
 
-    /// Waits again and again. A wake counts as seen only when the next wait is armed, so that one of these waits is armed for
-    /// each wake that is not seen yet.
+    /// Waits again and again. A wake counts as seen only after the next wait is armed. So there is an armed wait for each wake as
+    /// long as fewer than [`PATIENT`] wakes are not seen yet.
     fn be_patient(&self, number: u32, armed: &AtomicU32) {
         let mut random = Random(number.into());
         let word = self.word(&mut random);
@@ -83,12 +84,12 @@ impl Account {
                 if self.over.load(Ordering::Acquire) {
                     return;
                 }
-                thread::park_timeout(Duration::from_millis(10)); // in case the test is over
+                thread::park_timeout(Duration::from_millis(10)); // not longer, because nobody unparks it at the end of the test
             }
         }
     }
 
-    /// Arms waits and drops them. Some look once more before that.
+    /// Arms waits and drops them. Some are polled once more before the drop.
     fn leave(&self, number: u64) {
         let mut random = Random(1000 + number);
         while !self.over.load(Ordering::Acquire) {
@@ -98,7 +99,7 @@ impl Account {
                     std::hint::spin_loop();
                 }
                 if random.below(5) > 0 || !self.poll(&mut waiter, word, mask, Waker::noop()) {
-                    continue; // dropped, and its wake is handed on if it has one
+                    continue; // drops the wait, which hands on a wake that it has consumed
                 }
             }
             self.seen.fetch_add(1, Ordering::Release);
@@ -125,7 +126,7 @@ impl Account {
     }
 }
 
-/// A thread that waits.
+/// A task that is a thread.
 struct Task {
     thread: Thread,
     woken: AtomicBool,
@@ -138,7 +139,7 @@ impl Wake for Task {
     }
 }
 
-/// Ends the threads also when the test fails.
+/// Ends the threads, also if the test fails.
 struct Over<'a>(&'a Account);
 
 impl Drop for Over<'_> {
@@ -160,7 +161,7 @@ fn balance(kind: Backend, masks: bool) {
             let (account, armed) = (&account, &armed);
             scope.spawn(move || account.be_patient(number, armed));
         }
-        until("all of the patient wait", || armed.load(Ordering::Acquire).count_ones() == PATIENT);
+        until("all patient waits are armed", || armed.load(Ordering::Acquire).count_ones() == PATIENT);
         for number in 0..LEAVING {
             let account = &account;
             scope.spawn(move || account.leave(number));
@@ -168,7 +169,7 @@ fn balance(kind: Backend, masks: bool) {
         account.wake();
     });
     account.reactor.close();
-    account.words[0].wake(u32::MAX); // threads that were left behind
+    account.words[0].wake(u32::MAX); // frees the threads that were left behind
 }
 
 #[test]
@@ -176,8 +177,9 @@ fn each_wake_that_was_counted_is_seen_though_most_waits_leave() {
     common::BACKENDS.into_iter().for_each(|kind| balance(kind, false));
 }
 
-/// A wake that was handed on found nobody parked, and was offered to one queue after the other. Meanwhile all waits ended by
-/// other wakes, and their owners waited anew in queues that had been asked already. One of 150,000 wakes was lost so.
+/// Regression: a wake that was handed on found nobody parked, and was offered to one queue after the other. Meanwhile all waits
+/// ended by other wakes, and their owners began new waits in queues that had already been asked. In this test one of 150,000 wakes
+/// was lost.
 #[test]
 fn each_wake_that_was_counted_is_seen_though_most_waits_leave_and_all_have_masks() {
     common::BACKENDS.into_iter().for_each(|kind| balance(kind, true));

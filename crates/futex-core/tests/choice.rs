@@ -1,10 +1,10 @@
-//! Which backend is chosen. The environment is that of a process, so each case is a run of this test in one of its own.
+//! The choice of the backend. The environment belongs to the process, so each case runs this program again in a new process.
 #![cfg(not(loom))]
 
 use futex_core::{Backend, Reactor};
 use std::process::Command;
 
-/// Set where the test runs as a child: it prints what became of the choice.
+/// Variable that is set in the child process, which prints the choice.
 const CHILD: &str = "FUTEX_CORE_TEST_CHILD";
 
 #[test]
@@ -25,12 +25,12 @@ fn choice(variable: Option<&str>) -> String {
         Some(value) => command.env("FUTEX_BACKEND", value),
         None => command.env_remove("FUTEX_BACKEND"),
     };
-    let output = command.output().expect("it runs");
-    let text = String::from_utf8(output.stdout).expect("it prints text");
+    let output = command.output().expect("the child runs");
+    let text = String::from_utf8(output.stdout).expect("the child prints text");
     let line = text.lines().find_map(|line| {
         ["chose ", "error "].iter().find_map(|start| line.find(start).map(|at| line[at..].to_owned()))
     });
-    line.unwrap_or_else(|| panic!("no choice: {text}"))
+    line.unwrap_or_else(|| panic!("the child printed no choice: {text}"))
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn by_default_the_first_backend_that_works_is_taken_and_better_ones_have_a_reaso
             .find(|&kind| Reactor::builder().backend(kind).build().is_ok())
             .expect("Thread works everywhere");
         assert!(choice.starts_with(&format!("chose {first}; ")), "{choice}");
-        assert_eq!(first == Backend::Uring, choice.ends_with("; []"), "a better one was passed over, or not: {choice}");
+        assert_eq!(first == Backend::Uring, choice.ends_with("; []"), "the list of better backends is wrong: {choice}");
     }
 }
 
@@ -77,7 +77,7 @@ fn by_default_the_first_backend_that_works_is_taken_and_better_ones_have_a_reaso
 fn without_its_feature_uring_is_passed_over_with_the_reason() {
     let reactor = Reactor::new().expect("Thread works everywhere");
     if std::env::var_os("FUTEX_BACKEND").is_none() {
-        let (kind, reason) = reactor.passed_over().next().expect("it was passed over");
+        let (kind, reason) = reactor.passed_over().next().expect("a backend was passed over");
         assert_eq!(kind, Backend::Uring);
         assert_eq!(reason.to_string(), "this program was built without the feature `uring`");
     }

@@ -1,4 +1,4 @@
-//! Each wait is in exactly one figure of the statistics, the right one, on each backend.
+//! Each wait counts in exactly one figure of the statistics, and in the right one, on each backend.
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "a waker that runs code when it is cloned")]
 
@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-/// The figures of the equation, in its order.
+/// Returns the figures of the equation, in its order.
 fn figures(reactor: &Reactor) -> [u64; 7] {
     let Stats { armed, armed_now, woken, mismatched, cancelled, failed, closed, .. } = stats(reactor);
     [armed, armed_now as u64, woken, mismatched, cancelled, failed, closed]
@@ -30,20 +30,20 @@ fn armed(reactor: &Reactor, word: &Word) -> Waiter {
     waiter
 }
 
-/// Wakes a wait, whose thread may be parking anew.
+/// Wakes a wait. Repeats the wake if the thread is parking anew.
 fn wake(word: &Word) {
     until("the kernel counts a wake", || word.wake_one());
 }
 
-/// Turns until the reactor knows that no wait is armed.
+/// Turns until no wait is armed.
 fn until_over(reactor: &Reactor) {
-    until("the wait is over", || {
+    until("no wait is armed", || {
         reactor.turn();
         stats(reactor).armed_now == 0
     });
 }
 
-/// Polls until a wait is over.
+/// Polls until a wait ends.
 fn end(reactor: &Reactor, word: &Word, waiter: &mut Waiter) -> io::Result<Outcome> {
     let mut ended = None;
     until("the wait ends", || {
@@ -56,29 +56,30 @@ fn end(reactor: &Reactor, word: &Word, waiter: &mut Waiter) -> io::Result<Outcom
             }
         }
     });
-    ended.expect("it ended")
+    ended.expect("the wait has ended")
 }
 
-/// A waker that calls something when it is cloned: after a wait has loaded its word, and before it is armed.
+/// A waker that calls a function when it is cloned: after the first poll has loaded the word, and before the wait is armed.
 struct OnClone<'a>(&'a dyn Fn());
 
 impl OnClone<'_> {
     /// Calls `body` with the waker.
     fn with<T>(&self, body: impl FnOnce(&Waker) -> T) -> T {
         unsafe fn clone(data: *const ()) -> RawWaker {
-            // SAFETY: `data` is of the waker below, which no clone outlives: clones do not have it.
+            // SAFETY: `data` comes from the waker below, which outlives this call. Clones have another table and a null pointer.
             let this = unsafe { &*data.cast::<OnClone<'_>>() };
             this.0();
             RawWaker::new(std::ptr::null(), Waker::noop().vtable())
         }
         unsafe fn nothing(_: *const ()) {}
         static TABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
-        // SAFETY: The functions keep the contract: `data` is valid as long as this waker, and only `clone` uses it.
+        // SAFETY: The functions fulfil the contract of `RawWakerVTable`: only `clone` uses `data`, which is valid as long as this
+        // waker, because the waker is dropped before `self`'s borrow ends. `body` runs on this thread and gets only a reference.
         body(&unsafe { Waker::from_raw(RawWaker::new(std::ptr::from_ref(self).cast(), &TABLE)) })
     }
 }
 
-/// A word of a file, which can be made shorter.
+/// Makes a word in a file that can be truncated.
 #[expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 fn word_of_a_file() -> (Word, File) {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -119,8 +120,8 @@ fn a_woken_wait_whose_owner_leaves_counts_as_woken_and_as_handed_on() {
     }
 }
 
-/// Nobody has turned the reactor. A ring answers what became of the wait; of a thread that is on its way out, the reactor
-/// knows nothing yet, and the thread hands the wake on.
+/// Nobody turns the reactor before the owner leaves. A ring reports that the wait was woken. A thread that is returning with the
+/// wake has not reported it yet; the wait counts as cancelled, and the thread hands the wake on.
 #[test]
 fn a_wait_whose_owner_leaves_during_its_wake_counts_in_one_figure() {
     for reactor in reactors() {
@@ -208,7 +209,7 @@ fn a_wait_whose_owner_leaves_first_counts_as_cancelled() {
         reactor.turn();
         reactor.close();
         assert_eq!(figures(&reactor), [1, 0, 0, 0, 1, 0, 0]);
-        word.wake_all(); // a thread that was left behind
+        word.wake_all(); // frees the thread that was left behind
     }
 }
 
@@ -225,7 +226,7 @@ fn a_wait_counts_as_closed_if_its_reactor_is_closed_before_it_ends() {
         assert_eq!(end(&reactor, &over, &mut over_waiter).unwrap(), Outcome::Woken);
         assert_eq!(end(&reactor, &waiting, &mut waiter).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         drop(left_waiter);
-        // One that begins now is not armed.
+        // A wait that begins now is not armed.
         assert!(matches!(poll(&reactor, &waiting, &mut Waiter::new(), Waker::noop()), Poll::Ready(Err(_))));
         assert_eq!(figures(&reactor), [3, 0, 1, 0, 0, 0, 2]);
         assert_eq!(reactor.stats().handed_on, 0);
@@ -249,7 +250,7 @@ fn each_wait_of_a_wait_any_has_a_figure_of_its_own() {
         assert!(Pin::new(&mut any).poll(&mut Context::from_waker(&waker)).is_ready());
         let [armed, armed_now, woken, mismatched, cancelled, failed, closed] = figures(&reactor);
         assert_eq!([armed, armed_now, mismatched, failed, closed], [3, 0, 0, 0, 0]);
-        // `Waitv` may have taken those in front of it for woken.
+        // `Waitv` may also have ended the waits in front of it as woken.
         assert!(woken == 1 && cancelled == 2 || reactor.backend() == Backend::Waitv && woken <= 3);
         words.iter().for_each(|word| _ = word.wake_all());
     }
@@ -259,14 +260,14 @@ fn each_wait_of_a_wait_any_has_a_figure_of_its_own() {
 fn the_waits_of_an_open_reactor_are_cancelled_if_another_reactor_of_the_wait_any_is_closed() {
     let all: Vec<_> = reactors().collect();
     for open in &all {
-        let closed = common::reactor(open.backend()).expect("there was one before");
+        let closed = common::reactor(open.backend()).expect("the backend was available before");
         closed.close();
         let words = [word(), word()];
         let mut any = WaitAny::new([Target::new(open, &words[0], 0), Target::new(&closed, &words[1], 0)]);
         let polled = Pin::new(&mut any).poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(&polled, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe), "{polled:?}");
         assert_eq!(figures(&closed), [0; 7]);
-        // Which reactor is asked first is open.
+        // The order in which the reactors are used is not defined.
         let [armed, armed_now, woken, mismatched, cancelled, failed, closed] = figures(open);
         assert_eq!([armed_now, woken, mismatched, failed, closed], [0; 5]);
         assert!(armed == cancelled && armed <= 1);

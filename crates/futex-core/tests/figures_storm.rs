@@ -1,5 +1,5 @@
-//! The statistics add up in each sample, while threads arm waits, wake, leave, end and close the reactor, and while descriptors run
-//! out. The limit of descriptors is the process's, so this test is alone in its program.
+//! The statistics add up in each sample, while threads arm, wake and drop waits, end, and close the reactor, and while descriptors
+//! run out. The limit of descriptors applies to the whole process, so this test is alone in its program.
 #![cfg(not(loom))]
 
 mod common;
@@ -18,9 +18,9 @@ const THREADS: usize = 3;
 struct Storm {
     reactor: Reactor,
     words: Vec<Word>,
-    /// Maximum number of waits that a thread has at one time.
+    /// Maximum number of waits per thread.
     waits: usize,
-    /// Wakes that owners saw.
+    /// Number of wakes that owners saw.
     seen: AtomicU64,
     steps: AtomicU64,
     over: AtomicBool,
@@ -35,7 +35,7 @@ impl Storm {
         }
     }
 
-    /// What a thread does, which ends with waits that are armed, of which others are its successor's.
+    /// Runs a short-lived thread. It leaves armed waits behind in `waits`, for the next thread.
     fn live(&self, rng: &mut Rng, waits: &mut Vec<(Waiter, usize)>) {
         let cx = &mut Context::from_waker(Waker::noop());
         for _ in 0..300 {
@@ -77,7 +77,7 @@ impl Storm {
         }
     }
 
-    /// Takes a sample, which adds up, and in which nothing went back.
+    /// Takes a sample, and asserts that it adds up and that no figure has decreased.
     fn sample(&self, before: &Stats) -> Stats {
         let now = stats(&self.reactor);
         let all = |stats: &Stats| {
@@ -90,7 +90,7 @@ impl Storm {
     }
 }
 
-/// Ends the threads also when the test fails.
+/// Ends the threads, also if the test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -99,7 +99,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Has no descriptor be opened, or as many as before.
+/// Sets the limit of descriptors to its initial value, or to 0, so that none can be opened.
 #[cfg(feature = "uring")]
 fn allow_descriptors(allow: bool) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -120,7 +120,7 @@ fn storm(reactor: Reactor) {
     let (waits, steps) = match backend {
         Backend::Uring => (400, 300_000),
         Backend::Waitv => (100, 20_000),
-        _ => (10, 10_000), // a thread each
+        _ => (10, 10_000), // one thread per wait
     };
     let words = (0..6).map(|_| word()).collect();
     let storm = Storm {
@@ -139,7 +139,7 @@ fn storm(reactor: Reactor) {
             scope.spawn(move || {
                 let (mut rng, mut waits) = (Rng(number as u64), Vec::new());
                 while !storm.over.load(Ordering::Acquire) {
-                    // On a thread that ends after it. The kernel ends the waits that the thread has armed (Linux 6.16 to 6.18.48).
+                    // On a new thread each time, because Linux 6.16 to 6.18.48 ends the waits of a thread that exits.
                     thread::scope(|scope| _ = scope.spawn(|| storm.live(&mut rng, &mut waits)));
                 }
             });
@@ -151,7 +151,7 @@ fn storm(reactor: Reactor) {
             samples += 1;
         }
         allow_descriptors(true);
-        // After all those steps. On a busy machine this thread may have been away since the first of them.
+        // One more sample after all steps: on a busy machine this thread may not have run since the first step.
         last = storm.sample(&last);
         assert!(last.armed > 0 && last.woken > 0 && last.cancelled > 0, "{last:?}");
         scope.spawn(|| storm.reactor.close());

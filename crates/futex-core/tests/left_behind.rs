@@ -1,4 +1,4 @@
-//! Threads that were left behind end by themselves, and waits that have an owner go on, both without a wake.
+//! Threads that were left behind end by themselves, and waits that have an owner go on.
 #![cfg(not(loom))]
 
 mod common;

@@ -1,4 +1,4 @@
-//! What every backend does alike, and where they differ.
+//! The behaviour of the reactor on each backend.
 #![cfg(not(loom))]
 
 mod common;
@@ -7,7 +7,6 @@ use common::{Flag, reactors, until, until_waiting, waiters, wake_bare, word};
 use futex_core::{Backend, Outcome, Reactor, SharedMemory, Waiter, Word};
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -33,7 +32,7 @@ fn end(reactor: &Reactor, word: &Word, waiter: &mut Waiter) -> std::io::Result<O
         }
         ended.is_some()
     });
-    ended.expect("it ended")
+    ended.expect("the wait has ended")
 }
 
 #[test]
@@ -92,12 +91,12 @@ fn closing_leaves_no_waiter_in_the_kernel() {
                 error.to_string(),
                 "the futex reactor was closed, or its runtime has shut down: wait with another reactor"
             );
-            // And so is a wait that begins then.
+            // A wait that begins after closing gets the same error.
             assert_eq!(end(&reactor, &word, waiter).unwrap_err().kind(), ErrorKind::BrokenPipe);
         }
         let stats = reactor.stats();
         assert_eq!((stats.armed_now, stats.units), (0, 0), "{stats:?}");
-        // A word that differs needs no kernel.
+        // If the word differs, the result does not depend on the kernel.
         word.store(1, Ordering::Release);
         assert_eq!(end(&reactor, &word, &mut Waiter::new()).unwrap(), Outcome::Mismatch);
     }
@@ -122,7 +121,7 @@ fn a_waiter_is_used_again() {
             waiter.cancel();
             assert!(!waiter.is_armed());
             if reactor.backend() == Backend::Thread {
-                assert_eq!(waiters(&word).max(1), 1, "the thread is taken over, or never sat down");
+                assert_eq!(waiters(&word).max(1), 1, "a second thread is parked");
             } else {
                 until_waiting(&word, 0);
             }
@@ -161,15 +160,15 @@ fn the_statistics_add_up() {
 fn each_of_five_thousand_waits_is_woken_by_its_own_word() {
     for reactor in reactors() {
         let number = match reactor.backend() {
-            Backend::Thread => 100, // a thread each
+            Backend::Thread => 100, // one thread per wait
             _ => 5000,
         };
         let words: Vec<Word> = (0..number).map(|_| word()).collect();
         let mut waits: Vec<Waiter> = words.iter().map(|word| armed(&reactor, word)).collect();
         let stats = reactor.stats();
         match reactor.backend() {
-            Backend::Uring => assert_eq!(stats.units, 53), // 96 each
-            Backend::Waitv => assert_eq!(stats.units, 40), // 127 each
+            Backend::Uring => assert_eq!(stats.units, 53), // 96 waits per ring
+            Backend::Waitv => assert_eq!(stats.units, 40), // 127 waits per thread
             _ => assert_eq!(stats.units, 100),
         }
         assert_eq!(stats.armed_now, number);
@@ -184,7 +183,7 @@ fn each_of_five_thousand_waits_is_woken_by_its_own_word() {
     }
 }
 
-/// A wake of one takes the others of its thread out of the kernel's queue, and puts them back at its end.
+/// If two waits on one word share a thread, a wake of one takes the other out of the kernel's queue and puts it back at the end.
 #[test]
 fn waits_on_one_word_are_kept_apart_on_sixteen_threads_of_waitv() {
     let Some(reactor) = common::reactor(Backend::Waitv) else { return };
@@ -192,20 +191,20 @@ fn waits_on_one_word_are_kept_apart_on_sixteen_threads_of_waitv() {
     let again = SharedMemory::from_fd(memory.as_fd().try_clone_to_owned().unwrap()).unwrap();
     let words = [&memory, &again].map(|memory| memory.word(0).unwrap());
     let units = || reactor.stats().units;
-    // In either mapping it is the same word.
+    // Both mappings have the same word.
     let mut waits: Vec<Waiter> = Vec::new();
     for number in 1..=16 {
         waits.push(armed(&reactor, &words[number % 2]));
         assert_eq!(units(), number);
     }
-    // They have room for further waits on it, and on others.
+    // The threads have room for more waits on this word and on others.
     waits.extend((0..16).map(|_| armed(&reactor, &words[0])));
     let others: Vec<(Word, Waiter)> =
         (0..16 * 125).map(|_| word()).map(|word| (word.clone(), armed(&reactor, &word))).collect();
     assert_eq!(units(), 16);
     until_waiting(&words[0], 32);
     others.iter().for_each(|(word, _)| until_waiting(word, 1));
-    // One wait more needs one thread more.
+    // The next wait needs another thread.
     let _more = armed(&reactor, &words[0]);
     assert_eq!(units(), 17);
 }
@@ -230,7 +229,7 @@ impl Wake for Panics {
     }
 }
 
-/// Two panics in one batch of wakers ended the process, and one kept the turn from visiting the rings behind.
+/// Regression: two panics in one batch of wakers ended the process, and one panic kept the turn from visiting further rings.
 #[test]
 fn wakers_that_panic_do_not_keep_a_turn_from_other_rings_or_tasks() {
     let Some(reactor) = common::reactor(Backend::Uring) else { return };
@@ -254,9 +253,11 @@ fn wakers_that_panic_do_not_keep_a_turn_from_other_rings_or_tasks() {
     }
 }
 
+/// Regression:
+///
 /// 1. The wait of a task whose waker panics is woken, and nobody turns.
-/// 2. Another wait is armed, and the arming takes the completion of the first.
-/// 3. The panic left the second wait in the kernel, where nobody owned it and it swallowed a wake.
+/// 2. Another wait is armed, and the arming takes the completion of the first wait.
+/// 3. The panic left the second wait in the kernel without an owner, and this wait swallowed a wake.
 #[test]
 fn a_waker_that_panics_in_the_poll_that_arms_another_wait_does_not_harm_that_wait() {
     for reactor in reactors() {
@@ -287,7 +288,7 @@ fn closing_ends_the_waits_of_every_ring_though_wakers_panic() {
         reactor.close();
         assert_eq!(word.wake(u32::MAX), 0);
         for waiter in &mut waits {
-            let Poll::Ready(ended) = poll(&reactor, &word, waiter) else { panic!("it was not ended") };
+            let Poll::Ready(ended) = poll(&reactor, &word, waiter) else { panic!("a wait has not ended") };
             assert_eq!(ended.unwrap_err().kind(), ErrorKind::BrokenPipe);
         }
     }
@@ -302,7 +303,7 @@ fn a_backend_survives_a_waker_that_panics() {
         assert!(waiter.poll_wait(&reactor, &word, 0, &mut Context::from_waker(&waker)).is_pending());
         until_waiting(&word, 1);
         wake_bare(&reactor, &word);
-        until("it was woken", || {
+        until("the wait ends", || {
             reactor.turn();
             poll(&reactor, &word, &mut waiter).is_ready()
         });
@@ -324,7 +325,7 @@ fn a_waker_may_close_the_reactor() {
     }
     for reactor in reactors() {
         let words = [word(), word()];
-        // Two on one word: they are kept apart on `Waitv`, so that two threads are there to be ended.
+        // Two waits are on one word. `Waitv` keeps them apart, so closing has two threads to end.
         let mut others = words.each_ref().map(|word| armed(&reactor, word));
         let closes = Arc::new(Closes(reactor.clone(), AtomicBool::new(false)));
         let waker = Waker::from(closes.clone());
@@ -370,14 +371,14 @@ fn a_word_is_kept_until_its_wait_is_over() {
         drop(word);
         assert_eq!(witness.strong_count().min(1), 1);
         drop(waiter);
-        until("the word is free", || {
+        until("the word's memory is free", || {
             reactor.turn();
             witness.strong_count() == 0
         });
     }
 }
 
-/// A thread of `Waitv` waits for many words, and the kernel refuses them all for one whose page is gone.
+/// A thread of `Waitv` waits on many words. If the page of one word is gone, the kernel refuses the whole list.
 #[test]
 fn a_word_whose_page_is_gone_fails_its_own_wait_only() {
     let Some(reactor) = common::reactor(Backend::Waitv) else { return };
@@ -394,17 +395,17 @@ fn a_word_whose_page_is_gone_fails_its_own_wait_only() {
     until_waiting(&healthy[1], 1);
     file.set_len(0).unwrap();
     healthy[1].store(1, Ordering::Release);
-    // The thread parks anew for it.
+    // The thread parks anew for this wait.
     let mut after = armed(&reactor, &healthy[2]);
 
     let error = end(&reactor, &gone, &mut failing).unwrap_err();
     assert!(error.to_string().contains("cannot wait on a futex word"), "{error}");
     assert_eq!(end(&reactor, &healthy[1], &mut changed).unwrap(), Outcome::Mismatch);
-    // They are still waiting.
+    // The other waits go on.
     for word in [&healthy[0], &healthy[2]] {
         until_waiting(word, 1);
     }
-    // (Ends one of them for certain, and the one in front of it perhaps.)
+    // (A wake may also end the wait in front, so each wait is polled until it has ended.)
     for (word, waiter) in [(&healthy[0], &mut before), (&healthy[2], &mut after)] {
         until("a wake ends the wait", || {
             word.wake(1); // again, if the thread parks anew meanwhile

@@ -1,4 +1,4 @@
-//! Threads that arm and drop many waits at once, so that queues are opened and closed all the time.
+//! Threads that arm and drop many waits, so that queues are opened and closed all the time.
 #![cfg(all(not(loom), feature = "uring"))]
 
 mod common;
@@ -17,22 +17,23 @@ fn poll(reactor: &Reactor, word: &Word, waiter: &mut Waiter) -> Poll<std::io::Re
     waiter.poll_wait(reactor, word, 0, &mut Context::from_waker(Waker::noop()))
 }
 
-/// One round: arms waits, drops some, wakes the others, and sees each wake. Stops at the first error, which closing gives.
+/// Runs one round: arms waits, drops some, wakes the others, and sees each wake. Returns the first error, which is the one of a
+/// closed reactor.
 fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io::Result<()> {
     let mut waits: Vec<(Word, Waiter)> = (0..1 + rng.below(most)).map(|_| (word(), Waiter::new())).collect();
     for (word, waiter) in &mut waits {
         match poll(reactor, word, waiter) {
             Poll::Pending => {}
-            // `Waitv` may end it with another one of its thread.
+            // `Waitv` may end the wait together with another one of its thread.
             Poll::Ready(ended) => {
                 let ended = ended?;
-                assert_eq!(reactor.backend(), Backend::Waitv, "over already: {ended:?}");
+                assert_eq!(reactor.backend(), Backend::Waitv, "the wait has already ended: {ended:?}");
             }
         }
     }
     waits.retain(|(_, waiter)| waiter.is_armed());
     if rng.below(4) == 0 {
-        // All at once, some of which are gone over.
+        // A `WaitAny` on all words, which is dropped at once.
         if waits.is_empty() {
             return Ok(());
         }
@@ -40,7 +41,7 @@ fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io:
         let mut any = WaitAny::new(targets);
         if let Poll::Ready(ended) = Pin::new(&mut any).poll(&mut Context::from_waker(Waker::noop())) {
             let ended = ended?;
-            assert_eq!(reactor.backend(), Backend::Waitv, "over already: {ended:?}");
+            assert_eq!(reactor.backend(), Backend::Waitv, "the wait has already ended: {ended:?}");
         }
     }
     let keep = rng.below(waits.len() + 1);
@@ -57,15 +58,15 @@ fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io:
             while word.wake(1) == 0 {
                 assert!(
                     start.elapsed() < PATIENCE || reactor.is_closed(),
-                    "no wake finds the wait: {kind}",
+                    "no wake finds the wait on {kind}",
                     kind = reactor.backend()
                 );
                 if reactor.is_closed() {
                     break;
                 }
-                assert_ne!(reactor.backend(), Backend::Uring, "armed, and not found");
+                assert_ne!(reactor.backend(), Backend::Uring, "no wake finds the armed wait");
                 if let Poll::Ready(ended) = poll(reactor, word, waiter) {
-                    let _ = ended?; // and it begins anew below
+                    let _ = ended?; // the next poll, below, begins anew and ends at once
                     word.store(1, Ordering::Release);
                     break;
                 }
@@ -79,7 +80,7 @@ fn round(reactor: &Reactor, rng: &mut Rng, most: usize, turns: bool) -> std::io:
                 reactor.turn();
             }
             thread::yield_now();
-            assert!(start.elapsed() < PATIENCE, "a wait that was woken does not end: {:?}", reactor.stats());
+            assert!(start.elapsed() < PATIENCE, "a woken wait does not end: {:?}", reactor.stats());
         }
     }
     Ok(())
@@ -119,13 +120,13 @@ fn waits_end_while_queues_are_opened_and_closed() {
                     let _over = OnDrop(over);
                     let (mut rng, start, mut rounds) = (Rng(seed), Instant::now(), 0);
                     while start.elapsed() < secs() {
-                        round(reactor, &mut rng, most(kind), false).expect("nobody closes it");
+                        round(reactor, &mut rng, most(kind), false).expect("nobody closes the reactor");
                         rounds += 1;
                     }
                     println!("{kind}: {rounds} rounds");
                 });
             }
-            // A turn for each signal of the descriptor, as a driver makes it, and none without.
+            // Turns only when the descriptor is readable, like a driver.
             while over.load(Ordering::Relaxed) < 3 {
                 let mut readable = [PollFd::new(&reactor, PollFlags::IN)];
                 poll_events(&mut readable, Some(&Timespec { tv_sec: 0, tv_nsec: 50_000_000 })).expect("a poll");
@@ -153,7 +154,7 @@ fn a_reactor_that_is_closed_while_queues_are_opened_and_closed_ends_all_waits() 
         let Some(_) = reactor(kind) else { continue };
         let (start, mut rng, mut times) = (Instant::now(), Rng(7), 0);
         while start.elapsed() < secs() {
-            let reactor = reactor(kind).expect("it works");
+            let reactor = reactor(kind).expect("the backend was available before");
             thread::scope(|scope| {
                 for seed in 1..4 {
                     let reactor = reactor.clone();
@@ -182,7 +183,7 @@ fn a_reactor_that_is_closed_while_queues_are_opened_and_closed_ends_all_waits() 
     }
 }
 
-/// One wake ends very many waits of few queues at once: more completions than a ring has room for. Their threads end right after.
+/// One wake ends thousands of waits at once. The threads that armed them have ended before.
 #[test]
 fn thousands_of_waits_on_one_word_end_if_only_signals_cause_turns() {
     for kind in [Backend::Uring, Backend::Waitv] {

@@ -1,4 +1,4 @@
-//! Several words at once: all armed before the first `Pending`, in as few submissions as possible, or none.
+//! Waits on several words at once.
 #![cfg(not(loom))]
 
 mod common;
@@ -20,22 +20,22 @@ fn poll(any: &mut WaitAny<'_>, waker: &Waker) -> Poll<io::Result<(usize, Outcome
     Pin::new(any).poll(&mut Context::from_waker(waker)).map_ok(|first| (first.index, first.outcome))
 }
 
-/// Turns until the wait is over.
+/// Turns until the wait ends.
 fn end(reactor: &Reactor, any: &mut WaitAny<'_>) -> (usize, Outcome) {
     let mut ended = None;
-    until("the wait is over", || {
+    until("the wait ends", || {
         reactor.turn();
         if let Poll::Ready(outcome) = poll(any, Waker::noop()) {
-            ended = Some(outcome.expect("a wait that nothing disturbs"));
+            ended = Some(outcome.expect("a wait without an error"));
         }
         ended.is_some()
     });
-    ended.expect("it ended")
+    ended.expect("the wait has ended")
 }
 
 #[test]
 fn all_words_are_armed_when_the_first_poll_is_over() {
-    // More than a ring has room for, and more than a submission queue.
+    // More words than a ring has room for, and than a submission queue has entries.
     let words: Vec<Word> = (0..150).map(|_| word()).collect();
     for reactor in reactors() {
         let (flag, waker) = Flag::new();
@@ -51,17 +51,17 @@ fn all_words_are_armed_when_the_first_poll_is_over() {
         words[77].store(1, Ordering::Release);
         words[77].wake(1);
         let (index, _) = end(&reactor, &mut any);
-        // `Waitv` may take the waits in front of it in its thread for woken too.
+        // `Waitv` may also end the waits in front of it in its thread as woken.
         assert!(index == 77 || reactor.backend() == Backend::Waitv, "{index}");
         assert!(!any.is_armed());
-        // (With threads, the poll may have replaced the waker before.)
+        // On the other backends, the poll may have replaced the waker before the wake arrived.
         assert!(flag.is_set() || reactor.backend() != Backend::Uring);
-        until("nothing is left of the others", || {
+        until("the other waits have ended", || {
             reactor.turn();
             reactor.stats().armed_now == 0
         });
         words[77].store(0, Ordering::Release);
-        words.iter().for_each(|word| _ = word.wake(u32::MAX)); // threads that were left behind
+        words.iter().for_each(|word| _ = word.wake(u32::MAX)); // frees the threads that were left behind
     }
 }
 
@@ -74,7 +74,7 @@ fn the_lowest_index_that_differs_is_the_result_and_nothing_is_armed() {
         let mut any = WaitAny::new(targets(&reactor, &words));
         assert!(matches!(poll(&mut any, Waker::noop()), Poll::Ready(Ok((1, Outcome::Mismatch)))));
         assert_eq!((reactor.stats().armed, any.is_armed()), (0, false));
-        // It begins anew.
+        // The next poll begins anew.
         words[0].store(1, Ordering::Release);
         assert!(matches!(poll(&mut any, Waker::noop()), Poll::Ready(Ok((0, Outcome::Mismatch)))));
     }
@@ -89,7 +89,7 @@ fn a_wake_that_another_target_has_consumed_is_handed_on() {
     let mut behind = WaitAny::new(targets(&reactor, &words));
     assert!(poll(&mut behind, Waker::noop()).is_pending());
     assert_eq!((words[2].wake(1), words[0].wake(1)), (1, 1));
-    // The lowest index first; the other wake goes to the next in line.
+    // The result is the lowest index. The other wake goes to the next waiter of its word.
     assert_eq!(end(&reactor, &mut any), (0, Outcome::Woken));
     assert_eq!(end(&reactor, &mut behind), (2, Outcome::Woken));
     assert_eq!(reactor.stats().handed_on, 1);
@@ -117,7 +117,7 @@ fn targets_may_have_different_reactors_and_the_same_word() {
     until_waiting(&word, 2 * all.len() as u32);
     assert!(all.iter().all(|reactor| reactor.stats().armed_now == 2));
     drop(any);
-    until("nothing is left", || all.iter().all(|reactor| reactor.stats().armed_now == 0));
+    until("all waits have ended", || all.iter().all(|reactor| reactor.stats().armed_now == 0));
     word.wake(u32::MAX);
 }
 
@@ -136,7 +136,7 @@ fn nothing_is_armed_if_one_of_the_reactors_is_closed() {
 
 #[test]
 fn a_wait_any_without_targets_is_refused() {
-    let Poll::Ready(Err(error)) = poll(&mut WaitAny::new([]), Waker::noop()) else { panic!("it would never end") };
+    let Poll::Ready(Err(error)) = poll(&mut WaitAny::new([]), Waker::noop()) else { panic!("no error") };
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert_eq!(error.to_string(), "a wait for any of no words would never end: give it at least one word");
 }
@@ -145,23 +145,22 @@ fn mask(bits: u32) -> NonZeroU32 {
     NonZeroU32::new(bits).expect("a mask has a bit")
 }
 
-/// The same target, such that no backend takes it for woken when another one was: `Waitv` has a thread of its own for each wait
-/// with a mask.
+/// Adds a mask to a target, so that `Waitv` uses a thread of its own for the wait and does not end it when another wait is woken.
 fn masked(target: Target<'_>) -> Target<'_> {
     target.with_mask(mask(u32::MAX >> 1))
 }
 
-/// Turns until the wait is over.
+/// Turns until the wait ends, and returns the whole result.
 fn first(reactor: &Reactor, any: &mut WaitAny<'_>) -> First {
     let mut ended = None;
-    until("the wait is over", || {
+    until("the wait ends", || {
         reactor.turn();
         if let Poll::Ready(first) = Pin::new(&mut *any).poll(&mut Context::from_waker(Waker::noop())) {
-            ended = Some(first.expect("a wait that nothing disturbs"));
+            ended = Some(first.expect("a wait without an error"));
         }
         ended.is_some()
     });
-    ended.expect("it ended")
+    ended.expect("the wait has ended")
 }
 
 #[test]
@@ -179,13 +178,13 @@ fn each_target_has_the_mask_and_the_value_that_were_given_with_it() {
             assert!(poll(&mut any, Waker::noop()).is_pending());
             words.iter().for_each(|word| until_waiting(word, 1));
             for (other, word) in words.iter().enumerate() {
-                assert_eq!(word.wake_masked(1, mask(0b111 & !bits[other])), 0, "a wake that is not meant for it");
+                assert_eq!(word.wake_masked(1, mask(0b111 & !bits[other])), 0, "the mask does not match");
             }
-            // (A thread of `Thread` may be parking anew.)
-            until("it is woken", || words[index].wake_masked(1, mask(bits[index])) == 1);
+            // (A thread may be parking anew. Then the wake is repeated.)
+            until("the kernel counts a wake", || words[index].wake_masked(1, mask(bits[index])) == 1);
             let First { index: found, outcome, value, .. } = first(&reactor, &mut any);
             assert_eq!((found, outcome, value), (index, Outcome::Woken, values[index]));
-            words.iter().for_each(|word| _ = word.wake_all()); // threads that were left behind
+            words.iter().for_each(|word| _ = word.wake_all()); // frees the threads that were left behind
         }
     }
 }
@@ -199,11 +198,11 @@ fn the_value_after_a_wake_is_loaded_by_the_poll_that_returns_it() {
         words.iter().for_each(|word| until_waiting(word, 1));
         words[1].store(5, Ordering::Release);
         words[1].wake_one();
-        until("the reactor knows", || {
+        until("the reactor has taken the completion", || {
             reactor.turn();
             reactor.stats().armed_now == 1
         });
-        // Later changes are in it, whichever they are.
+        // The value includes changes that were made after the wake.
         words[1].store(6, Ordering::Release);
         words[0].store(1, Ordering::Release);
         let first = first(&reactor, &mut any);
@@ -219,7 +218,7 @@ fn the_first_poll_returns_the_value_of_the_lowest_index_that_differs() {
         words[1].store(4, Ordering::Release);
         words[2].store(5, Ordering::Release);
         let mut any = WaitAny::new(targets(&reactor, &words));
-        assert_eq!(first(&reactor, &mut any), first(&reactor, &mut any), "it begins anew");
+        assert_eq!(first(&reactor, &mut any), first(&reactor, &mut any), "each poll begins anew");
         let First { index, outcome, value, .. } = first(&reactor, &mut any);
         assert_eq!((index, outcome, value), (1, Outcome::Mismatch, 4));
     }
@@ -229,7 +228,7 @@ fn the_first_poll_returns_the_value_of_the_lowest_index_that_differs() {
 fn waits_on_one_word_are_woken_in_the_order_of_the_targets() {
     let Some(reactor) = reactor(Backend::Uring) else { return };
     let word = word();
-    // With others in between, and another wait in front and one behind.
+    // With a target on another word in between, another wait in front, and another wait behind.
     let other = common::word();
     let begin = || {
         let mut any = WaitAny::new([Target::new(&reactor, &word, 0)]);
@@ -244,7 +243,7 @@ fn waits_on_one_word_are_woken_in_the_order_of_the_targets() {
     assert_eq!(word.wake(2), 2);
     assert_eq!(first(&reactor, &mut before).outcome, Outcome::Woken);
     assert_eq!(first(&reactor, &mut any).index, 0);
-    // The other two have ended without a wake.
+    // The other waits of `any` have ended without a wake.
     assert_eq!((waiters(&word), waiters(&other)), (1, 0));
     assert!(poll(&mut behind, Waker::noop()).is_pending());
     assert_eq!(word.wake_all(), 1);
@@ -253,7 +252,7 @@ fn waits_on_one_word_are_woken_in_the_order_of_the_targets() {
     assert_eq!((armed, woken, cancelled, handed_on), (6, 3, 3, 0));
 }
 
-/// All waits with one word are woken, and one owner has them: the wakes but for one go to the waits behind it.
+/// All three waits of one `WaitAny` are woken. It sees one wake, and the other two wakes go to the waits behind it.
 #[test]
 fn one_of_several_wakes_for_a_wait_any_is_seen_and_the_others_are_handed_on() {
     let Some(reactor) = reactor(Backend::Uring) else { return };
@@ -282,10 +281,10 @@ fn a_wait_any_can_be_reused_and_arms_each_word_once() {
             words.iter().for_each(|word| until_waiting(word, 1));
             assert!(poll(&mut any, Waker::noop()).is_pending());
             assert_eq!(common::stats(&reactor).armed, 2 * (round + 1));
-            until("it is woken", || words[round as usize % 2].wake_one());
+            until("the kernel counts a wake", || words[round as usize % 2].wake_one());
             let first = first(&reactor, &mut any);
             assert_eq!((first.index, first.outcome, any.is_armed()), (round as usize % 2, Outcome::Woken, false));
-            // (A thread that was left behind is taken over in the next round.)
+            // (The next round takes over a thread that was left behind.)
         }
         words.iter().for_each(|word| _ = word.wake_all());
     }
@@ -305,7 +304,7 @@ fn a_wait_any_without_targets_is_refused_at_each_poll() {
 #[test]
 fn a_wait_any_fails_if_one_of_its_reactors_is_closed_and_leaves_nothing_armed() {
     for open in reactors() {
-        let closing = reactor(open.backend()).expect("there was one before");
+        let closing = reactor(open.backend()).expect("the backend was available before");
         let words = [word(), word()];
         let list = [Target::new(&open, &words[0], 0), Target::new(&closing, &words[1], 0)];
         let mut any = WaitAny::new(list);

@@ -1,6 +1,6 @@
-//! Wakers whose every function calls the reactor: it calls, clones and drops none under a lock.
+//! Wakers whose functions all call the reactor, so that a waker which is called, cloned or dropped under a lock deadlocks.
 //!
-//! The models have wakers that are safe code, which notice the last drop only.
+//! (The wakers of the models are safe code, so they notice only calls and the last drop.)
 #![cfg(not(loom))]
 #![expect(unsafe_code, reason = "a waker with a table of functions of its own")]
 
@@ -20,7 +20,7 @@ struct Hook {
 }
 
 impl Hook {
-    /// Takes each lock of the reactor, that of the list of queues as well where it is closed already.
+    /// Takes each lock of the reactor. If the reactor is closed, takes the lock of the list of queues for writing too.
     fn call(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let _ = self.reactor.stats();
@@ -31,7 +31,7 @@ impl Hook {
     }
 
     fn waker(self: &Arc<Self>) -> Waker {
-        // SAFETY: The functions of the table keep the contract of `RawWakerVTable`: each waker owns one count of the `Arc`,
+        // SAFETY: The functions of the table fulfil the contract of `RawWakerVTable`: each waker owns one count of the `Arc`,
         // and `Hook` is `Send` and `Sync`.
         unsafe { Waker::from_raw(raw(self.clone())) }
     }
@@ -44,7 +44,7 @@ fn raw(hook: Arc<Hook>) -> RawWaker {
 
 unsafe fn clone(data: *const ()) -> RawWaker {
     let hook = data.cast::<Hook>();
-    // SAFETY: `data` is of `Arc::into_raw`, and the waker that is cloned owns a count.
+    // SAFETY: `data` comes from `Arc::into_raw`, and the waker that is cloned owns a count.
     let hook = unsafe {
         Arc::increment_strong_count(hook);
         Arc::from_raw(hook)
@@ -54,19 +54,19 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    // SAFETY: `data` is of `Arc::into_raw`, and the waker that is consumed owns the count.
+    // SAFETY: `data` comes from `Arc::into_raw`, and the waker that is consumed owns a count.
     let hook = unsafe { Arc::from_raw(data.cast::<Hook>()) };
     hook.call();
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
-    // SAFETY: `data` is of `Arc::into_raw`, and the waker owns a count.
+    // SAFETY: `data` comes from `Arc::into_raw`, and the waker owns a count as long as this call lasts.
     let hook = unsafe { &*data.cast::<Hook>() };
     hook.call();
 }
 
 unsafe fn forget(data: *const ()) {
-    // SAFETY: As for `wake`.
+    // SAFETY: The contract of `forget` is the one of `wake`: the waker is consumed.
     unsafe { wake(data) }
 }
 
@@ -103,7 +103,7 @@ fn wakers_may_call_the_reactor_when_they_are_cloned_called_or_dropped() {
             }
             until_waiting(&word, 1);
             wake_bare(&reactor, &word);
-            until("it is woken", || {
+            until("the wait ends", || {
                 reactor.turn();
                 poll(&mut waiter, &first).is_ready()
             });
@@ -135,7 +135,7 @@ fn an_arming_on_a_closed_reactor_drops_its_waker_without_a_lock() {
             let waker = hook.waker();
             let poll = Waiter::new().poll_wait(&reactor, &word(), 0, &mut Context::from_waker(&waker));
             assert!(matches!(poll, std::task::Poll::Ready(Err(_))));
-            assert!(hook.calls.load(Ordering::Relaxed) >= 2, "it was cloned, and the clone dropped");
+            assert!(hook.calls.load(Ordering::Relaxed) >= 2, "the waker was not cloned, or the clone was not dropped");
         });
     }
 }
