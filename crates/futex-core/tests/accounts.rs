@@ -178,8 +178,8 @@ fn each_wake_that_was_counted_is_seen_though_most_waits_leave() {
 }
 
 /// Regression: a wake that was handed on found nobody parked, and was offered to one queue after the other. Meanwhile all waits
-/// ended by other wakes, and their owners began new waits in queues that had already been asked. In this test one of 150,000 wakes
-/// was lost.
+/// ended by other wakes, and their owners began new waits in queues that had already been asked. In this test one of 150,000
+/// wakes was lost.
 #[test]
 fn each_wake_that_was_counted_is_seen_though_most_waits_leave_and_all_have_masks() {
     common::BACKENDS.into_iter().for_each(|kind| balance(kind, true));

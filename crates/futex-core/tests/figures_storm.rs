@@ -1,5 +1,5 @@
-//! The statistics add up in each sample, while threads arm, wake and drop waits, end, and close the reactor, and while descriptors
-//! run out. The limit of descriptors applies to the whole process, so this test is alone in its program.
+//! The statistics add up in each sample, while threads arm, wake and drop waits, end, and close the reactor, and while
+//! descriptors run out. The limit of descriptors applies to the whole process, so this test is alone in its program.
 #![cfg(not(loom))]
 
 mod common;

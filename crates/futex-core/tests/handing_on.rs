@@ -26,9 +26,9 @@ fn is_woken(reactor: &Reactor, word: &Word, waiter: &mut Waiter, waker: &Waker) 
     }
 }
 
-/// On `Waitv` some of these waits share a thread, because there are more waits than threads to keep them apart. Regression: a wake
-/// that one of two such waits had consumed was handed on while their thread was outside of the kernel. It found nobody, and the
-/// other wait slept on.
+/// On `Waitv` some of these waits share a thread, because there are more waits than threads to keep them apart. Regression: a
+/// wake that one of two such waits had consumed was handed on while their thread was outside of the kernel. It found nobody, and
+/// the other wait slept on.
 #[test]
 fn a_wake_that_meets_many_owners_that_leave_reaches_the_last_waiter() {
     for reactor in reactors() {

@@ -6,8 +6,8 @@
 //!
 //! - A wait whose word has changed may end at any time, because parking compares the word.
 //! - On `Waitv` a wake may end waits on other words without a cause.
-//! - On `Thread` the thread of a wait whose owner has left stays parked for a while. A wake counts that thread, which hands the wake
-//!   on.
+//! - On `Thread` the thread of a wait whose owner has left stays parked for a while. A wake that finds it is counted, and the
+//!   thread hands it on.
 //! - On `Thread` a wake may find nobody while a thread parks anew.
 //!
 //! (`src/tests/kernel.rs` tests `Uring`, masks, and the order on `Thread` with parks that last longer than a sequence.)
@@ -81,8 +81,8 @@ fn count(kind: Backend, ops: &[Op], words: usize) {
 struct Counts {
     values: [u32; WORDS],
     armed: [Option<(usize, u32)>; OWNERS],
-    /// True if the word has differed from the expected value since the wait began. A thread that parked anew at that time may report
-    /// the mismatch after the word has its old value again.
+    /// True if the word has differed from the expected value since the wait began. A thread that parked anew at that time may
+    /// report the mismatch after the word has its old value again.
     has_differed: [bool; OWNERS],
     /// Number of wakes that the kernel counted and nobody has seen yet.
     owed: [u32; WORDS],

@@ -101,8 +101,8 @@ fn compare(kind: Backend, ops: &[Op], close: bool) {
     subject.end();
 }
 
-/// Compares the statistics with those of the naive model. On `Thread`, a thread may be returning with a wake when its owner leaves
-/// or when the reactor is closed. It hands that wake on, and the wait counts as cancelled or closed.
+/// Compares the statistics with those of the naive model. On `Thread`, a thread may be returning with a wake when its owner
+/// leaves or the reactor is closed. It hands that wake on, and the wait counts as cancelled or closed.
 fn check(figures: Figures, naive: Figures, parks: bool) {
     if !parks {
         return assert_eq!(figures, naive);

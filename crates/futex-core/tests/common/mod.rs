@@ -122,8 +122,8 @@ pub(crate) fn until_waiting(word: &Word, expected: u32) {
     until(&format!("{expected} waiters in the kernel"), || waiters(word) == expected);
 }
 
-/// Wakes the only wait on a word, without a change of the word. On `Thread` the wait may be outside of the kernel, since its thread
-/// parks anew from time to time (first when the wait is 10 ms old). Then the wake is repeated.
+/// Wakes the only wait on a word, without a change of the word. On `Thread` the wait may be outside of the kernel, since its
+/// thread parks anew from time to time (first when the wait is 10 ms old). Then the wake is repeated.
 #[track_caller]
 pub(crate) fn wake_bare(reactor: &Reactor, word: &Word) {
     let counted = word.wake(1);

@@ -69,8 +69,8 @@ fn refused() -> io::Result<WaitvOutcome> {
     Err(io::Error::from_raw_os_error(14))
 }
 
-/// Regression: a new thread loaded the first wait, parked, and was then called back for that wait. So it left the kernel's queue and
-/// returned behind all waiters that had come meanwhile, and a wake without a change found nobody in between.
+/// Regression: a new thread loaded the first wait, parked, and was then called back for that wait. So it left the kernel's queue
+/// and returned behind all waiters that had come meanwhile, and a wake without a change found nobody in between.
 #[test]
 fn a_thread_is_not_called_back_for_a_wait_that_it_has_already_loaded() {
     let (mut waitv, word) = (Waitv::new(no_turn()), word());
@@ -116,8 +116,8 @@ fn a_wake_that_is_handed_on_ends_the_longest_waiting_wait_whichever_thread_has_i
     }
 }
 
-/// Regression: each thread was called back only after the one before it had returned from the kernel, so a slow thread delayed all
-/// others.
+/// Regression: each thread was called back only after the one before it had returned from the kernel, so a slow thread delayed
+/// all others.
 #[test]
 fn closing_calls_all_threads_back_before_it_waits_for_one() {
     /// Groups whose threads seem to be in the kernel until this is dropped.
@@ -174,8 +174,8 @@ fn a_refusal_of_one_word_leaves_healthy_waits_armed() {
     assert_eq!((sorted.left, sorted.strays.len()), (vec![0], 0));
 }
 
-/// Regression: the owner of the refused wait left before the thread searched for that wait. The thread found none, took the refusal
-/// as one of all its waits, and failed them all.
+/// Regression: the owner of the refused wait left before the thread searched for that wait. The thread found no refused wait, and
+/// failed all its waits.
 #[test]
 fn a_refusal_of_a_wait_whose_owner_has_left_ends_no_other_wait() {
     let healthy = word();
