@@ -21,7 +21,7 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// Those of [`ReactorBuilder::build`].
+    /// The errors of [`ReactorBuilder::build`].
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }

@@ -115,7 +115,7 @@ impl<W: FutexWord> Engine<W> {
         if self.pool.count() >= self.queues.spread.max(1) {
             return Err(fail(
                 io::ErrorKind::QuotaExceeded,
-                "this futex reactor has as many queues open as the limit of descriptors allows (see `ulimit -n`)",
+                "this futex reactor has opened its maximum of rings, a quarter of the descriptor limit: raise it with `ulimit -n`",
             ));
         }
         let backend = (self.queues.open)()?;

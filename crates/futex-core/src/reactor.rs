@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
-/// The owner of armed waits and of the backend that waits, for any executor.
+/// The owner of waiters and of their backend, independent of the executor.
 ///
 /// A driver polls the reactor's file descriptor ([`AsFd`]), and calls [`turn`](Reactor::turn) when the descriptor is
 /// readable. The backends that park threads turn the reactor themselves. Their descriptor is never readable; it exists so that

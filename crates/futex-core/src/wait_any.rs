@@ -125,7 +125,7 @@ impl Future for WaitAny<'_> {
         if targets.is_empty() {
             return Poll::Ready(Err(fail(
                 io::ErrorKind::InvalidInput,
-                "a wait for any of no words would never end: give it at least one word",
+                "a wait without any words would never end: pass at least one word",
             )));
         }
         waits.poll_wait(targets.iter().map(Target::raw), cx)

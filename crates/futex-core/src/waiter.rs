@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 impl Reactor {
-    /// Waits until a wake, if `word` is `expected`. Otherwise the wait ends at once.
+    /// Waits for a wake while `word` is `expected`. If the word differs, the wait ends at once.
     ///
     /// The contract is the one of every futex: to end the wait, *change the word, then wake*. A wait may also end without a
     /// cause, so load the word again and wait in a loop.
@@ -67,9 +67,9 @@ impl Reactor {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: if the wait has consumed a wake, dropping the future hands that wake on to the next waiter of the word. On
-/// `Uring` this happens before the drop returns. On `Waitv` and `Thread` a thread of the backend may still receive a wake
-/// after the drop; it then hands that wake on.
+/// Cancel safe: if the wait has consumed a wake, dropping the future hands that wake on to the next waiter of the word, before
+/// the drop returns. On `Waitv` and `Thread`, a thread of the backend may receive a wake during the drop or later. That thread
+/// hands the wake on.
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait<'a> {
     reactor: &'a Reactor,

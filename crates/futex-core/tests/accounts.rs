@@ -50,7 +50,7 @@ impl Account {
     }
 
     fn mask(&self, random: &mut Random) -> NonZeroU32 {
-        let masks = [u32::MAX, 0b01, 0b11].map(|bits| NonZeroU32::new(bits).expect("it has a bit"));
+        let masks = [u32::MAX, 0b01, 0b11].map(|bits| NonZeroU32::new(bits).expect("a mask has a bit"));
         if self.masks { masks[random.below(3) as usize] } else { MATCH_ANY }
     }
 

@@ -346,7 +346,7 @@ fn a_waker_may_close_the_reactor() {
 }
 
 #[test]
-fn the_last_handle_may_be_dropped_while_a_wait_is_armed() {
+fn the_last_handle_to_a_reactor_may_be_dropped_while_a_wait_is_armed() {
     for reactor in reactors() {
         let backend = reactor.backend();
         let word = word();

@@ -138,7 +138,7 @@ fn nothing_is_armed_if_one_of_the_reactors_is_closed() {
 fn a_wait_any_without_targets_is_refused() {
     let Poll::Ready(Err(error)) = poll(&mut WaitAny::new([]), Waker::noop()) else { panic!("no error") };
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    assert_eq!(error.to_string(), "a wait for any of no words would never end: give it at least one word");
+    assert_eq!(error.to_string(), "a wait without any words would never end: pass at least one word");
 }
 
 fn mask(bits: u32) -> NonZeroU32 {

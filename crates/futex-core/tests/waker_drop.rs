@@ -82,7 +82,11 @@ static TABLE: RawWakerVTable = RawWakerVTable::new(
 fn a_wake_during_arming_is_not_lost_although_the_drop_of_a_waker_panics() {
     // On the other backends the poll returns before a thread parks.
     let Some(_) = common::reactor(futex_core::Backend::Uring) else { return };
-    let reactor = Reactor::builder().backend(futex_core::Backend::Uring).interrupting(true).build().expect("it works");
+    let reactor = Reactor::builder()
+        .backend(futex_core::Backend::Uring)
+        .interrupting(true)
+        .build()
+        .expect("the backend was available before");
     let (word, over) = (word(), AtomicBool::new(false));
     // SAFETY: The functions of the table own nothing.
     let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) };

@@ -101,7 +101,7 @@ fn waiting_for_any_of_nothing_is_refused() {
         is_refused(
             within(wait_any::<Target<'_>>([])).await,
             io::ErrorKind::InvalidInput,
-            "a wait for any of no words would never end: give it at least one word",
+            "a wait without any words would never end: pass at least one word",
         );
     });
 }

@@ -123,7 +123,7 @@ async fn the_index_is_that_of_the_ready_one() {
 async fn waiting_for_any_of_nothing_is_refused() {
     let error = wait_any::<Target<'_>>([]).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    assert_eq!(error.to_string(), "a wait for any of no words would never end: give it at least one word");
+    assert_eq!(error.to_string(), "a wait without any words would never end: pass at least one word");
 }
 
 #[tokio::test]

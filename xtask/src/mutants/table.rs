@@ -723,7 +723,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/thread.rs",
         from: "if let Some(position) = self.jobs.iter().position(|&job| job == index) {",
         to: "if let Some(position) = self.jobs.iter().position(|&job| job == index && false) {",
-        test: "futex-core/lib::backends::thread::tests::a_wait_that_leaves_before_its_thread_sat_down_leaves_nothing_behind",
+        test: "futex-core/lib::backends::thread::tests::a_wait_that_leaves_before_a_thread_takes_its_seat_leaves_nothing_behind",
         under: Under::Std,
     },
     Mutant {
@@ -732,7 +732,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/thread.rs",
         from: "            self.jobs.remove(position);\n            self.seats.remove(index);\n",
         to: "            self.jobs.remove(position);\n",
-        test: "futex-core/lib::backends::thread::tests::a_wait_that_leaves_before_its_thread_sat_down_leaves_nothing_behind",
+        test: "futex-core/lib::backends::thread::tests::a_wait_that_leaves_before_a_thread_takes_its_seat_leaves_nothing_behind",
         under: Under::Std,
     },
     Mutant {
@@ -939,7 +939,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "        if !inner.is_roomy {\n            let quota",
         to: "        if !inner.is_roomy && false {\n            let quota",
-        test: "crowding::room_that_came_free_is_found",
+        test: "crowding::free_room_is_used_before_another_queue_is_opened",
         under: Under::Std,
     },
     Mutant {
@@ -948,7 +948,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "quota - quota.div_ceil(8)",
         to: "quota - quota.div_ceil(2)",
-        test: "crowding::room_that_came_free_is_found",
+        test: "crowding::free_room_is_used_before_another_queue_is_opened",
         under: Under::Std,
     },
     Mutant {

@@ -69,7 +69,7 @@ struct State {
     handed_on: u64,
 }
 
-/// The waits that share a thread. A group exists until its thread ends or the backend is closed.
+/// The waits that share a thread. A group is removed when its thread has had no wait for [`LINGER`].
 struct Group {
     /// At most [`ROOM`] waits, in the order in which the thread parks for them.
     entries: Vec<Entry>,

@@ -76,7 +76,7 @@ fn waits_are_spread_evenly_over_crowded_queues() {
 
 /// A queue of which a quarter is free takes waits before another queue is opened or crowded.
 #[test]
-fn room_that_came_free_is_found() {
+fn free_room_is_used_before_another_queue_is_opened() {
     for queues in [1, 2, 66, 195] {
         let mut crowd = Crowd::new(queues);
         crowd.grow(queues * ROOM);

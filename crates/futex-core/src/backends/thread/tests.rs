@@ -30,7 +30,7 @@ fn assert_empty(threads: &Threads) {
 /// If a job were left, a thread would take the seat later although nobody waits, and consume a wake. Or the seat would belong to
 /// another wait by then, and have two threads.
 #[test]
-fn a_wait_that_leaves_before_its_thread_sat_down_leaves_nothing_behind() {
+fn a_wait_that_leaves_before_a_thread_takes_its_seat_leaves_nothing_behind() {
     let (mut threads, word) = (Threads::new(no_turn()), word());
     arm_without_a_thread(&mut threads, 1, &word);
     arm_without_a_thread(&mut threads, 2, &word);
@@ -55,7 +55,7 @@ fn a_wait_that_leaves_before_its_thread_sat_down_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_wake_that_is_handed_on_ends_a_wait_whose_thread_has_not_sat_down() {
+fn a_wake_that_is_handed_on_ends_a_wait_whose_seat_no_thread_has_taken() {
     let (mut threads, word) = (Threads::new(no_turn()), word());
     arm_without_a_thread(&mut threads, 1, &word);
     word.hand_on(MATCH_ANY);
@@ -80,7 +80,7 @@ fn a_wake_that_is_handed_on_ends_the_longest_waiting_wait_outside_of_the_kernel(
 }
 
 #[test]
-fn closing_ends_a_wait_whose_thread_has_not_sat_down() {
+fn closing_ends_a_wait_whose_seat_no_thread_has_taken() {
     let (mut threads, word) = (Threads::new(no_turn()), word());
     arm_without_a_thread(&mut threads, 1, &word);
     let mut ended = Vec::new();

@@ -69,7 +69,7 @@ fn a_wait_that_the_kernel_ended_may_be_dropped() {
 }
 
 #[test]
-fn waits_that_the_kernel_ended_are_over_when_the_engine_is_closed() {
+fn closing_the_engine_ends_waits_that_the_kernel_ended_unasked() {
     model("unprompted end | close", || {
         let world = World::new();
         let word = world.word();
