@@ -9,14 +9,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 impl AsyncFutex {
-    /// A stream of the word's values. Each differs from the one before it, and the first differs from `last_seen`.
+    /// Returns a stream of the word's values. Each value differs from the one before it, and the first differs from
+    /// `last_seen`.
     ///
-    /// It coalesces: a consumer that is slower than the changes of the word sees the latest value, and not each one. A process
-    /// that changes the word has to wake.
+    /// The stream does not queue values. If the word changes more often than the consumer polls, the consumer gets the latest
+    /// value only. A process that changes the word must wake its waiters afterwards.
     ///
     /// # Errors
     ///
-    /// Those of [`WaitAsync`](crate::WaitAsync), as the stream's last item.
+    /// Those of [`WaitAsync`](crate::WaitAsync). An error is the last item of the stream.
     ///
     /// # Cancel safety
     ///
@@ -53,12 +54,12 @@ impl AsyncFutex {
 
 /// The stream of [`AsyncFutex::changes`].
 ///
-/// It never ends by itself; after an error (see [`WaitAsync`](crate::WaitAsync)) it is over.
+/// The stream ends only after an error.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: if its `next()` is dropped, the next one returns the same value or a later one. Dropping the stream behaves
-/// like dropping a [`WaitAsync`](crate::WaitAsync).
+/// Cancel safe: if a call of `next()` is dropped before it is ready, the following call returns the same value or a later one.
+/// Dropping the stream behaves like dropping a [`WaitAsync`](crate::WaitAsync).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Changes {
@@ -69,7 +70,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The latest value that the stream returned, or the one that it began with.
+    /// Returns the last value that the stream has returned, or its initial `last_seen`.
     #[must_use]
     pub fn last_seen(&self) -> u32 {
         self.last_seen
@@ -84,8 +85,8 @@ impl Stream for Changes {
             return Poll::Ready(None);
         }
         let Self { futex, last_seen, wait, over } = &mut *self;
-        // A wait that is armed is for `last_seen`, and a waker that changed the word since will wake it. To load the word now
-        // would leave that wake to be handed on, and wake two waiters for one.
+        // An armed wait compares the word with `last_seen`, and a process that changes the word will wake it. If this loaded the
+        // word while the wait is armed, that wake would be handed on later, and one wake would wake two waiters.
         let value = ready!(wait.poll(futex, |value| value != *last_seen, cx));
         match value {
             Ok(value) => *last_seen = value,

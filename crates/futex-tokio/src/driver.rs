@@ -1,10 +1,10 @@
 //! Turning a reactor from Tokio's I/O driver.
 //!
-//! The reactor's eventfd is registered with a runtime's epoll. The waker is not a task. Waking it runs a turn, on the
-//! thread that polls epoll, so that a wake reaches the task without a hop (measured on a current-thread runtime: a round
-//! trip of 48.5 µs, against 51.1 µs with a task that turns).
+//! The reactor's eventfd is registered with the runtime's epoll. The waker of this registration is not a task. Waking it runs a
+//! turn on the thread that polls epoll. A task that runs the turns would have to be scheduled first, which is slower.
 //!
-//! The waker is registered at all times. So the runtime's shutdown is seen too, which wakes all that is registered.
+//! The waker is registered at all times. So the driver also learns of the runtime's shutdown, which wakes all registered
+//! wakers.
 
 use crate::register::{Registered, current_runtime};
 use futex_core::__private::explain;
@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use tokio::runtime::Id;
 use tokio::task::coop::unconstrained;
 
-/// What to do if there is no runtime to drive a reactor.
+/// Advice for an error message if there is no runtime that could drive a reactor.
 pub(crate) const ADVICE: &str = "call this within one, or give the futex a reactor that was made in one";
 
 /// A reactor and its registration with a runtime.
@@ -28,15 +28,16 @@ pub(crate) struct Driver {
     eventfd: Registered,
     waker: Waker,
     runtime: Id,
-    /// Called after the runtime's shutdown, when the reactor is closed.
+    /// Function that is called after the runtime's shutdown has closed the reactor.
     forget: fn(Id),
 }
 
 impl Driver {
-    /// Has the current runtime drive `reactor`. At its shutdown it closes the reactor, and then calls `forget`.
+    /// Makes the current runtime drive `reactor`. When the runtime shuts down, the reactor is closed, and then `forget` is
+    /// called.
     pub(crate) fn start(reactor: Reactor, forget: fn(Id)) -> io::Result<Arc<Self>> {
         let runtime = current_runtime(ADVICE)?;
-        // An edge-triggered epoll needs no reading of the eventfd: each signal is an edge.
+        // Nothing reads the eventfd. Tokio's epoll is edge-triggered, and each signal is an edge.
         let eventfd = reactor.as_fd().try_clone_to_owned().map_err(|error| {
             explain(error, "cannot duplicate a futex reactor's eventfd (see `ulimit -n` if descriptors ran out)")
         })?;
@@ -48,18 +49,18 @@ impl Driver {
             runtime,
             forget,
         });
-        // In a runtime that is shutting down there is nothing to wait with.
+        // This registers the waker. It fails if the runtime is shutting down.
         driver.turn()?;
         Ok(driver)
     }
 
-    /// Returns true if this process is the one that started the driver, and not a fork of it.
+    /// Returns true if this process has started the driver, and false in a fork of that process.
     pub(crate) fn is_here(&self) -> bool {
         self.eventfd.is_here()
     }
 
-    /// Turns the reactor for each edge that there was, and leaves the waker registered for the next. An error means that
-    /// the runtime has shut down.
+    /// Turns the reactor once for each edge that has occurred, and leaves the waker registered for the next edge. An error means
+    /// that the runtime has shut down.
     fn turn(&self) -> io::Result<()> {
         loop {
             match self.poll_edge() {
@@ -70,7 +71,7 @@ impl Driver {
         }
     }
 
-    /// The runtime has shut down. Waits of other runtimes would wait for ever.
+    /// Closes the reactor after the runtime's shutdown. Otherwise, waits that are polled on other runtimes would never end.
     fn shut_down(&self) {
         self.reactor.close();
         (self.forget)(self.runtime);
@@ -78,16 +79,16 @@ impl Driver {
         tracing::debug!(runtime = %self.runtime, "a runtime has shut down and has closed its futex reactor");
     }
 
-    /// Ready once for each edge, or with an error if the runtime is gone.
+    /// Polls for an edge. Ready once for each edge, and with an error if the runtime has shut down.
     fn poll_edge(&self) -> Poll<io::Result<()>> {
         let edge = poll_fn(|cx| {
             self.eventfd.poll_read_ready(cx).map_ok(|mut guard| {
-                // Before the turn, so that a completion that it just misses is a new edge.
+                // Cleared before the turn, so that a completion that the turn just misses is a new edge.
                 guard.clear_ready();
             })
         });
-        // Not within the cooperative budget of the task that happens to be polled on this thread: with that used up,
-        // Tokio would wake the waker at once, which would poll again, and so on without end.
+        // The budget of the task that is being polled on this thread must not count here. If it were used up, Tokio would wake
+        // the waker at once, the waker would poll again, and so on without end.
         pin!(unconstrained(edge)).poll(&mut Context::from_waker(&self.waker))
     }
 }
@@ -98,7 +99,7 @@ impl fmt::Debug for Driver {
     }
 }
 
-/// The waker of the registration, which must not keep the driver alive.
+/// The waker of the registration. It must not keep the driver alive.
 struct Turn(Weak<Driver>);
 
 impl Wake for Turn {

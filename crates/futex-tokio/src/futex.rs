@@ -1,4 +1,4 @@
-//! The face of the library: a word that tasks wait on.
+//! `AsyncFutex`: a word, a reactor to wait with, and the wakes.
 
 use crate::reactor::Reactor;
 use crate::spin::{Spin, Spinner};
@@ -7,12 +7,12 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 
-/// A futex word that tasks of any process wait on.
+/// A futex word that tasks of any process can wait on.
 ///
-/// It is a cheap handle: a word and a reactor to wait with. Any number of handles to one word may exist, in any number of
-/// processes, beside blocking waiters and wakers that know nothing of this crate.
+/// It is a cheap handle to a [`Word`] and a [`Reactor`]. One word may have any number of handles, in any number of processes.
+/// It may also have waiters and wakers that do not use this crate, such as threads that block in `FUTEX_WAIT`.
 ///
-/// The contract is that of every futex: to end a wait, *change the word, then wake*.
+/// To end a wait, *change the word, then wake*: see [the contract](crate#the-contract).
 #[derive(Clone)]
 pub struct AsyncFutex {
     reactor: Reactor,
@@ -21,78 +21,79 @@ pub struct AsyncFutex {
 }
 
 impl AsyncFutex {
-    /// A futex on `word` that waits with the current runtime's reactor.
+    /// Creates a futex on `word`. Its waits use the reactor of the current runtime.
     ///
-    /// `word` may be a [`Word`], for instance of [`SharedMemory::word`](crate::SharedMemory::word), an
-    /// `Arc<AtomicU32>`, or a reference to an `AtomicU32` that lives for ever.
+    /// `word` is a [`Word`] or a reference to one (see [`SharedMemory::word`](crate::SharedMemory::word)), an
+    /// `Arc<AtomicU32>`, or a `&'static AtomicU32`.
     ///
     /// # Errors
     ///
-    /// Those of [`Reactor::current`]; outside a runtime there is none.
+    /// Those of [`Reactor::current`], for instance outside a runtime.
     pub fn new(word: impl Into<Word>) -> io::Result<Self> {
         Ok(Self::with_reactor(&Reactor::current()?, word))
     }
 
-    /// A futex on `word` that waits with `reactor`.
+    /// Creates a futex on `word`. Its waits use `reactor`.
     #[must_use]
     pub fn with_reactor(reactor: &Reactor, word: impl Into<Word>) -> Self {
         Self { spinner: Spinner::new(reactor.spin()), reactor: reactor.clone(), word: word.into() }
     }
 
-    /// The same futex, whose waits spin on the word for up to `spin` before they sleep. Without this, the setting of the
-    /// reactor's [builder](crate::ReactorBuilder::spin) holds.
+    /// Sets the maximum time that waits of this handle [spin](Spin) before they sleep. Without this call, the handle uses the
+    /// setting of its reactor (see [`ReactorBuilder::spin`](crate::ReactorBuilder::spin)).
     #[must_use]
     pub fn with_spin(self, spin: Spin) -> Self {
         Self { spinner: Spinner::new(spin), ..self }
     }
 
-    /// The longest time that waits of this handle spin on the word before they sleep.
+    /// Returns the maximum time that waits of this handle spin before they sleep.
     #[must_use]
     pub fn spin(&self) -> Spin {
         self.spinner.setting()
     }
 
-    /// The word.
+    /// Returns the word.
     #[must_use]
     #[inline]
     pub fn word(&self) -> &Word {
         &self.word
     }
 
-    /// The reactor that this handle waits with.
+    /// Returns the reactor that this handle waits with.
     #[must_use]
     pub fn reactor(&self) -> &Reactor {
         &self.reactor
     }
 
-    /// Wakes up to `n` waiters, in whatever process and of whatever kind. Returns how many the kernel woke.
+    /// Wakes up to `n` waiters of any kind, in any process. Returns how many waiters the kernel woke.
     ///
-    /// It is the [`wake`](Word::wake) of the word, and may be called in a signal handler.
+    /// This is [`Word::wake`], so a signal handler may call it. An `n` of 0 wakes no waiter, and `u32::MAX` wakes all of them.
     ///
-    /// Zero wakes nobody, and `u32::MAX` wakes all. The kernel takes the longest waiting first; a thread of the `Waitv`
-    /// or the `Thread` backend that parks anew goes to the end of the queue.
+    /// The kernel wakes the waiter that has queued longest first. A wait on `Waitv` or `Thread` goes to the end of the queue
+    /// each time its thread parks again.
     ///
-    /// A waiter that is just giving up, and a thread that the `Thread` backend has left behind, are counted, and hand their
-    /// wake on. So each wake that was counted reaches somebody, as long as somebody waits.
+    /// The count includes waits that are being cancelled, and threads of `Thread` that stay parked after their wait was
+    /// cancelled. Each of these hands its wake on to the next waiter. That waiter may miss the wake only if the wake is
+    /// [bare](crate#bare-wakes) and the waiter is in another process, on `Waitv` or `Thread`.
     #[inline]
     pub fn wake(&self, n: u32) -> u32 {
         self.word.wake(n)
     }
 
-    /// [`wake`](AsyncFutex::wake) for one waiter. Returns true if there was one.
+    /// Wakes one waiter, like [`wake(1)`](AsyncFutex::wake). Returns true if the kernel woke one.
     #[inline]
     pub fn wake_one(&self) -> bool {
         self.word.wake_one()
     }
 
-    /// [`wake`](AsyncFutex::wake) for all waiters. Returns how many there were.
+    /// Wakes all waiters, like [`wake(u32::MAX)`](AsyncFutex::wake). Returns how many waiters the kernel woke.
     #[inline]
     pub fn wake_all(&self) -> u32 {
         self.word.wake_all()
     }
 
-    /// [`wake`](AsyncFutex::wake) for the waiters whose mask shares a bit with `mask`. A wait without a mask matches every
-    /// wake.
+    /// Wakes up to `n` waiters whose mask shares a bit with `mask`, like [`wake`](AsyncFutex::wake). A wait without a mask
+    /// matches every wake.
     #[inline]
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
         self.word.wake_masked(n, mask)

@@ -1,27 +1,34 @@
-//! Tokio tasks of different processes wait for each other.
+//! Lets Tokio tasks wait until another process changes an `AtomicU32` in shared memory.
 //!
-//! [`AsyncFutex::wait_async`] lets a task sleep on an `AtomicU32` in memory that several processes share, until any process
-//! wakes it: another program with this crate, a C program that only knows `FUTEX_WAKE`, or a task of the same process. No
-//! thread of the runtime blocks, nothing polls, no wake is lost, and a future that is dropped leaves no trace.
+//! A task that awaits [`AsyncFutex::wait_async`] sleeps until any process wakes the word's waiters. That process may be another
+//! program with this crate, a C program that calls `FUTEX_WAKE`, or the same process.
+//!
+//! - No thread of the runtime blocks, and nothing polls the word.
+//! - A change that lasts and is followed by a wake is never missed.
+//! - Dropping the future cancels the wait, and no wake is lost.
 //!
 //! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md)
-//! ([中文](https://github.com/async-futex/async-futex/blob/main/docs/guide.zh.md)) shows each use as a whole program: peers
+//! ([中文](https://github.com/async-futex/async-futex/blob/main/docs/guide.zh.md)) has a complete program for each use: peers
 //! in C and Python, state machines, queues, timeouts, locks, workers that die, shutdown.
 //!
 //! # The contract
 //!
-//! *Change the word, then wake.* A wait compares the word with `expected` and goes to sleep in one step, in the kernel, so
-//! a waker that changes the word first and wakes second can't be missed. A wait ends
+//! **Change the word, then wake.** The kernel compares the word with `expected` and queues the waiter in one step. If a process
+//! changes the word first and wakes second, either the comparison finds the change, or the wake finds the waiter.
+//!
+//! A wait ends
 //!
 //! - at once, if the word differs from `expected`;
 //! - after a wake;
-//! - now and then, without either: rarely on `Uring`, more often on `Waitv`, because a wake of one word may end the waits
-//!   on others that share its thread. So load the word again, in a loop, or use [`AsyncFutex::wait_until`], which does.
+//! - sometimes without a reason. This is rare on `Uring`. It is more common on `Waitv`, because waits on different words can
+//!   share a thread there, and a wake of one word may end the waits on the others.
+//!
+//! So load the word again after each wait, in a loop. [`AsyncFutex::wait_until`] is such a loop.
 //!
 //! # Examples
 //!
-//! Two tasks stand for two processes here. Processes find the memory by a name: [`NamedMemory::create`] and
-//! [`SharedMemory::open`].
+//! In this example two tasks take the place of two processes. Separate processes open the same memory by its name, with
+//! [`NamedMemory::create`] and [`SharedMemory::open`].
 //!
 //! ```
 //! use futex_tokio::{AsyncFutex, SharedMemory};
@@ -46,16 +53,28 @@
 //!
 //! # Backends
 //!
-//! One [`Reactor`] per runtime waits in the kernel with io_uring, if that is allowed, and otherwise with threads parked in
-//! `futex_waitv` or `FUTEX_WAIT`. It tries what works; `FUTEX_BACKEND=uring|waitv|thread` in the environment overrides the
-//! choice. [`Backend`] compares them.
+//! Each runtime has a [`Reactor`], which waits in the kernel. It uses io_uring if the system allows it, and otherwise threads
+//! that block in `futex_waitv` or `FUTEX_WAIT`. The environment variable `FUTEX_BACKEND` (`uring`, `waitv` or `thread`)
+//! overrides this choice. [`Backend`] compares the three.
+//!
+//! # Bare wakes
+//!
+//! A *bare* wake is a wake without a change that lasts: the word has not changed, or it is `expected` again.
+//!
+//! - On `Uring`, a bare wake reaches every wait that has returned `Pending`. There is one exception: when a thread exits, Linux
+//!   6.16 to 6.18.48 end the waits that this thread has armed. The reactor arms them again, and until then a bare wake misses
+//!   them.
+//! - On `Waitv` and `Thread`, a bare wake misses a wait whose thread has not parked yet, or is about to park again.
+//!
+//! The number that the wake returns does not include the waits that it misses.
 //!
 //! # Features
 //!
 //! - `uring` (default): the io_uring backend.
-//! - `tracing`: events about the choice of the backend, and about runtimes that end.
+//! - `tracing`: events when a backend is chosen or passed over, when no more rings can be opened, and when the runtime of a
+//!   reactor shuts down.
 
-// These come first, in the order in which the page of `AsyncFutex` is to show their methods.
+// These modules come first because rustdoc shows the methods of `AsyncFutex` in the order of the modules.
 mod futex;
 mod wait;
 mod wait_until;

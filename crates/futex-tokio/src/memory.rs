@@ -1,4 +1,4 @@
-//! Shared memory that comes from other processes.
+//! Shared memory that is sent to and received from other processes, or opened by its name.
 
 use crate::register::current_runtime;
 use futex_core::__private::{OPEN_PAUSES, fail, is_not_there_yet};
@@ -13,10 +13,9 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
-/// Sends shared memory over a Unix socket, as one message of one descriptor and one byte. The other side gets the same
-/// memory.
+/// Sends shared memory over a Unix socket. The peer gets the same memory, not a copy.
 ///
-/// It is [`SharedMemory::send`] for a socket of Tokio. For a half of a split socket, pass its `as_ref()`.
+/// This is [`SharedMemory::send`] for a Tokio socket. If the socket is split, pass the `as_ref()` of one half.
 ///
 /// # Errors
 ///
@@ -24,7 +23,7 @@ use tokio::time::{Instant, sleep};
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: if it is dropped before it is ready, nothing was sent.
+/// Cancel safe: if the future is dropped before it is ready, nothing was sent.
 ///
 /// # Examples
 ///
@@ -54,10 +53,11 @@ pub async fn send_memory(socket: &UnixStream, memory: &SharedMemory) -> io::Resu
     socket.async_io(Interest::WRITABLE, || memory.send(socket)).await
 }
 
-/// Receives shared memory that a peer has sent over a Unix socket, by [`send_memory`] or [`SharedMemory::send`], if it
-/// is sealed against shrinking. [`SharedMemory::anonymous`] makes such memory.
+/// Receives shared memory that a peer has sent over a Unix socket with [`send_memory`] or [`SharedMemory::send`].
 ///
-/// It is [`SharedMemory::receive`] for a socket of Tokio.
+/// The memory must be sealed against shrinking, as memory of [`SharedMemory::anonymous`] is. Other memory is refused.
+///
+/// This is [`SharedMemory::receive`] for a Tokio socket.
 ///
 /// # Errors
 ///
@@ -70,8 +70,11 @@ pub async fn receive_memory(socket: &UnixStream) -> io::Result<SharedMemory> {
     socket.async_io(Interest::READABLE, || SharedMemory::receive(socket)).await
 }
 
-/// [`receive_memory`] for memory that may be unsealed, such as that of a POSIX name or of a file. A peer that makes such
-/// memory shorter can end this process (`SIGBUS`), so use this among processes that trust each other.
+/// Receives shared memory like [`receive_memory`], but also accepts memory that is not sealed, such as memory with a POSIX name
+/// or a file.
+///
+/// A peer can make such memory shorter. An access to the lost pages then ends this process (`SIGBUS`). So use this only among
+/// processes that trust each other.
 ///
 /// # Errors
 ///
@@ -84,22 +87,24 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
     socket.async_io(Interest::READABLE, || SharedMemory::receive_unsealed(socket)).await
 }
 
-/// [`SharedMemory::open`], which waits until the name is there and its object has its length.
+/// Opens shared memory by its POSIX name. Waits until the name exists and the object with this name has its length.
 ///
-/// It tries at once, and again after pauses of 1 ms, doubled up to 100 ms, for as long as the error is
-/// `NotFound` or `UnexpectedEof`. So put a [`timeout`](tokio::time::timeout) around it.
+/// The first poll calls [`SharedMemory::open`]. While the error is `NotFound` or `UnexpectedEof`, this tries again after a
+/// pause. The first pause is 1 ms, and each further one is twice as long, up to 100 ms. The waiting has no limit, so put a
+/// [`timeout`](tokio::time::timeout) around it.
 ///
 /// # Errors
 ///
-/// All other errors of [`SharedMemory::open`], at once. `Unsupported` outside a Tokio runtime, and in one without a timer.
-/// `BrokenPipe` if that runtime shuts down, and the future is polled in another one.
+/// - All other errors of [`SharedMemory::open`], without a further try.
+/// - `Unsupported` outside a Tokio runtime, and in a runtime without a timer.
+/// - `BrokenPipe` if the future is polled in another runtime after its first runtime has shut down.
 ///
-/// Tokio reports a missing timer, and a runtime that has shut down, by panics, which this catches. The panic hook prints them, and
-/// with `panic = "abort"` they end the process.
+/// Tokio panics if a runtime has no timer or has shut down. This function catches these panics and returns the errors above. The
+/// panic hook still prints a message, and with `panic = "abort"` the process ends.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropping the future stops the waiting, and has no other effect.
+/// Cancel safe: dropping the future ends the waiting, and has no other effect.
 ///
 /// # Examples
 ///
@@ -116,7 +121,7 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
 ///     async move { timeout(Duration::from_secs(10), open_memory(name)).await }
 /// });
 /// # tokio::task::yield_now().await;
-/// let memory = NamedMemory::create(&name, 4096)?; // in another process, sooner or later
+/// let memory = NamedMemory::create(&name, 4096)?; // usually in another process
 /// assert_eq!(waiter.await???.len(), 4096);
 /// # Ok(())
 /// # }
@@ -124,8 +129,8 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
 pub async fn open_memory(name: impl AsRef<OsStr>) -> io::Result<SharedMemory> {
     current_runtime("call `open_memory` within one")?;
     let mut pause = *OPEN_PAUSES.start();
-    // Tokio panics if the runtime has no timer, and offers no way to ask before. The timer is made first, so that a program
-    // which needs one learns it also if the memory is there.
+    // Tokio panics if the runtime has no timer, and a program can't find that out otherwise. The timer is made before the first
+    // try, so a missing timer is an error even if the memory is there already.
     let timer = catch_unwind(|| sleep(pause)).map_err(|_| {
         fail(io::ErrorKind::Unsupported, "this Tokio runtime has no timer: build it with `enable_time` or `enable_all`")
     })?;
@@ -136,7 +141,7 @@ pub async fn open_memory(name: impl AsRef<OsStr>) -> io::Result<SharedMemory> {
             result => return result,
         }
         timer.as_mut().reset(Instant::now() + pause);
-        // Tokio panics if the timer's runtime has shut down, of which the timer wakes its task.
+        // When the timer's runtime shuts down, it wakes the timer's task, and the next poll of the timer panics.
         let elapsed = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| timer.as_mut().poll(cx))) {
             Ok(elapsed) => elapsed.map(Ok),
             Err(_) => Poll::Ready(Err(fail(

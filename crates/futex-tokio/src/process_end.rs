@@ -9,22 +9,25 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// A future that is ready when a process has ended, for `select!` beside a wait for what that process should do.
+/// Returns a future that is ready when a process has ended. Use it in a `select!`, together with a wait for an answer of that
+/// process.
 ///
-/// The runtime in which it is called drives the future. The process need not be a child. If it has ended already, the
-/// future is ready at the first poll.
+/// The process need not be a child. If it has ended already, the future is ready at the first poll. The current runtime drives
+/// the future.
 ///
-/// # The word has the last say
+/// # After the end, load the word again
 ///
-/// A process may change a word, wake, and end. Then this future may be ready before the wait for the word is, also in a
-/// `select!` that is `biased` towards the wait: the two come to the runtime by different ways. So load the word once more
-/// after the process has ended. What it did before its end is visible then.
+/// A process may change a word, wake its waiters, and end. Then this future may be ready *before* the wait for the word, even
+/// in a `biased` `select!` that polls the wait first: the runtime learns of the two events separately. So when the process has
+/// ended, load the word once more. Everything that the process did before its end is visible then.
 ///
 /// # Errors
 ///
-/// Those of [`ProcessId::open`]: `Unsupported` if the process can't be watched from here. They don't say that it has
-/// ended. `Unsupported` outside a runtime, and in one without an I/O driver. Others if the runtime is shutting down, or no
-/// descriptors or no memory are left.
+/// An error does not mean that the process has ended.
+///
+/// - `Unsupported` outside a runtime, and in a runtime without an I/O driver.
+/// - Those of [`ProcessId::open`], among them `Unsupported` if the process can't be watched from here.
+/// - Other kinds if the runtime is shutting down, or no descriptors or no memory are left.
 ///
 /// # Cancel safety
 ///
@@ -41,7 +44,7 @@ use std::task::{Context, Poll, ready};
 /// let memory = SharedMemory::anonymous(4096)?;
 /// let answer = AsyncFutex::new(memory.word(0)?)?;
 ///
-/// // A worker that has the memory, and never answers.
+/// // A worker that never answers.
 /// let mut worker = std::process::Command::new("sleep").arg("1000").spawn()?;
 /// let mut end = process_end(ProcessId::from_pid(worker.id())?)?;
 /// worker.kill()?;
@@ -72,21 +75,23 @@ pub fn process_end(process: ProcessId) -> io::Result<ProcessEnd> {
 
 /// The future of [`process_end`].
 ///
-/// It owns what it needs, so it can be spawned, and polled on any runtime as long as the one that drives it runs.
+/// It borrows nothing, so it can be spawned. Any runtime may poll it, as long as the runtime that drives it runs. Once it has
+/// returned that the process has ended, each further poll returns the same.
 ///
 /// # Errors
 ///
-/// An error does not say that the process has ended. `BrokenPipe` if the runtime that drives the future has shut down.
-/// `Unsupported` in a fork of the process that made it.
+/// An error does not mean that the process has ended.
+///
+/// - `BrokenPipe` if the runtime that drives the future has shut down.
+/// - `Unsupported` in a fork of the process that made the future.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropping it closes its descriptor, and has no effect on the process. After it was ready, it is ready at
-/// each further poll.
+/// Cancel safe: dropping the future closes its descriptor, and has no effect on the process.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct ProcessEnd {
     pid: u32,
-    /// A pidfd. `None` if the process has ended.
+    /// The pidfd. `None` once the process has ended.
     watch: Option<Registered>,
 }
 
@@ -100,7 +105,7 @@ impl Future for ProcessEnd {
             let sentence = "this future belongs to the process that this one was forked from: call `process_end` here";
             return Poll::Ready(Err(fail(io::ErrorKind::Unsupported, sentence)));
         }
-        // A pidfd is readable for no other reason.
+        // A pidfd is readable only after its process has ended.
         let ended = ready!(pidfd.poll_read_ready(cx)).map(drop);
         if let Err(error) = ended {
             let sentence = format!("process {} is not watched any more", this.pid);

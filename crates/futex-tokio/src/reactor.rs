@@ -9,21 +9,21 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// What futexes wait with: a way to wait in the kernel, driven by a Tokio runtime.
+/// Waits in the kernel for futexes, and wakes their tasks. A Tokio runtime drives it.
 ///
-/// Every runtime has one that [`AsyncFutex::new`](crate::AsyncFutex::new) uses; [`Reactor::current`] gets it. Make another
-/// with [`Reactor::builder`] to choose the backend.
+/// Each runtime has a reactor, which [`AsyncFutex::new`](crate::AsyncFutex::new) uses and [`Reactor::current`] returns. To
+/// choose the backend, make another reactor with [`Reactor::builder`].
 ///
-/// The reactor is driven by the runtime that it was made in. Futures that wait with it may be polled anywhere, on other
-/// runtimes and executors too, as long as that runtime runs. (A current-thread runtime runs within its `block_on` only.)
-/// When the runtime shuts down, its reactors close: their waits end with an error, and none is left in the kernel.
+/// The runtime in which a reactor is made drives it. Futures that wait with the reactor may be polled anywhere, also on other
+/// runtimes and executors. On `Uring`, they are woken only while the driving runtime runs. (A current-thread runtime runs only
+/// inside its `block_on`.) When the runtime shuts down, it [closes](Reactor::close) its reactors.
 ///
 /// Clones are handles to the same reactor.
 ///
 /// # After `fork`
 ///
-/// A reactor belongs to the process that made it. In a child of `fork` waiting with it is an error, and dropping it does
-/// nothing. A fresh runtime in the child has a reactor of its own.
+/// A reactor belongs to the process that made it. In a child of `fork`, a wait with it is an error, and dropping it has no
+/// effect. A new runtime in the child has a reactor of its own.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// # async fn main() -> std::io::Result<()> {
 /// let reactor = Reactor::builder().backend(Backend::Thread).build()?;
 /// let futex = AsyncFutex::with_reactor(&reactor, SharedMemory::anonymous(4096)?.word(0)?);
-/// futex.wait_async(1).await?; // it is 0, so this returns at once
+/// futex.wait_async(1).await?; // the word is 0, so this is ready at once
 /// assert_eq!(reactor.stats().armed, 0);
 /// # Ok(())
 /// # }
@@ -46,61 +46,64 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// The reactor of the current runtime, made at the first call on the best backend that works here, or on the one that
-    /// `FUTEX_BACKEND` names.
+    /// Returns the reactor of the current runtime. The first call makes it.
+    ///
+    /// The reactor uses the first [backend](Backend) that works here, or the one that `FUTEX_BACKEND` names.
     ///
     /// # Errors
     ///
-    /// `Unsupported` outside a runtime, and in one without an I/O driver. Those of [`ReactorBuilder::build`].
+    /// Those of [`ReactorBuilder::build`], such as `Unsupported` outside a runtime.
     pub fn current() -> io::Result<Self> {
         registry::current().map(|driver| Self { driver, spin: Spin::OFF })
     }
 
-    /// A builder, to choose the backend.
+    /// Returns a builder, for instance to choose the backend.
     pub fn builder() -> ReactorBuilder {
         ReactorBuilder { core: futex_core::Reactor::builder(), spin: Spin::OFF }
     }
 
-    /// The backend in use.
+    /// Returns the backend in use.
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.core().backend()
     }
 
-    /// The backends that would have been better and are not available here, with the reasons, best first. Empty if the
+    /// Returns the better backends that are not available here, best first, each with the reason. The iterator is empty if the
     /// caller or `FUTEX_BACKEND` chose the backend.
     pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
         self.core().passed_over()
     }
 
-    /// The longest time that waits spin on their word before they sleep, unless their futex has its own setting.
+    /// Returns the maximum time that waits [spin](Spin) before they sleep, unless their futex has its own setting.
     #[must_use]
     pub fn spin(&self) -> Spin {
         self.spin
     }
 
-    /// What the reactor has done, and does now. All zero in a [fork](#after-fork).
+    /// Returns the number of waits that are armed now, and how many waits have ended in which way. All figures are zero in a
+    /// [fork](#after-fork).
     ///
-    /// It takes the lock of each queue for a moment: 23 ns per ring, 24 µs with 100,000 waits on 1,042 rings (measured on a
-    /// virtual machine with two processors). So it is cheap enough for an exporter of metrics, but not for every message.
+    /// The call takes the lock of each queue for a short time. With 100,000 waits on 1,042 rings it takes 24 µs (measured on a
+    /// virtual machine with 2 CPUs). That is fast enough for a metrics exporter, but not for each message.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.core().stats()
     }
 
-    /// Ends all waits, which return an error (`BrokenPipe`), and closes everything in the kernel. The runtime's shutdown does
-    /// the same.
+    /// Closes the reactor. All its waits end with an error (`BrokenPipe`), and [`current`](Reactor::current) makes a new reactor
+    /// from then on. The runtime's shutdown closes its reactors in the same way.
     ///
-    /// When it returns, no waiter of this reactor is left in the kernel, and every wake that one had consumed is seen
-    /// by its owner or handed on. (The threads of `Thread` end within 10 s. Until then a wake may find one, which hands
-    /// it on.) It does not depend on what the threads that armed the waits do. [`current`](Reactor::current) makes a
-    /// new reactor afterwards.
+    /// When this returns, no waiter of the reactor is left in the kernel. Each wake that a wait has consumed is reported to the
+    /// owner of the wait, or handed on. The call does not wait for the threads that armed the waits.
+    ///
+    /// `Thread` is an exception: its threads may stay parked for up to 10 s after the call. A thread that receives a wake in
+    /// that time hands it on.
     pub fn close(&self) {
         self.core().close();
     }
 
-    /// Returns true if the reactor was closed, by [`close`](Reactor::close) or with its runtime, and in a
-    /// [fork](#after-fork), which can't wait with it.
+    /// Returns true if [`close`](Reactor::close) or the runtime's shutdown has closed the reactor. Also returns true in a
+    /// [fork](#after-fork), which can't wait with the reactor.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.core().is_closed()
@@ -117,7 +120,7 @@ impl fmt::Debug for Reactor {
     }
 }
 
-/// Makes a [`Reactor`]. From [`Reactor::builder`].
+/// Builds a [`Reactor`]. [`Reactor::builder`] returns one.
 #[derive(Clone, Debug)]
 #[must_use = "a builder makes nothing until `build`"]
 pub struct ReactorBuilder {
@@ -126,48 +129,55 @@ pub struct ReactorBuilder {
 }
 
 impl ReactorBuilder {
-    /// Takes this backend and no other.
+    /// Chooses the backend.
     ///
-    /// Without it, `FUTEX_BACKEND` in the environment chooses (`uring`, `waitv` or `thread`), and without that the first
-    /// one that works here is taken.
+    /// Without this call, the environment variable `FUTEX_BACKEND` (`uring`, `waitv` or `thread`) chooses it. If the variable is
+    /// unset or empty, the reactor uses the first [backend](Backend) that works here.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.core = self.core.backend(backend);
         self
     }
 
-    /// The longest time that waits spin on their word before they sleep. They spin only if that has paid off lately on their
-    /// futex: see [`Spin`]. Without this they sleep at once.
+    /// Sets the maximum time that waits [spin](Spin) before they sleep. The default is [`Spin::OFF`].
     ///
-    /// [`AsyncFutex::with_spin`](crate::AsyncFutex::with_spin) sets it for one futex.
+    /// [`AsyncFutex::with_spin`](crate::AsyncFutex::with_spin) overrides this for one futex.
     pub fn spin(mut self, spin: Spin) -> Self {
         self.spin = spin;
         self
     }
 
-    /// Opens rings whose completions interrupt the thread that armed the wait, also while it computes. It matters on
+    /// If true, the kernel interrupts a running thread when a wait that this thread has armed ends. This affects
     /// [`Backend::Uring`] only. The default is `false`.
     ///
-    /// A completion is posted by the thread that armed the wait: at once if that thread sleeps in the kernel, and otherwise
-    /// when it next enters the kernel, at the latest at the next tick of the clock (1 to 4 ms). Interrupting rings post it
-    /// within 0.1 ms. That helps if another worker of the runtime waits for events at that time, and it costs an
-    /// inter-processor interrupt per completion for a thread that runs. The project's
-    /// [benchmarks](https://github.com/async-futex/async-futex/blob/main/docs/benchmarks.md) have the measurements.
+    /// The kernel posts the completion of a wait on the thread that armed it:
+    ///
+    /// - A thread that sleeps in a call such as `epoll_wait` posts it at once.
+    /// - A thread that computes posts it when it next enters the kernel, at the latest at the next clock tick (1 to 4 ms, but
+    ///   without a bound on a `nohz_full` processor). With this setting it posts it within 0.1 ms (measured on Linux 6.18, 2
+    ///   CPUs).
+    ///
+    /// The setting gains time only if another thread of the runtime waits for events at that moment. Its price is an interrupt
+    /// between processors per completion, and under load it can cost more than half of the throughput. The
+    /// [measurements](https://github.com/async-futex/async-futex/blob/main/docs/kernel-support.md#late-completions) show when
+    /// it pays off.
     pub fn interrupting(mut self, interrupting: bool) -> Self {
         self.core = self.core.interrupting(interrupting);
         self
     }
 
-    /// Makes the reactor, which the current runtime drives from now on.
+    /// Makes the reactor. The current runtime drives it.
     ///
     /// # Errors
     ///
-    /// `Unsupported` outside a runtime, and in one without an I/O driver. The reason why the chosen backend is not available
-    /// here, with the names of others that are. `InvalidInput` if `FUTEX_BACKEND` does not name a backend. The kernel's, if no
-    /// descriptors are left.
+    /// - `Unsupported` outside a runtime, and in a runtime without an I/O driver.
+    /// - `InvalidInput` if `FUTEX_BACKEND` does not name a backend.
+    /// - The reason why the chosen backend is not available here. The message names the backends after it, in the order of
+    ///   [`Backend`], that are available.
+    /// - The kernel's error if no descriptors are left.
     pub fn build(self) -> io::Result<Reactor> {
-        // Asked first, so that nothing is opened in vain.
+        // Checked first, so that nothing is opened if there is no runtime.
         current_runtime(ADVICE)?;
-        // A reactor of its own: it is in no table.
+        // The registry has only the reactors of `Reactor::current`, so it has nothing to forget.
         let driver = Driver::start(self.core.build()?, drop)?;
         Ok(Reactor { driver, spin: self.spin })
     }

@@ -1,20 +1,23 @@
-//! Spinning on a word for a moment before sleeping.
+//! Spinning on a word for a short time before a wait sleeps.
 
 use futex_core::Word;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// The longest time that a wait spins on its word before it sleeps.
+/// The maximum time that a wait spins on its word before it sleeps.
 ///
-/// An answer that comes within microseconds is faster than a sleep and a wake-up. So a wait may load the word again and again
-/// for a bounded time first. It does so as long as that pays off: after eight waits in a row that spun in vain, the next 16
-/// waits sleep at once; after eight more that spun in vain, the next 32, and so on up to 4,096. After a change that a spin
-/// saw, the next pause is 16 waits again. [`wait_any`](crate::wait_any()) and
-/// [owned waits](crate::WaitAsyncOwned) do not spin.
+/// A wait that spins loads the word again and again. If the word changes within microseconds, this is faster than a sleep and a
+/// wake-up.
 ///
-/// Each [`AsyncFutex`](crate::AsyncFutex) learns this for itself, so keep it and use it for many waits. A clone begins with what
-/// the original has learned.
+/// A futex spins only as long as that pays off. After eight waits in a row that spun in vain, there is a pause: the next 16
+/// waits sleep at once. After eight more waits that spun in vain, the pause is 32 waits, and so on up to 4,096. When a spin sees
+/// a change, the next pause is 16 waits again.
+///
+/// Each [`AsyncFutex`](crate::AsyncFutex) counts this for itself, so create it once and use it for many waits. A clone starts
+/// with a copy of the counts.
+///
+/// [`wait_any`](crate::wait_any()) and [owned waits](crate::WaitAsyncOwned) do not spin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spin {
     limit: Duration,
@@ -24,14 +27,16 @@ impl Spin {
     /// No spinning: waits sleep at once.
     pub const OFF: Self = Self { limit: Duration::ZERO };
 
-    /// Spinning for up to `limit`. More than 1 ms counts as 1 ms, because the thread's other tasks wait meanwhile.
+    /// Returns a setting with which waits spin for up to `limit`.
+    ///
+    /// If `limit` is longer than 1 ms, 1 ms is used, because the thread runs no other task while a wait spins.
     #[must_use]
     pub const fn up_to(limit: Duration) -> Self {
         const LONGEST: Duration = Duration::from_millis(1);
         if limit.as_nanos() > LONGEST.as_nanos() { Self { limit: LONGEST } } else { Self { limit } }
     }
 
-    /// The longest time that a wait spins.
+    /// Returns the maximum time that a wait spins.
     #[must_use]
     pub const fn limit(self) -> Duration {
         self.limit
@@ -39,7 +44,7 @@ impl Spin {
 }
 
 impl Default for Spin {
-    /// [`OFF`](Spin::OFF).
+    /// Returns [`OFF`](Spin::OFF).
     fn default() -> Self {
         Self::OFF
     }
@@ -47,26 +52,27 @@ impl Default for Spin {
 
 /// Number of waits in a row that spin in vain before a pause.
 const TRIES: u8 = 8;
-/// Number of waits in the first pause, and in the longest.
+/// Number of waits in the first pause.
 const FIRST_PAUSE: u16 = 16;
+/// Number of waits in the longest pause.
 const LONGEST_PAUSE: u16 = 4_096;
 
 /// Spins on the word of one futex, as long as that pays off.
 ///
-/// Ordering: Relaxed for all fields. They are advice; of two threads that learn at once, one may be forgotten.
+/// Ordering: Relaxed for all fields. They are hints. If two threads update them at once, one update may be lost.
 #[derive(Debug)]
 pub(crate) struct Spinner {
     setting: Spin,
-    /// Number of waits in a row that have spun in vain since the last pause.
+    /// Number of waits in a row that have spun in vain, since the last pause.
     vain: AtomicU8,
-    /// Number of waits that are left of this pause.
+    /// Number of waits that remain in this pause.
     pause: AtomicU16,
     /// Number of waits in the next pause.
     next_pause: AtomicU16,
 }
 
 impl Spinner {
-    /// A spinner that has learned nothing yet.
+    /// Creates a spinner that has not spun yet.
     pub(crate) fn new(setting: Spin) -> Self {
         Self { setting, vain: 0.into(), pause: 0.into(), next_pause: FIRST_PAUSE.into() }
     }
@@ -75,7 +81,7 @@ impl Spinner {
         self.setting
     }
 
-    /// Spins on `word` for a moment, if that is likely to pay off. Returns true if the word has stopped being `expected`.
+    /// Spins on `word`, if that is likely to pay off. Returns true if a load has found a value other than `expected`.
     #[inline]
     pub(crate) fn spin(&self, word: &Word, expected: u32) -> bool {
         self.setting != Spin::OFF && self.spin_or_pause(word, expected)
@@ -113,21 +119,20 @@ impl Clone for Spinner {
     }
 }
 
-/// Loads `word` until it is not `expected`, or `limit` has passed. Returns true if the word has changed.
+/// Loads `word` until it differs from `expected` or `limit` has passed. Returns true if it differs.
 fn changes_within(limit: Duration, word: &Word, expected: u32) -> bool {
-    /// Loads between two readings of the clock.
+    /// Number of loads between two readings of the clock.
     const LOADS: u32 = 16;
     let start = Instant::now();
     loop {
         for _ in 0..LOADS {
-            // Ordering: Acquire, the partner is the release store of the side that changed the word.
+            // Ordering: Acquire. The partner is the release store of the process that changes the word.
             if word.load(Ordering::Acquire) != expected {
                 return true;
             }
             spin_loop();
         }
-        // Without a yield: if more threads want to run than there are processors, a thread that yields gives up
-        // milliseconds.
+        // This does not yield: if more threads are runnable than there are processors, a yield can take milliseconds.
         if start.elapsed() >= limit {
             return false;
         }

@@ -1,4 +1,4 @@
-//! Waiting once; also the step that `wait_until` and `changes` repeat.
+//! Waiting once, and the step that `wait_until` and `changes` repeat.
 
 use crate::budget::Budget;
 use crate::futex::AsyncFutex;
@@ -16,14 +16,12 @@ use tokio::task::coop::has_budget_remaining;
 impl AsyncFutex {
     /// Waits while the word is `expected`, until a wake.
     ///
-    /// If the word differs, it is ready at the first poll, without a system call. It may return without a change and without
-    /// a wake, so check the word again; [`wait_until`](AsyncFutex::wait_until) does that for you.
+    /// If the word differs from `expected`, the future is ready at the first poll, without a system call.
     ///
-    /// A change of the word that lasts and is followed by a wake is never missed. On `Uring` a *bare* wake, without a change or
-    /// with one that was taken back, reaches every wait that has returned `Pending`; but if the thread that armed a wait
-    /// exits, Linux 6.16 to 6.18.48 end the wait, and until it is armed again a bare wake finds nobody. On `Waitv` and
-    /// `Thread` a bare wake finds nobody while the backend's thread parks, or parks anew. The waker's count then does not
-    /// include the wait.
+    /// The future may also be ready without a change and without a wake. So load the word again after the wait, in a loop.
+    /// [`wait_until`](AsyncFutex::wait_until) is such a loop.
+    ///
+    /// A wait never misses a change that lasts and is followed by a wake. It may miss a [bare wake](crate#bare-wakes).
     ///
     /// # Errors
     ///
@@ -35,9 +33,9 @@ impl AsyncFutex {
     ///
     /// # Memory ordering
     ///
-    /// The comparison at the first poll is an acquire load. To read what was written before the word was changed, load the
-    /// word with [`Acquire`](std::sync::atomic::Ordering::Acquire) after the wait; the other side stores it with
-    /// [`Release`](std::sync::atomic::Ordering::Release).
+    /// The first poll loads the word with acquire ordering. To read data that another process wrote before it changed the
+    /// word, load the word with [`Acquire`](std::sync::atomic::Ordering::Acquire) after the wait. The other process must
+    /// change the word with [`Release`](std::sync::atomic::Ordering::Release).
     ///
     /// # Examples
     ///
@@ -50,11 +48,11 @@ impl AsyncFutex {
     /// # async fn main() -> std::io::Result<()> {
     /// let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0)))?;
     ///
-    /// // Nobody wakes, and dropping the wait leaves no trace.
+    /// // Nobody wakes the futex, so the timeout drops the wait, which cancels it.
     /// assert!(timeout(Duration::from_millis(1), futex.wait_async(0)).await.is_err());
     ///
     /// futex.word().store(1, Ordering::Release);
-    /// futex.wait_async(0).await?; // it is 1: ready at once
+    /// futex.wait_async(0).await?; // the word is 1, so this is ready at once
     /// # Ok(())
     /// # }
     /// ```
@@ -63,8 +61,8 @@ impl AsyncFutex {
         self.wait_async_masked(expected, MATCH_ANY)
     }
 
-    /// [`wait_async`](AsyncFutex::wait_async) for the wakes whose mask shares a bit with `mask`: one word for up to 32 kinds
-    /// of waiters. A plain wake matches every mask.
+    /// Waits like [`wait_async`](AsyncFutex::wait_async), but only for wakes whose mask shares a bit with `mask`. So one word
+    /// can serve up to 32 kinds of waiters. A plain wake matches every mask.
     ///
     /// # Errors
     ///
@@ -72,15 +70,16 @@ impl AsyncFutex {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: see [`WaitAsync`]. A wake is handed on under this wait's own mask.
+    /// Cancel safe: see [`WaitAsync`]. A wake is handed on with the mask of this wait.
     #[inline]
     pub fn wait_async_masked(&self, expected: u32, mask: NonZeroU32) -> WaitAsync<'_> {
         WaitAsync { wait: Wait { expected, mask, waiter: Waiter::new(), budget: Budget::default() }, futex: self }
     }
 
-    /// [`wait_async`](AsyncFutex::wait_async) as a future that owns its futex and borrows nothing: for a struct, or a collection
-    /// of waits that begin at different times. It is [`wait_async`](AsyncFutex::wait_async) with
-    /// [`into_owned`](WaitAsync::into_owned).
+    /// Waits like [`wait_async`](AsyncFutex::wait_async), but the future owns its futex and borrows nothing. So a struct can
+    /// hold it beside the futex, and a collection can hold waits that begin at different times.
+    ///
+    /// This is short for [`wait_async`](AsyncFutex::wait_async) followed by [`into_owned`](WaitAsync::into_owned).
     ///
     /// # Errors
     ///
@@ -117,7 +116,7 @@ impl AsyncFutex {
         self.wait_async(expected).into_owned()
     }
 
-    /// Polls a wait, and begins it if it is not armed: spins on the word for a moment if that pays off, and then sleeps.
+    /// Polls a wait. If it is not armed, begins it: spins on the word if that is likely to pay off, then arms the wait.
     pub(crate) fn poll_wait(
         &self,
         waiter: &mut Waiter,
@@ -125,8 +124,8 @@ impl AsyncFutex {
         mask: NonZeroU32,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Outcome>> {
-        // Two tasks that answer each other within the moment would never let go of their threads. A wait that is ready after
-        // spinning takes budget, and without budget it sleeps at once.
+        // Two tasks that answer each other while they spin would never return to the scheduler. So a wait that is ready after
+        // spinning takes budget, and a wait without budget does not spin.
         if !waiter.is_armed() && has_budget_remaining() && self.spinner.spin(self.word(), expected) {
             return Poll::Ready(Ok(Outcome::Mismatch));
         }
@@ -136,25 +135,34 @@ impl AsyncFutex {
 
 /// The future of [`AsyncFutex::wait_async`].
 ///
-/// When it has returned `Pending`, the kernel has the wait, or its task is scheduled to poll again. (The second is so if the
-/// word differed and the task's [cooperative budget](tokio::task::coop) was used up.) If it is polled after it was ready, it
-/// begins a new wait.
+/// After a poll has returned `Pending`, the wait is *armed*. On `Uring` that means that the kernel has it, with one
+/// [exception](crate#bare-wakes). On `Waitv` and `Thread`, a thread of the backend has it, and is parked or
+/// about to park. (If the word differs but the task has used up its [cooperative budget](tokio::task::coop), `Pending` means
+/// that the task is scheduled to poll again.)
+///
+/// A future that is polled after it was ready begins a new wait.
 ///
 /// # Errors
 ///
-/// `BrokenPipe` if the reactor was closed, or the runtime that drives it has shut down. `Unsupported` in a fork of the
-/// reactor's process. `OutOfMemory` if the kernel has no memory (or no thread) for the wait. Other kinds if no descriptors are
-/// left, or a sandbox forbids the wait. Never `WouldBlock` or `Interrupted`.
+/// - `BrokenPipe` if the reactor was closed, or the runtime that drives it has shut down.
+/// - `Unsupported` in a fork of the reactor's process.
+/// - `OutOfMemory` if the kernel has no memory for the wait, or can't start a thread for it.
+/// - Other kinds if no descriptors are left, or a sandbox forbids the wait.
 ///
-/// A word whose file is truncated is gone: loading it raises `SIGBUS`, and no wake reaches a wait that is armed on it.
-/// Memory of [`SharedMemory::anonymous`](crate::SharedMemory::anonymous) is sealed against that.
+/// The kind is never `WouldBlock` or `Interrupted`.
+///
+/// After the file of a word was truncated, a load of the word raises `SIGBUS`, and no wake reaches a wait that is armed on it.
+/// Memory of [`SharedMemory::anonymous`](crate::SharedMemory::anonymous) is sealed, so that nobody can truncate it.
 ///
 /// # Cancel safety
 ///
-/// Dropping it, as `select!` and `timeout` do, leaves no trace. A wake that it has consumed is handed on to the next waiter
-/// of the word, in whatever process, before the drop returns. (On `Waitv` and `Thread` a wake that arrives at that moment is
-/// handed on by the backend's thread, as soon as it learns of the wake.) It does not wait for the thread that armed the wait,
-/// whatever that thread does.
+/// Dropping the future, as `select!` and `timeout` do, cancels the wait. If the wait has consumed a wake, the drop hands that
+/// wake on to the next waiter of the word, in any process. So no wake is lost.
+///
+/// On `Waitv` and `Thread`, a thread of the backend may not have seen the wake when the future is dropped. Then that thread
+/// hands the wake on as soon as it sees it.
+///
+/// The drop does not wait for the thread that armed the wait.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAsync<'a> {
     wait: Wait,
@@ -162,9 +170,9 @@ pub struct WaitAsync<'a> {
 }
 
 impl WaitAsync<'_> {
-    /// The same wait, armed or not, as a future that owns its futex.
+    /// Converts the wait, whether it is armed or not, into a future that owns its futex. The future does not [spin](Spin).
     pub fn into_owned(self) -> WaitAsyncOwned {
-        // A spinner of its own would learn nothing, and so spin in vain in each of many such waits.
+        // Each of many such waits would have a spinner of its own, which has learned nothing, and would spin in vain.
         WaitAsyncOwned { wait: self.wait, futex: self.futex.clone().with_spin(Spin::OFF) }
     }
 }
@@ -177,10 +185,10 @@ impl WaitAsync<'_> {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe, as [`WaitAsync`] is.
+/// Cancel safe: see [`WaitAsync`].
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAsyncOwned {
-    /// Dropped first, while the reactor is surely there.
+    /// Declared before `futex`, so that it is dropped while the reactor exists.
     wait: Wait,
     futex: AsyncFutex,
 }
@@ -194,11 +202,11 @@ struct Wait {
 }
 
 impl Wait {
-    /// `futex` is the same one at each call.
+    /// Polls the wait. The caller passes the same `futex` at each call.
     #[inline]
     fn poll(&mut self, futex: &AsyncFutex, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let differs = || !self.waiter.is_armed() && futex.word().load(Ordering::Acquire) != self.expected;
-        // A wait that has yielded is over, whatever the word does since.
+        // A wait that has yielded is over, even if the word is `expected` again.
         if self.budget.has_yielded() || differs() {
             return self.budget.poll(cx).map(Ok);
         }
@@ -266,8 +274,8 @@ mod tests {
     use std::sync::atomic::AtomicU32;
     use std::time::Duration;
 
-    /// Each owned wait had a copy of the futex's spinner, and what it learned ended with it. So all of them spun in vain, for
-    /// the whole limit.
+    /// Each owned wait had a copy of the futex's spinner. When the wait was dropped, what the copy had learned was lost. So every
+    /// owned wait spun in vain for the whole limit.
     #[tokio::test]
     async fn an_owned_wait_does_not_spin() {
         let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");

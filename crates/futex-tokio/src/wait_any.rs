@@ -10,29 +10,35 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// Waits until one of several futexes is ready: its word differs from the value given with it, or it was woken. Returns its
-/// index and its word's value.
+/// Waits until one of several futexes is ready. Returns the index of its target, and the value of its word.
 ///
-/// A target is a `(futex, expected)`, or a `(futex, expected, mask)` for the wakes whose mask shares a bit with `mask`.
+/// A target is a pair `(futex, expected)`. It is ready if the word differs from `expected`, or after a wake. In a target
+/// `(futex, expected, mask)`, only wakes whose mask shares a bit with `mask` count.
+///
+/// The words may lie in different memory, and the futexes may have different reactors. The waits do not [spin](crate::Spin).
+/// Each call arms a wait per word and cancels the other waits at its end. So use one task per word for many words that change
+/// often.
 ///
 /// # Order
 ///
-/// The first poll loads the words in the order of the targets, and the first one that differs is the result. Otherwise all waits
-/// are armed before the first `Pending`, those with one reactor in the order of the targets, on `Uring` in as few submissions as
-/// possible (one per 64 waits of a ring). If several are ready at a later poll, the lowest index is returned. The other waits
-/// end, and a wake that one of them has consumed is handed on to the next waiter of its word. So a word that is always ready
-/// keeps those behind it from being returned: rotate the targets if that matters.
+/// 1. The first poll loads the words in the order of the targets. The first word that differs is the result, and no wait is
+///    armed.
+/// 2. If no word differs, the first poll arms all waits. Waits with the same reactor are armed in the order of the targets. On
+///    `Uring` this takes one submission per 64 waits of a ring.
+/// 3. If several targets are ready after that, the one with the lowest index is the result. The other waits end. If one of them
+///    has consumed a wake, that wake is handed on to the next waiter of its word.
 ///
-/// The value is the one that differed, or the one that was loaded after the wake (ordering: Acquire). After a wake it may be
-/// the expected one: a wait may return without a change.
+/// So a word that is always ready hides the words after it. If that matters, rotate the targets.
 ///
-/// The words may be in different memory, and the futexes may have different reactors. The waits do not [spin](crate::Spin).
-/// For many words that change often, use one task per word.
+/// # Value
+///
+/// If a word differed at the first poll, the result has the value that differed. Otherwise the value is loaded after the wait
+/// has ended. It may be `expected`, because a wait may end without a change. Both loads have acquire ordering.
 ///
 /// # Errors
 ///
-/// `InvalidInput` if there is no target: the wait would never end. Those of [`WaitAsync`](crate::WaitAsync); no wait is left
-/// armed then.
+/// - `InvalidInput` if there are no targets, because the wait would never end.
+/// - Those of [`WaitAsync`](crate::WaitAsync). No wait is left armed after an error.
 ///
 /// # Cancel safety
 ///
@@ -66,7 +72,7 @@ where
     WaitAny { waits: futex_core::WaitAny::new(targets), budget: Budget::default(), differed: None }
 }
 
-/// What [`wait_any()`] waits for, one of several: made of a `(futex, expected)` or a `(futex, expected, mask)`.
+/// One target of [`wait_any()`], made from a pair `(futex, expected)` or a triple `(futex, expected, mask)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     futex: &'a AsyncFutex,
@@ -86,26 +92,26 @@ impl<'a> From<(&'a AsyncFutex, u32, NonZeroU32)> for Target<'a> {
     }
 }
 
-/// For slices: `wait_any(&list)`.
+/// Lets `wait_any(&list)` take a slice or an array of pairs.
 impl<'a> From<&(&'a AsyncFutex, u32)> for Target<'a> {
     fn from(&target: &(&'a AsyncFutex, u32)) -> Self {
         target.into()
     }
 }
 
-/// For slices, too.
+/// Lets `wait_any(&list)` take a slice or an array of triples.
 impl<'a> From<&(&'a AsyncFutex, u32, NonZeroU32)> for Target<'a> {
     fn from(&target: &(&'a AsyncFutex, u32, NonZeroU32)) -> Self {
         target.into()
     }
 }
 
-/// The future of [`wait_any()`], which has its errors and its cancel safety.
+/// The future of [`wait_any()`], which documents its errors and its cancel safety.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAny<'a> {
     waits: futex_core::WaitAny<'a>,
     budget: Budget,
-    /// The result that was held back for lack of budget.
+    /// Result that is held back until the task has budget.
     differed: Option<(usize, u32)>,
 }
 
@@ -120,7 +126,7 @@ impl Future for WaitAny<'_> {
             if has_slept || first.outcome == Outcome::Woken {
                 return Poll::Ready(Ok((first.index, first.value)));
             }
-            *differed = Some((first.index, first.value)); // from now on it is ready, whatever the words do
+            *differed = Some((first.index, first.value)); // the result stays the same, even if the words change
         }
         ready!(budget.poll(cx));
         differed.take().map_or(Poll::Pending, |result| Poll::Ready(Ok(result))) // `Pending` is not reached

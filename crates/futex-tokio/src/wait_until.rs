@@ -1,4 +1,4 @@
-//! Waiting until a word has a value that suits.
+//! Waiting until the value of a word satisfies a predicate.
 
 use crate::budget::Budget;
 use crate::futex::AsyncFutex;
@@ -9,14 +9,16 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 impl AsyncFutex {
-    /// Waits until `pred` is true of the word's value, and returns that value.
+    /// Waits until `pred` returns true for the value of the word, and returns that value.
     ///
-    /// It calls `pred` at once, and again after every wake. A process that changes the word has to wake. Intermediate values
-    /// can be missed: wait for a state that lasts until the waiter has seen it.
+    /// The first poll calls `pred` with the current value. If the result is false, the wait sleeps and calls `pred` again after
+    /// each wake. So a process that changes the word must wake its waiters afterwards.
+    ///
+    /// Intermediate values can be missed. Wait only for values that stay until the waiter has seen them.
     ///
     /// # Panics
     ///
-    /// If `pred` panics. A wake that the wait had consumed is handed on then.
+    /// If `pred` panics. If the wait has consumed a wake, that wake is handed on to the next waiter.
     ///
     /// # Errors
     ///
@@ -28,7 +30,7 @@ impl AsyncFutex {
     ///
     /// # Memory ordering
     ///
-    /// The value was loaded with acquire ordering.
+    /// The returned value was loaded with acquire ordering.
     ///
     /// # Examples
     ///
@@ -56,7 +58,7 @@ impl AsyncFutex {
     }
 }
 
-/// The state of a wait for a value. It begins anew after each result.
+/// The state of a wait for a value. A poll after a result begins a new wait.
 #[derive(Debug, Default)]
 pub(crate) struct WaitUntil {
     waiter: Waiter,
@@ -64,10 +66,10 @@ pub(crate) struct WaitUntil {
 }
 
 impl WaitUntil {
-    /// Ready with the first value that `suits` is true of.
+    /// Polls the wait. Ready with the first value for which `suits` returns true.
     ///
-    /// Each round that did not sleep takes a unit of budget, before it loads the word. So no result is ever held back, with
-    /// a wake in hand or something that `suits` has done.
+    /// A round that has not slept takes a unit of budget *before* it loads the word. So the wait never holds a result back.
+    /// Dropping such a wait would lose the wake that it has consumed, and what `suits` has done.
     pub(crate) fn poll(
         &mut self,
         futex: &AsyncFutex,
@@ -83,7 +85,7 @@ impl WaitUntil {
                 ready!(budget.poll(cx));
             }
             let value = futex.word().load(Ordering::Acquire);
-            let over = suits(value); // if it panics, `held` hands on
+            let over = suits(value); // if this panics, dropping `held` hands the wake on
             std::mem::forget(held.take());
             if over {
                 return Poll::Ready(Ok(value));
@@ -93,12 +95,12 @@ impl WaitUntil {
     }
 }
 
-/// A wake that was consumed and not acted on yet. It is handed on when this is dropped.
+/// A consumed wake that nobody has acted on yet. Dropping this hands the wake on.
 struct HeldWake<'a>(&'a AsyncFutex);
 
 impl<'a> HeldWake<'a> {
     fn of(futex: &'a AsyncFutex, outcome: Outcome) -> Option<Self> {
-        // Not `then_some`, which makes the guard in any case, and drops it.
+        // Not `then_some`: that would make a guard for every outcome, and drop it.
         (outcome == Outcome::Woken).then(|| Self(futex))
     }
 }
@@ -114,8 +116,8 @@ mod tests {
     use super::*;
     use futex_core::SharedMemory;
 
-    /// The guard was made for each outcome, and handed a wake on that nobody had consumed. It cost a system call for each
-    /// change that spinning saw, and ended waits of others without a cause.
+    /// A guard was made for every outcome, so it handed on wakes that nobody had consumed. Each change that spinning saw cost a
+    /// system call, and other waits ended without a reason.
     #[tokio::test]
     async fn a_wait_whose_word_differed_holds_no_wake() {
         let word = SharedMemory::anonymous(4096).expect("memory").word(0).expect("a word");
@@ -129,9 +131,9 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(HeldWake::of(&futex, Outcome::Mismatch).is_none());
-        assert_eq!(waiters(), 1, "the thread was woken without a cause");
+        assert_eq!(waiters(), 1, "no wake was consumed, but the thread was woken");
 
         drop(HeldWake::of(&futex, Outcome::Woken));
-        let _ = waiter.join().expect("it was handed the wake");
+        let _ = waiter.join().expect("the thread does not panic");
     }
 }

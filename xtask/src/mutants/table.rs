@@ -750,7 +750,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-tokio/src/spin.rs",
         from: "self.pause.store(pause - 1, Ordering::Relaxed);",
         to: "self.pause.store(pause, Ordering::Relaxed);",
-        test: "futex-tokio/lib::spin::tests::spinning_in_vain_pauses_for_twice_as_many_waits_each_time_and_is_tried_again_after_the_longest_pause",
+        test: "futex-tokio/lib::spin::tests::each_pause_doubles_and_spinning_resumes_after_the_longest_pause",
         under: Under::Std,
     },
     Mutant {
@@ -759,7 +759,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-tokio/src/spin.rs",
         from: "LONGEST_PAUSE.min(2 * pause)",
         to: "pause.saturating_mul(2)",
-        test: "futex-tokio/lib::spin::tests::spinning_in_vain_pauses_for_twice_as_many_waits_each_time_and_is_tried_again_after_the_longest_pause",
+        test: "futex-tokio/lib::spin::tests::each_pause_doubles_and_spinning_resumes_after_the_longest_pause",
         under: Under::Std,
     },
     Mutant {
@@ -768,7 +768,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-tokio/src/spin.rs",
         from: "LONGEST_PAUSE.min(2 * pause)",
         to: "pause",
-        test: "futex-tokio/lib::spin::tests::spinning_in_vain_pauses_for_twice_as_many_waits_each_time_and_is_tried_again_after_the_longest_pause",
+        test: "futex-tokio/lib::spin::tests::each_pause_doubles_and_spinning_resumes_after_the_longest_pause",
         under: Under::Std,
     },
     Mutant {
@@ -777,7 +777,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-tokio/src/spin.rs",
         from: "self.next_pause.store(FIRST_PAUSE, Ordering::Relaxed);",
         to: "",
-        test: "futex-tokio/lib::spin::tests::one_change_that_is_seen_makes_good_for_all_spinning_in_vain",
+        test: "futex-tokio/lib::spin::tests::one_seen_change_resets_the_tries_and_the_pauses",
         under: Under::Std,
     },
     Mutant {
@@ -786,7 +786,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-tokio/src/spin.rs",
         from: "if changed { 0 } else { vain % TRIES }",
         to: "vain % TRIES",
-        test: "futex-tokio/lib::spin::tests::one_change_that_is_seen_makes_good_for_all_spinning_in_vain",
+        test: "futex-tokio/lib::spin::tests::one_seen_change_resets_the_tries_and_the_pauses",
         under: Under::Std,
     },
     Mutant {
