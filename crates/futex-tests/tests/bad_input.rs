@@ -96,7 +96,7 @@ fn a_runtime_without_an_io_driver_is_refused() {
 }
 
 #[test]
-fn waiting_for_any_of_nothing_is_refused() {
+fn wait_any_without_targets_is_refused() {
     on_each_runtime(async || {
         is_refused(
             within(wait_any::<Target<'_>>([])).await,

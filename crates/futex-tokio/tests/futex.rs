@@ -1,4 +1,4 @@
-//! What a futex does for the tasks of one process, on each backend.
+//! Futexes and the tasks of one process, on each backend.
 
 mod support;
 
@@ -32,11 +32,11 @@ const LEFT: NonZeroU32 = NonZeroU32::MIN;
 const RIGHT: NonZeroU32 = LEFT.checked_add(1).unwrap();
 
 #[tokio::test]
-async fn a_word_that_differs_is_ready_at_the_first_poll_and_never_armed() {
+async fn a_wait_whose_word_differs_is_ready_at_the_first_poll_and_is_not_armed() {
     for reactor in reactors() {
         let futex = futex(&reactor);
         for _ in 0..40 {
-            assert!(poll(&mut futex.wait_async(1)).is_ready()); // all within the budget of one poll
+            assert!(poll(&mut futex.wait_async(1)).is_ready()); // the task has budget for all of them
         }
         assert_eq!(reactor.stats().armed, 0);
     }
@@ -88,7 +88,7 @@ async fn a_wait_is_woken_through_its_own_mask_only() {
 }
 
 #[tokio::test]
-async fn a_wake_of_a_wait_that_is_dropped_goes_to_the_next() {
+async fn a_wake_of_a_dropped_wait_goes_to_the_next_wait() {
     for reactor in reactors() {
         let futex = futex(&reactor);
         let mut first = futex.wait_async(0);
@@ -97,17 +97,17 @@ async fn a_wake_of_a_wait_that_is_dropped_goes_to_the_next() {
         let second = futex.wait_async(0);
         let handed_on = async {
             drop(first);
-            // On the backends that park threads the first wait may end only now, so its wake is handed on late.
+            // On the backends that park threads, the thread may not have seen the wake yet. Then it hands the wake on later.
             tokio::task::yield_now().await;
         };
-        // Armed first, and then there to take over what the other leaves.
+        // `second` is polled first, so it is armed when `first` is dropped.
         let (outcome, ()) = tokio::join!(biased; second, handed_on);
         outcome.unwrap();
     }
 }
 
 #[tokio::test]
-async fn the_index_is_that_of_the_ready_one() {
+async fn wait_any_returns_the_index_of_the_ready_target() {
     for reactor in reactors() {
         let futexes: Vec<AsyncFutex> = (0..5).map(|_| futex(&reactor)).collect();
         let waits: Vec<(&AsyncFutex, u32)> = futexes.iter().map(|futex| (futex, 0)).collect();
@@ -120,14 +120,14 @@ async fn the_index_is_that_of_the_ready_one() {
 }
 
 #[tokio::test]
-async fn waiting_for_any_of_nothing_is_refused() {
+async fn wait_any_without_targets_is_refused() {
     let error = wait_any::<Target<'_>>([]).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert_eq!(error.to_string(), "a wait without any words would never end: pass at least one word");
 }
 
 #[tokio::test]
-async fn changes_coalesce_and_end_with_the_reactor() {
+async fn a_stream_of_changes_skips_old_values_and_ends_after_the_reactor_is_closed() {
     for reactor in reactors() {
         let futex = futex(&reactor);
         let mut changes = futex.changes(0);
@@ -144,7 +144,7 @@ async fn changes_coalesce_and_end_with_the_reactor() {
 }
 
 #[tokio::test]
-async fn one_wake_wakes_all_that_wait() {
+async fn one_call_of_wake_all_wakes_all_waiters() {
     for reactor in reactors() {
         let futex = futex(&reactor);
         let waits = join_all((0..50).map(|_| futex.wait_until(|value| value != 0)));
@@ -159,7 +159,7 @@ async fn one_wake_wakes_all_that_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_tasks_take_turns_without_missing_one() {
+async fn two_tasks_that_take_turns_miss_no_change() {
     for reactor in reactors() {
         let (ping, pong) = (futex(&reactor), futex(&reactor));
         let answer = tokio::spawn({
@@ -183,8 +183,8 @@ async fn two_tasks_take_turns_without_missing_one() {
 }
 
 #[test]
-fn waits_that_spin_first_miss_nothing() {
-    // Two runtimes on two threads: whichever is faster, the other is seen or slept for.
+fn waits_that_spin_miss_no_change() {
+    // Two runtimes on two threads. Each side either sees the other's change while it spins, or sleeps until the wake.
     let home = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let spin = Spin::up_to(Duration::from_micros(50));
     let words = [(); 2].map(|()| Word::from(Arc::new(AtomicU32::new(0))));
@@ -218,7 +218,7 @@ fn waits_that_spin_first_miss_nothing() {
 async fn a_task_that_is_answered_at_once_lets_other_tasks_run() {
     for reactor in reactors() {
         let futex = futex(&reactor);
-        // Whenever this task waits, the word has just changed; without a budget it would never let go.
+        // Whenever this task waits, the word has just changed. Without a budget, the task would never let others run.
         let other = tokio::spawn(async { tokio::task::yield_now().await });
         let mut value = 0;
         futex
@@ -233,7 +233,7 @@ async fn a_task_that_is_answered_at_once_lets_other_tasks_run() {
 }
 
 #[tokio::test]
-async fn a_wait_that_yields_for_lack_of_budget_is_over_though_the_word_changes_back() {
+async fn a_wait_that_yields_for_lack_of_budget_is_over_even_if_the_word_changes_back() {
     for reactor in reactors() {
         let futex = futex(&reactor);
         let waits = [(&futex, 1)];
@@ -241,7 +241,7 @@ async fn a_wait_that_yields_for_lack_of_budget_is_over_though_the_word_changes_b
         while has_budget_remaining() {
             consume_budget().await;
         }
-        // The word differs, so both are ready but for the budget.
+        // The word differs, so only the budget keeps both waits from being ready.
         assert!(poll(&mut wait).is_pending() && poll(&mut any).is_pending());
         futex.word().store(1, Ordering::Release);
         assert!(poll(&mut wait).is_ready() && poll(&mut any).is_ready());

@@ -1,4 +1,4 @@
-//! Memory that is awaited by its name.
+//! Waiting for shared memory by its name.
 #![cfg(target_os = "linux")]
 
 use futex_tokio::{NamedMemory, SharedMemory, open_memory};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// Long enough never to end before what is waited for comes.
+/// A timeout that is longer than each wait for memory that does come.
 const LONG: Duration = Duration::from_secs(60);
 
 fn name(what: &str) -> String {
@@ -24,20 +24,20 @@ fn runtimes() -> [Runtime; 2] {
 }
 
 #[test]
-fn memory_that_is_there_is_opened_at_once() {
+fn open_memory_opens_existing_memory_at_once() {
     for runtime in runtimes() {
         let name = name("there");
         let _owner = NamedMemory::create(&name, 64).unwrap();
         let _entered = runtime.enter();
         let Poll::Ready(memory) = pin!(open_memory(&name)).poll(&mut Context::from_waker(Waker::noop())) else {
-            panic!("it waits");
+            panic!("the future is pending although the memory is there");
         };
         assert_eq!(memory.unwrap().len(), 64);
     }
 }
 
 #[test]
-fn memory_is_awaited_until_it_is_there_and_has_its_length() {
+fn open_memory_waits_until_the_memory_is_there_and_has_its_length() {
     for runtime in runtimes() {
         runtime.block_on(async {
             let name = name("awaited");
@@ -48,18 +48,18 @@ fn memory_is_awaited_until_it_is_there_and_has_its_length() {
             file.set_len(64).unwrap();
             let memory = waiter.await.unwrap();
             SharedMemory::unlink(&name).unwrap();
-            assert_eq!(memory.expect("it is there").unwrap().len(), 64);
+            assert_eq!(memory.expect("the memory is there").unwrap().len(), 64);
         });
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_that_does_not_come_is_waited_for_until_a_timeout() {
+async fn open_memory_waits_until_the_timeout_for_memory_that_does_not_come() {
     assert!(timeout(LONG, open_memory(name("never"))).await.is_err());
 }
 
 #[tokio::test]
-async fn only_what_may_come_is_waited_for() {
+async fn open_memory_returns_other_errors_at_once() {
     let name = name("wrong");
     File::create(format!("/dev/shm{name}")).unwrap().set_len(3).unwrap();
     let opened = timeout(LONG, open_memory(&name)).await;
@@ -70,7 +70,7 @@ async fn only_what_may_come_is_waited_for() {
 }
 
 #[test]
-fn without_a_timer_or_a_runtime_it_is_an_error_and_not_a_panic() {
+fn open_memory_without_a_runtime_or_a_timer_returns_an_error() {
     let poll = |name: &str| pin!(open_memory(name)).poll(&mut Context::from_waker(Waker::noop()));
     let refused = |text: &str| match poll("futex-tokio-test-refused") {
         Poll::Ready(Err(error)) => {
@@ -86,8 +86,8 @@ fn without_a_timer_or_a_runtime_it_is_an_error_and_not_a_panic() {
 }
 
 #[test]
-fn the_end_of_its_runtime_is_an_error_and_not_a_panic() {
-    // Tokio's timers panic when they are polled after that, as a task of another runtime does, which is woken then.
+fn open_memory_whose_runtime_shuts_down_returns_an_error() {
+    // The shutdown of `first` wakes the task, which runs on the other runtime and polls the timer. Then Tokio's timer panics.
     let [first, other] = runtimes();
     let mut waiting = Box::pin(open_memory(name("runtime")));
     first.block_on(poll_fn(|cx| {
@@ -96,14 +96,17 @@ fn the_end_of_its_runtime_is_an_error_and_not_a_panic() {
     }));
     let waiter = other.spawn(waiting);
     drop(first);
-    let error =
-        other.block_on(async { timeout(LONG, waiter).await }).expect("it ends").expect("without a panic").unwrap_err();
+    let error = other
+        .block_on(async { timeout(LONG, waiter).await })
+        .expect("the wait ends")
+        .expect("the task does not panic")
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     assert_eq!(error.to_string(), "the Tokio runtime whose timer this wait for shared memory needs has shut down");
 }
 
 #[test]
-fn the_future_can_be_spawned() {
+fn the_future_of_open_memory_can_be_spawned() {
     fn is_spawnable(_: &(impl Future + Send + 'static)) {}
     is_spawnable(&open_memory(String::new()));
     is_spawnable(&open_memory("a name"));

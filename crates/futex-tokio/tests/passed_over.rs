@@ -1,4 +1,4 @@
-//! A backend that would have been better and was passed over is a warning, with the reason.
+//! Each better backend that is passed over gives a warning with the reason.
 #![cfg(feature = "tracing")]
 
 use futex_tokio::{Backend, Reactor};
@@ -9,7 +9,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-/// Remembers the warnings, each as a line.
+/// A subscriber that keeps each warning as a line of text.
 #[derive(Default)]
 struct Warnings(Mutex<Vec<String>>);
 
@@ -49,7 +49,7 @@ impl Subscriber for Warnings {
     fn exit(&self, _: &Id) {}
 }
 
-/// Makes a reactor, and returns the warnings, and the backends that were passed over with the reasons.
+/// Makes a reactor. Returns the warnings, and each backend that was passed over with the reason.
 fn make(backend: Option<Backend>) -> (Vec<String>, Vec<(Backend, String)>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (_entered, subscriber) = (runtime.enter(), Dispatch::new(Warnings::default()));
@@ -59,7 +59,13 @@ fn make(backend: Option<Backend>) -> (Vec<String>, Vec<(Backend, String)>) {
     });
     let reactor = reactor.expect("a reactor");
     let passed = reactor.passed_over().map(|(backend, reason)| (backend, reason.to_string())).collect();
-    let warnings = subscriber.downcast_ref::<Warnings>().expect("that one").0.lock().expect("no panic").clone();
+    let warnings = subscriber
+        .downcast_ref::<Warnings>()
+        .expect("the subscriber is a `Warnings`")
+        .0
+        .lock()
+        .expect("no panic")
+        .clone();
     (warnings, passed)
 }
 
@@ -68,13 +74,13 @@ fn a_backend_that_was_chosen_gives_no_warning() {
     assert_eq!(make(Some(Backend::Thread)), (vec![], vec![]));
 }
 
-/// Set in the process of a test that may have no io_uring.
+/// Environment variable that is set in the child process of the test, which may have no io_uring.
 const CHILD: &str = "FUTEX_TOKIO_TEST_CHILD";
 
 #[test]
 fn each_backend_that_is_passed_over_gives_one_warning_with_its_reason() {
     if std::env::var_os(CHILD).is_none() {
-        // The environment, and the limit of descriptors, are those of a process.
+        // The environment and the limit of locked memory belong to a process, so the test runs in a process of its own.
         let output = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "each_backend_that_is_passed_over_gives_one_warning_with_its_reason", "--nocapture"])
             .env(CHILD, "1")
@@ -89,26 +95,26 @@ fn each_backend_that_is_passed_over_gives_one_warning_with_its_reason() {
     let (warnings, passed) = make(None);
     assert_eq!(warnings.len(), passed.len(), "{warnings:?}, {passed:?}");
     if cfg!(feature = "uring") && passed.is_empty() {
-        // The kernel does not count the memory of rings.
+        // This kernel does not count the memory of rings as locked memory.
         assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "skips are forbidden: io_uring is available");
-        eprintln!("SKIPPED: nothing takes io_uring from this process");
+        eprintln!("SKIPPED: io_uring is available without locked memory on this kernel");
     }
     for (warning, (backend, reason)) in warnings.iter().zip(&passed) {
         assert!(warning.contains("a better futex backend is not available here and was passed over"), "{warning}");
         assert!(warning.contains(&format!("backend={backend} ")), "{warning}");
         assert!(warning.contains(&format!("reason={reason} ")), "{warning}, not {reason}");
     }
-    // Without the feature there is one that was passed over in any case.
+    // Without the feature `uring`, that backend is always passed over.
     assert!(cfg!(feature = "uring") || passed[0].0 == Backend::Uring);
 }
 
-/// Takes all lockable memory from this process, which rings need.
+/// Sets the limit of locked memory to zero, so that this process can't open rings.
 fn no_lockable_memory() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
     setrlimit(Resource::Memlock, Rlimit { current: Some(0), maximum: Some(0) }).expect("a lower limit");
-    // A thread that has this capability is not limited.
+    // The limit does not apply to a thread that has this capability.
     let mut sets = capabilities(None).expect("capabilities");
     sets.effective.remove(CapabilitySet::IPC_LOCK);
     sets.permitted.remove(CapabilitySet::IPC_LOCK);

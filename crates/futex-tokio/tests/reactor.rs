@@ -42,7 +42,7 @@ async fn a_runtime_has_one_reactor_until_it_is_closed() {
 }
 
 #[test]
-fn a_runtime_that_ends_takes_its_waits_along() {
+fn a_runtime_that_shuts_down_ends_its_waits() {
     let other = Builder::new_current_thread().enable_all().build().unwrap();
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let futexes: Vec<AsyncFutex> = runtime.block_on(async { reactors().iter().map(futex).collect() });
@@ -78,14 +78,14 @@ fn a_wait_moves_between_runtimes() {
         let mut wait = futex.wait_async(0);
         assert!(poll(&mut wait).is_pending());
         futex.word().store(1, Ordering::Release);
-        // On its way to park, a thread of the backend sees the change; a wait that is armed is woken.
+        // A thread of the backend that has not parked yet sees the change. A wait that is in the kernel is woken.
         futex.wake_all();
         other.block_on(wait).unwrap();
     }
 }
 
 #[tokio::test]
-async fn what_a_reactor_did_adds_up() {
+async fn the_figures_of_a_reactor_add_up() {
     for reactor in reactors() {
         let futex = AsyncFutex::with_reactor(&reactor, SharedMemory::anonymous(4096).unwrap().word(8).unwrap());
         let mut waits: Vec<_> = (0..10).map(|_| futex.wait_async(0)).collect();

@@ -1,4 +1,4 @@
-//! A subscriber of `tracing` is called without a lock of this crate, so it may use reactors itself.
+//! This crate holds no lock while it calls a `tracing` subscriber, so the subscriber may use reactors.
 #![cfg(feature = "tracing")]
 
 use futex_tokio::Reactor;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Asks for the runtime's reactor when the first event comes, which is that of this reactor's making.
+/// A subscriber that asks for the runtime's reactor at the first event. That event occurs while this reactor is being made.
 #[derive(Default)]
 struct Asks(AtomicBool);
 
@@ -37,7 +37,7 @@ impl Subscriber for Asks {
     fn exit(&self, _: &Id) {}
 }
 
-/// The reactor was made, with its events, while the list of all runtimes' reactors was locked.
+/// The list of all runtimes' reactors was locked while a reactor was made and its events were emitted. So this was a deadlock.
 #[test]
 fn a_subscriber_may_ask_for_the_reactor_that_is_being_made() {
     let (send, over) = channel();
@@ -48,8 +48,9 @@ fn a_subscriber_may_ask_for_the_reactor_that_is_being_made() {
         made.expect("a reactor");
         let asked = subscriber.downcast_ref::<Asks>().is_some_and(|asks| asks.0.load(Ordering::Relaxed));
         assert!(asked, "there was no event");
-        send.send(()).expect("it is awaited");
+        send.send(()).expect("the test waits for the message");
     });
-    over.recv_timeout(Duration::from_secs(60)).expect("a deadlock between a reactor's making and a subscriber");
+    over.recv_timeout(Duration::from_secs(60))
+        .expect("a deadlock: the subscriber waits for the reactor that is being made");
     thread.join().expect("no panic");
 }

@@ -1,4 +1,4 @@
-//! What `wait_any` gives back, on each backend.
+//! The results of `wait_any`, on each backend.
 
 mod support;
 
@@ -18,7 +18,7 @@ fn futexes<const N: usize>(reactor: &Reactor) -> [AsyncFutex; N] {
     std::array::from_fn(|_| futex(reactor))
 }
 
-/// Returns once the kernel has a wait on each.
+/// Returns when the kernel has a wait on each futex.
 async fn until_waiting<const N: usize>(futexes: [&AsyncFutex; N]) {
     for futex in futexes {
         while futex.word().waiters().expect("a count") == 0 {
@@ -27,7 +27,7 @@ async fn until_waiting<const N: usize>(futexes: [&AsyncFutex; N]) {
     }
 }
 
-/// A wake that is for another mask finds nobody, and the one that is for this mask gives its index.
+/// A wake with the mask of another target wakes nobody. A wake with the mask of a target returns the index of this target.
 #[tokio::test]
 async fn a_masked_wake_reaches_the_target_that_has_its_mask() {
     for reactor in reactors() {
@@ -40,7 +40,7 @@ async fn a_masked_wake_reaches_the_target_that_has_its_mask() {
             until_waiting([&one, &other]).await;
             assert_eq!((one.wake_masked(1, RIGHT), other.wake_masked(1, LEFT)), (0, 0));
             let (futex, value, mask) = list[index];
-            // (A thread of `Thread` may be parking anew.)
+            // The thread of a wait on `Thread` may be about to park again.
             while futex.wake_masked(1, mask) == 0 {
                 tokio::task::yield_now().await;
             }
@@ -52,10 +52,10 @@ async fn a_masked_wake_reaches_the_target_that_has_its_mask() {
 }
 
 #[tokio::test]
-async fn one_futex_may_be_given_twice_with_different_values_or_masks() {
+async fn one_futex_may_be_in_two_targets_with_different_values_or_masks() {
     for reactor in reactors() {
         let futex = futex(&reactor);
-        // It can't be both.
+        // The word can't have both values, so one target is ready at once.
         assert_eq!(wait_any([(&futex, 0), (&futex, 1)]).await.unwrap(), (1, 0));
         assert_eq!(wait_any([(&futex, 1), (&futex, 0)]).await.unwrap(), (0, 0));
         let mut any = wait_any([(&futex, 0, LEFT), (&futex, 0, RIGHT)]);
@@ -72,7 +72,7 @@ async fn one_futex_may_be_given_twice_with_different_values_or_masks() {
 }
 
 #[tokio::test]
-async fn the_value_is_what_the_wake_found() {
+async fn the_value_is_loaded_after_the_wake() {
     for reactor in reactors() {
         for first in [true, false] {
             let [one, other] = futexes(&reactor);
@@ -83,17 +83,18 @@ async fn the_value_is_what_the_wake_found() {
             other.word().store(9, Ordering::Release);
             other.wake_one();
             let (index, value) = any.await.unwrap();
-            // `Waitv` may take the wait in front for woken too.
+            // On `Waitv`, the wait in front may end as woken too, and have the lower index.
             assert!(std::ptr::eq(list[index].0, &raw const other) && value == 9 || reactor.backend() == Backend::Waitv);
-            one.wake_all(); // a thread that was left behind
+            one.wake_all(); // ends a thread of `Thread` that is still parked
             other.wake_all();
         }
     }
 }
 
-/// The result is the first poll's, also if it is held back for want of budget: index and value, whatever the words do meanwhile.
+/// If the first poll holds its result back for lack of budget, the next poll returns the same index and value, even if the words
+/// have changed meanwhile.
 #[tokio::test]
-async fn a_result_that_waited_for_budget_is_that_of_the_first_poll() {
+async fn a_result_that_is_held_back_for_budget_is_that_of_the_first_poll() {
     for reactor in reactors() {
         let [one, other] = futexes(&reactor);
         other.word().store(5, Ordering::Release);
@@ -106,7 +107,7 @@ async fn a_result_that_waited_for_budget_is_that_of_the_first_poll() {
         other.word().store(0, Ordering::Release);
         assert!(matches!(poll(&mut any), Poll::Ready(Ok((1, 5)))));
         assert_eq!(reactor.stats().armed, 0);
-        // The next poll begins anew.
+        // The next poll begins a new wait.
         tokio::task::yield_now().await;
         assert!(matches!(poll(&mut any), Poll::Ready(Ok((0, 1)))));
         assert_eq!(reactor.stats().armed, 0);
@@ -114,12 +115,12 @@ async fn a_result_that_waited_for_budget_is_that_of_the_first_poll() {
 }
 
 #[tokio::test]
-async fn a_wait_for_any_that_times_out_leaves_nothing_and_can_go_on() {
+async fn a_wait_for_any_that_a_timeout_borrows_stays_armed_and_can_go_on() {
     for reactor in reactors() {
         let [one, other] = futexes(&reactor);
         let mut any = wait_any([(&one, 0), (&other, 0)]);
         assert!(tokio::time::timeout(Duration::from_millis(1), &mut any).await.is_err());
-        assert_eq!(reactor.stats().armed_now, 2, "it is still there");
+        assert_eq!(reactor.stats().armed_now, 2, "the timeout has only dropped its reference to the wait");
         other.word().store(1, Ordering::Release);
         other.wake_one();
         let (index, value) = any.await.unwrap();
@@ -132,7 +133,7 @@ async fn a_wait_for_any_that_times_out_leaves_nothing_and_can_go_on() {
 }
 
 #[tokio::test]
-async fn a_wait_for_nothing_is_an_error_at_each_poll() {
+async fn a_wait_for_no_targets_is_an_error_at_each_poll() {
     let mut any = wait_any([] as [(&AsyncFutex, u32); 0]);
     for _ in 0..3 {
         let polled = Pin::new(&mut any).poll(&mut Context::from_waker(Waker::noop()));

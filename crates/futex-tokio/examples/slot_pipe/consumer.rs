@@ -1,4 +1,4 @@
-//! The parent, which consumes.
+//! The parent process, which consumes.
 
 use crate::PRODUCERS;
 use crate::options::Options;
@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use tokio::task::{JoinSet, LocalSet};
 
-/// What was received so far.
+/// The messages that were received so far.
 #[derive(Default)]
 struct Tally {
-    /// Of each producer: the sum of its messages' digests, and how many there were.
+    /// For each producer: the sum of the digests of its messages, and the number of messages.
     producers: [(u64, u32); PRODUCERS],
-    /// Nanoseconds.
+    /// Time from publishing to receipt of each message, in nanoseconds.
     latencies: Vec<u32>,
 }
 
-/// Starts the producers, takes all that they send, and checks it.
+/// Starts the producers, receives all their messages, and checks them.
 pub(crate) async fn run(options: &Options) -> io::Result<()> {
     let reactor = options.reactor()?;
     let memory = SharedMemory::anonymous(slot::len(options.slots))?;
@@ -54,13 +54,13 @@ pub(crate) async fn run(options: &Options) -> io::Result<()> {
     loop {
         tokio::select! {
             done = &mut all => break done?,
-            // A producer that ends well has closed its slots first, and the tasks will see that.
+            // A producer closes its slots before it exits, so the tasks end too.
             dead = failure(first) => return Err(dead),
             dead = failure(second) => return Err(dead),
             pressed = tokio::signal::ctrl_c(), if !interrupted => {
                 pressed?;
                 interrupted = true;
-                // Polled by the producers before each message: nobody sleeps on it.
+                // No wake: the producers load this word before each message, and nobody sleeps on it.
                 slot::stop(&memory).store(1, Ordering::Relaxed);
             }
             _ = progress.tick() => show_progress(tally.borrow().latencies.len(), options.messages),
@@ -78,13 +78,13 @@ pub(crate) async fn run(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes what comes through one slot, until its producer closes it.
+/// Receives messages through one slot until its producer closes the slot.
 async fn consume(slot: Slot, tally: Rc<RefCell<Tally>>) -> io::Result<()> {
     while slot.filled().await? {
         let received = slot.take();
         let mut tally = tally.borrow_mut();
         let producer = tally.producers.get_mut(received.producer as usize).ok_or_else(|| {
-            io::Error::other(format!("a message of producer {}, which there is not", received.producer))
+            io::Error::other(format!("a message names producer {}, which does not exist", received.producer))
         })?;
         producer.0 = producer.0.wrapping_add(received.digest);
         producer.1 += 1;
@@ -97,13 +97,13 @@ fn start_producer(options: &Options, memory: &SharedMemory, producer: usize) -> 
     Command::new(std::env::current_exe()?)
         .args(options.to_arguments(producer))
         .stdin(Stdio::from(memory.as_fd().try_clone_to_owned()?))
-        // Ctrl-C is for the parent, which tells them.
+        // Ctrl-C must not reach the children. The parent stops them.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
 }
 
-/// The failure of a producer; pending while it runs, and if it ends well.
+/// Waits until a producer fails. Never returns if it succeeds.
 async fn failure(child: &mut Child) -> io::Error {
     match child.wait().await {
         Ok(status) if status.success() => std::future::pending().await,
@@ -116,7 +116,7 @@ fn show_progress(received: usize, messages: u32) {
     let mut out = io::stdout();
     let end = if out.is_terminal() { '\r' } else { '\n' };
     print!("received {received} of {messages} messages{end}");
-    let _ = out.flush(); // a reader that went away needs no progress
+    let _ = out.flush(); // an error here means that nobody reads the output
 }
 
 fn report(options: &Options, tally: &Tally, elapsed: Duration, interrupted: bool) -> io::Result<()> {
@@ -129,17 +129,17 @@ fn report(options: &Options, tally: &Tally, elapsed: Duration, interrupted: bool
     for (producer, &(digest, count)) in tally.producers.iter().enumerate() {
         let share = options.share(producer);
         if count != share && !interrupted {
-            return Err(io::Error::other(format!("producer {producer} sent {share} messages, and {count} arrived")));
+            return Err(io::Error::other(format!("producer {producer} sent {share} messages, but {count} arrived")));
         }
-        // A producer numbers its messages without a gap, so this many are the first ones.
+        // A producer numbers its messages without a gap, so the messages that arrived are the first `count`.
         let expected =
             (0..count).fold(0_u64, |sum, number| sum.wrapping_add(slot::expected_digest(producer as u32, number)));
         if digest != expected {
             return Err(io::Error::other(format!("the checksum of producer {producer}'s messages is wrong")));
         }
     }
-    println!("checksum     verified, {received} messages of {PRODUCERS} producers");
-    println!("rate         {:.0} messages a second", received as f64 / elapsed.as_secs_f64());
+    println!("checksum     verified, {received} messages from {PRODUCERS} producers");
+    println!("rate         {:.0} messages per second", received as f64 / elapsed.as_secs_f64());
 
     let mut latencies = tally.latencies.clone();
     latencies.sort_unstable();

@@ -5,9 +5,11 @@
 //! cargo run --release --example slot_pipe -- --backend waitv --messages 100000 --slots 16
 //! ```
 //!
-//! The parent consumes, with one task a slot. Two children, the same program, produce; they get the memory by descriptor.
-//! The state word of each slot goes empty → full → empty, and both sides await it with an `AsyncFutex`. Who waits sets a bit of
-//! the word first, as in a futex mutex, so that the other side makes no system call where nobody sleeps.
+//! The parent process consumes, with one task per slot. Two child processes of the same program produce. They get the memory
+//! as a descriptor.
+//!
+//! The state word of each slot goes empty → full → empty, and both sides wait for it with an `AsyncFutex`. A side that waits
+//! sets a bit of the word first, as in a futex mutex. So the other side makes no system call if nobody sleeps.
 
 mod consumer;
 mod options;
@@ -17,7 +19,7 @@ mod slot;
 use options::{Options, Role, USAGE};
 use std::process::ExitCode;
 
-/// How many children produce.
+/// Number of children, which produce.
 const PRODUCERS: usize = 2;
 
 fn main() -> ExitCode {

@@ -5,18 +5,18 @@ use futex_tokio::{Backend, Reactor};
 use std::io;
 
 pub(crate) const USAGE: &str = "\
-Sends messages through slots in shared memory: two child processes produce, this one consumes.
+Sends messages through slots in shared memory. Two child processes produce, and this process consumes.
 
 Usage: slot_pipe [--backend uring|waitv|thread] [--interrupting] [--messages N] [--slots N]
 
-  --backend NAME   how to wait (default: the best that works here)
-  --interrupting   completions interrupt threads that compute (uring only)
-  --messages N     how many messages, 1 to 1000000000 (default: 500000)
-  --slots N        how many slots, 2 to 10000 (default: 64)
-  --help           this text
+  --backend NAME   the way to wait (default: the best that works here)
+  --interrupting   let completions interrupt threads that compute (uring only)
+  --messages N     number of messages, 1 to 1000000000 (default: 500000)
+  --slots N        number of slots, 2 to 10000 (default: 64)
+  -h, --help       print this text
 ";
 
-/// What this process does.
+/// The role of this process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Role {
     Consumer,
@@ -34,7 +34,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// `None` if help was asked for.
+    /// Parses the command line. Returns `None` if it asks for help.
     pub(crate) fn from_env() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::{Long, Short, ValueExt as _};
 
@@ -47,7 +47,7 @@ impl Options {
                 Long("interrupting") => options.interrupting = true,
                 Long("messages") => options.messages = arguments.value()?.parse()?,
                 Long("slots") => options.slots = arguments.value()?.parse()?,
-                // Between the parent and its children.
+                // Not in the help text: the parent passes this to its children.
                 Long("producer") => options.role = Role::Producer(arguments.value()?.parse()?),
                 Long("help") | Short('h') => return Ok(None),
                 other => return Err(other.unexpected()),
@@ -62,7 +62,7 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// The same, for a child.
+    /// Returns the command line of a child with these options.
     pub(crate) fn to_arguments(self, producer: usize) -> Vec<String> {
         let mut arguments = vec![
             format!("--messages={}", self.messages),
@@ -74,7 +74,7 @@ impl Options {
         arguments
     }
 
-    /// The reactor to wait with.
+    /// Makes the reactor that these options ask for.
     pub(crate) fn reactor(&self) -> io::Result<Reactor> {
         let builder = Reactor::builder().interrupting(self.interrupting);
         match self.backend {
@@ -83,7 +83,7 @@ impl Options {
         }
     }
 
-    /// Number of messages that a producer sends.
+    /// Returns the number of messages that a producer sends.
     pub(crate) fn share(&self, producer: usize) -> u32 {
         let producers = PRODUCERS as u32;
         self.messages / producers + u32::from((producer as u32) < self.messages % producers)

@@ -1,4 +1,4 @@
-//! A child that produces.
+//! A child process, which produces.
 
 use crate::PRODUCERS;
 use crate::options::Options;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::task::JoinSet;
 
-/// Sends this producer's share through every slot that is its own, one task a slot.
+/// Sends this producer's share of the messages through its slots, with one task per slot.
 pub(crate) async fn run(options: &Options, producer: usize) -> io::Result<()> {
-    // A producer without a consumer would wait for ever.
+    // Without its parent, which consumes, a producer would wait forever.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
 
     let memory = SharedMemory::from_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
@@ -32,7 +32,7 @@ pub(crate) async fn run(options: &Options, producer: usize) -> io::Result<()> {
                 slot.emptied().await?;
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= share || slot::stop(&memory).load(Ordering::Relaxed) != 0 {
-                    next.store(share, Ordering::Relaxed); // nothing is to be sent after a stop
+                    next.store(share, Ordering::Relaxed); // after a stop, no task sends anything more
                     slot.close();
                     return io::Result::Ok(());
                 }

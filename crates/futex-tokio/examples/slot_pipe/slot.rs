@@ -1,40 +1,41 @@
-//! The shared memory: a header, and slots of a cache line each.
+//! The shared memory: a header and the slots, each one cache line long.
 
 use futex_tokio::{AsyncFutex, Reactor, SharedMemory};
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::task::coop::consume_budget;
 
-/// Bytes of the header and of each slot: a cache line, so that neighbours don't disturb each other.
+/// Number of bytes of the header and of each slot. This is a cache line, so that two slots don't share one.
 const LINE: usize = 64;
-/// Words of a message.
+/// Number of words of a message.
 const MESSAGE: usize = 13;
 
-/// The states of a slot.
+/// State of a slot that has no message.
 const EMPTY: u32 = 0;
+/// State of a slot that has a message.
 const FULL: u32 = 1;
-/// Its producer has no more messages.
+/// State of a slot whose producer has no more messages.
 const CLOSED: u32 = 2;
-/// Set beside the state by who waits for the next one: the consumer while it is empty, the producer while it is full.
+/// Bit beside the state that a waiter sets: the consumer while the slot is empty, the producer while it is full.
 const WAITING: u32 = 1 << 31;
 
-/// Bytes for a header and `slots` slots.
+/// Returns the number of bytes of a header and `slots` slots.
 pub(crate) fn len(slots: usize) -> usize {
     LINE * (1 + slots)
 }
 
-/// The word that asks the producers to stop: the first of the header.
+/// Returns the word that asks the producers to stop, which is the first word of the header.
 pub(crate) fn stop(memory: &SharedMemory) -> &AtomicU32 {
     &memory.as_words()[0]
 }
 
-/// Nanoseconds on a clock that all processes share.
+/// Returns the time in nanoseconds, on a clock that all processes share.
 pub(crate) fn now() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// What the message with a number is made of, so that both sides can tell.
+/// Returns the content of the message with this number. Both sides can compute it.
 fn content(producer: u32, number: u32) -> impl Iterator<Item = u32> {
     let mut state = u64::from(producer) << 32 | u64::from(number);
     std::iter::repeat_with(move || {
@@ -47,31 +48,31 @@ fn content(producer: u32, number: u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// A sum over the content of a message that depends on the order of its words.
+/// Returns a checksum that depends on the order of the words.
 fn digest(words: impl Iterator<Item = u32>) -> u64 {
     words.fold(0xcbf2_9ce4_8422_2325, |digest, word| (digest ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The checksum of one message, computed from its number.
+/// Computes the checksum of one message from its number.
 pub(crate) fn expected_digest(producer: u32, number: u32) -> u64 {
     digest([producer, number].into_iter().chain(content(producer, number).take(CONTENT)))
 }
 
-/// Words of a message behind its producer, its number and its time.
+/// Number of words of a message without its producer (one word), its number (one) and its time (two).
 const CONTENT: usize = MESSAGE - 4;
 
-/// One slot: its state word to wait on, and the message behind it.
+/// One slot: a state word, and the message after it.
 pub(crate) struct Slot {
     state: AsyncFutex,
     memory: SharedMemory,
     first: usize,
 }
 
-/// What the consumer learns of a message.
+/// The consumer's data about one message.
 pub(crate) struct Received {
     pub(crate) producer: u32,
     pub(crate) digest: u64,
-    /// Nanoseconds from publishing to receipt.
+    /// Time from publishing to receipt, in nanoseconds.
     pub(crate) latency: u64,
 }
 
@@ -86,7 +87,7 @@ impl Slot {
         &self.memory.as_words()[self.first..][..MESSAGE]
     }
 
-    /// Writes a message and hands it over. The slot is empty.
+    /// Writes a message and makes the slot full. The slot must be empty.
     pub(crate) fn publish(&self, producer: u32, number: u32) {
         let words = self.message();
         let head = [producer, number];
@@ -99,7 +100,7 @@ impl Slot {
         self.hand_over(FULL);
     }
 
-    /// Reads the message and hands the slot back. The slot is full.
+    /// Reads the message and makes the slot empty. The slot must be full.
     pub(crate) fn take(&self) -> Received {
         let now = now();
         let words = self.message();
@@ -114,12 +115,12 @@ impl Slot {
         received
     }
 
-    /// Says that no more messages come. The slot is empty.
+    /// Closes the slot: no more messages follow. The slot must be empty.
     pub(crate) fn close(&self) {
         self.hand_over(CLOSED);
     }
 
-    /// For the consumer: waits while the slot is empty. Tells whether there is a message; if not, the slot was closed.
+    /// For the consumer: waits while the slot is empty. Returns true if it has a message, and false if it was closed.
     pub(crate) async fn filled(&self) -> io::Result<bool> {
         match self.changes_from(EMPTY).await? {
             FULL => Ok(true),
@@ -136,18 +137,20 @@ impl Slot {
         }
     }
 
-    /// Waits while the state is `old`, and returns the next one.
+    /// Waits while the state is `old`, and returns the next state.
     ///
-    /// No wake is lost, and hardly any is made for nobody. Say A waits in here, and B is in `hand_over`. Either
+    /// No wake is lost, and there is hardly ever a wake without a waiter. Let A wait here while B is in `hand_over`. There are
+    /// two cases:
     ///
-    /// 1. B's swap comes before A's exchange. The exchange fails, as the value is another, and A looks again. Or
-    /// 2. B's swap comes after it. Then B sees the bit, and wakes after the swap. The kernel compares the word again when it
-    ///    puts A to sleep, in one step: before the swap A sleeps, and the wake finds it; after the swap it does not sleep.
+    /// 1. B's swap comes before A's exchange. The exchange fails because the value has changed, and A loads the word again.
+    /// 2. B's swap comes after A's exchange. Then B sees the bit, and wakes after the swap. The kernel compares the word and puts
+    ///    A to sleep in one step. If this step comes before the swap, A sleeps and the wake finds it. If it comes after the
+    ///    swap, A does not sleep.
     ///
-    /// A wait that returns for another reason finds its own bit, and waits again without setting it.
+    /// If A's wait ends for another reason, A finds its own bit, and waits again without setting it.
     async fn changes_from(&self, old: u32) -> io::Result<u32> {
         loop {
-            // Ordering: Acquire, the partner is the swap of `hand_over`. A's exchange in between does not hide it.
+            // Ordering: Acquire. The partner is the swap in `hand_over`. A's exchange continues the release sequence of that swap.
             let state = self.state.word().load(Ordering::Acquire);
             if state & !WAITING != old {
                 return Ok(state & !WAITING);
@@ -155,28 +158,31 @@ impl Slot {
             if self.mark(state) {
                 self.state.wait_async(state | WAITING).await?;
             }
-            // A partner that changes it all the time must not keep the other tasks of this thread waiting.
+            // If the partner changes the word all the time, the other tasks of this thread must still run.
             consume_budget().await;
         }
     }
 
-    /// Says that somebody waits; false where the state is not `state` any more.
+    /// Sets the bit that says that this side waits. Returns false if the word is no longer `state`.
     fn mark(&self, state: u32) -> bool {
-        // Ordering: Relaxed. Nothing but the bit is told, and who exchanges or swaps always sees the latest value.
+        // Ordering: Relaxed. The bit publishes no other data, and an exchange or a swap always acts on the latest value.
         let exchange = |to| self.state.word().compare_exchange(state, to, Ordering::Relaxed, Ordering::Relaxed);
         state & WAITING != 0 || exchange(state | WAITING).is_ok()
     }
 
     /// Changes the state, and wakes the other side if it waits: see [`changes_from`](Slot::changes_from).
     fn hand_over(&self, state: u32) {
-        // Ordering: Release, so that who sees the state sees the message. The partner is the load of `changes_from`.
+        // Ordering: Release, so that a side that sees the state also sees the message. The partner is the load in `changes_from`.
         if self.state.word().swap(state, Ordering::Release) & WAITING != 0 {
             self.state.wake_one();
         }
     }
 }
 
-/// Shared memory may hold anything: a process that runs wild can write there.
+/// The error for a state that is none of the above. A faulty process can write anything into shared memory.
 fn unknown(state: u32) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("a slot's state is {state:#x}, which neither side writes now"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("a slot has the state {state:#x}, which no side writes at this point"),
+    )
 }
