@@ -1,4 +1,4 @@
-//! Bodies of tests that may hang, or end the process, when the library has a fault.
+//! Limits for test bodies that hang or end the process if the library has a fault.
 
 use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -8,16 +8,16 @@ use std::time::Duration;
 ///
 /// # Panics
 ///
-/// When `body` panics, and after a minute, which no test takes on the slowest machine.
+/// If `body` panics, and after a minute. No test takes that long, even on the slowest machine.
 pub fn without_a_hang<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, result) = channel();
     let thread = std::thread::spawn(move || {
-        // The receiver is gone if this comes too late.
+        // This fails if the time is up and the receiver is gone.
         let _ = send.send(body());
     });
     match result.recv_timeout(Duration::from_secs(60)) {
         Ok(result) => {
-            thread.join().expect("it has returned");
+            thread.join().expect("the body has returned");
             result
         }
         Err(RecvTimeoutError::Disconnected) => match thread.join() {
@@ -28,12 +28,12 @@ pub fn without_a_hang<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'stat
     }
 }
 
-/// Runs the body of a test in a process of its own, for what could end the process. `test` is the name of the calling test
-/// with its modules.
+/// Runs the body of a test in a process of its own, because it may end the process. `test` is the name of the calling test, with
+/// its modules.
 ///
 /// # Panics
 ///
-/// When the process does not end well, and when it has no such test.
+/// If the process does not succeed, and if it has no such test.
 pub fn in_its_own_process(test: &str, body: impl FnOnce() + Send + 'static) {
     const TEST: &str = "FUTEX_TESTS_IN_ITS_OWN_PROCESS";
 

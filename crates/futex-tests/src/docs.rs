@@ -1,4 +1,4 @@
-//! The documents of the workspace. Their Rust code is compiled and run as doctests, so it can't rot.
+//! The documents of the workspace. Doctests compile and run their Rust code, so that it stays correct.
 
 #[cfg(doctest)]
 macro_rules! documents {

@@ -1,12 +1,11 @@
-//! What this process holds: rings, threads of the backends, and mappings.
+//! The resources that this process holds: rings, threads of the backends, and mappings.
 
 use futex_sys::SharedMemory;
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// The descriptors of this process that are rings, by their numbers. A closed ring's number is given to the next descriptor, so
-/// a ring that is closed shows until another descriptor is opened.
+/// Returns the numbers of the descriptors of this process that are rings.
 ///
 /// # Panics
 ///
@@ -17,7 +16,7 @@ pub fn rings() -> BTreeSet<u32> {
         .expect("/proc/self/fd")
         .filter_map(|entry| {
             let entry = entry.expect("a descriptor");
-            // The descriptor of the directory itself is closed by the time its link is read, or is not a ring.
+            // One entry is the descriptor of the directory itself, which is not a ring and may be closed by now.
             let target = fs::read_link(entry.path()).ok()?;
             (target.as_os_str() == "anon_inode:[io_uring]")
                 .then(|| entry.file_name().to_str().and_then(|number| number.parse().ok()).expect("a number"))
@@ -25,8 +24,8 @@ pub fn rings() -> BTreeSet<u32> {
         .collect()
 }
 
-/// Number of threads that the backends of this process have, parked or not. They are found by their names, and a thread has its
-/// name only once it runs.
+/// Returns the number of threads that the backends of this process have, parked or not. It finds them by their names. A thread
+/// gets its name when it begins to run, so a new thread may be missing.
 ///
 /// # Panics
 ///
@@ -37,13 +36,13 @@ pub fn backend_threads() -> usize {
         .expect("/proc/self/task")
         .filter(|entry| {
             let path = entry.as_ref().expect("a thread").path();
-            // It can't be read when the thread has ended meanwhile.
+            // This can't be read if the thread has ended meanwhile.
             fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with("futex-wait"))
         })
         .count()
 }
 
-/// The lines of `/proc/self/maps`, one per mapping.
+/// Returns the lines of `/proc/self/maps`, one per mapping.
 ///
 /// # Panics
 ///
@@ -53,12 +52,12 @@ pub fn mappings() -> Vec<String> {
     fs::read_to_string("/proc/self/maps").expect("/proc/self/maps").lines().map(String::from).collect()
 }
 
-/// The object behind a mapping. Its number stays the same when the mapping is gone and another one has its address.
+/// The object behind a mapping, by device and inode. Unlike an address, these do not pass to another mapping.
 #[derive(Debug)]
 pub struct Object(String);
 
 impl Object {
-    /// The object that `memory` maps.
+    /// Returns the object that `memory` maps.
     ///
     /// # Panics
     ///
@@ -81,17 +80,17 @@ impl Object {
         mappings().iter().any(|line| Self::key(line) == self.0)
     }
 
-    /// Device and inode of a line such as `7f00-7f01 rw-s 00000000 00:01 4711 /memfd:words (deleted)`.
+    /// Returns device and inode of a line such as `7f00-7f01 rw-s 00000000 00:01 4711 /memfd:words (deleted)`.
     fn key(line: &str) -> String {
         line.split_whitespace().skip(3).take(2).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Returns once `condition` is true, yielding the processor in between.
+/// Returns when `condition` is true. Yields the processor between the checks.
 ///
 /// # Panics
 ///
-/// If that takes longer than `limit`, which is part of what is promised.
+/// If that takes longer than `limit`, which is a promise of the library.
 #[track_caller]
 pub fn until_within(limit: Duration, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! What the tests under load share: counting what is in use, random numbers, and waiters that never give up.
+//! Helpers for tests under load: counts of resources, random numbers, and waiters that never give up.
 
 use crate::skip::skip;
 use futex_core::Backend;
@@ -13,23 +13,23 @@ use std::task::{Context, Poll, Waker};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-/// The backend that reactors get here where none is asked for.
+/// Returns the backend that a reactor gets here if the caller chooses none.
 ///
 /// # Panics
 ///
-/// Where `FUTEX_BACKEND` names one that is not available.
+/// If `FUTEX_BACKEND` names a backend that is not available.
 #[must_use]
 pub fn backend() -> Backend {
     static BACKEND: OnceLock<Backend> = OnceLock::new();
     *BACKEND.get_or_init(|| futex_core::Reactor::new().expect("a reactor on the chosen backend").backend())
 }
 
-/// A reactor of `futex-core` on a backend, or `None` if it is not available here, which is a skip.
+/// Returns a reactor of `futex-core` on a backend. If that backend is not available here, skips the test and returns `None`.
 #[must_use]
 pub fn reactor_on(kind: Backend) -> Option<futex_core::Reactor> {
     match futex_core::Reactor::builder().backend(kind).build() {
         Ok(reactor) => Some(reactor),
-        // No skip: this build has no such backend, as was asked for.
+        // This is not a skip: the build was asked to leave this backend out.
         Err(_) if kind == Backend::Uring && cfg!(not(feature = "uring")) => None,
         Err(error) => {
             skip(&error.to_string());
@@ -38,37 +38,37 @@ pub fn reactor_on(kind: Backend) -> Option<futex_core::Reactor> {
     }
 }
 
-/// A runtime with two workers that look for events often, even if there is always a task to run.
+/// Returns a runtime with two workers that poll for events often, even if there is always a task to run.
 ///
 /// # Panics
 ///
-/// Where the system has no thread or descriptor left.
+/// If the system has no threads or descriptors left.
 #[must_use]
 pub fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).event_interval(5).enable_all().build().expect("a runtime")
 }
 
-/// A word with the value 0.
+/// Returns a new word with the value 0.
 #[must_use]
 pub fn zero() -> Word {
     Word::from(Arc::new(AtomicU32::new(0)))
 }
 
-/// A wait that owns what it waits with.
+/// A wait that owns its futex.
 pub type Boxed = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-/// A wait while the word of `futex` is 0.
+/// Returns a wait while the word of `futex` is 0.
 #[must_use]
 pub fn boxed(futex: &AsyncFutex) -> Boxed {
     let futex = futex.clone();
     Box::pin(async move { futex.wait_async(0).await })
 }
 
-/// Polls a wait once, with a waker that does nothing, and tells whether it is armed now.
+/// Polls a wait once, with a waker that does nothing. Returns true if the wait is armed now.
 ///
 /// # Panics
 ///
-/// Where the wait ends with an error.
+/// If the wait ends with an error.
 #[must_use]
 pub fn arms(wait: &mut Boxed) -> bool {
     match wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -80,7 +80,7 @@ pub fn arms(wait: &mut Boxed) -> bool {
     }
 }
 
-/// Is pending for `n` polls.
+/// Waits until it has been polled `n` times.
 pub async fn turns(mut n: usize) {
     poll_fn(|cx| {
         if n == 0 {
@@ -93,39 +93,39 @@ pub async fn turns(mut n: usize) {
     .await;
 }
 
-/// How many descriptors this process has open.
+/// Returns the number of open descriptors of this process.
 ///
 /// # Panics
 ///
-/// Where `/proc` is not mounted.
+/// If `/proc` is not mounted.
 #[must_use]
 pub fn descriptors() -> usize {
-    // One of them is that of the directory.
+    // One of them is the descriptor of the directory.
     std::fs::read_dir("/proc/self/fd").expect("/proc/self/fd").count() - 1
 }
 
-/// How many threads this process has.
+/// Returns the number of threads of this process.
 ///
 /// # Panics
 ///
-/// Where `/proc` is not mounted.
+/// If `/proc` is not mounted.
 #[must_use]
 pub fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").expect("/proc/self/task").count()
 }
 
-/// Pseudo-random numbers, the same ones for the same seed.
+/// Pseudo-random numbers, which are the same for the same seed.
 #[derive(Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// A sequence of its own for each seed.
+    /// Begins the sequence of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// A number below `n`.
+    /// Returns a number below `n`.
     pub fn below(&mut self, n: usize) -> usize {
         // xorshift64*
         self.0 ^= self.0 >> 12;
@@ -135,7 +135,7 @@ impl Rng {
         usize::try_from(number).unwrap_or_default() % n
     }
 
-    /// Puts `items` in another order.
+    /// Puts `items` in a random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
@@ -143,32 +143,34 @@ impl Rng {
     }
 }
 
-/// Waiters of one word that never give up, and the account of its wakes.
+/// An exact account of the wakes of one word, which has patient waiters: tasks that never give up.
 ///
-/// The word never changes, so that a wait that ends has seen a wake. The account is exact:
+/// The word never changes, so a wait that ends has seen a wake. Each wake finds a waiter, because
 ///
-/// 1. These waiters are on `Uring`, whatever the backend under test: there, a wait whose first poll is over is in the kernel's
-///    queue, while a thread is still on its way to it.
-/// 2. Each arms its next wait before it says that it has seen a wake.
-/// 3. A waker reserves its wakes, and there are never more reserved, and not seen, than there are of these waiters.
+/// 1. the patient waiters are on `Uring`, whatever the backend under test is. There, a wait is in the kernel's queue after its
+///    first poll. On the other backends, its thread may not have parked yet;
+/// 2. a patient waiter arms its next wait before it reports that it has seen a wake;
+/// 3. a waker reserves its wakes first. The number of wakes that are reserved and not seen never exceeds the number of patient
+///    waiters.
 ///
-/// So at each moment one of them is in the queue for each wake that is still to come, and for each that a dropped wait has
-/// consumed and hands on: no wake finds nobody.
+/// So at each moment, the queue has a patient waiter for each wake that is still to come, and for each wake that a dropped wait
+/// has consumed and hands on.
 #[derive(Debug)]
 pub struct Account {
     word: Word,
-    /// Wakes that were made or are about to be.
+    /// Number of wakes that were made or are about to be made.
     reserved: AtomicU64,
-    /// Wakes that somebody has seen.
+    /// Number of wakes that a waiter has seen.
     seen: AtomicU64,
-    /// How many of those were seen by waiters that give up.
+    /// Number of wakes that were seen by waiters that may give up.
     seen_by_leavers: AtomicU64,
+    /// Number of patient waiters.
     patient: u32,
 }
 
 impl Account {
-    /// An account of `word`'s wakes, with as many waiters that never give up as `patient` says. They live as long as the
-    /// runtime, which is the current one. `None` where there is no io_uring.
+    /// Opens an account of the wakes of `word`, with `patient` waiters that never give up. They are tasks of the current
+    /// runtime. Returns `None` if io_uring is not available.
     pub async fn open(word: &Word, patient: u32) -> Option<(Arc<Self>, Patient)> {
         let reactor = Reactor::builder().backend(Backend::Uring).build().ok()?;
         let account = Arc::new(Self {
@@ -191,7 +193,7 @@ impl Account {
         let mut unpublished = 0;
         poll_fn(|cx| {
             while let Poll::Ready(outcome) = wait.as_mut().poll(cx) {
-                outcome.expect("a wait that nobody disturbs");
+                outcome.expect("the wait does not fail");
                 unpublished += 1;
                 wait.set(futex.wait_async(0));
             }
@@ -201,21 +203,21 @@ impl Account {
         .await;
     }
 
-    /// Says that a waiter which might have given up has seen a wake.
+    /// Counts a wake that was seen by a waiter that might have given up.
     pub fn see(&self) {
         self.seen_by_leavers.fetch_add(1, Ordering::Relaxed);
         self.seen.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Wakes `n` waiters, or returns false where too many wakes have not been seen yet.
+    /// Wakes `n` waiters and returns true. Returns false if too many wakes have not been seen yet.
     ///
     /// # Panics
     ///
-    /// Where there were less than `n` waiters.
+    /// If the kernel found fewer than `n` waiters.
     #[must_use]
     pub fn try_wake(&self, n: u32) -> bool {
         let reserve = |reserved: u64| {
-            // Loaded after `reserved`, so it may be ahead of it, and is never behind.
+            // `seen` is loaded after `reserved`, so it may be newer, and is never older.
             let unseen = reserved.saturating_sub(self.seen.load(Ordering::Acquire));
             (unseen + u64::from(n) <= u64::from(self.patient)).then_some(reserved + u64::from(n))
         };
@@ -226,11 +228,11 @@ impl Account {
         true
     }
 
-    /// Returns once every wake was seen, and checks that no more were.
+    /// Returns when every wake was seen. Checks that no wake was seen twice.
     ///
     /// # Panics
     ///
-    /// Where wakes were lost, or seen twice.
+    /// If wakes were lost, or seen twice.
     pub fn balance(&self) {
         let start = std::time::Instant::now();
         let figures = || (self.reserved.load(Ordering::Acquire), self.seen.load(Ordering::Acquire));
@@ -246,20 +248,20 @@ impl Account {
         }
     }
 
-    /// How many wakes were made.
+    /// Returns the number of wakes that were made.
     #[must_use]
     pub fn wakes(&self) -> u64 {
         self.reserved.load(Ordering::Acquire)
     }
 
-    /// How many wakes were seen by waiters that might have given up.
+    /// Returns the number of wakes that were seen by waiters that might have given up.
     #[must_use]
     pub fn seen_by_leavers(&self) -> u64 {
         self.seen_by_leavers.load(Ordering::Acquire)
     }
 }
 
-/// The waiters of an [`Account`].
+/// The patient waiters of an [`Account`].
 #[derive(Debug)]
 pub struct Patient {
     reactor: Reactor,
@@ -267,11 +269,11 @@ pub struct Patient {
 }
 
 impl Patient {
-    /// Checks that all of them still wait, and ends them.
+    /// Checks that all patient waiters still wait, and ends them.
     ///
     /// # Panics
     ///
-    /// Where one of them has ended.
+    /// If a patient waiter has ended.
     pub async fn leave(self) {
         assert_eq!(self.reactor.stats().armed_now, self.tasks.len());
         for task in &self.tasks {

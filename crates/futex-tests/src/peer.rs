@@ -1,8 +1,8 @@
-//! Driving the program `peer` from a test: another process, with words of the test's shared memory.
+//! Drives the program `peer` from a test. The peer is another process that maps the test's shared memory.
 //!
-//! A test writes commands to the peer's standard input, one a line, and the peer answers each with a line `= answer` on its
-//! standard output. What happens there later, such as the end of a wait, it reports with a line `! label text`. The commands
-//! are those of `src/bin/peer/main.rs`.
+//! A test writes commands to the peer's standard input, one per line. The peer answers each command with a line `= answer` on its
+//! standard output. It reports a later event, such as the end of a wait, with a line `! label text`. The file
+//! `src/bin/peer/main.rs` has the list of commands.
 
 use futex_sys::SharedMemory;
 use std::fmt;
@@ -27,21 +27,21 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// Where no process can be started, as all functions here where something goes wrong.
+    /// If no process can be started.
     #[must_use]
     pub fn start(program: &str, memory: &SharedMemory) -> Self {
         Self::start_as(Command::new(program), memory)
     }
 
-    /// [`start`](Self::start) with what the command has besides, such as its environment.
+    /// Starts a peer like [`start`](Self::start), from a command that may have an environment or arguments.
     ///
     /// # Panics
     ///
-    /// Where no process can be started.
+    /// If no process can be started.
     #[must_use]
     pub fn start_as(mut command: Command, memory: &SharedMemory) -> Self {
-        // Unlike the original, the copy outlives `exec`. (So it does in a process that another test starts just now, which
-        // knows nothing of it.)
+        // Unlike the original, the copy stays open after `exec`. A process that another test starts at the same time inherits it
+        // too, and ignores it.
         let inherited = rustix::io::dup(memory.as_fd()).expect("a copy of the descriptor");
         command.arg("fd").arg(inherited.as_raw_fd().to_string());
         Self::spawn(command)
@@ -51,7 +51,7 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// Where no process can be started.
+    /// If no process can be started.
     #[must_use]
     pub fn start_by_name(program: &str, name: &str) -> Self {
         let mut command = Command::new(program);
@@ -67,7 +67,7 @@ impl Peer {
         let (to_reports, reports) = unbounded_channel();
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                // The test may be over, and not listen any more.
+                // The sends fail if the test is over, which is not an error.
                 if let Some(answer) = line.strip_prefix("= ") {
                     let _ = to_answers.send(answer.to_owned());
                 } else if let Some(report) = line.strip_prefix("! ") {
@@ -80,55 +80,55 @@ impl Peer {
         Self { child: Running(child), stdin, answers, reports }
     }
 
-    /// Gives a command, and blocks until it is answered.
+    /// Sends a command, and blocks until the peer has answered.
     ///
     /// # Panics
     ///
-    /// Where the peer is gone, or does not answer within a minute.
+    /// If the peer is gone, or does not answer within a minute.
     pub fn ask(&mut self, command: impl fmt::Display) -> String {
         self.begin(command);
         self.answer()
     }
 
-    /// Gives a command whose [`answer`](Self::answer) comes later.
+    /// Sends a command. The caller gets the answer by [`answer`](Self::answer).
     ///
     /// # Panics
     ///
-    /// Where the peer is gone.
+    /// If the peer is gone.
     pub fn begin(&mut self, command: impl fmt::Display) {
         writeln!(self.stdin, "{command}").expect("the peer reads");
     }
 
-    /// Blocks until the command is answered that was given.
+    /// Blocks until the peer has answered the last command.
     ///
     /// # Panics
     ///
-    /// Where the peer is gone, or does not answer within a minute.
+    /// If the peer is gone, or does not answer within a minute.
     #[must_use]
     pub fn answer(&mut self) -> String {
         self.answers.recv_timeout(Duration::from_secs(60)).expect("an answer")
     }
 
-    /// Gives a command that is answered by `ok`.
+    /// Sends a command, and checks that the answer is `ok`.
     ///
     /// # Panics
     ///
-    /// Where the answer is another.
+    /// If the answer is not `ok`.
     pub fn tell(&mut self, command: impl fmt::Display) {
         let answer = self.ask(&command);
         assert_eq!(answer, "ok", "to the command {:?}", command.to_string());
     }
 
-    /// The next report, which must come within a minute.
+    /// Returns the next report.
     ///
     /// # Panics
     ///
-    /// Where none comes.
+    /// If none comes within a minute.
     pub async fn report(&mut self) -> String {
         crate::within(self.reports.recv()).await.expect("a report, and not the end of the peer")
     }
 
-    /// A report that is there already.
+    /// Returns the next report if it has already come.
     pub fn report_now(&mut self) -> Option<String> {
         self.reports.try_recv().ok()
     }
@@ -137,17 +137,17 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub fn kill(&mut self) {
         self.child.0.kill().expect("kill");
         self.child.0.wait().expect("wait");
     }
 
-    /// Has the peer end by itself, at the end of its input.
+    /// Closes the peer's input, and waits until the peer has ended by itself.
     ///
     /// # Panics
     ///
-    /// Where it does not end.
+    /// If it does not end.
     #[must_use]
     pub fn end(self) -> ExitStatus {
         let Self { mut child, stdin, .. } = self;
@@ -157,23 +157,23 @@ impl Peer {
             status = child.0.try_wait().expect("wait");
             status.is_some()
         });
-        status.expect("it ended")
+        status.expect("the peer has ended")
     }
 
-    /// The peer's process identifier.
+    /// Returns the peer's process identifier.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.0.id()
     }
 }
 
-/// Whatever becomes of a test, its peer does not outlive it.
+/// A process that is killed when this is dropped, so that it does not outlive its test.
 #[derive(Debug)]
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may be gone already, and nothing is to be done about any other error.
+        // The process may have ended already. Other errors can't be handled here.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

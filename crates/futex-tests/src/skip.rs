@@ -1,10 +1,10 @@
 //! Tests that can't run everywhere.
 
-/// Tells that a test can't run here, and why. CI sets `FUTEX_TESTS_FORBID_SKIPS`, which makes it a failure.
+/// Prints the reason why a test can't run here.
 ///
 /// # Panics
 ///
-/// Where skipping is forbidden.
+/// If the environment variable `FUTEX_TESTS_FORBID_SKIPS` is set, as in CI.
 pub fn skip(reason: &str) {
     assert!(
         std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(),

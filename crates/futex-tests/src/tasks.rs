@@ -1,4 +1,4 @@
-//! What asynchronous tests share.
+//! Helpers for asynchronous tests.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -12,41 +12,41 @@ use tokio::runtime::Builder;
 ///
 /// # Panics
 ///
-/// Where a runtime can't be built, and where the test panics.
+/// If a runtime can't be built, and where the test panics.
 pub fn on_each_runtime(test: impl AsyncFn()) {
     for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
         let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
-        // Shown with the output of a test that fails.
+        // This is shown only if the test fails.
         eprintln!("on a {:?} runtime", runtime.handle().runtime_flavor());
         runtime.block_on(test());
     }
 }
 
-/// Polls a wait for the first time. The kernel has it then; on the backends that park threads, when
-/// [`until_waiters`](crate::until_waiters) says so.
+/// Polls a wait for the first time. After that, the kernel has the wait on `Uring`. On the backends that park threads, the kernel
+/// has it when [`until_waiters`](crate::until_waiters) returns.
 ///
 /// # Panics
 ///
 /// If the wait is over already.
 pub async fn arm<F: Future + Unpin>(wait: &mut F) {
-    assert!(is_pending(wait).await, "a wait that was to be armed is over already");
+    assert!(is_pending(wait).await, "the wait is over already and could not be armed");
 }
 
-/// Polls a wait once, and tells whether it goes on.
+/// Polls a wait once. Returns true if it is pending.
 pub async fn is_pending<F: Future + Unpin>(wait: &mut F) -> bool {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *wait).poll(cx).is_pending())).await
 }
 
-/// Awaits what is to come soon.
+/// Awaits a future that should be ready soon.
 ///
 /// # Panics
 ///
-/// After a minute, which nothing in these tests takes on the slowest machine.
+/// After a minute. Nothing in these tests takes that long, even on the slowest machine.
 pub async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it did not come within a minute")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("the future was not ready within a minute")
 }
 
-/// Returns once `condition` is true, having the runtime do its work in between.
+/// Returns when `condition` is true. Lets the runtime work between the checks.
 ///
 /// # Panics
 ///
@@ -60,7 +60,7 @@ pub async fn eventually(mut condition: impl FnMut() -> bool) {
     .await;
 }
 
-/// An executor of a few lines: polls a future on this thread, which sleeps in between.
+/// A minimal executor: polls a future on this thread, and parks the thread between the polls.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
 

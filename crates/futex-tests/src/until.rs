@@ -1,8 +1,8 @@
-//! Waiting, without a sleep, until something is so.
+//! Waiting, without a sleep, until a condition is true.
 
 use futex_sys::Word;
 
-/// [`Word::waiters`] of a word that is mapped.
+/// Returns [`Word::waiters`] of a word that is mapped.
 ///
 /// # Panics
 ///
@@ -13,17 +13,17 @@ pub fn waiters(word: &Word) -> u32 {
     word.waiters().expect("the word is mapped")
 }
 
-/// Returns once the kernel has `n` waiters on a word.
+/// Returns when the kernel has `n` waiters on a word.
 #[track_caller]
 pub fn until_waiters(word: &Word, n: u32) {
     until(|| waiters(word) == n);
 }
 
-/// Returns once `condition` is true, yielding the processor in between.
+/// Returns when `condition` is true. Yields the processor between the checks.
 ///
 /// # Panics
 ///
-/// After a minute, which no condition of these tests takes on the slowest machine.
+/// After a minute. No condition of these tests takes that long, even on the slowest machine.
 #[track_caller]
 pub fn until(mut condition: impl FnMut() -> bool) {
     let start = std::time::Instant::now();

@@ -1,10 +1,12 @@
-//! Wakes, and what the backend under test promises of them.
+//! Wakes, and checks of their counts that hold on the backend under test.
 //!
-//! On `Uring` the kernel has a wait from its first poll until it ends, at its place in the queue. The thread of a wait of `Thread`,
-//! and of a wait with a mask of `Waitv`, parks anew from time to time, 10 ms after the wait began for the first time, which a busy
-//! machine may exceed between any two lines of a test. In between the kernel does not have the wait, and then it is the last in the
-//! queue. So a test may rely on a change of the word, which is seen. A wake without a change may find nobody, which its count
-//! shows, and it may find another wait than the one that began first.
+//! On `Uring`, the kernel has a wait from its first poll until its end, and the wait keeps its place in the queue.
+//!
+//! On `Thread`, and for a wait with a mask on `Waitv`, the thread of the wait parks again from time to time. It does so for the
+//! first time 10 ms after the wait began, and on a busy machine that much time may pass between any two lines of a test. The
+//! kernel does not have the wait for a moment, and then has it at the end of the queue. So a test may rely on a change of the
+//! word, which the wait sees. But a wake without a change may find nobody, which its count shows. It may also find a wait other
+//! than the one that began first.
 
 use crate::load::backend;
 use crate::until::{until, until_waiters};
@@ -15,8 +17,8 @@ use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::thread::{JoinHandle, spawn};
 
-/// A thread that waits while `word` is 0, one of `count` waiters in the kernel when this returns. Until it is woken the kernel has it
-/// at its place, whatever the backend under test.
+/// Starts a thread that waits while `word` is 0. Returns when the kernel has `count` waiters on the word, this thread among them.
+/// The thread keeps its place in the queue until it is woken, whatever the backend under test is.
 ///
 /// # Panics
 ///
@@ -31,8 +33,8 @@ pub fn blocked(word: &Word, count: u32) -> JoinHandle<WaitOutcome> {
 
 /// Returns true if the waits with this mask keep their places in the kernel's queue until they end.
 ///
-/// On `Waitv` that needs a thread for each, which up to 16 waits on one word have, and no changes of what else their threads
-/// wait for.
+/// On `Waitv`, this holds only if each wait has a thread of its own, which up to 16 waits on one word have, and if the other
+/// words of these threads do not change.
 #[must_use]
 pub fn keeps_places(mask: NonZeroU32) -> bool {
     match backend() {
@@ -42,9 +44,9 @@ pub fn keeps_places(mask: NonZeroU32) -> bool {
     }
 }
 
-/// Wakes `n` of the waits on a word, none of which has a mask, without a change of the word.
+/// Wakes `n` of the waits on a word without a change of the word. None of the waits has a mask.
 ///
-/// Waits that keep their places are there at the first call.
+/// If the waits keep their places, the first wake must find all `n`.
 ///
 /// # Panics
 ///
@@ -54,11 +56,11 @@ pub fn wake_bare(word: &Word, n: u32) {
     wake(word, n, MATCH_ANY, keeps_places(MATCH_ANY));
 }
 
-/// [`wake_bare`] for waits with any masks.
+/// Wakes like [`wake_bare`], but the waits may have masks.
 ///
 /// # Panics
 ///
-/// As [`wake_bare`].
+/// Like [`wake_bare`].
 #[track_caller]
 pub fn wake_bare_masked(word: &Word, n: u32, mask: NonZeroU32) {
     wake(word, n, mask, backend() == Backend::Uring);
@@ -87,12 +89,12 @@ pub fn change_and_wake(word: &Word, value: u32) {
     check_count(word.wake(1), 1);
 }
 
-/// Checks what a wake of `n` waits counted that came after a change of their word. A thread that the kernel did not have sees the
-/// change.
+/// Checks the count of a wake of `n` waits that followed a change of their word. If waits don't keep their places, the count may
+/// be lower: a wait whose thread is not parked sees the change instead.
 ///
 /// # Panics
 ///
-/// If the count is another than `n`, or more than `n` if waits don't keep their places.
+/// If the count is wrong.
 #[track_caller]
 pub fn check_count(counted: u32, n: u32) {
     assert!(counted == n || counted < n && !keeps_places(MATCH_ANY), "a wake counted {counted} of {n} waits");

@@ -31,7 +31,7 @@ fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Where a wake comes from.
+/// The origin of a wake.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     /// The task that waits, by the word alone.

@@ -1,4 +1,4 @@
-//! The lines that the process writes: answers to commands, and reports of what comes later.
+//! The lines that the process writes: answers to commands, and reports of later events.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -6,10 +6,10 @@ use std::io::Write as _;
 
 pub(crate) type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// Writes a line, whole.
+/// Writes a whole line at once.
 pub(crate) fn say(line: impl Display) {
     let line = format!("{line}\n");
-    // Where the parent is gone, nobody needs the line, and the end of the input will end this process.
+    // If the parent has ended, nobody needs the line, and the end of the input will end this process.
     let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn report(label: &str, text: impl Display) {
     say(format_args!("! {label} {text}"));
 }
 
-/// An error as a line: an `io::Error` with its kind.
+/// Formats an error as a line. The line of an `io::Error` has its kind.
 pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref::<std::io::Error>() {
         Some(error) => format!("error {:?}: {error}", error.kind()),

@@ -11,32 +11,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use tokio::runtime::{Builder, Runtime};
 
-/// What a process has when it forks.
+/// The state of a process before it forks.
 struct Before {
     runtime: Runtime,
-    /// On word 0, with the runtime's own reactor.
+    /// Futex on the word at offset 0, with the reactor of the runtime.
     own: AsyncFutex,
-    /// A wait with that reactor, and one on word 64 with a reactor beside it, whose last handle it has.
+    /// A wait on that futex, and a wait on the word at offset 64. The second wait has the last handle of another reactor.
     waits: [Pin<Box<dyn Future<Output = io::Result<()>>>>; 2],
 }
 
-/// Forks, and has the child do with its parent's reactors what it should not, and then what it may. Once the child has
-/// ended, the parent awaits its waits.
+/// Forks. The child uses its parent's reactors, which must fail, and then a reactor of its own. When the child has ended, the
+/// parent awaits its waits.
 pub(crate) fn fork(memory: &SharedMemory, drop_runtime: bool) -> Result<String> {
     let before = before(memory)?;
-    // SAFETY: The threads that the child does not have are parked in the kernel, as the waiters were counted. One that parks anew
-    // takes the lock of its backend, which is of no use to the child: the library takes no lock of its parent's reactors.
+    // SAFETY: The child must not need a lock that another thread holds. The other threads are parked in the kernel, because the
+    // waiters were counted. A thread that parks again takes the lock of its backend, but in the child the library takes no lock
+    // of the parent's reactors.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error().into()),
         0 => {
             let end = catch_unwind(AssertUnwindSafe(|| child(memory, before, drop_runtime)));
             report("child", end.map_or("panicked".to_owned(), outcome));
-            // SAFETY: It ends the process without running what was registered for its parent's end.
+            // SAFETY: `_exit` is safe to call. It ends the process without the exit handlers of the parent.
             unsafe { libc::_exit(0) }
         }
         child => {
             let mut status = 0;
-            // SAFETY: The status is a place to write to.
+            // SAFETY: `status` is valid for the write.
             if unsafe { libc::waitpid(child, &raw mut status, 0) } != child {
                 return Err(io::Error::last_os_error().into());
             }
@@ -72,7 +73,7 @@ fn before(memory: &SharedMemory) -> Result<Before> {
 }
 
 fn child(memory: &SharedMemory, before: Before, drop_runtime: bool) -> io::Result<()> {
-    // SAFETY: It has no pointers: the child ends with its parent, which a test kills where something goes wrong.
+    // SAFETY: The call has no pointers. The kernel kills the child when its parent ends, which a test kills if it fails.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let Before { runtime, own, waits } = before;
     let fresh = Builder::new_current_thread().enable_all().build()?;

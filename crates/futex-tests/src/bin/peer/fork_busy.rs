@@ -1,4 +1,4 @@
-//! A process that forks while its other threads hold the locks of reactors. In the child they are locked for ever.
+//! A process that forks while its other threads hold locks of reactors. In the child, these locks are never released.
 #![expect(unsafe_code, reason = "fork, waitpid, kill and _exit")]
 
 use crate::answer::Result;
@@ -12,11 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 
-/// How long a child may take, which is much longer than it needs.
+/// Maximum time for a child, which is much longer than it needs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Forks again and again. Two threads of the parent do something meanwhile that takes locks, and the child does something that may
-/// take them. Answers `ok` when all children have ended well.
+/// Forks `rounds` times, while two threads of the parent call functions that take locks. Each child calls functions that may take
+/// the same locks. Answers `ok` if all children succeed.
 pub(crate) fn fork_while_busy(runtime: &Handle, what: &str, rounds: u32) -> Result<String> {
     let _entered = runtime.enter();
     let core = futex_core::Reactor::new()?;
@@ -28,7 +28,7 @@ pub(crate) fn fork_while_busy(runtime: &Handle, what: &str, rounds: u32) -> Resu
     match what {
         // The lock of a queue.
         "stats" => {
-            // The parent has figures, and a wait that is armed. Its child has neither.
+            // The parent's figures are not zero, because a wait is armed. Those of the child are zero.
             let mut wait = AsyncFutex::with_reactor(reactor, zero()).wait_async_owned(0);
             if !runtime.block_on(is_pending(&mut wait)) || reactor.stats().armed_now != 1 {
                 return Err("the wait is not armed".into());
@@ -51,7 +51,7 @@ pub(crate) fn fork_while_busy(runtime: &Handle, what: &str, rounds: u32) -> Resu
             let _ = core.is_closed();
             Ok(())
         }),
-        // The lock of the list of reactors. Each is closed, so the next one is a new one.
+        // The lock of the list of reactors. Each reactor is closed, so that the next call makes a new one.
         "current" => {
             let make = || {
                 let _entered = runtime.enter();
@@ -63,7 +63,7 @@ pub(crate) fn fork_while_busy(runtime: &Handle, what: &str, rounds: u32) -> Resu
     }
 }
 
-/// A runtime of the child's own has a reactor of its own, with which a task waits.
+/// Makes a new runtime in the child. A task of this runtime waits with the runtime's own reactor.
 fn wait_in_a_fresh_runtime() -> io::Result<()> {
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let futex = AsyncFutex::new(zero())?;
@@ -78,7 +78,7 @@ fn wait_in_a_fresh_runtime() -> io::Result<()> {
     })
 }
 
-/// Forks while two threads do `busy` again and again, and has each child do `body`.
+/// Forks `rounds` times while two threads call `busy` again and again. Each child calls `body`.
 fn during(busy: &(dyn Fn() + Sync), rounds: u32, body: impl Fn() -> io::Result<()>) -> Result<String> {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -96,25 +96,26 @@ fn during(busy: &(dyn Fn() + Sync), rounds: u32, body: impl Fn() -> io::Result<(
     })
 }
 
-/// Forks. The child does `body`, and the parent awaits its end.
+/// Forks. The child calls `body`, and the parent waits for the child's end.
 fn fork_once(body: impl Fn() -> io::Result<()>) -> Result<(), String> {
-    // SAFETY: The child takes no lock that another thread of its parent may hold, but for those that this is about: it has the
-    // C library's allocator, which takes care of forks, and what it makes itself.
+    // SAFETY: The child must not need a lock that another thread holds. Apart from the locks under test, it uses only the C
+    // library's allocator, which handles forks, and objects that it makes itself.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error().to_string()),
         0 => {
             let end = catch_unwind(AssertUnwindSafe(body));
             let status = i32::from(!matches!(end, Ok(Ok(()))));
-            // SAFETY: It ends the process without running what was registered for its parent's end.
+            // SAFETY: `_exit` is safe to call. It ends the process without the exit handlers of the parent.
             unsafe { libc::_exit(status) }
         }
         child => {
             let start = Instant::now();
             let mut status = 0;
-            // SAFETY: The status is a place to write to.
+            // SAFETY: `status` is valid for the write.
             while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
                 if start.elapsed() > PATIENCE {
-                    // SAFETY: The calls have no pointer but a place to write to. The child was not waited for yet.
+                    // SAFETY: `status` is valid for the write. `child` is still the pid of the child, because nobody has waited
+                    // for it.
                     unsafe {
                         libc::kill(child, libc::SIGKILL);
                         libc::waitpid(child, &raw mut status, 0);

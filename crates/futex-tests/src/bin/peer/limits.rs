@@ -1,4 +1,4 @@
-//! What the system may take from a process: system calls, memory, descriptors, and its peace.
+//! Limits and disturbances of a process: forbidden system calls, locked memory, descriptors, and signals.
 #![expect(unsafe_code, reason = "signals")]
 
 use crate::answer::{Result, ok};
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Has system calls fail from now on, in all threads.
+/// Makes system calls fail from now on, in all threads.
 pub(crate) fn forbid(calls: &str, errno: &str) -> Result<String> {
     let numbers: &[i64] = match calls {
         "io_uring" => &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register],
@@ -35,10 +35,11 @@ pub(crate) fn forbid(calls: &str, errno: &str) -> Result<String> {
     ok()
 }
 
-/// Takes all lockable memory. What the runtime's threads are to have not, must be taken before they start.
+/// Sets the limit of locked memory to zero. This must happen before the runtime's threads start.
 pub(crate) fn no_memlock() -> Result<String> {
     setrlimit(Resource::Memlock, Rlimit { current: Some(0), maximum: Some(0) })?;
-    // Who has this capability is not limited. It is of the thread, and the runtime's are started later.
+    // The limit does not apply to a thread that has this capability. The runtime's threads inherit the capabilities of this
+    // thread.
     let mut sets = capabilities(None)?;
     sets.effective.remove(CapabilitySet::IPC_LOCK);
     sets.permitted.remove(CapabilitySet::IPC_LOCK);
@@ -47,9 +48,9 @@ pub(crate) fn no_memlock() -> Result<String> {
     ok()
 }
 
-/// Leaves room for `n` more descriptors.
+/// Opens descriptors until this process can open only `n` more.
 pub(crate) fn descriptors_left(n: usize) -> Result<String> {
-    /// Descriptors that only take up room.
+    /// Descriptors that have no other use.
     static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
     let limit = 256;
@@ -58,23 +59,23 @@ pub(crate) fn descriptors_left(n: usize) -> Result<String> {
     while let Ok(file) = File::open("/dev/null") {
         taken.push(file);
     }
-    let kept = taken.len().checked_sub(n).ok_or("that many are not taken")?;
+    let kept = taken.len().checked_sub(n).ok_or("fewer than that many descriptors were taken")?;
     taken.truncate(kept);
     ok()
 }
 
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 
-/// Counts `SIGUSR1`, which interrupts system calls from now on.
+/// Installs a handler that counts `SIGUSR1`. From now on, this signal interrupts system calls.
 pub(crate) fn catch_signals() -> Result<String> {
     extern "C" fn count(_signal: libc::c_int) {
         SIGNALS.fetch_add(1, Ordering::Relaxed);
     }
 
-    // SAFETY: All zero is a `sigaction` without flags, so without `SA_RESTART`, and with an empty mask.
+    // SAFETY: All zero is a valid `sigaction`, with an empty mask and without flags (so without `SA_RESTART`).
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = count as extern "C" fn(libc::c_int) as usize;
-    // SAFETY: The handler does what is allowed in one: an atomic addition.
+    // SAFETY: `action` is valid, and its handler is async-signal-safe: it only makes an atomic addition.
     if unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) } != 0 {
         return Err(std::io::Error::last_os_error().into());
     }
@@ -85,13 +86,13 @@ pub(crate) fn catch_signals() -> Result<String> {
 pub(crate) fn signal_all_threads() -> Result<String> {
     for thread in std::fs::read_dir("/proc/self/task")? {
         let id: i32 = thread?.file_name().to_string_lossy().parse()?;
-        // SAFETY: The call has no pointers. Where the thread has gone it fails, which is all right.
+        // SAFETY: The call has no pointers. If the thread has ended, the call fails, which is not an error here.
         unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, libc::SIGUSR1) };
     }
     ok()
 }
 
-/// How many signals there were.
+/// Returns the number of signals that were counted.
 pub(crate) fn signals() -> u32 {
     SIGNALS.load(Ordering::Relaxed)
 }

@@ -1,7 +1,7 @@
-//! The other process of the tests: it obeys commands from its standard input. [`futex_tests::peer`] drives it.
+//! The other process of the tests. It executes commands from its standard input. [`futex_tests::peer`] drives it.
 //!
-//! `peer fd N` takes the memory by an inherited descriptor, `peer name NAME` by a POSIX name. Offsets are in bytes. Labels
-//! are for the reports of what comes later.
+//! `peer fd N` maps the memory of an inherited descriptor, and `peer name NAME` opens it by a POSIX name. Offsets are in bytes.
+//! The reports of later events begin with the label of their command.
 
 mod answer;
 mod fork;
@@ -40,10 +40,11 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The descriptor that the parent left to this process.
-#[expect(unsafe_code, reason = "a number from the command line is taken for a descriptor")]
+/// Returns the descriptor that this process has inherited from its parent.
+#[expect(unsafe_code, reason = "a number from the command line becomes a descriptor")]
 fn inherited(fd: i32) -> OwnedFd {
-    // SAFETY: The parent started this process with the descriptor open, and nothing else here knows of it.
+    // SAFETY: The descriptor must be open and have no other owner. The parent left it open, and nothing else in this process uses
+    // it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
@@ -58,7 +59,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// Obeys a command and returns its answer.
+    /// Executes a command and returns its answer.
     fn obey(&mut self, command: &[&str]) -> Result<String> {
         match *command {
             // The words.
@@ -74,7 +75,7 @@ impl Peer {
             ["block", label, offset, expected] => waits::block(label, self.word(offset)?, number(expected)?),
             ["block-echo", offset, rounds] => waits::block_echo(self.word(offset)?, number(rounds)?),
 
-            // Waits of tasks. `hold` makes a future that nobody polls any more, `drop` drops it.
+            // Waits of tasks. `hold` polls a wait once and keeps it, and `drop` drops it.
             ["runtime", flavour] => self.start(flavour),
             ["arm", label, offset, expected] => self.arm(label, offset, number(expected)?),
             ["abort", label] => self.abort(label),
@@ -85,7 +86,7 @@ impl Peer {
             ["echo", offset, rounds] => waits::echo(self.runtime()?, self.futex(offset)?, number(rounds)?),
             ["hold", label, offset, expected] => self.hold(label, offset, number(expected)?),
             ["drop", label] => {
-                drop(self.held.remove(label).ok_or("nothing is held by that label")?);
+                drop(self.held.remove(label).ok_or("no held wait has that label")?);
                 ok()
             }
 
@@ -109,7 +110,7 @@ impl Peer {
                 ok()
             }
 
-            // What the system may take from a process.
+            // Limits and disturbances.
             ["forbid", calls, errno] => limits::forbid(calls, errno),
             ["no-memlock"] => limits::no_memlock(),
             ["descriptors-left", n] => limits::descriptors_left(number(n)?),
@@ -125,7 +126,7 @@ impl Peer {
         }
     }
 
-    /// Stores the identity of this process behind the first word, which becomes 1.
+    /// Stores the identity of this process after the first word, then changes the first word to 1.
     fn publish(&self) -> Result<String> {
         for (word, value) in self.memory.as_words()[1..5].iter().zip(ProcessId::current()?.to_words()) {
             word.store(value, Ordering::Relaxed);
@@ -136,7 +137,7 @@ impl Peer {
         ok()
     }
 
-    /// Starts the runtime, on threads of its own.
+    /// Starts the runtime on its own threads.
     fn start(&mut self, flavour: &str) -> Result<String> {
         let runtime = match flavour {
             "current-thread" => Builder::new_current_thread().enable_all().build()?,

@@ -1,4 +1,4 @@
-//! Waits: of threads that block, and of tasks.
+//! Waits of threads that block, and of tasks.
 
 use crate::answer::{Result, describe, ok, outcome, report};
 use futex_sys::SharedMemory;
@@ -11,7 +11,7 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-/// Blocks a thread in a wait, and reports its end.
+/// Starts a thread that blocks in a wait and reports its end.
 pub(crate) fn block(label: &str, word: Word, expected: u32) -> Result<String> {
     let label = label.to_owned();
     thread::spawn(move || match word.wait(expected, None) {
@@ -21,7 +21,7 @@ pub(crate) fn block(label: &str, word: Word, expected: u32) -> Result<String> {
     ok()
 }
 
-/// Answers each odd value with the even one that follows, and a wake, by a thread that blocks.
+/// Starts a thread that answers each odd value with the next even value and a wake. The thread blocks while it waits.
 pub(crate) fn block_echo(word: Word, rounds: u32) -> Result<String> {
     thread::spawn(move || {
         for _ in 0..rounds {
@@ -42,7 +42,7 @@ pub(crate) fn block_echo(word: Word, rounds: u32) -> Result<String> {
     ok()
 }
 
-/// The same by a task.
+/// Starts a task that answers like [`block_echo`].
 pub(crate) fn echo(runtime: &Handle, futex: AsyncFutex, rounds: u32) -> Result<String> {
     runtime.spawn(async move {
         for _ in 0..rounds {
@@ -58,7 +58,7 @@ pub(crate) fn echo(runtime: &Handle, futex: AsyncFutex, rounds: u32) -> Result<S
     ok()
 }
 
-/// A task that waits and reports. It is armed when this returns.
+/// Starts a task that waits and reports the end of its wait. The wait is armed when this returns.
 pub(crate) fn arm(runtime: &Handle, label: &str, futex: AsyncFutex, expected: u32) -> Result<JoinHandle<()>> {
     let label = label.to_owned();
     let (armed, is_armed) = channel();
@@ -70,8 +70,8 @@ pub(crate) fn arm(runtime: &Handle, label: &str, futex: AsyncFutex, expected: u3
     Ok(task)
 }
 
-/// A wait on each of the first `count` words while it is 0, and one report when all are over. They are armed when this
-/// returns.
+/// Starts a wait on each of the first `count` words while the word is 0. The waits are armed when this returns. When all have
+/// ended, there is one report.
 pub(crate) fn arm_many(runtime: &Handle, label: &str, memory: &SharedMemory, count: usize) -> Result<String> {
     let (armed, is_armed) = channel();
     let mut tasks = Vec::new();
@@ -99,7 +99,7 @@ pub(crate) fn arm_many(runtime: &Handle, label: &str, memory: &SharedMemory, cou
     ok()
 }
 
-/// A task that waits until the word has a value.
+/// Starts a task that waits until the word has a value, and reports it.
 pub(crate) fn until(runtime: &Handle, label: &str, futex: AsyncFutex, value: u32) -> Result<String> {
     let label = label.to_owned();
     runtime.spawn(async move {
@@ -111,13 +111,13 @@ pub(crate) fn until(runtime: &Handle, label: &str, futex: AsyncFutex, value: u32
     ok()
 }
 
-/// Awaits `future`, and tells of its first poll.
+/// Awaits `future`, and sends a message after its first poll.
 async fn tell_first_poll<F: Future + Unpin>(mut future: F, first: Sender<()>) -> F::Output {
     let mut first = Some(first);
     poll_fn(|cx| {
         let poll = Pin::new(&mut future).poll(cx);
         if let Some(first) = first.take() {
-            // The command that waits for it can't have gone.
+            // This can't fail: the command waits for the message.
             let _ = first.send(());
         }
         poll
