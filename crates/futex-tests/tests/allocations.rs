@@ -1,4 +1,4 @@
-//! A wait allocates nothing once the reactor has held one, and a reactor leaves nothing.
+//! A warmed-up reactor allocates nothing for a wait, and a dropped reactor leaves no memory allocated.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 #![expect(unsafe_code, reason = "an allocator that counts is an allocator, whose trait is unsafe")]
 
@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 thread_local! {
-    /// What this thread has allocated: the test harness has threads of its own.
+    /// Number of allocations of this thread. (The test harness has other threads.)
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    /// How many of those it has not freed. What others have allocated counts as negative.
+    /// Number of allocations minus number of frees. It is negative if this thread frees memory of other threads.
     static LIVE: Cell<isize> = const { Cell::new(0) };
 }
 
@@ -23,24 +23,24 @@ struct Counting;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-// SAFETY: All of it is the system's allocator. Counting allocates nothing: the counter is made at compile time and has no
-// destructor.
+// SAFETY: Each call goes to the system's allocator, which fulfils the contract. Counting allocates nothing: the counters are
+// initialized at compile time and have no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         LIVE.set(LIVE.get() + 1);
-        // SAFETY: The caller's promise.
+        // SAFETY: The caller fulfils the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         LIVE.set(LIVE.get() - 1);
-        // SAFETY: The caller's promise.
+        // SAFETY: The caller fulfils the same contract.
         unsafe { System.dealloc(ptr, layout) }
     }
 }
 
-/// A wait that is woken, one that loses a `select!`, and one that times out.
+/// Makes a wait that is woken, a wait that loses a `select!`, and a wait that times out.
 async fn round(futex: &AsyncFutex) {
     let wake = async {
         tokio::task::yield_now().await;
@@ -50,7 +50,7 @@ async fn round(futex: &AsyncFutex) {
     woken.unwrap();
     tokio::select! {
         biased;
-        _ = futex.wait_async(0) => panic!("nobody wakes it"),
+        _ = futex.wait_async(0) => panic!("nobody wakes the futex"),
         () = tokio::task::yield_now() => {}
     }
     assert!(timeout(Duration::ZERO, futex.wait_async(0)).await.is_err());
@@ -59,7 +59,7 @@ async fn round(futex: &AsyncFutex) {
 #[test]
 fn a_wait_on_a_ring_allocates_nothing() {
     if backend() != Backend::Uring {
-        // No skip: the others promise nothing of the kind, and their threads make copies of what they wait for.
+        // This is not a skip. The other backends do not promise this, and their threads copy the list of their words.
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -69,7 +69,7 @@ fn a_wait_on_a_ring_allocates_nothing() {
             round(&futex).await;
         }
         let before = ALLOCATIONS.get();
-        assert_ne!(before, 0, "the counter counts");
+        assert_ne!(before, 0, "the allocator does not count");
         for _ in 0..2_000 {
             round(&futex).await;
         }
@@ -77,11 +77,12 @@ fn a_wait_on_a_ring_allocates_nothing() {
     });
 }
 
-/// The queues of a reactor, and the list and the stack of them, hold each other.
+/// The queues of a reactor have references to the list and the stack of all queues, and these have references to the queues.
 #[test]
 fn a_reactor_that_is_dropped_leaves_no_memory() {
     if backend() != Backend::Uring {
-        // No skip: what a thread of the others frees is not counted here. Their reactors have the same lists.
+        // This is not a skip. The threads of the other backends free memory that is not counted here. Their reactors have the
+        // same lists.
         return;
     }
     let round = || {
@@ -95,7 +96,7 @@ fn a_reactor_that_is_dropped_leaves_no_memory() {
         waiters.truncate(500);
         drop(reactor);
     };
-    round(); // for what stays
+    round(); // allocates what stays allocated
     let before = LIVE.get();
     round();
     assert_eq!(LIVE.get() - before, 0, "allocations that were not freed");

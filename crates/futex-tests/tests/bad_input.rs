@@ -1,4 +1,4 @@
-//! What is refused, and with what words.
+//! Bad input, and the error messages for it.
 
 use futex_tests::peer::Peer;
 use futex_tests::{arm, on_each_runtime, within};
@@ -21,11 +21,11 @@ fn word() -> Arc<AtomicU32> {
 
 #[track_caller]
 fn is_refused<T: std::fmt::Debug>(result: io::Result<T>, kind: io::ErrorKind, message: &str) {
-    let error = result.expect_err("it is to be refused");
+    let error = result.expect_err("the call must fail");
     assert_eq!((error.kind(), &*error.to_string()), (kind, message));
 }
 
-/// What a peer answers that is asked for its backend, with this value of `FUTEX_BACKEND`.
+/// Starts a peer with this value of `FUTEX_BACKEND`, and returns its answer to the question for its backend.
 fn backend_of(value: &OsStr) -> String {
     let memory = SharedMemory::anonymous(4096).expect("memory");
     let mut command = Command::new(PEER);
@@ -56,7 +56,7 @@ fn an_unknown_backend_in_the_environment_is_refused() {
 }
 
 #[test]
-fn an_empty_choice_in_the_environment_is_none() {
+fn an_empty_backend_variable_chooses_nothing() {
     let answer = backend_of(&OsString::new());
     assert!(answer.parse::<Backend>().is_ok(), "{answer}");
 }
@@ -86,7 +86,7 @@ fn a_runtime_without_an_io_driver_is_refused() {
         runtime.block_on(async {
             is_refused(AsyncFutex::new(word()), io::ErrorKind::Unsupported, NO_DRIVER);
             is_refused(Reactor::builder().build(), io::ErrorKind::Unsupported, NO_DRIVER);
-            // And again: the first refusal has broken nothing.
+            // The first failure has no effect on the next call.
             is_refused(Reactor::current(), io::ErrorKind::Unsupported, NO_DRIVER);
         });
     }
@@ -118,12 +118,12 @@ fn a_closed_reactor_ends_its_waits_and_refuses_new_ones() {
         is_refused(within(futex.wait_until(|value| value == 1)).await, io::ErrorKind::BrokenPipe, CLOSED);
         is_refused(within(wait_any([(&futex, 0)])).await, io::ErrorKind::BrokenPipe, CLOSED);
         is_refused(within(futex.changes(0).next()).await.expect("an item"), io::ErrorKind::BrokenPipe, CLOSED);
-        // A word that differs needs no reactor, and neither does a wake.
+        // A wait whose word differs needs no reactor, and a wake needs none.
         within(futex.wait_async(1)).await.expect("the word differs");
         futex.wake_one();
 
-        // The runtime gets another one. (With a word of its own: on `Thread` the wake may have met a thread that the first wait has
-        // left, and that thread hands it on as soon as somebody waits.)
+        // The runtime gets another reactor. This futex has another word: on `Thread`, the first wait has left a thread parked on
+        // the old word. If the wake above has reached that thread, it hands the wake on, perhaps to the next wait.
         let futex = AsyncFutex::new(word()).expect("a futex");
         let mut wait = futex.wait_async(0);
         arm(&mut wait).await;

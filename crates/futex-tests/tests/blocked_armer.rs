@@ -1,10 +1,11 @@
-//! Dropping waits and closing reactors never wait for the thread that armed a wait, whatever it does.
+//! Dropping waits and closing reactors never wait for the thread that armed a wait, whatever that thread does.
 //!
-//! The story: a completion is posted by the thread that submitted the wait, when it next enters or leaves the kernel. While it
-//! was in `vfork` (for a child that did not `exec` yet) or in `fsync`, another thread that closed the reactor slept as long,
-//! and a wake which the kernel had counted for a dropped wait was handed on as late: after 3.0 s in a test.
+//! The story: on `Uring`, the thread that submitted a wait posts its completion when it next enters or leaves the kernel. While
+//! such a thread was in `vfork` (for a child that had not called `exec` yet) or in `fsync`, another thread that closed the
+//! reactor slept for the same time. A wake that the kernel had counted for a dropped wait was handed on with the same delay: 3.0
+//! s in a test.
 //!
-//! The other backends wait with threads of their own.
+//! The other backends wait with their own threads.
 
 use futex_tests::load::{Boxed, arms, backend, boxed, runtime, zero};
 use futex_tests::{Stuck, until, until_waiters, waiters, wake_bare, within, without_a_hang};
@@ -14,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime that goes on meanwhile, and a reactor of it.
+/// A runtime that is not stuck, and a reactor of this runtime.
 fn scene() -> (Runtime, Reactor) {
     let home = runtime();
     let reactor = home.block_on(async { reactor() });
@@ -25,12 +26,12 @@ fn reactor() -> Reactor {
     Reactor::builder().backend(backend()).build().expect("a reactor")
 }
 
-/// Futexes on new words. (A thread that `Thread` left behind may hand on a wake later, so no word is taken twice.)
+/// Returns futexes on new words. No word is used twice, because a thread that `Thread` has left parked may hand on a wake later.
 fn futexes(reactor: &Reactor, count: usize) -> Vec<AsyncFutex> {
     (0..count).map(|_| AsyncFutex::with_reactor(reactor, zero())).collect()
 }
 
-/// A wait on each of the futexes, armed by a thread that is in `vfork` now.
+/// Returns a wait on each futex. The thread that has armed them is in `vfork` now.
 fn arm_and_get_stuck(futexes: &[AsyncFutex]) -> (Vec<Boxed>, Stuck) {
     let mut waits: Vec<_> = futexes.iter().map(boxed).collect();
     let (waits, stuck) = Stuck::after(move || {
@@ -43,7 +44,7 @@ fn arm_and_get_stuck(futexes: &[AsyncFutex]) -> (Vec<Boxed>, Stuck) {
     (waits, stuck)
 }
 
-/// Arms a wait by this thread, the last of `count` waits on its word.
+/// Arms a wait in this thread. It is the last of `count` waits on its word.
 fn line_up(futex: &AsyncFutex, count: u32) -> Boxed {
     let mut wait = boxed(futex);
     assert!(arms(&mut wait), "a wait is over already");
@@ -51,7 +52,7 @@ fn line_up(futex: &AsyncFutex, count: u32) -> Boxed {
     wait
 }
 
-/// No waiter of a reactor is in the kernel. (`Thread` leaves its threads, until they are woken.)
+/// Checks that the kernel has no waiter on the word. (`Thread` leaves threads parked, which are woken first.)
 fn none_is_left(reactor: &Reactor, word: &Word) {
     if reactor.backend() == Backend::Thread {
         word.wake(u32::MAX);
@@ -63,13 +64,13 @@ fn none_is_left(reactor: &Reactor, word: &Word) {
 
 fn is_broken(mut wait: Boxed) {
     let Poll::Ready(Err(error)) = wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-        panic!("a wait goes on with a reactor that is closed");
+        panic!("the wait of a closed reactor has not ended with an error");
     };
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
 }
 
 #[test]
-fn dropping_waits_and_closing_return_while_the_thread_that_armed_is_stuck() {
+fn dropping_waits_and_closing_do_not_wait_for_a_stuck_thread_that_armed_them() {
     let (_home, reactor) = scene();
     let futexes = futexes(&reactor, 100);
     let (mut waits, stuck) = arm_and_get_stuck(&futexes);
@@ -90,7 +91,7 @@ fn dropping_waits_and_closing_return_while_the_thread_that_armed_is_stuck() {
 }
 
 #[test]
-fn dropping_the_last_handle_returns_while_the_thread_that_armed_is_stuck() {
+fn dropping_the_last_handle_does_not_wait_for_a_stuck_thread_that_armed_its_waits() {
     let (home, reactor) = scene();
     let futexes = futexes(&reactor, 1);
     let word = futexes[0].word().clone();
@@ -101,7 +102,7 @@ fn dropping_the_last_handle_returns_while_the_thread_that_armed_is_stuck() {
 }
 
 #[test]
-fn a_runtime_ends_while_a_thread_that_armed_is_stuck() {
+fn the_shutdown_of_a_runtime_does_not_wait_for_a_stuck_thread_that_armed_its_waits() {
     for home in [runtime(), Builder::new_current_thread().enable_all().build().expect("a runtime")] {
         let futexes = home.block_on(async { futexes(&Reactor::current().expect("a reactor"), 10) });
         let (waits, stuck) = arm_and_get_stuck(&futexes);
@@ -123,7 +124,7 @@ fn a_wake_after_the_drop_reaches_the_next_wait_while_the_thread_that_armed_is_st
         let live = line_up(&futexes[0], 2);
         without_a_hang(|| drop(waits));
         wake_bare(futexes[0].word(), 1);
-        home.block_on(within(live)).expect("the wake that was counted");
+        home.block_on(within(live)).expect("the live wait receives the wake");
         stuck.release();
     }
 }
@@ -137,7 +138,7 @@ fn a_wake_before_the_drop_is_handed_on_while_the_thread_that_armed_is_stuck() {
         let live = line_up(&futexes[0], 2);
         wake_bare(futexes[0].word(), 1);
         without_a_hang(|| drop(waits));
-        home.block_on(within(live)).expect("the wake that was counted");
+        home.block_on(within(live)).expect("the live wait receives the wake");
         stuck.release();
     }
 }
@@ -154,17 +155,17 @@ fn a_wake_before_the_reactor_is_closed_is_handed_on_while_the_thread_that_armed_
         wake_bare(&word, 1);
         without_a_hang(move || {
             reactor.close();
-            // The owner would see the wake. It is gone, so the wake is handed on.
+            // If the owner polled again, it would see the wake. It drops the wait instead, so the wake is handed on.
             drop(waits);
         });
-        home.block_on(within(live)).expect("the wake that was counted");
+        home.block_on(within(live)).expect("the live wait receives the wake");
         stuck.release();
     }
 }
 
-/// The completions come when the thread is released, or when it ends, and nobody needs them any more.
+/// The completions come when the thread is released or ends. Their waits are gone by then.
 #[test]
-fn a_reactor_goes_on_after_a_thread_that_armed_was_stuck() {
+fn a_reactor_works_after_a_stuck_thread_that_armed_waits_is_released() {
     let (home, reactor) = scene();
     for _ in 0..20 {
         let futexes = futexes(&reactor, 100);
@@ -174,7 +175,7 @@ fn a_reactor_goes_on_after_a_thread_that_armed_was_stuck() {
         for futex in &futexes {
             none_is_left(&reactor, futex.word());
         }
-        // Others go on as before.
+        // New waits work as before.
         let futexes = self::futexes(&reactor, 100);
         let waits: Vec<_> = futexes.iter().map(|futex| line_up(futex, 1)).collect();
         for futex in &futexes {

@@ -1,4 +1,4 @@
-//! Tokio's cooperative budget: waits that are always ready let other tasks run, and no wake is lost for want of budget.
+//! Tokio's cooperative budget: waits that are always ready let other tasks run, and no wake is lost for lack of budget.
 
 use futex_tests::load::{backend, zero};
 use futex_tests::{
@@ -18,16 +18,17 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::coop::{consume_budget, has_budget_remaining};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
-/// A futex with a reactor of its own, whose figures are those of its waits alone.
+/// Returns a futex that has its own reactor, so that the figures of the reactor count only the waits of this futex.
 fn alone() -> AsyncFutex {
     let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
     AsyncFutex::with_reactor(&reactor, zero())
 }
 
-/// Changes the word, wakes one waiter, and returns once the reactor knows that its only wait has ended. That was not polled
-/// meanwhile. Behind it a thread is blocked.
+/// Changes the word, wakes one waiter, and returns when the reactor knows that its only wait has ended. Nobody polls this wait
+/// meanwhile. A blocked thread is behind it in the queue.
 ///
-/// (If the thread of the wait parks anew meanwhile, it sees the change, and the wake is for the thread behind it.)
+/// (If the backend's thread for the wait parks again at that moment, it sees the change, and the wake goes to the blocked
+/// thread.)
 async fn change_and_wake_one(futex: &AsyncFutex) {
     futex.word().store(1, Ordering::Release);
     assert_eq!(futex.word().wake(1), 1);
@@ -35,11 +36,11 @@ async fn change_and_wake_one(futex: &AsyncFutex) {
     eventually(|| ended(futex.reactor().stats()) == 1).await;
 }
 
-/// Whether a `select!` between a wait and a branch that receives 200 messages, which are more than the budget of one poll,
-/// loses a wake that was counted for the wait. A thread is blocked behind it.
+/// Runs a `select!` between a branch that receives 200 messages, which is more than the budget of one poll, and a wait. A thread
+/// is blocked behind the wait. Returns true if a wake that was counted for the wait is lost.
 async fn select_loses_a_wake(wait: &impl AsyncFn(&AsyncFutex) -> u32) -> bool {
     const MESSAGES: usize = 200;
-    yield_now().await; // with what is left of its budget, `select!` might poll nothing
+    yield_now().await; // gets a new budget, because without budget `select!` polls nothing
     let futex = alone();
     let (send, mut receive) = unbounded_channel();
     let mut select = pin!(async {
@@ -62,12 +63,12 @@ async fn select_loses_a_wake(wait: &impl AsyncFn(&AsyncFutex) -> u32) -> bool {
     }
     change_and_wake_one(&futex).await;
     let is_lost = match within(select).await {
-        // It saw the wake.
+        // The wait has seen the wake.
         Some(value) => {
             assert_eq!(value, 1);
             false
         }
-        // It was dropped with a wake that the reactor knew of, which is handed on before the drop returns.
+        // The wait was dropped. The reactor knew of the wake, so the drop must have handed it on.
         None => waiters(futex.word()) == 1,
     };
     futex.wake_all();
@@ -85,8 +86,10 @@ fn a_select_loses_no_wake(wait: impl AsyncFn(&AsyncFutex) -> u32) {
     });
 }
 
-/// The wait's verdict was taken, and then the task yielded for lack of budget, with the wake in hand. In its next poll the
-/// other branch was ready, and dropped the wait: the wake was lost in 20 of 20 tries.
+/// 1. The wait took the outcome of its wake, and then yielded for lack of budget.
+/// 2. In the next poll the other branch was ready, so `select!` dropped the wait, and the wake was lost.
+///
+/// This happened in 20 of 20 tries.
 #[test]
 fn a_select_that_drops_wait_until_in_favour_of_a_busy_channel_loses_no_wake() {
     a_select_loses_no_wake(async |futex| futex.wait_until(|value| value != 0).await.expect("a wait"));
@@ -113,7 +116,7 @@ fn a_select_that_drops_changes_in_favour_of_a_busy_channel_loses_no_wake() {
     a_select_loses_no_wake(async |futex| futex.changes(0).next().await.expect("no end").expect("a wait"));
 }
 
-/// The predicate is called with the wake in hand, which was lost when it panicked.
+/// The wait has consumed the wake when it calls the predicate. If the predicate panicked, the wake was lost.
 #[test]
 fn a_predicate_that_panics_hands_on_the_wake() {
     on_each_runtime(async || {
@@ -128,13 +131,14 @@ fn a_predicate_that_panics_hands_on_the_wake() {
 
         change_and_wake_one(&futex).await;
         let panicked = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| wait.as_mut().poll(cx))).is_err()));
-        assert!(panicked.await, "the word has changed, and the predicate was not called");
+        assert!(panicked.await, "the word has changed, but the predicate was not called");
         assert_eq!(waiters(futex.word()), 0, "the wake was not handed on");
         assert_eq!(behind.join().expect("no panic"), WaitOutcome::Woken);
     });
 }
 
-/// Counts how often another task of a current-thread runtime runs during 100,000 waits in a row, each of which is ready at once.
+/// Makes 100,000 waits in a row that are ready at once. Returns how often another task of the current-thread runtime runs
+/// meanwhile.
 fn runs_meanwhile(wait: impl AsyncFn(&AsyncFutex, u32)) -> u32 {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(LocalSet::new().run_until(async {
@@ -154,12 +158,12 @@ fn runs_meanwhile(wait: impl AsyncFn(&AsyncFutex, u32)) -> u32 {
             wait(&futex, value).await;
         }
         other.abort();
-        assert_eq!(futex.reactor().stats().armed, 0, "they were ready at once");
+        assert_eq!(futex.reactor().stats().armed, 0, "a wait was not ready at once");
         runs.get()
     }))
 }
 
-/// The other task did not run at all.
+/// The other task never ran.
 #[test]
 fn waits_that_are_ready_at_once_let_other_tasks_run() {
     let wait_async = runs_meanwhile(async |futex, _| futex.wait_async(0).await.expect("a wait"));
@@ -170,7 +174,7 @@ fn waits_that_are_ready_at_once_let_other_tasks_run() {
     let changes = runs_meanwhile(async |futex, value| {
         assert_eq!(futex.changes(0).next().await.expect("no end").expect("a wait"), value);
     });
-    // Tokio's budget is 128 of such steps at this time.
+    // At present, Tokio's budget is 128 such steps.
     let all = [wait_async, wait_until, any, changes];
     assert!(
         all.iter().all(|&runs| runs >= 10),
@@ -178,7 +182,7 @@ fn waits_that_are_ready_at_once_let_other_tasks_run() {
     );
 }
 
-/// Runs `wait` by an executor within a task that has no budget left, on one of two workers.
+/// Runs `wait` in an executor that blocks inside a task. The task has no budget left, and runs on one of two workers.
 fn without_budget<F: Future<Output = ()>>(wait: impl FnOnce(AsyncFutex) -> F + Send + 'static) {
     without_a_hang(|| {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
@@ -193,7 +197,7 @@ fn without_budget<F: Future<Output = ()>>(wait: impl FnOnce(AsyncFutex) -> F + S
     });
 }
 
-fn changes_as_soon_as_one_waits(futex: &AsyncFutex) {
+fn change_when_one_waits(futex: &AsyncFutex) {
     let word = futex.word().clone();
     std::thread::spawn(move || {
         until_waiters(&word, 1);
@@ -202,10 +206,10 @@ fn changes_as_soon_as_one_waits(futex: &AsyncFutex) {
     });
 }
 
-/// Out of budget, Tokio wakes a task when it has returned to the scheduler, and not earlier. An executor within that task
-/// sleeps until it is woken.
+/// If a task is out of budget, Tokio wakes it only after it has returned to the scheduler. An executor that blocks inside the
+/// task would sleep until that wake, which never came.
 #[test]
-fn a_nested_executor_without_budget_gets_what_is_ready_at_once() {
+fn a_nested_executor_without_budget_gets_a_result_that_is_ready_at_once() {
     without_budget(async |futex| futex.wait_async(1).await.expect("a wait"));
     without_budget(async |futex| assert_eq!(futex.wait_until(|_| true).await.expect("a wait"), 0));
     without_budget(async |futex| assert_eq!(wait_any([(&futex, 1)]).await.expect("a wait"), (0, 0)));
@@ -214,23 +218,23 @@ fn a_nested_executor_without_budget_gets_what_is_ready_at_once() {
     });
 }
 
-/// The same after a wait that slept.
+/// As above, but the wait sleeps first.
 #[test]
 fn a_nested_executor_without_budget_gets_the_value_that_it_slept_for() {
     without_budget(async |futex| {
-        changes_as_soon_as_one_waits(&futex);
+        change_when_one_waits(&futex);
         futex.wait_async(0).await.expect("a wait");
     });
     without_budget(async |futex| {
-        changes_as_soon_as_one_waits(&futex);
+        change_when_one_waits(&futex);
         assert_eq!(wait_any([(&futex, 0)]).await.expect("a wait").0, 0);
     });
     without_budget(async |futex| {
-        changes_as_soon_as_one_waits(&futex);
+        change_when_one_waits(&futex);
         assert_eq!(futex.wait_until(|value| value != 0).await.expect("a wait"), 1);
     });
     without_budget(async |futex| {
-        changes_as_soon_as_one_waits(&futex);
+        change_when_one_waits(&futex);
         assert_eq!(futex.changes(0).next().await.expect("no end").expect("a wait"), 1);
     });
 }

@@ -1,4 +1,4 @@
-//! `wait_until` and `changes`: waits that look at the word again.
+//! `wait_until` and `changes`: waits that load the word again.
 
 use futex_sys::futex::WaitOutcome;
 use futex_tests::peer::Peer;
@@ -21,7 +21,7 @@ fn futex() -> AsyncFutex {
 }
 
 #[test]
-fn wait_until_looks_at_once() {
+fn wait_until_loads_the_word_at_the_first_poll() {
     on_each_runtime(async || {
         let futex = futex();
         futex.word().store(5, Ordering::Release);
@@ -31,13 +31,13 @@ fn wait_until_looks_at_once() {
 }
 
 #[test]
-fn wait_until_goes_on_after_wakes_that_change_nothing_or_something_else() {
+fn wait_until_continues_after_wakes_without_the_awaited_value() {
     on_each_runtime(async || {
         let futex = futex();
-        let mut looks = Vec::new();
+        let mut loads = Vec::new();
         let value = {
             let mut wait = pin!(futex.wait_until(|value| {
-                looks.push(value);
+                loads.push(value);
                 value >= 3
             }));
             arm(&mut wait).await;
@@ -48,7 +48,7 @@ fn wait_until_goes_on_after_wakes_that_change_nothing_or_something_else() {
                 } else {
                     change_and_wake(futex.word(), value);
                 }
-                // It waits again, as a new waiter.
+                // The wait sleeps again, as a new waiter.
                 let armed = futex.reactor().stats().armed;
                 while futex.reactor().stats().armed == armed {
                     assert!(is_pending(&mut wait).await);
@@ -60,15 +60,15 @@ fn wait_until_goes_on_after_wakes_that_change_nothing_or_something_else() {
             within(wait).await.expect("a value")
         };
         assert_eq!(value, 4);
-        // It looked again for the wake that changed nothing, and may have for nothing at all.
-        assert!(looks.len() >= 5);
-        looks.dedup();
-        assert_eq!(looks, [0, 1, 2, 4]);
+        // The wake without a change has caused one more load. Further loads without a reason are allowed.
+        assert!(loads.len() >= 5);
+        loads.dedup();
+        assert_eq!(loads, [0, 1, 2, 4]);
     });
 }
 
 #[test]
-fn wait_until_sees_what_another_process_makes_of_the_word() {
+fn wait_until_sees_the_changes_of_another_process() {
     on_each_runtime(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let futex = AsyncFutex::new(memory.word(0).expect("a word")).expect("a futex");
@@ -87,7 +87,7 @@ fn wait_until_sees_what_another_process_makes_of_the_word() {
 }
 
 #[test]
-fn the_stream_gives_the_latest_of_several_changes() {
+fn a_stream_returns_the_latest_of_several_changes() {
     on_each_runtime(async || {
         let futex = futex();
         let mut changes = futex.changes(0);
@@ -106,7 +106,7 @@ fn the_stream_gives_the_latest_of_several_changes() {
 }
 
 #[test]
-fn the_stream_gives_what_differs_from_the_value_that_it_began_with() {
+fn a_stream_returns_a_value_that_differs_from_its_first_one_at_once() {
     on_each_runtime(async || {
         let futex = futex();
         assert_eq!(futex.changes(9).next().await.expect("an item").expect("a value"), 0);
@@ -114,7 +114,7 @@ fn the_stream_gives_what_differs_from_the_value_that_it_began_with() {
 }
 
 #[test]
-fn a_wake_without_a_change_is_no_item() {
+fn a_wake_without_a_change_is_not_an_item() {
     on_each_runtime(async || {
         let futex = futex();
         let mut changes = futex.changes(0);
@@ -134,15 +134,15 @@ fn a_wake_without_a_change_is_no_item() {
 }
 
 /// 1. The wait of a stream is armed, and another waiter is behind it.
-/// 2. The word changes, and before it is woken the stream's task is woken for something else and polls the stream.
+/// 2. The word changes. Before the wake, the stream's task is woken for another reason and polls the stream.
 /// 3. One waiter is woken.
 ///
-/// A stream that loads the word in (2) gives the value, and its wait is armed yet. In (3) that wait takes the wake, nobody needs
-/// it, so it is handed on: two waiters are woken for one.
+/// A stream that loads the word in (2) returns the value while its wait is still armed. In (3) this wait receives the wake, which
+/// nobody needs and which is therefore handed on. So one wake wakes two waiters.
 #[test]
-fn a_stream_gives_a_value_for_the_wake_of_its_wait_and_not_before() {
+fn a_stream_whose_wait_is_armed_returns_a_value_only_after_a_wake() {
     if !keeps_places(MATCH_ANY) {
-        // No skip: a thread that parks anew sees the change, and ends the wait before the wake.
+        // This is not a skip. A thread that parks again sees the change, and ends the wait before the wake.
         return;
     }
     on_each_runtime(async || {
@@ -154,7 +154,7 @@ fn a_stream_gives_a_value_for_the_wake_of_its_wait_and_not_before() {
         let behind = blocked(futex.word(), 2);
 
         futex.word().store(1, Ordering::Release);
-        assert!(is_pending(&mut next).await, "the wake for it is still to come");
+        assert!(is_pending(&mut next).await, "the stream has returned a value before the wake");
         assert!(futex.wake_one());
         assert_eq!(within(next).await.expect("an item").expect("a value"), 1);
         drop(changes);
@@ -165,7 +165,7 @@ fn a_stream_gives_a_value_for_the_wake_of_its_wait_and_not_before() {
 }
 
 #[test]
-fn the_stream_ends_with_the_last_value_of_a_writer_that_never_waits() {
+fn a_stream_reaches_the_last_value_of_a_writer_that_never_waits() {
     const LAST: u32 = 20_000;
     on_each_runtime(async || {
         let futex = futex();
@@ -193,7 +193,7 @@ fn the_stream_ends_with_the_last_value_of_a_writer_that_never_waits() {
 }
 
 #[test]
-fn an_error_ends_the_stream() {
+fn an_error_ends_a_stream() {
     on_each_runtime(async || {
         let backend = Reactor::current().expect("a reactor").backend();
         let reactor = Reactor::builder().backend(backend).build().expect("a reactor");

@@ -1,4 +1,4 @@
-//! How errors print: the whole sentence with its cause, once, whatever prints it.
+//! The text of errors: one sentence with its cause, which no printer shows twice.
 
 use futex_core::Backend;
 use futex_sys::futex::{MAX_WAITV, Scope, WaitvEntry, waitv};
@@ -12,27 +12,27 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use tokio::runtime::Builder;
 
-/// What a printer of causes shows: the error, and each cause behind it.
+/// Returns the output of a printer that shows an error and the chain of its sources.
 fn printed(error: &(dyn Error + 'static)) -> Vec<String> {
     std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect()
 }
 
-/// Checks that a refusal is of this kind, and that it reads well. `cause` is what the kernel says, if it was asked.
+/// Checks the kind of an error, and that its text reads well. `cause` is the kernel's error number, if the kernel was called.
 #[track_caller]
 fn reads_well<T: Debug>(result: io::Result<T>, kind: io::ErrorKind, cause: Option<i32>) {
-    let error = result.expect_err("it is to be refused");
+    let error = result.expect_err("the call must fail");
     let sentence = error.to_string();
     assert_eq!(error.kind(), kind, "{sentence}");
-    assert_eq!(printed(&error), [&*sentence], "nothing is left to print");
-    let payload = error.get_ref().unwrap_or_else(|| panic!("a sentence, and not only a number: {sentence}"));
+    assert_eq!(printed(&error), [&*sentence], "the error has a source that repeats a part of it");
+    let payload = error.get_ref().unwrap_or_else(|| panic!("the error has only a number and no sentence: {sentence}"));
     assert_eq!(format!("{payload:?}"), sentence);
     assert_eq!(format!("{error:?}"), format!("Custom {{ kind: {kind:?}, error: {sentence} }}"));
-    // It begins with what was to be done, and not with a number or a kind.
+    // The sentence begins with the operation, not with a number or a kind.
     assert!(sentence.split(' ').count() > 4 && !sentence.starts_with(&kind.to_string()), "{sentence}");
     assert!(!sentence.contains(": :") && !sentence.contains('\n'), "{sentence}");
     if let Some(number) = cause {
         let cause = io::Error::from_raw_os_error(number).to_string();
-        assert_eq!(sentence.matches(&cause).count(), 1, "the cause stands once: {sentence}");
+        assert_eq!(sentence.matches(&cause).count(), 1, "the cause must occur once: {sentence}");
         assert!(sentence.ends_with(&format!(": {cause}")), "{sentence}");
     } else {
         assert!(!sentence.contains("os error"), "{sentence}");
@@ -56,13 +56,13 @@ fn errors_of_memory_read_well() {
     reads_well(SharedMemory::unlink(&name), NotFound, Some(libc::ENOENT));
     let memory = SharedMemory::create(&name, 4096).expect("memory");
     reads_well(SharedMemory::create(&name, 4096), AlreadyExists, Some(libc::EEXIST));
-    SharedMemory::unlink(&name).expect("it is there");
+    SharedMemory::unlink(&name).expect("it exists");
     for offset in [1, 2, 4093, 4096, usize::MAX] {
         reads_well(memory.word(offset), InvalidInput, None);
     }
     reads_well(SharedMemory::open_path("/nonexistent"), NotFound, Some(libc::ENOENT));
     reads_well(SharedMemory::anonymous(0), InvalidInput, None);
-    reads_well(SharedMemory::from_fd(File::open("/dev/null").expect("it is there").into()), InvalidInput, None);
+    reads_well(SharedMemory::from_fd(File::open("/dev/null").expect("it exists").into()), InvalidInput, None);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn errors_of_waits_and_reactors_read_well() {
 }
 
 #[test]
-fn errors_about_a_page_that_is_gone_read_well_and_have_their_cause() {
+fn errors_about_a_truncated_page_read_well_and_have_their_cause() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     file.as_file().set_len(1 << 20).expect("a file");
     let word = SharedMemory::open_path(&file).expect("memory").word(1 << 19).expect("a word");
@@ -107,8 +107,8 @@ fn errors_about_a_page_that_is_gone_read_well_and_have_their_cause() {
 }
 
 #[test]
-fn a_name_that_is_no_backend_reads_well_as_it_is_and_as_an_io_error() {
-    let error: ParseBackendError = "epoll".parse::<Backend>().expect_err("it is none");
+fn the_error_for_an_unknown_backend_reads_well_with_its_own_type_and_as_an_io_error() {
+    let error: ParseBackendError = "epoll".parse::<Backend>().expect_err("`epoll` is not a backend");
     assert_eq!(format!("{error:?}"), error.to_string());
     assert_eq!(printed(&error), [error.to_string()]);
     reads_well(Err::<(), _>(error.into()), io::ErrorKind::InvalidInput, None);

@@ -7,8 +7,8 @@ use futex_tests::load::{reactor_on, zero};
 use libc::{_exit, fork, waitpid};
 use std::task::{Context, Waker};
 
-/// The shards and the pool of an engine hold each other, and only the process that made the engine undid that. A child that
-/// dropped its parent's reactor kept all rings: up to a quarter of the descriptors that it may have.
+/// The shards and the pool of an engine have references to each other, and only the process that made the engine removed them. So
+/// a child that dropped its parent's reactor kept all rings, which are up to a quarter of the descriptors that it may have.
 #[test]
 fn a_fork_that_drops_its_parents_reactor_closes_its_descriptors_of_the_rings() {
     let Some(reactor) = reactor_on(Backend::Uring) else { return };
@@ -18,21 +18,21 @@ fn a_fork_that_drops_its_parents_reactor_closes_its_descriptors_of_the_rings() {
     }
     let before = rings().len();
     assert!(before >= 10);
-    // SAFETY: The child uses no lock of another thread of this process, and ends by `_exit`.
+    // SAFETY: The child must not need a lock that another thread holds. It uses none, and ends by `_exit`.
     match unsafe { fork() } {
         -1 => panic!("{}", std::io::Error::last_os_error()),
         0 => {
             drop(waits);
             drop(reactor);
-            // SAFETY: It ends the child only.
+            // SAFETY: `_exit` is safe to call. It ends only the child.
             unsafe { _exit(rings().len() as i32) }
         }
         child => {
             let mut status = 0;
-            // SAFETY: The status is a place to write to.
+            // SAFETY: `status` is valid for the write.
             assert_eq!(unsafe { waitpid(child, &raw mut status, 0) }, child);
-            assert_eq!(status >> 8, 0, "rings that the child has kept, of {before}");
-            assert_eq!(word_wakes(&waits), waits.len(), "the parent's waits go on");
+            assert_eq!(status >> 8, 0, "number of rings that the child has kept, of {before}");
+            assert_eq!(word_wakes(&waits), waits.len(), "a wait of the parent has ended");
         }
     }
 }

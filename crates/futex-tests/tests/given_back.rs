@@ -1,4 +1,4 @@
-//! Very many waits come and go, and leave the process with what it had before.
+//! After very many waits, the process has the same resources as before.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_core::Backend;
@@ -15,7 +15,7 @@ use std::time::Duration;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// What the process has.
+/// The resources of the process.
 #[derive(Debug)]
 struct Holdings {
     descriptors: usize,
@@ -38,27 +38,27 @@ impl Holdings {
         }
     }
 
-    /// Checks what the libraries of the process have a part in: it is as much as `before`, and a little more.
+    /// Checks that mappings and bytes are not much more than `before`. Other libraries of the process use them too.
     #[track_caller]
     fn check(&self, before: &Self, bytes: usize) {
-        // The C library keeps stacks for the next threads (40 MiB, with a guard page each) and arenas (eight per processor).
+        // The C library keeps stacks for new threads (40 MiB, each with a guard page) and arenas (eight per processor).
         let kept = 60 + 3 * 8 * available_parallelism().unwrap().get();
         assert!(self.mappings <= before.mappings + kept, "{self:?}");
         assert!(self.bytes <= before.bytes + bytes, "{self:?}");
     }
 }
 
-/// Most rings that may be open when nobody waits.
+/// Maximum number of rings that may be open when nobody waits.
 const SPARE_RINGS: usize = 8;
-/// Most bytes that a reactor may keep for the next waits, when nobody waits. For 100,000 waits it had 10 MiB.
+/// Maximum number of bytes that a reactor may keep when nobody waits. It used 10 MiB for 100,000 waits.
 const SPARE_BYTES: usize = 512 * 1024;
-/// Bytes that Tokio and the standard library may take for the first time meanwhile.
+/// Maximum number of bytes that Tokio and the standard library may allocate once meanwhile.
 const LAZY_BYTES: usize = 64 * 1024;
-/// Time after which no thread is left behind, with a second for a busy machine.
+/// Time after which no thread is left parked: 10 s, and one second for a busy machine.
 const LONGEST_PARK: Duration = Duration::from_secs(10 + 1);
 
-/// Number of waits at one time, and number of rounds. There are a million waits in all if `FUTEX_TESTS_MILLION` is set, and
-/// otherwise as many as take a few seconds.
+/// Returns the number of waits at one time, and the number of rounds. If `FUTEX_TESTS_MILLION` is set, they give a million waits
+/// in all. Otherwise, all rounds take a few seconds.
 fn waits_and_rounds(backend: Backend) -> (usize, usize) {
     let (waits, few) = match backend {
         Backend::Uring => (100_000, 1),
@@ -68,7 +68,7 @@ fn waits_and_rounds(backend: Backend) -> (usize, usize) {
     (waits, if std::env::var_os("FUTEX_TESTS_MILLION").is_some() { 1_000_000 / waits } else { few })
 }
 
-/// Arms a wait on each of the words.
+/// Arms a wait on each word.
 fn arm<'a>(reactor: &Reactor, words: &'a [Word]) -> Vec<(Boxed, &'a Word)> {
     let wait = |word| (boxed(&AsyncFutex::with_reactor(reactor, word)), word);
     let mut waits: Vec<_> = words.iter().map(wait).collect();
@@ -76,7 +76,7 @@ fn arm<'a>(reactor: &Reactor, words: &'a [Word]) -> Vec<(Boxed, &'a Word)> {
     waits
 }
 
-/// Arms a wait on each of the words, of which half are woken, and the others dropped, both in random order.
+/// Arms a wait on each word. Wakes half of the waits and drops the others, in random order.
 async fn round(reactor: &Reactor, words: &[Word], rng: &mut Rng) {
     let mut waits = arm(reactor, words);
     rng.shuffle(&mut waits);
@@ -92,7 +92,7 @@ async fn round(reactor: &Reactor, words: &[Word], rng: &mut Rng) {
     }
 }
 
-/// Has what is made at the first use and stays, such as the files of Tokio's signal handling.
+/// Makes all that is made at the first use and then kept, such as the files of Tokio's signal handling.
 async fn warm_up() {
     let futex = AsyncFutex::new(zero()).unwrap();
     let mut wait = boxed(&futex);
@@ -101,13 +101,13 @@ async fn warm_up() {
     futex.reactor().close();
     futex.wake_all();
     drop(wait);
-    // Not by the number of threads, since it is not known yet how many there are to be.
+    // This does not count all threads, because their number without those of a backend is not known yet.
     until(|| backend_threads() == 0);
 }
 
-/// One test, so that it has the process for itself.
+/// This file has only one test, so that no other test uses the same process.
 #[test]
-fn a_million_waits_and_back_leave_the_process_with_what_it_had() {
+fn a_process_has_the_same_resources_before_and_after_a_million_waits() {
     on_each_runtime(async || {
         warm_up().await;
         let (before, own_threads) = (Holdings::now(), threads());
@@ -131,13 +131,13 @@ fn a_million_waits_and_back_leave_the_process_with_what_it_had() {
         until_within(LONGEST_PARK, || threads() <= own_threads);
         let idle = Holdings::now();
         println!("{waits} waits, {rounds} times: {before:?}, with a reactor {new:?}, afterwards {idle:?}");
-        // Eight rings for one, and the descriptor that tells which of many rings are readable.
+        // There may be eight rings instead of one, and the descriptor of the epoll for many rings.
         assert!(idle.rings <= before.rings + SPARE_RINGS, "{idle:?}");
         assert!(idle.descriptors <= new.descriptors + SPARE_RINGS, "{idle:?}");
         assert!(idle.ring_mappings <= SPARE_RINGS * new.ring_mappings, "{idle:?}");
         idle.check(&new, SPARE_BYTES);
 
-        // It is closed with some waits armed, and goes.
+        // The reactor is closed while some waits are armed, and dropped.
         let pending = arm(&reactor, &words[..waits / 10]);
         reactor.close();
         drop(pending);

@@ -1,4 +1,4 @@
-//! The uses that the guide shows, each as a program of its own would have it.
+//! The uses that the guide shows, each as a test.
 
 use futex_tests::{eventually, on_each_runtime, within};
 use futex_tokio::{AsyncFutex, SharedMemory, wait_any};
@@ -19,7 +19,7 @@ fn publish(futex: &AsyncFutex, value: u32) {
 }
 
 #[test]
-fn simple_wait_on_a_word_that_lives_for_ever() {
+fn simple_wait_on_a_static_word() {
     on_each_runtime(async || {
         let door: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(0)));
         let futex = AsyncFutex::new(door).expect("a futex");
@@ -32,18 +32,18 @@ fn simple_wait_on_a_word_that_lives_for_ever() {
                 io::Result::Ok(door.load(Ordering::Acquire))
             }
         });
-        // The guest may be there already, or not yet: both are right.
+        // The guest may have armed its wait already or not. Both are right.
         eventually(|| futex.reactor().stats().armed >= 1).await;
         door.store(1, Ordering::Release);
         futex.wake_one();
         assert_eq!(within(guest).await.expect("no panic").expect("no error"), 1);
         // A change that was made before the wait is not missed.
-        within(futex.wait_async(0)).await.expect("it differs");
+        within(futex.wait_async(0)).await.expect("the word differs");
     });
 }
 
 #[test]
-fn state_machine_waits_for_a_state_through_those_between() {
+fn state_machine_waits_for_a_final_state() {
     const IDLE: u32 = 0;
     const BREWING: u32 = 1;
     const READY: u32 = 2;
@@ -80,12 +80,12 @@ fn state_machine_waits_for_a_state_through_those_between() {
 }
 
 #[test]
-fn producer_and_consumer_lose_nothing_and_do_not_overtake() {
+fn producer_and_consumer_lose_no_item_and_do_not_overtake() {
     const ITEMS: u32 = 2_000;
     const ROOM: u32 = 8;
 
     on_each_runtime(async || {
-        // Words 0 and 1 count what was put in and taken out; behind them are the places.
+        // Words 0 and 1 count the items that were put in and taken out. The places follow.
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let [put, taken] = [0, 4].map(|offset| AsyncFutex::new(memory.word(offset).expect("a word")).expect("a futex"));
         let producer = tokio::spawn({
@@ -169,7 +169,7 @@ fn several_words_with_select() {
 fn event_loop_handles_each_event_once_although_wakes_coalesce() {
     const EVENTS: u32 = 5_000;
     on_each_runtime(async || {
-        // As the counter goes over its end, too.
+        // The counter starts near its end, so that it overflows.
         let first = u32::MAX - EVENTS / 2;
         let events = futex();
         events.word().store(first, Ordering::Release);
@@ -196,8 +196,8 @@ fn event_loop_handles_each_event_once_although_wakes_coalesce() {
 }
 
 #[test]
-fn errors_are_of_the_reactor_and_a_new_one_goes_on() {
-    /// Waits for a change, through the end of a reactor.
+fn a_closed_reactor_can_be_replaced_by_a_new_one() {
+    /// Waits for a change. If the reactor is closed meanwhile, continues with a new one.
     async fn patiently(futex: &mut AsyncFutex) -> io::Result<u32> {
         loop {
             match futex.wait_until(|value| value != 0).await {
@@ -222,10 +222,9 @@ fn errors_are_of_the_reactor_and_a_new_one_goes_on() {
     });
 }
 
-/// The sum of several counters says nothing about one of them: it is no value to wait with. So each counter is waited on
-/// with the value that it had.
+/// A wait for a change of several counters can't use their sum, which may stay the same. So there is a wait on each counter.
 #[test]
-fn batch_over_several_counters_sees_the_change_of_any() {
+fn batch_over_several_counters_sees_each_change() {
     const COUNTERS: usize = 6;
     const CHANGES: u32 = 300;
 
@@ -249,7 +248,7 @@ fn batch_over_several_counters_sees_the_change_of_any() {
             .map(|index| AsyncFutex::new(memory.word(64 * index).expect("a word")).expect("a futex"))
             .collect();
         let mut seen = [0; COUNTERS];
-        // One goes up, one goes down: the sum stays, and both are seen.
+        // One counter increases and one decreases. Their sum stays the same, and both changes are seen.
         counters[0].word().store(1, Ordering::Release);
         counters[1].word().store(u32::MAX, Ordering::Release);
         assert_eq!(within(changed(&counters, &mut seen)).await.expect("no error"), [0, 1]);

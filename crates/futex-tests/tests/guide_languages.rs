@@ -1,12 +1,12 @@
-//! The guides in two languages show the same programs.
+//! The guides in both languages have the same programs.
 
 const ENGLISH: &str = include_str!("../../../docs/guide.md");
 const CHINESE: &str = include_str!("../../../docs/guide.zh.md");
 
-/// The blocks of a document, each with the line of its language, without comments and spaces.
+/// Returns the blocks of a document without comments and indentation. The first line of each is its language.
 fn programs(document: &str) -> Vec<String> {
     let blocks = document.split("```").skip(1).step_by(2);
-    // The programs of the guides run side by side, so a name of memory differs.
+    // The programs of both guides may run at the same time, so they use different names of memory.
     blocks.map(|block| without_comments(block).replace("/guide-zh-", "/guide-")).collect()
 }
 
@@ -27,7 +27,7 @@ fn without_comments(block: &str) -> String {
 #[test]
 fn the_guide_has_the_same_programs_in_each_language() {
     let (english, chinese) = (programs(ENGLISH), programs(CHINESE));
-    assert!(english.len() > 10, "the programs are not found");
+    assert!(english.len() > 10, "too few programs were found");
     for (english, chinese) in english.iter().zip(&chinese) {
         assert_eq!(english, chinese);
     }
@@ -43,7 +43,7 @@ fn the_guide_has_the_same_sections_in_each_language() {
     assert_eq!(shape(ENGLISH), shape(CHINESE));
 }
 
-/// The part of a link that leads to a heading.
+/// Returns the part of a link that leads to this heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();
     let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
@@ -56,7 +56,7 @@ fn links_within_a_guide_lead_to_its_headings() {
         let headings = document.lines().filter(|line| line.starts_with("##"));
         let anchors: Vec<_> = headings.map(|line| anchor(line.trim_start_matches('#'))).collect();
         let links: Vec<_> = document.split("](#").skip(1).filter_map(|link| link.split(')').next()).collect();
-        assert!(links.len() > anchors.len() / 2, "the links are not found");
+        assert!(links.len() > anchors.len() / 2, "too few links were found");
         for link in links {
             assert!(anchors.iter().any(|anchor| anchor == link), "#{link} leads nowhere");
         }

@@ -1,4 +1,4 @@
-//! The guide's peers in C and in Python, beside the guide's program that asks them.
+//! The guide's peers in C and Python, together with the guide's program that asks them.
 
 use futex_tests::skip;
 use std::fs;
@@ -11,7 +11,7 @@ const ASK: &str = env!("CARGO_BIN_EXE_guide_ask");
 const GUIDES: [(&str, &str); 2] =
     [("en", include_str!("../../../docs/guide.md")), ("zh", include_str!("../../../docs/guide.zh.md"))];
 
-/// The block of a guide whose first line begins with `first_line`.
+/// Returns the block of a guide whose first line begins with `first_line`.
 fn block<'a>(guide: &'a str, language: &str, first_line: &str) -> &'a str {
     let begin = format!("```{language}\n{first_line}");
     let start = guide.find(&begin).unwrap_or_else(|| panic!("there is no block that begins {begin:?}"));
@@ -19,12 +19,12 @@ fn block<'a>(guide: &'a str, language: &str, first_line: &str) -> &'a str {
     block.split_once("```").expect("the block ends").0
 }
 
-/// Returns true if the program can be started here and ends well.
+/// Returns true if the program can be started here and succeeds.
 fn is_there(program: &str, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-/// Has the guide's program ask a peer, which the command starts.
+/// Runs the guide's program with the command of a peer, and checks the answers.
 #[track_caller]
 fn ask(peer: &[&str]) {
     let output = Command::new(ASK).args(peer).output().expect("the program starts");
@@ -63,7 +63,7 @@ fn the_peer_in_python_waits_for_a_task_and_wakes_it() {
 }
 
 #[test]
-fn a_peer_that_ends_before_it_answers_is_an_error_and_not_a_hang() {
+fn a_peer_that_ends_before_its_answer_is_an_error() {
     let output = Command::new(ASK).args(["sh", "-c", "exit 3"]).output().expect("the program starts");
     assert!(!output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("the peer has ended: exit status: 3"), "{output:?}");

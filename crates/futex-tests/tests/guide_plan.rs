@@ -1,4 +1,5 @@
-//! What the guide says that a reactor and its waits hold. One test, so that it has the process for itself.
+//! The resources that a reactor and its waits use, as the guide lists them. This file has only one test, so that no other test
+//! uses the same process.
 
 use futex_tests::holdings::{backend_threads, rings};
 use futex_tests::load::descriptors;
@@ -8,7 +9,7 @@ use futex_tokio::{AsyncFutex, Backend, Reactor, SharedMemory, WaitAsync};
 const WAITS: usize = 1_000;
 
 #[test]
-fn a_reactor_and_its_waits_hold_what_the_guide_says() {
+fn a_reactor_and_its_waits_use_the_resources_that_the_guide_lists() {
     assert_eq!((size_of::<AsyncFutex>(), size_of::<WaitAsync<'_>>()), (64, 40));
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -28,11 +29,11 @@ fn a_reactor_and_its_waits_hold_what_the_guide_says() {
             Backend::Waitv => (2, WAITS.div_ceil(127)),
             _ => (2, WAITS),
         };
-        // A thread has its name, by which it is found, once it runs.
+        // A thread is counted by its name, which it gets when it begins to run.
         until(|| backend_threads() == threads);
         assert_eq!(descriptors() - before, reactors + rings().len());
         match reactor.backend() {
-            // Two threads of a multi-thread runtime might open one too many; here is one thread.
+            // Two threads of a multi-thread runtime could open one ring too many, but this runtime has one thread.
             Backend::Uring => assert_eq!(rings().len(), WAITS.div_ceil(96)),
             _ => assert_eq!(rings().len(), 0),
         }

@@ -1,4 +1,4 @@
-//! The guide's pool of workers, with a worker and then the parent killed.
+//! The guide's pool of workers. The tests kill a worker and then the parent.
 
 use futex_tests::without_a_hang;
 use rustix::process::{Pid, Signal, kill_process};
@@ -8,19 +8,19 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 const POOL: &str = env!("CARGO_BIN_EXE_guide_pool");
 
-/// A running parent, and what it and its workers print. All of them have the same standard output.
+/// Starts a parent. Returns it, and the lines that it and its workers print. They have the same standard output.
 fn start(jobs: u32) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut parent = Command::new(POOL).arg(jobs.to_string()).stdout(Stdio::piped()).spawn().expect("a pool");
     let output = parent.stdout.take().expect("a pipe");
     (parent, BufReader::new(output).lines())
 }
 
-/// The number in a line such as `job 7 is done`.
+/// Returns the number in a line such as `job 7 is done`.
 fn job(line: &str) -> Option<u32> {
     line.strip_prefix("job ")?.strip_suffix(" is done")?.parse().ok()
 }
 
-/// The process in a line such as `worker 0 is process 4711`.
+/// Returns the process in a line such as `worker 0 is process 4711`.
 fn process(line: &str) -> Option<i32> {
     line.strip_prefix("worker 0 is process ")?.parse().ok()
 }
@@ -55,8 +55,8 @@ fn a_killed_worker_is_replaced_and_a_killed_parent_leaves_no_worker() {
         while done.len() < 2_000 {
             done.extend(job(&lines.next().expect("the pool goes on")));
         }
-        // Each slot may be at work on a job. None is left out.
-        let last = *done.last().expect("there is one");
+        // Each of the two slots may still be working on a job. No other job is missing.
+        let last = *done.last().expect("a job is done");
         assert!(done.len() as u32 + 2 >= last, "{} of {last} jobs are done", done.len());
 
         parent.kill().expect("a signal");

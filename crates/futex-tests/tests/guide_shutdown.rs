@@ -1,4 +1,4 @@
-//! The guide's service that stops on Ctrl-C, as a process that gets a signal.
+//! The guide's service that stops on Ctrl-C. The tests send it a signal.
 
 use futex_tests::until;
 use futex_tokio::SharedMemory;
@@ -27,7 +27,7 @@ fn stops_on(signal: Signal) {
     while state.load(Ordering::Acquire) != RUNNING {
         state.wait(0, Some(Duration::from_secs(60))).map(drop).expect("a wait");
     }
-    // A client that is told.
+    // A client, which must see that the service stops.
     let client = std::thread::spawn({
         let state = state.clone();
         move || {
@@ -44,7 +44,8 @@ fn stops_on(signal: Signal) {
     kill_process_group(group, signal).expect("a signal");
     let output = service.wait_with_output().expect("the service ends");
     assert!(output.status.success(), "{output:?}");
-    // The job may have come after the signal. The worker has the service's standard output, so all that it printed is here.
+    // The service may have received the signal before the job. The worker writes to the service's standard output, so this has
+    // all that the worker printed.
     let printed = String::from_utf8(output.stdout).expect("text");
     let end = "the worker has stopped\nthe service has stopped\n";
     assert!([end.to_owned(), format!("job 7\n{end}")].contains(&printed), "{printed:?}");
@@ -58,6 +59,6 @@ fn ctrl_c_stops_a_service_its_worker_and_its_clients() {
 }
 
 #[test]
-fn a_signal_to_terminate_does_the_same() {
+fn sigterm_stops_a_service_its_worker_and_its_clients() {
     stops_on(Signal::TERM);
 }

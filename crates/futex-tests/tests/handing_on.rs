@@ -1,7 +1,7 @@
 //! A wait that is dropped after a wake was spent on it passes the wake on.
 //!
-//! A wake that is handed on to another process misses a wait whose thread parks anew at that moment. So the other process, or the one
-//! that is handed the wake, waits by a blocked thread wherever the backend under test may do that.
+//! A wake that is handed on to another process misses a wait whose thread parks anew at that moment. So the other process, or the
+//! one that is handed the wake, waits by a blocked thread wherever the backend under test may do that.
 
 use futex_tests::peer::Peer;
 use futex_tests::{

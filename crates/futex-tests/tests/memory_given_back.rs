@@ -10,8 +10,8 @@ use std::time::Duration;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// `Waitv` and `Thread` have one queue, which is not closed when it is empty. Its slots stayed: 50 bytes for each of the most waits
-/// that there ever were at one time, 50 MiB for a million.
+/// `Waitv` and `Thread` have one queue, which is not closed when it is empty. Its slots stayed: 50 bytes for each of the most
+/// waits that there ever were at one time, 50 MiB for a million.
 #[test]
 fn many_waits_at_one_time_leave_little_memory_behind() {
     const MOST: usize = 512 * 1024;

@@ -1,7 +1,7 @@
 //! How many waits a wake ends, and which.
 //!
-//! Waits that don't keep their places in the kernel's queue (see `wakes.rs`) end in any order: as many as the kernel counted, and no
-//! others.
+//! Waits that don't keep their places in the kernel's queue (see `wakes.rs`) end in any order: as many as the kernel counted, and
+//! no others.
 
 use futex_tests::peer::Peer;
 use futex_tests::{

@@ -1,7 +1,7 @@
 //! The threads that waits need end when the waits are over.
 //!
-//! `Thread`, and `Waitv` for a wait with a mask, park one thread per wait, which can't be called back. A wait that is dropped leaves
-//! its thread behind, for at most as long as the wait had lasted, and never for more than ten seconds.
+//! `Thread`, and `Waitv` for a wait with a mask, park one thread per wait, which can't be called back. A wait that is dropped
+//! leaves its thread behind, for at most as long as the wait had lasted, and never for more than ten seconds.
 //!
 //! Once, such a thread stayed until a wake found it. 200 timeouts on a word whose value changed left 200 threads, each with a
 //! stack and a handle to the word's memory, and `wake_all` counted 200 waiters although nobody waited. A runtime that ended left
@@ -198,8 +198,8 @@ async fn wake_while_parks_end(left_behind: usize) {
     assert_eq!(stats.handed_on > 0, left_behind > 0, "{stats:?}");
 }
 
-/// 1. A thread's park ends. 2. Before the thread knows it, a bare wake comes. Either the wake finds the thread in the kernel, then
-///    it is counted, and the wait ends; or it does not, and the wait goes on.
+/// 1. A thread's park ends. 2. Before the thread knows it, a bare wake comes. Either the wake finds the thread in the kernel,
+///    then it is counted, and the wait ends; or it does not, and the wait goes on.
 #[test]
 fn a_bare_wake_that_is_counted_when_a_park_ends_is_seen() {
     let Some(_alone) = alone() else { return };

@@ -91,8 +91,8 @@ impl Wake for Leaves {
     }
 }
 
-/// On `Waitv` the waker is called by the thread that has parked for both waits. So the kernel has neither of them when the wake is
-/// handed on, which lost about half of the wakes: all that were counted for this wait.
+/// On `Waitv` the waker is called by the thread that has parked for both waits. So the kernel has neither of them when the wake
+/// is handed on, which lost about half of the wakes: all that were counted for this wait.
 #[test]
 fn a_wake_that_a_wait_hands_on_as_soon_as_it_is_told_reaches_the_wait_on_the_other_mapping() {
     runtime().block_on(async {

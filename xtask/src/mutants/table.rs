@@ -741,7 +741,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-tokio/src/changes.rs",
         from: "        let value = ready!(wait.poll(futex, |value| value != *last_seen, cx));\n",
         to: "        let now = futex.word().load(std::sync::atomic::Ordering::Acquire);\n        if now != *last_seen {\n            *last_seen = now;\n            return Poll::Ready(Some(Ok(now)));\n        }\n        let value = ready!(wait.poll(futex, |value| value != *last_seen, cx));\n",
-        test: "futex-tests/changes::a_stream_gives_a_value_for_the_wake_of_its_wait_and_not_before",
+        test: "futex-tests/changes::a_stream_whose_wait_is_armed_returns_a_value_only_after_a_wake",
         under: Under::Std,
     },
     Mutant {
