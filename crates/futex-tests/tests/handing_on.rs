@@ -1,7 +1,7 @@
-//! A wait that is dropped after a wake was spent on it passes the wake on.
+//! A dropped wait that has consumed a wake hands the wake on to the next waiter.
 //!
-//! A wake that is handed on to another process misses a wait whose thread parks anew at that moment. So the other process, or the
-//! one that is handed the wake, waits by a blocked thread wherever the backend under test may do that.
+//! A wake that is handed on to another process misses a wait whose thread parks again at that moment. So if the backend under
+//! test does that, the receiver of the wake is a blocked thread.
 
 use futex_tests::peer::Peer;
 use futex_tests::{
@@ -25,12 +25,12 @@ fn shared() -> (Word, AsyncFutex, Peer) {
     (word.clone(), AsyncFutex::new(word).expect("a futex"), peer)
 }
 
-/// The commands by which the peer waits so that the kernel has the wait until it ends.
+/// Returns the commands that make the peer wait so that the kernel has the wait until its end.
 fn steady_waits() -> &'static [&'static str] {
     if keeps_places(MATCH_ANY) { &["arm", "block"] } else { &["block"] }
 }
 
-/// Returns once the reactor knows that its only wait was woken. Nobody has told the wait's owner.
+/// Returns when the reactor knows that its only wait was woken. The owner of the wait has not polled it.
 async fn is_known(futex: &AsyncFutex) {
     eventually(|| futex.reactor().stats().woken == 1).await;
 }
@@ -49,7 +49,7 @@ fn a_wake_that_the_reactor_has_seen_is_handed_on_to_another_process() {
             until_waiters(&word, 1);
             assert_eq!(peer.report_now(), None);
             drop(wait);
-            // Before the drop returned.
+            // The wake was handed on before the drop returned.
             assert_eq!((futex.reactor().stats().handed_on, waiters(&word)), (1, 0));
             assert_eq!(peer.report().await, if *command == "arm" { "it ok" } else { "it Woken" });
         });
@@ -69,7 +69,7 @@ fn a_wake_that_the_reactor_has_not_seen_is_handed_on_to_another_process() {
 
             assert_eq!(futex.wake(1), 1);
             drop(wait);
-            // The reactor may have still to learn that the wake was faster than the drop.
+            // The reactor may learn only now that the wake was faster than the drop.
             assert_eq!(peer.report().await, "it Woken");
             until_waiters(&word, 0);
         }
@@ -91,7 +91,7 @@ fn a_wait_that_another_process_drops_hands_its_wake_on_to_this_one() {
 }
 
 #[test]
-fn a_task_that_is_aborted_keeps_no_wake_from_another_process() {
+fn an_aborted_task_takes_no_wake_from_another_process() {
     on_each_runtime(async || {
         let (word, _futex, mut peer) = shared();
         peer.tell("arm it 0 0");
@@ -99,7 +99,7 @@ fn a_task_that_is_aborted_keeps_no_wake_from_another_process() {
         let thread = blocked(&word, 2);
 
         peer.tell("abort it");
-        // If the aborted wait left a waiter behind, that one takes the wake and hands it on.
+        // If the aborted wait has left a thread parked, that thread receives the wake and hands it on.
         assert_eq!(word.wake(1), 1);
         until_waiters(&word, 0);
         assert_eq!(thread.join().expect("no panic"), WaitOutcome::Woken);
@@ -108,7 +108,7 @@ fn a_task_that_is_aborted_keeps_no_wake_from_another_process() {
 }
 
 #[test]
-fn a_wake_goes_along_a_line_of_waits_that_are_dropped() {
+fn a_wake_passes_along_a_queue_of_dropped_waits() {
     for command in steady_waits() {
         on_each_runtime(async || {
             let (word, futex, mut peer) = shared();
@@ -122,7 +122,7 @@ fn a_wake_goes_along_a_line_of_waits_that_are_dropped() {
             peer.tell(format_args!("{command} it 0 0"));
             until_waiters(&word, 11);
             assert_eq!(word.wake(1), 1);
-            // Each one is woken because the one in front of it was dropped.
+            // Each dropped wait hands the wake on to the next one.
             drop(waits);
             assert_eq!(peer.report().await, if *command == "arm" { "it ok" } else { "it Woken" });
             eventually(|| waiters(&word) == 0).await;
@@ -131,7 +131,7 @@ fn a_wake_goes_along_a_line_of_waits_that_are_dropped() {
 }
 
 #[test]
-fn a_wake_is_handed_on_under_the_mask_of_the_wait() {
+fn a_wake_is_handed_on_with_the_mask_of_the_wait() {
     on_each_runtime(async || {
         let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");
         let [left, right] = [0b01, 0b10].map(|bits| NonZeroU32::new(bits).expect("a bit"));
@@ -153,7 +153,7 @@ fn a_wake_is_handed_on_under_the_mask_of_the_wait() {
 }
 
 #[test]
-fn a_wait_that_was_seen_to_be_over_hands_nothing_on() {
+fn a_wait_whose_result_was_polled_hands_nothing_on() {
     on_each_runtime(async || {
         let (word, futex, mut peer) = shared();
         let mut wait = futex.wait_async(0);
@@ -169,7 +169,7 @@ fn a_wait_that_was_seen_to_be_over_hands_nothing_on() {
 }
 
 #[test]
-fn a_wait_that_timed_out_leaves_the_wake_to_another() {
+fn a_wake_after_a_timeout_goes_to_another_wait() {
     on_each_runtime(async || {
         let (word, futex, mut peer) = shared();
         let mut wait = futex.wait_async(0);
@@ -177,7 +177,7 @@ fn a_wait_that_timed_out_leaves_the_wake_to_another() {
         until_waiters(&word, 1);
         assert!(timeout(Duration::from_millis(2), wait).await.is_err());
         eventually(|| futex.reactor().stats().armed_now == 0).await;
-        // `Thread` leaves a thread parked for a while.
+        // `Thread` leaves a thread parked for a short time.
         eventually(|| waiters(&word) == 0).await;
 
         peer.tell("block it 0 0");

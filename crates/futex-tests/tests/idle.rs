@@ -1,4 +1,4 @@
-//! Waits cost no processor time. One test, so that it has the process for itself.
+//! Idle waits use no processor time. This file has only one test, so that no other test uses the same process.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_core::Backend;
@@ -9,8 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The processor time that this process has used, in user mode and in the kernel, all threads together. It is what
-/// getrusage(2) tells, in nanoseconds and not in ticks.
+/// Returns the processor time that all threads of this process have used, in user mode and in the kernel. This is the value of
+/// getrusage(2), but with a resolution of nanoseconds.
 fn used() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
@@ -32,7 +32,7 @@ fn waits_use_no_processor_time_while_nothing_happens() {
             })
             .unzip()
     });
-    // Some waits were given up before.
+    // Some waits are dropped before the measurement.
     runtime.block_on(async {
         let word = zero();
         let futex = AsyncFutex::new(&word).unwrap();
@@ -42,10 +42,11 @@ fn waits_use_no_processor_time_while_nothing_happens() {
     words.iter().for_each(|word| until_waiters(word, 1));
 
     let before = used();
-    std::thread::sleep(Duration::from_secs(2)); // what is measured, not a wait for something
+    std::thread::sleep(Duration::from_secs(2)); // this time is what the test measures
     let idle = used() - before;
     println!("{} waits used {idle:?} in two seconds", words.len());
-    // The threads of `Thread` park anew about eight times in this time: 10 µs each (measured), and some patience.
+    // Each thread of `Thread` parks again about eight times in this time, which takes 10 µs each time (measured). The limits are
+    // higher, for slow machines.
     let limit = if backend() == Backend::Thread { 200 } else { 20 };
     assert!(idle < Duration::from_millis(limit), "{} waits used {idle:?} in two seconds", words.len());
 

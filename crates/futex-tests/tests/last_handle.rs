@@ -1,5 +1,5 @@
-//! The last handle to a reactor is dropped by a waker, or by the owner of a word, on whatever thread that runs.
-#![expect(unsafe_code, reason = "memory of a word that holds more")]
+//! A waker, or the owner of a word, drops the last handle of a reactor, on any thread.
+#![expect(unsafe_code, reason = "the memory of a word also holds a reactor")]
 
 use futex_core::{Backend, Reactor, Waiter, Word};
 use futex_tests::holdings::{backend_threads, until_within};
@@ -11,10 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 const BACKENDS: [Backend; 3] = [Backend::Uring, Backend::Waitv, Backend::Thread];
-/// All that is to end has ended by then.
+/// Time after which all threads have ended and all descriptors are closed.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Drops or closes a reactor when it is called.
+/// A waker that drops a reactor when it is called. If the flag is true, it closes the reactor first.
 struct Last(Mutex<Option<Reactor>>, bool);
 
 impl Wake for Last {
@@ -27,11 +27,11 @@ impl Wake for Last {
     }
 }
 
-/// Memory of a word that holds a reactor.
+/// Memory of a word that also holds a reactor.
 struct Memory(AtomicU32, #[expect(dead_code, reason = "it is dropped")] Reactor);
 
 #[test]
-fn nothing_is_left_of_a_reactor_whose_last_handle_a_waker_or_a_turn_drops() {
+fn a_reactor_whose_last_handle_a_waker_or_a_turn_drops_leaves_nothing() {
     for kind in BACKENDS {
         let before = descriptors();
         for round in 0..200 {
@@ -72,7 +72,7 @@ fn nothing_is_left_of_a_reactor_whose_last_handle_a_waker_or_a_turn_drops() {
     }
 }
 
-/// The memory of a word is dropped by a thread of the backend.
+/// A thread of the backend drops the memory of the word.
 #[test]
 fn the_memory_of_a_word_may_hold_the_last_handle_of_its_reactor() {
     for kind in BACKENDS {
@@ -80,7 +80,7 @@ fn the_memory_of_a_word_may_hold_the_last_handle_of_its_reactor() {
             let Some(reactor) = reactor_on(kind) else { continue };
             let memory = Arc::new(Memory(AtomicU32::new(0), reactor.clone()));
             let ptr = memory.0.as_ptr();
-            // SAFETY: The owner keeps the memory.
+            // SAFETY: The pointer is that of an atomic in `memory`, which is the owner and keeps it valid.
             let word = unsafe { Word::from_ptr_with_owner(ptr, memory) };
             let mut waiter = Waiter::new();
             assert!(waiter.poll_wait(&reactor, &word, 0, &mut Context::from_waker(Waker::noop())).is_pending());

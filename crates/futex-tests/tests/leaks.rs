@@ -1,4 +1,4 @@
-//! No slot, thread, descriptor or memory is left of waits that are over.
+//! Waits that are over leave no slot, thread, descriptor or memory.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_core::{Backend, MATCH_ANY};
@@ -12,26 +12,26 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// One at a time: they count what belongs to the process. The harness runs each test in a thread of its own, one more or
-/// less of which is not counted.
+/// Lets one test run at a time, because the tests count the resources of the process. The harness runs each test in its own
+/// thread, so the counts of threads may differ by one.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the process has, to be compared with what it has later.
+/// The resources of the process at an earlier time.
 struct Before {
     descriptors: usize,
     threads: usize,
 }
 
 impl Before {
-    /// To be called once everything that stays was made.
+    /// Counts the resources. The caller has already made everything that stays.
     fn now() -> Self {
         Self { descriptors: descriptors(), threads: threads() }
     }
 
-    /// Descriptors are closed at once, and threads end when they had nothing to do for a while.
+    /// Waits until the process has no more descriptors and threads than before. Idle threads end after a short time.
     fn check(&self) {
         until(|| descriptors() <= self.descriptors);
         // A thread of the harness that waits for its turn in `alone` may be new.
@@ -39,7 +39,8 @@ impl Before {
     }
 }
 
-/// Ends what the threads that `Thread` left behind wait for. The change is for one that is still on its way to the kernel.
+/// Ends the waits of threads that `Thread` has left parked. The change of the word ends the wait of a thread that has not parked
+/// yet.
 fn clear(words: &[Word]) {
     for word in words {
         word.store(1, Ordering::Release);
@@ -51,7 +52,7 @@ fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Has an open file of each kind that stays, such as those of Tokio's signal handling.
+/// Opens all files that stay open, such as those of Tokio's signal handling.
 fn warm_up() {
     current_thread().block_on(async {
         let futex = AsyncFutex::new(zero()).unwrap();
@@ -77,7 +78,7 @@ fn a_storm_leaves_no_slot_and_no_waiter() {
                     let futex = AsyncFutex::new(&words[rng.below(words.len())]).unwrap();
                     let mut waits: Vec<_> = (0..rng.below(4)).map(|_| boxed(&futex)).collect();
                     for wait in &mut waits {
-                        let _ = arms(wait); // or has a wake that another one handed on
+                        let _ = arms(wait); // false if the wait received a wake that was handed on
                     }
                     if rng.below(2) == 0 {
                         futex.wake(rng.below(3) as u32);
@@ -105,9 +106,10 @@ fn a_storm_leaves_no_slot_and_no_waiter() {
     before.check();
 }
 
-/// 201 threads of `Thread` were left, each until a wake found it, and a wake of all counted 200 with nobody waiting.
+/// 201 threads of `Thread` were left parked, each until it received a wake. A wake of all counted 200 waiters, although nobody
+/// waited.
 #[test]
-fn timeouts_on_a_word_that_changes_leave_few_threads_and_soon_none() {
+fn timeouts_on_a_word_that_changes_leave_few_threads_parked_and_soon_none() {
     let _alone = alone();
     warm_up();
     // `Waitv` has threads like those of `Thread` for waits with a mask.
@@ -120,13 +122,13 @@ fn timeouts_on_a_word_that_changes_leave_few_threads_and_soon_none() {
             for value in 0..200 {
                 word.store(value, Ordering::Release);
                 let ended = timeout(Duration::from_millis(1), futex.wait_async_masked(value, mask)).await;
-                assert!(ended.is_err(), "it ended without a wake: {ended:?}");
+                assert!(ended.is_err(), "the wait ended without a wake: {ended:?}");
             }
         });
         let (left, counted) = (threads().saturating_sub(before.threads), word.wake(u32::MAX));
         println!("{left} threads were left, and {counted} were woken");
         assert!(left <= 32 && counted <= 32, "{left} threads were left, and {counted} were woken");
-        // Some are left when the runtime ends.
+        // Some threads are still parked when the runtime shuts down.
         runtime.block_on(async {
             let futex = AsyncFutex::new(&word).unwrap();
             for value in 200..220 {
@@ -146,7 +148,7 @@ fn five_hundred_runtimes_that_end_with_waits_pending_leave_nothing() {
     warm_up();
     let before = Before::now();
     for n in 0..500 {
-        // Others each time: a thread that `Thread` left behind may hand a wake on late.
+        // Each round has new words, because a thread that `Thread` has left parked may hand a wake on later.
         let words = [zero(), zero(), zero()];
         let runtime = if n % 10 == 0 { runtime() } else { current_thread() };
         let [first, second, third] = runtime.block_on(async { [0, 1, 2].map(|i| AsyncFutex::new(&words[i]).unwrap()) });
@@ -163,14 +165,14 @@ fn five_hundred_runtimes_that_end_with_waits_pending_leave_nothing() {
         assert!(arms(&mut outlives));
         drop(runtime);
         if backend() == Backend::Thread {
-            // The threads are left behind, until the word is woken.
+            // The threads stay parked until their word is woken.
             clear(&words);
         } else {
             assert_eq!(words.iter().map(waiters).sum::<u32>(), 0);
         }
         drop(outlives);
     }
-    // A wait that was forgotten keeps its reactor, and that the runtime's epoll, but nothing that grows with the waits.
+    // A forgotten wait keeps its reactor, which keeps the runtime's epoll. Other waits leave nothing.
     let forgotten = 5;
     Before { descriptors: before.descriptors + 10 * forgotten, ..before }.check();
 }
@@ -201,7 +203,7 @@ fn reactors_come_and_go_in_one_runtime() {
     });
 }
 
-/// Bytes of memory that this process has in use.
+/// Returns the number of bytes of memory that this process uses.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -218,7 +220,7 @@ fn a_long_loop_of_waits_needs_no_more_memory_than_a_short_one() {
             for _ in 0..n {
                 let mut waits: Vec<_> = (0..4).map(|_| boxed(&futex)).collect();
                 for wait in &mut waits {
-                    let _ = arms(wait); // or has a wake that another one handed on
+                    let _ = arms(wait); // false if the wait received a wake that was handed on
                 }
                 futex.wake(rng.below(4) as u32);
                 tokio::task::yield_now().await;
@@ -229,7 +231,7 @@ fn a_long_loop_of_waits_needs_no_more_memory_than_a_short_one() {
         rounds(20_000).await;
         let grown = resident().saturating_sub(before);
         println!("grown by {grown} bytes");
-        // 80,000 waits: 13 bytes for each would show.
+        // For 80,000 waits, even 14 bytes per wait exceed this limit.
         assert!(grown < 1 << 20, "grown by {grown} bytes");
         clear(&[futex.word().clone()]);
     });

@@ -1,4 +1,4 @@
-//! Memory and descriptors that run out.
+//! Locked memory and descriptors run out.
 
 use futex_tests::peer::Peer;
 use futex_tests::{skip, until_waiters};
@@ -13,7 +13,7 @@ async fn works(memory: &SharedMemory, peer: &mut Peer) {
     peer.tell("arm works 0 0");
     until_waiters(&word, 1);
     word.store(1, Ordering::Release);
-    word.wake(1); // which may find nobody: a thread that parks anew sees the change
+    word.wake(1); // this may find nobody: a thread that parks again sees the change
     assert_eq!(peer.report().await, "works ok");
 }
 
@@ -21,7 +21,7 @@ const NO_MEMORY: &str = "cannot open an io_uring, whose memory counts against th
                          (see `ulimit -l`): Cannot allocate memory (os error 12)";
 
 #[tokio::test]
-async fn without_lockable_memory_there_is_no_ring_and_the_next_backend_takes_over() {
+async fn without_lockable_memory_the_reactor_uses_the_next_backend() {
     if !cfg!(feature = "uring") {
         return;
     }
@@ -54,7 +54,7 @@ async fn without_lockable_memory_there_is_no_ring_and_the_next_backend_takes_ove
 }
 
 #[tokio::test]
-async fn with_few_descriptors_left_there_is_a_reactor_that_works_or_a_clear_error() {
+async fn with_few_descriptors_left_a_reactor_works_or_there_is_a_clear_error() {
     let (mut made, mut refused) = (0, 0);
     for left in 0..6 {
         for flavour in ["current-thread", "multi-thread"] {
@@ -65,12 +65,12 @@ async fn with_few_descriptors_left_there_is_a_reactor_that_works_or_a_clear_erro
             let answer = peer.ask("backend");
             eprintln!("{left} left on a {flavour} runtime: {answer}");
             if answer.starts_with("error") {
-                // What could not be done, and why.
+                // The error says what could not be done, and why.
                 let (sentence, reason) = answer.rsplit_once(": ").expect("a colon");
                 assert_eq!(reason, "Too many open files (os error 24)", "{left} left: {answer}");
                 assert!(sentence.contains(": cannot "), "{left} left: {answer}");
                 refused += 1;
-                // It is not for good.
+                // The next try succeeds if there are descriptors.
                 peer.tell("descriptors-left 10");
                 assert!(!peer.ask("backend").starts_with("error"));
             } else {
@@ -79,17 +79,17 @@ async fn with_few_descriptors_left_there_is_a_reactor_that_works_or_a_clear_erro
             works(&memory, &mut peer).await;
         }
     }
-    // Both ends were seen.
+    // Both results have occurred.
     assert!(made > 0 && refused > 0, "{made} made, {refused} refused");
 }
 
-/// Arms a wait on each of many words in a process that may open so many descriptors more, and wakes them. Returns how many
-/// rings or threads it took.
+/// Arms waits on `count` words in a process that may open `descriptors_left` more descriptors, and wakes them. Returns the number
+/// of rings or threads that these waits needed.
 async fn many_waits_work(count: usize, descriptors_left: Option<usize>) -> usize {
     let memory = SharedMemory::anonymous(4 * count).expect("memory");
     let mut peer = Peer::start(PEER, &memory);
     peer.tell("runtime multi-thread");
-    peer.ask("backend"); // so that there is a reactor
+    peer.ask("backend"); // makes the reactor
     if let Some(left) = descriptors_left {
         peer.tell(format_args!("descriptors-left {left}"));
     }
@@ -101,7 +101,7 @@ async fn many_waits_work(count: usize, descriptors_left: Option<usize>) -> usize
     }
     for word in &words {
         word.store(1, Ordering::Release);
-        // It may find nobody: a `futex_waitv` thread that was woken for another word is on its way back.
+        // The wake may find nobody, if a `futex_waitv` thread was woken for another word and is about to park again.
         word.wake(1);
     }
     assert_eq!(peer.report().await, format!("all {count} ok, 0 not: None"));
@@ -109,7 +109,7 @@ async fn many_waits_work(count: usize, descriptors_left: Option<usize>) -> usize
 }
 
 #[tokio::test]
-async fn rings_that_can_t_be_added_later_make_the_open_ones_take_more() {
+async fn open_rings_take_more_waits_if_no_ring_can_be_added() {
     let memory = SharedMemory::anonymous(4096).expect("memory");
     let mut peer = Peer::start(PEER, &memory);
     peer.tell("runtime current-thread");
@@ -119,9 +119,10 @@ async fn rings_that_can_t_be_added_later_make_the_open_ones_take_more() {
     let count = if backend == "thread" { 200 } else { 5_000 };
     let (few, many) = (many_waits_work(count, Some(2)).await, many_waits_work(count, None).await);
     match &*backend {
-        // The first one, and those that there were descriptors for. Else there may be one that two threads opened at once.
+        // `few` is the first ring and two more, for which there were descriptors. `many` varies because two threads may open a
+        // ring at the same time.
         "uring" => assert!(few == 3 && (53..56).contains(&many), "{few}, {many}"),
-        // Threads need none.
+        // Threads need no descriptors.
         "waitv" => assert!(few >= 40 && many >= 40, "{few}, {many}"),
         _ => assert_eq!((few, many), (count, count)),
     }

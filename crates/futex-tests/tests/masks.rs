@@ -1,7 +1,7 @@
-//! Waits with masks, together with threads that were left behind and with wakes that are handed on and find nobody parked.
+//! Waits with masks, together with threads that stay parked, and with wakes that are handed on while no thread is parked.
 //!
-//! `Waitv` and `Thread` park a thread for each wait with a mask. The thread of a dropped wait stays parked, for the wakes of the
-//! mask that it was parked with, until one comes.
+//! `Waitv` and `Thread` park a thread for each wait with a mask. When the wait is dropped, the thread stays parked with the mask
+//! of that wait for a limited time, or until it receives a wake.
 
 use futex_tests::load::{backend, runtime, zero};
 use futex_tests::{arm, eventually, is_pending, on_each_runtime, until_waiters, wake_bare_masked, within};
@@ -20,13 +20,13 @@ fn futex() -> AsyncFutex {
     AsyncFutex::with_reactor(&reactor, zero())
 }
 
-/// Polls a wait once, for nobody.
+/// Polls a wait once, with a waker that does nothing.
 fn begin(wait: &mut WaitAsync<'_>) {
     assert!(Pin::new(wait).poll(&mut Context::from_waker(Waker::noop())).is_pending(), "a wait is over already");
 }
 
 #[test]
-fn a_thread_that_was_left_behind_with_one_mask_is_not_taken_for_a_wait_with_another() {
+fn a_parked_thread_with_one_mask_is_not_used_for_a_wait_with_another() {
     on_each_runtime(async || {
         for second in [0b10, 0b11, u32::MAX].map(mask) {
             let futex = futex();
@@ -36,17 +36,17 @@ fn a_thread_that_was_left_behind_with_one_mask_is_not_taken_for_a_wait_with_anot
             drop(dropped);
             let mut wait = futex.wait_async_masked(0, second);
             arm(&mut wait).await;
-            // The thread that is parked for the first bit does not see it.
+            // The thread that is parked for the first bit does not receive this wake.
             eventually(|| futex.wake_masked(1, mask(0b10)) == 1).await;
-            within(wait).await.expect("the wake that was counted");
+            within(wait).await.expect("the wait receives the wake that was counted");
             futex.wake_all();
         }
     });
 }
 
-/// The thread is the first that a wake finds, and must not give the wake to a wait that it is not for.
+/// The wake finds this thread first. The thread must not hand it on to a wait with another mask.
 #[test]
-fn a_thread_that_was_left_behind_hands_on_a_wake_under_its_mask() {
+fn a_parked_thread_hands_on_a_wake_with_its_mask() {
     let [left, right] = [0b01, 0b10].map(mask);
     on_each_runtime(async || {
         let futex = futex();
@@ -62,15 +62,15 @@ fn a_thread_that_was_left_behind_hands_on_a_wake_under_its_mask() {
 
         drop(dropped);
         wake_bare_masked(futex.word(), 1, left);
-        within(last).await.expect("the wake that was counted");
-        assert!(is_pending(&mut other).await, "a wake ended a wait that it is not for");
+        within(last).await.expect("the wait receives the wake that was counted");
+        assert!(is_pending(&mut other).await, "a wake has ended a wait with another mask");
         wake_bare_masked(futex.word(), 1, right);
-        within(other).await.expect("the wake that was counted");
+        within(other).await.expect("the wait receives the wake that was counted");
     });
 }
 
 #[test]
-fn a_wake_goes_along_threads_that_were_left_behind_with_different_masks_to_the_wait_that_it_is_for() {
+fn a_wake_passes_along_parked_threads_to_the_wait_with_its_mask() {
     let [left, right] = [0b01, 0b10].map(mask);
     on_each_runtime(async || {
         for _ in 0..20 {
@@ -91,19 +91,21 @@ fn a_wake_goes_along_threads_that_were_left_behind_with_different_masks_to_the_w
             drop(dropped);
 
             wake_bare_masked(futex.word(), 1, left);
-            within(last).await.expect("the wake that was counted");
-            assert!(is_pending(&mut other).await, "a wake ended a wait that it is not for");
-            // One that finds a thread that was left behind is handed on.
+            within(last).await.expect("the wait receives the wake that was counted");
+            assert!(is_pending(&mut other).await, "a wake has ended a wait with another mask");
+            // If this wake finds a parked thread of a dropped wait, that thread hands it on.
             wake_bare_masked(futex.word(), 1, right);
             within(other).await.expect("a wake");
         }
     });
 }
 
-/// 1. A wake is counted for a wait. 2. Waits with two masks begin, and their threads are on their way to the kernel. 3. The first
-///    wait is dropped. Its wake is handed on, and may find nobody parked: it is for the wait of its mask, which began last.
+/// 1. A wait is armed. Then waits with two masks begin, and their threads are about to park.
+/// 2. A wake is counted for the first wait.
+/// 3. The first wait is dropped. Its wake is handed on, and may find no parked thread. It must reach the wait with its mask,
+///    which began last.
 #[test]
-fn a_wake_that_is_handed_on_and_finds_nobody_parked_goes_to_a_wait_that_it_is_for() {
+fn a_wake_that_is_handed_on_and_finds_nobody_parked_goes_to_a_wait_with_its_mask() {
     let [left, right] = [0b01, 0b10].map(mask);
     runtime().block_on(async {
         let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
@@ -119,16 +121,16 @@ fn a_wake_that_is_handed_on_and_finds_nobody_parked_goes_to_a_wait_that_it_is_fo
 
             wake_bare_masked(futex.word(), 1, left);
             drop(dropped);
-            within(live).await.expect("the wake that was counted");
+            within(live).await.expect("the wait receives the wake that was counted");
             drop(others);
-            futex.wake_all(); // threads that were left behind
+            futex.wake_all(); // ends threads that are still parked
         }
     });
 }
 
-/// The same with the wait dropped before: the one that takes its place may take its thread over as well.
+/// The first wait is dropped before the others begin. The wait that replaces it may also take over its thread.
 #[test]
-fn a_masked_wake_that_is_counted_reaches_the_wait_that_took_the_place_of_a_dropped_one() {
+fn a_counted_masked_wake_reaches_the_wait_that_replaces_a_dropped_wait() {
     let [left, right] = [0b01, 0b10].map(mask);
     runtime().block_on(async {
         let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
@@ -145,21 +147,21 @@ fn a_masked_wake_that_is_counted_reaches_the_wait_that_took_the_place_of_a_dropp
             begin(&mut live);
             if futex.wake_masked(1, left) == 1 {
                 counted += 1;
-                within(live).await.expect("the wake that was counted");
+                within(live).await.expect("the wait receives the wake that was counted");
             } else {
-                assert_ne!(reactor.backend(), Backend::Uring, "the wait is armed");
+                assert_ne!(reactor.backend(), Backend::Uring, "a wake missed a wait that is armed");
             }
             drop(other);
-            futex.wake_all(); // threads that were left behind
+            futex.wake_all(); // ends threads that are still parked
         }
         assert!(counted > 0);
     });
 }
 
-/// A wake is handed on under the mask of the wait that it was counted for, which may be more than that of the wake.
+/// A wake is handed on with the mask of the wait for which it was counted. This mask may have more bits than that of the wake.
 #[test]
 fn a_wake_that_is_handed_on_and_finds_nobody_parked_goes_to_a_wait_that_shares_a_bit() {
-    // Of the wait that is dropped, of the wake, and of the wait that is left. A wait with all bits is one without a mask.
+    // The masks of the dropped wait, of the wake, and of the remaining wait. A wait with all bits is a wait without a mask.
     let masks =
         [(u32::MAX, u32::MAX, 0b100), (0b110, u32::MAX, u32::MAX), (0b110, 0b010, 0b100), (u32::MAX, 0b1, u32::MAX)];
     runtime().block_on(async {
@@ -175,8 +177,8 @@ fn a_wake_that_is_handed_on_and_finds_nobody_parked_goes_to_a_wait_that_shares_a
                 begin(&mut live);
                 wake_bare_masked(futex.word(), 1, wake);
                 drop(dropped);
-                within(live).await.expect("the wake that was counted");
-                futex.wake_all(); // threads that were left behind
+                within(live).await.expect("the wait receives the wake that was counted");
+                futex.wake_all(); // ends threads that are still parked
             }
         }
     });

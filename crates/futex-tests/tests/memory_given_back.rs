@@ -1,4 +1,4 @@
-//! Very many waits at one time leave little memory behind.
+//! A reactor keeps little memory after very many waits at one time.
 
 use futex_core::{Backend, Waiter};
 use futex_tests::allocator::{Counting, live};
@@ -10,10 +10,10 @@ use std::time::Duration;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// `Waitv` and `Thread` have one queue, which is not closed when it is empty. Its slots stayed: 50 bytes for each of the most
-/// waits that there ever were at one time, 50 MiB for a million.
+/// `Waitv` and `Thread` have one queue, which is not closed when it is empty. Its slots were kept: 50 bytes for each slot of the
+/// largest number of waits at one time, so 50 MiB for a million waits.
 #[test]
-fn many_waits_at_one_time_leave_little_memory_behind() {
+fn a_reactor_keeps_little_memory_after_many_waits_at_one_time() {
     const MOST: usize = 512 * 1024;
     for (kind, number) in [(Backend::Uring, 50_000), (Backend::Waitv, 50_000)] {
         let Some(reactor) = reactor_on(kind) else { continue };

@@ -1,4 +1,4 @@
-//! Waits that are polled elsewhere than they were made: on other threads, runtimes and executors, which come and go.
+//! Waits that move to other threads, runtimes and executors, and outlive the ones on which they began.
 
 use futex_tests::load::{arms, boxed, runtime, zero};
 use futex_tests::{block_on, until_waiters, wake_bare};
@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// Longer than any wake takes to arrive.
+/// A timeout that is longer than any wake takes.
 const LONG: Duration = Duration::from_secs(20);
 
 /// Changes the word, then wakes.
@@ -23,13 +23,13 @@ fn change(word: &Word) {
 }
 
 #[test]
-fn a_wait_moves_between_runtimes_and_threads_after_its_first_poll() {
+fn an_armed_wait_moves_between_runtimes_and_threads() {
     let (home, first, second) = (runtime(), runtime(), Builder::new_current_thread().enable_all().build().unwrap());
     let futex = home.block_on(async { AsyncFutex::new(zero()).unwrap() });
     let word = futex.word().clone();
     let mut wait = boxed(&futex);
 
-    // Polled by a task of one runtime, whose waker is then out of date.
+    // The wait is polled here, and then by a task of `first`. Both wakers are out of date after the next poll.
     let stale = Arc::new(Flag::default());
     assert!(wait.as_mut().poll(&mut Context::from_waker(&Waker::from(stale.clone()))).is_pending());
     let [wait] = first
@@ -58,7 +58,7 @@ impl Wake for Flag {
 
 #[test]
 fn a_wait_outlives_the_thread_that_began_it() {
-    // The kernel ends a ring's wait when the thread that submitted it exits (Linux 6.16 to 6.18.48).
+    // Linux 6.16 to 6.18.48 end a wait of a ring when the thread that submitted it exits.
     let runtime = runtime();
     let futex = runtime.block_on(async { AsyncFutex::new(zero()).unwrap() });
     let word = futex.word().clone();
@@ -107,7 +107,7 @@ fn a_wait_outlives_the_runtime_whose_worker_began_it() {
 }
 
 #[test]
-fn threads_that_block_on_a_wait_come_and_go() {
+fn many_threads_block_on_waits_of_one_runtime() {
     let runtime = runtime();
     let futex = runtime.block_on(async { AsyncFutex::new(zero()).unwrap() });
     let threads: Vec<_> = (0..20)
@@ -124,7 +124,7 @@ fn threads_that_block_on_a_wait_come_and_go() {
 }
 
 #[test]
-fn a_blocking_task_waits_with_the_runtimes_reactor_and_its_thread_may_end() {
+fn a_wait_outlives_the_thread_of_the_blocking_task_that_began_it() {
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .thread_keep_alive(Duration::from_millis(1))
@@ -144,7 +144,7 @@ fn a_blocking_task_waits_with_the_runtimes_reactor_and_its_thread_may_end() {
         })
         .await
         .unwrap();
-        // Its thread has nothing to do any more, and ends at some time before or after this.
+        // The thread of the blocking task is idle now, and ends before or after this.
         until_waiters(&word, 1);
         assert!(arms(&mut wait));
         let changer = std::thread::spawn(move || change(&word));

@@ -1,7 +1,7 @@
-//! How many waits a wake ends, and which.
+//! The number of waits that a wake ends, and their order.
 //!
-//! Waits that don't keep their places in the kernel's queue (see `wakes.rs`) end in any order: as many as the kernel counted, and
-//! no others.
+//! If the waits don't keep their places in the kernel's queue (see `wakes.rs`), they end in any order. Then the tests check only
+//! that the number of waits that end is the number that the kernel has counted.
 
 use futex_tests::peer::Peer;
 use futex_tests::{
@@ -24,14 +24,14 @@ fn mask(bits: u32) -> NonZeroU32 {
     NonZeroU32::new(bits).expect("a mask has a bit")
 }
 
-/// Arms another wait, which is the last of `count` waits in the kernel's queue when this returns.
+/// Arms another wait. When this returns, it is the last of `count` waits in the kernel's queue.
 async fn line_up<'a>(futex: &'a AsyncFutex, mut wait: WaitAsync<'a>, count: u32) -> WaitAsync<'a> {
     arm(&mut wait).await;
     until_waiters(futex.word(), count);
     wait
 }
 
-/// Returns once `n` of the waits have ended, which are the first ones if `in_order`. The others go on.
+/// Returns when exactly `n` of the waits have ended. If `in_order` is true, these must be the first ones.
 async fn end(waits: &mut Vec<WaitAsync<'_>>, n: u32, in_order: bool) {
     let left = waits.len() - n as usize;
     if in_order {
@@ -96,9 +96,10 @@ fn a_wake_of_n_among_m_wakes_the_first_n_and_no_other() {
     });
 }
 
-/// Six waits on one word, of a task, a task of the peer, a task, a thread of the peer, a task, and a task of the peer.
+/// Six waits on one word. The first, third and fifth are of a task of this process. The second and sixth are of a task of the
+/// peer, and the fourth is of a thread of the peer.
 #[test]
-fn one_wake_after_the_other_goes_along_the_queue_across_two_processes() {
+fn wakes_follow_the_queue_across_two_processes() {
     on_each_runtime(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let futex = AsyncFutex::new(memory.word(0).expect("a word")).expect("a futex");
@@ -116,7 +117,7 @@ fn one_wake_after_the_other_goes_along_the_queue_across_two_processes() {
         until_waiters(futex.word(), 6);
 
         if !keeps_places(MATCH_ANY) {
-            // Each wake ends one wait, of either process.
+            // Each wake ends one wait of this process or of the peer.
             for left in (0..6).rev() {
                 match left % 2 {
                     0 => until(|| peer.ask("wake 0 1") == "1"),
@@ -132,7 +133,7 @@ fn one_wake_after_the_other_goes_along_the_queue_across_two_processes() {
             assert_eq!(reports, ["fourth Woken", "second ok", "sixth ok"]);
             return;
         }
-        // Each time one has gone, the others are still queued, so it was nobody else.
+        // After each wake, one wait has ended and all the others are still queued.
         assert!(futex.wake_one());
         within(first).await.expect("a wake");
         assert_eq!(waiters(futex.word()), 5);
@@ -154,11 +155,11 @@ fn one_wake_after_the_other_goes_along_the_queue_across_two_processes() {
 }
 
 #[test]
-fn a_wake_with_nobody_there_returns_0() {
+fn a_wake_without_waiters_returns_0() {
     on_each_runtime(async || {
         let futex = futex();
         assert_eq!((futex.wake(1), futex.wake(7), futex.wake_all(), futex.wake_one()), (0, 0, 0, false));
-        // It is not kept for a wait that comes later.
+        // A wake is not kept for a later wait.
         let mut wait = line_up(&futex, futex.wait_async(0), 1).await;
         assert!(is_pending(&mut wait).await);
     });
@@ -179,7 +180,7 @@ fn a_wake_of_0_wakes_nobody() {
 
 #[test]
 fn a_wake_of_the_highest_number_wakes_all_in_all_processes() {
-    const EACH: usize = 40; // more than a backend spreads over its threads
+    const EACH: usize = 40; // more waits than threads over which a backend spreads them
     on_each_runtime(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let futex = AsyncFutex::new(memory.word(0).expect("a word")).expect("a futex");
@@ -204,12 +205,12 @@ fn a_wake_of_the_highest_number_wakes_all_in_all_processes() {
         for _ in 0..=EACH {
             ended += usize::from(peer.report().await.ends_with(" ok"));
         }
-        assert_eq!(ended, EACH); // and the thread, which says `Woken`
+        assert_eq!(ended, EACH); // the other report is `Woken`, from the thread
     });
 }
 
 #[test]
-fn a_wake_with_a_mask_wakes_those_that_share_a_bit_with_it() {
+fn a_masked_wake_wakes_the_waits_that_share_a_bit_with_it() {
     on_each_runtime(async || {
         let futex = futex();
         let [left, right, both] = [0b01, 0b10, 0b11].map(mask);
@@ -221,7 +222,7 @@ fn a_wake_with_a_mask_wakes_those_that_share_a_bit_with_it() {
 
         wake_bare_masked(futex.word(), 1, right);
         end(&mut others, 1, keeps_places(right)).await;
-        // The one without a mask is woken by any.
+        // Any wake matches the wait without a mask.
         wake_bare_masked(futex.word(), 2, right);
         end(&mut others, 2, keeps_places(right)).await;
         assert_eq!(futex.wake_masked(9, right), 0);
@@ -237,7 +238,7 @@ fn a_wake_with_a_mask_wakes_those_that_share_a_bit_with_it() {
 }
 
 #[test]
-fn a_wake_with_a_mask_goes_by_who_does_not_match() {
+fn a_masked_wake_skips_waits_that_share_no_bit_with_it() {
     on_each_runtime(async || {
         let futex = futex();
         let [mut odd, mut even] = [Vec::new(), Vec::new()];

@@ -1,4 +1,4 @@
-//! Waits that own their futex: in collections, moved while they are armed, and the last ones to hold anything.
+//! Waits that own their futex: in collections, moved while they are armed, and with the last handle of their reactor.
 
 use futex_tests::load::backend;
 use futex_tests::{arm, block_on, eventually, is_pending, on_each_runtime, until, until_waiters, within};
@@ -10,18 +10,18 @@ use std::sync::{Arc, Weak};
 use tokio::sync::mpsc::channel;
 use tokio::sync::oneshot;
 
-/// A reactor whose handles are this test's alone.
+/// Returns a reactor that no other test uses.
 fn alone() -> Reactor {
     Reactor::builder().backend(backend()).build().expect("a reactor")
 }
 
-/// A futex with a reactor of its own, and its word.
+/// Returns a futex that has its own reactor, and the word of the futex.
 fn futex() -> (AsyncFutex, Arc<AtomicU32>) {
     let word = Arc::new(AtomicU32::new(0));
     (AsyncFutex::with_reactor(&alone(), word.clone()), word)
 }
 
-/// Wakes a wait, whose thread may be parking anew.
+/// Wakes a wait. Tries again while the wait's thread is about to park.
 fn wake(futex: &AsyncFutex) {
     until(|| futex.wake_one());
 }
@@ -33,7 +33,7 @@ fn add_up(stats: &Stats) {
 }
 
 #[test]
-fn waits_in_a_list_that_grows_and_shrinks_end_by_their_own_words() {
+fn waits_in_a_list_that_grows_and_shrinks_are_woken_by_their_own_words() {
     on_each_runtime(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let reactor = alone();
@@ -43,12 +43,12 @@ fn waits_in_a_list_that_grows_and_shrinks_end_by_their_own_words() {
         for (index, futex) in futexes.iter().enumerate() {
             let mut wait = futex.wait_async_owned(0);
             arm(&mut wait).await;
-            waits.push((index, wait)); // moves those before it, now and then
+            waits.push((index, wait)); // sometimes moves the armed waits before it
         }
         futexes.iter().for_each(|futex| until_waiters(futex.word(), 1));
         drop(futexes);
         waits.reverse();
-        // Each second one leaves.
+        // Every second wait is dropped.
         waits.retain(|(index, _)| index % 2 == 0);
         assert_eq!((reactor.stats().cancelled, reactor.stats().armed_now), (10, 10));
         for (index, wait) in waits {
@@ -60,12 +60,12 @@ fn waits_in_a_list_that_grows_and_shrinks_end_by_their_own_words() {
         let stats = reactor.stats();
         add_up(&stats);
         assert_eq!((stats.armed, stats.cancelled, stats.armed_now), (20, 10, 0), "{stats:?}");
-        (0..64).for_each(|index| _ = memory.word(64 * index).expect("a word").wake_all()); // threads that were left behind
+        (0..64).for_each(|index| _ = memory.word(64 * index).expect("a word").wake_all()); // ends threads that are still parked
     });
 }
 
 #[test]
-fn an_armed_wait_moves_from_task_to_task_and_wakes_the_latest() {
+fn an_armed_wait_moves_from_task_to_task_and_wakes_the_last_task() {
     on_each_runtime(async || {
         let (futex, word) = futex();
         let mut wait = futex.wait_async_owned(0);
@@ -79,13 +79,13 @@ fn an_armed_wait_moves_from_task_to_task_and_wakes_the_latest() {
             .await
             .expect("a task");
         }
-        assert_eq!(futex.reactor().stats().armed, 1, "it is the same wait");
+        assert_eq!(futex.reactor().stats().armed, 1, "the wait was armed again");
         let (send, mut receive) = channel(1);
         let (tell, told) = oneshot::channel();
         let task = tokio::spawn(async move {
             let mut wait: WaitAsyncOwned = receive.recv().await.expect("a wait");
             assert!(is_pending(&mut wait).await);
-            tell.send(()).expect("it is awaited");
+            tell.send(()).expect("the test waits for the message");
             wait.await
         });
         send.send(wait).await.expect("the task lives");
@@ -97,7 +97,7 @@ fn an_armed_wait_moves_from_task_to_task_and_wakes_the_latest() {
 }
 
 #[test]
-fn a_wait_that_is_made_an_owned_one_while_it_is_armed_is_the_same_wait_with_its_mask() {
+fn into_owned_keeps_an_armed_wait_and_its_mask() {
     on_each_runtime(async || {
         let (futex, _word) = futex();
         let [one, other] = [0b01, 0b10].map(|bits| NonZeroU32::new(bits).expect("a mask"));
@@ -113,16 +113,16 @@ fn a_wait_that_is_made_an_owned_one_while_it_is_armed_is_the_same_wait_with_its_
         assert!(is_pending(&mut first).await);
         until(|| futex.wake_masked(1, one) == 1);
         within(&mut first).await.expect("a wake");
-        // It begins anew, as every wait does.
+        // A poll after the result begins a new wait.
         arm(&mut first).await;
         assert_eq!(futex.reactor().stats().armed, 3);
         drop(first);
-        futex.wake_all(); // a thread that was left behind
+        futex.wake_all(); // ends a thread that is still parked
     });
 }
 
 #[test]
-fn a_wake_that_came_before_a_wait_was_made_an_owned_one_is_seen_by_it() {
+fn into_owned_keeps_a_wake_that_the_wait_has_consumed() {
     on_each_runtime(async || {
         let (futex, _word) = futex();
         let mut wait = futex.wait_async(0);
@@ -137,7 +137,7 @@ fn a_wake_that_came_before_a_wait_was_made_an_owned_one_is_seen_by_it() {
 }
 
 #[test]
-fn a_wait_whose_futex_was_dropped_ends_by_a_wake_on_the_word() {
+fn a_wait_whose_futex_was_dropped_ends_after_a_wake_on_the_word() {
     on_each_runtime(async || {
         let word = Arc::new(AtomicU32::new(0));
         let reactor = alone();
@@ -150,11 +150,11 @@ fn a_wait_whose_futex_was_dropped_ends_by_a_wake_on_the_word() {
         within(wait).await.expect("a wake");
         let weak = Arc::downgrade(&word);
         drop((word, handle));
-        eventually(|| weak.strong_count() == 0).await; // a thread of the backend may have it for a moment
+        eventually(|| weak.strong_count() == 0).await; // a thread of the backend may have a handle for a moment
     });
 }
 
-/// The wait is the last handle of its futex and of its reactor, and goes first.
+/// The wait has the last handle of its reactor. When it is dropped, the wait ends before the reactor is dropped.
 #[test]
 fn an_armed_wait_that_is_the_last_handle_of_its_reactor_leaves_nothing() {
     on_each_runtime(async || {
@@ -169,14 +169,14 @@ fn an_armed_wait_that_is_the_last_handle_of_its_reactor_leaves_nothing() {
             if wake {
                 until(|| word.wake_one());
             }
-            // Where no runtime is.
+            // The wait is dropped on a thread without a runtime.
             std::thread::spawn(move || drop(wait)).join().expect("no panic");
             if !wake {
                 until(|| word.wake_one());
             }
-            // The wake was for either, and was handed on if it was for the first.
+            // The wake has found either wait. If it has found the first, it was handed on.
             within(behind).await.expect("a wake");
-            word.wake_all(); // a thread that was left behind
+            word.wake_all(); // ends a thread that is still parked
         }
     });
 }
@@ -196,9 +196,9 @@ fn an_owned_wait_outlives_its_runtime_and_ends_with_an_error() {
     assert_eq!(block_on(begun).expect_err("the runtime is gone").kind(), ErrorKind::BrokenPipe);
 }
 
-/// A wait in memory that its own word's owner holds would never be freed; one beside its futex is.
+/// A struct that holds a wait beside its futex is freed. (It would not be freed if the memory of the word held the wait.)
 #[test]
-fn a_struct_of_a_futex_and_its_wait_is_freed_with_all_that_it_has() {
+fn a_dropped_struct_with_a_futex_and_its_wait_leaves_nothing() {
     struct Slot {
         filled: Option<WaitAsyncOwned>,
         futex: AsyncFutex,
@@ -216,13 +216,13 @@ fn a_struct_of_a_futex_and_its_wait_is_freed_with_all_that_it_has() {
         add_up(&reactor.stats());
         assert_eq!((reactor.stats().cancelled, reactor.stats().armed_now), (1, 0));
         drop(reactor);
-        // (A thread that was left behind has it until its park ends.)
+        // A thread that is still parked has a handle to the word until its park ends.
         eventually(|| weak.strong_count() == 0).await;
     });
 }
 
 #[test]
-fn owned_waits_can_be_sent_shared_and_named() {
+fn owned_waits_can_be_sent_shared_and_stored() {
     fn is<T: Send + Sync + Unpin + 'static>() {}
     is::<WaitAsyncOwned>();
     on_each_runtime(async || {

@@ -1,6 +1,6 @@
-//! Owners of words whose `Drop` panics. The last handle to a word may be the reactor's, and then it is the reactor that drops
-//! the owner: nobody else suffers for the panic.
-#![expect(unsafe_code, reason = "words with an owner of the test's own")]
+//! Owners of words whose `Drop` panics. If the reactor has the last handle to a word, the reactor drops the owner. The panic must
+//! not affect other waits or the caller.
+#![expect(unsafe_code, reason = "words whose owner the test supplies")]
 
 use futex_core::{Outcome, Reactor, Waiter, Word};
 use futex_sys::SharedMemory;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
-/// Keeps the memory of a word, and panics when it is dropped.
+/// An owner that keeps the memory of a word, and panics when it is dropped.
 struct Owner {
     _memory: SharedMemory,
     drops: Arc<AtomicU32>,
@@ -26,7 +26,7 @@ impl Drop for Owner {
     }
 }
 
-/// A handle to a word of `memory` whose owner panics. With [`SharedMemory::word`] the same word has handles that do not.
+/// Returns a handle to a word of `memory` whose owner panics. The owners of handles from [`SharedMemory::word`] do not panic.
 fn owned(memory: &SharedMemory, offset: usize, drops: &Arc<AtomicU32>) -> Word {
     let owner = Owner { _memory: memory.clone(), drops: drops.clone() };
     let address = memory.word(offset).expect("a word").as_ptr();
@@ -34,7 +34,7 @@ fn owned(memory: &SharedMemory, offset: usize, drops: &Arc<AtomicU32>) -> Word {
     unsafe { Word::from_ptr_with_owner(address, Arc::new(owner)) }
 }
 
-/// Arms a wait with the last handle to a word.
+/// Arms a wait on a word and drops the handle. The wait then has the last handle with this owner.
 fn arm_and_leave_the_word(reactor: &Reactor, word: Word) -> Waiter {
     let mut waiter = Waiter::new();
     assert!(poll(&mut waiter, reactor, &word).is_pending(), "a wait is over already");
@@ -45,10 +45,10 @@ fn poll(waiter: &mut Waiter, reactor: &Reactor, word: &Word) -> Poll<io::Result<
     waiter.poll_wait(reactor, word, 0, &mut Context::from_waker(Waker::noop()))
 }
 
-/// A reactor, which the test turns, and a word of the value 0 with a wait that has the only handle with an owner that panics.
+/// A reactor, which the test turns, and a word of the value 0. A wait on the word has the only handle whose owner panics.
 struct Scene {
     reactor: Reactor,
-    /// A handle without such an owner.
+    /// Handle whose owner does not panic.
     word: Word,
     waiter: Waiter,
     drops: Arc<AtomicU32>,
@@ -65,14 +65,14 @@ impl Scene {
         Self { reactor, word, waiter, drops }
     }
 
-    /// Arms another wait behind the first.
+    /// Arms another wait behind the first one.
     fn line_up(&self) -> Waiter {
         let waiter = arm_and_leave_the_word(&self.reactor, self.word.clone());
         until_waiters(&self.word, 2);
         waiter
     }
 
-    /// Wakes one waiter. The reactor knows of it, and the owner of the wait has not looked yet.
+    /// Wakes one waiter. When this returns, the reactor knows of the wake, and the owner of the wait has not polled yet.
     fn wake_one(&self) {
         wake_bare(&self.word, 1);
         until(|| {
@@ -81,7 +81,7 @@ impl Scene {
         });
     }
 
-    /// The owner is dropped once, now or soon: a thread of a backend may have another handle for a while.
+    /// Waits until the owner was dropped, exactly once. A thread of a backend may keep another handle for a short time.
     fn owner_is_dropped(&self) {
         until(|| {
             self.reactor.turn();
@@ -91,20 +91,20 @@ impl Scene {
 }
 
 #[test]
-fn a_wake_is_seen_by_its_owner_though_the_owner_of_the_word_panics() {
+fn a_poll_returns_the_wake_although_the_owner_of_the_word_panics() {
     let mut scene = Scene::new();
     scene.wake_one();
     let (waiter, reactor, word) = (&mut scene.waiter, &scene.reactor, &scene.word);
     match catch_unwind(AssertUnwindSafe(|| poll(waiter, reactor, word))) {
         Ok(Poll::Ready(Ok(outcome))) => assert_eq!(outcome, Outcome::Woken),
         Ok(other) => panic!("{other:?}"),
-        Err(_) => panic!("the panic of a word's owner came out of a poll, and the wake is lost"),
+        Err(_) => panic!("the panic of a word's owner left the poll, and the wake is lost"),
     }
     scene.owner_is_dropped();
 }
 
 #[test]
-fn a_wake_is_handed_on_though_the_owner_of_the_word_panics() {
+fn a_wake_is_handed_on_although_the_owner_of_the_word_panics() {
     let mut scene = Scene::new();
     let mut behind = scene.line_up();
     scene.wake_one();
@@ -114,25 +114,25 @@ fn a_wake_is_handed_on_though_the_owner_of_the_word_panics() {
         poll(&mut behind, &scene.reactor, &scene.word).is_ready()
     });
     scene.owner_is_dropped();
-    dropped.expect("the panic of a word's owner came out of a wait's drop");
+    dropped.expect("the panic of a word's owner left the drop of a wait");
 }
 
 #[test]
-fn a_wait_that_is_dropped_leaves_nothing_though_the_owner_of_the_word_panics() {
+fn a_dropped_wait_leaves_nothing_although_the_owner_of_the_word_panics() {
     let mut scene = Scene::new();
     let dropped = catch_unwind(AssertUnwindSafe(|| scene.waiter.cancel()));
     if scene.reactor.backend() == Backend::Thread {
-        scene.word.wake(1); // the thread that was left behind
+        scene.word.wake(1); // ends the thread that is still parked
     }
     scene.owner_is_dropped();
     until_waiters(&scene.word, 0);
-    dropped.expect("the panic of a word's owner came out of a wait's drop");
+    dropped.expect("the panic of a word's owner left the drop of a wait");
 }
 
-/// 150 waits, which are more than a queue takes, each on a word whose owner panics.
+/// There are 150 waits, which are more than one queue takes. Each is on a word whose owner panics.
 #[test]
-fn closing_ends_the_waits_of_all_queues_though_all_owners_of_words_panic() {
-    in_its_own_process("closing_ends_the_waits_of_all_queues_though_all_owners_of_words_panic", || {
+fn closing_ends_the_waits_of_all_queues_although_all_owners_of_words_panic() {
+    in_its_own_process("closing_ends_the_waits_of_all_queues_although_all_owners_of_words_panic", || {
         const WAITS: usize = 150;
         let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
         let memory = SharedMemory::anonymous(4 * WAITS).expect("memory");
@@ -147,12 +147,12 @@ fn closing_ends_the_waits_of_all_queues_though_all_owners_of_words_panic() {
             let poll = catch_unwind(AssertUnwindSafe(|| poll(&mut waiter, &reactor, word)));
             assert!(matches!(poll, Ok(Poll::Ready(Err(error))) if error.kind() == io::ErrorKind::BrokenPipe));
             if reactor.backend() == Backend::Thread {
-                word.wake(1); // the thread that it left behind
+                word.wake(1); // ends the thread that is still parked
             } else {
                 assert_eq!(waiters(word), 0, "a waiter was left in the kernel");
             }
         }
         until(|| drops.load(Ordering::Relaxed) == WAITS as u32);
-        closed.expect("the panic of a word's owner came out of `close`");
+        closed.expect("the panic of a word's owner left `close`");
     });
 }

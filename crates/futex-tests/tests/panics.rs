@@ -1,15 +1,15 @@
-//! Wakers that panic. Such code is not the library's, and nobody else suffers for it: every other waiter is woken, no wake is
-//! lost, and the process goes on. (For owners of words that panic see `owners.rs`.)
+//! Wakers that panic. The panic of a waker must not affect others: every other waiter is woken, no wake is lost, and the process
+//! continues. (For owners of words that panic, see `owners.rs`.)
 //!
-//! The stories: wakers were called and dropped one after the other, without a guard.
-//! 1. A panic in a turn within Tokio's I/O driver unwound before the driver had registered its waker for the next edge. All
-//!    waits of that runtime slept for ever, or `block_on` itself panicked.
-//! 2. The rest of a batch was performed while the first panic unwound, so the second one ended the process.
-//! 3. A poll that arms a wait takes the completions that lie in front of it. A panic there lost the new wait's slot: a wait
+//! The stories: the reactor called and dropped wakers one after the other, and did not catch their panics.
+//! 1. A panic in a turn inside Tokio's I/O driver left the turn before the driver had registered its waker for the next edge.
+//!    Then all waits of that runtime slept forever, or `block_on` itself panicked.
+//! 2. The rest of a batch was performed while the first panic unwound, so a second panic ended the process.
+//! 3. A poll that arms a wait takes the completions that came before it. A panic there lost the slot of the new wait, so a wait
 //!    without an owner stayed in the kernel and swallowed a wake.
-//! 4. Closing stopped at the first queue with such a waker.
+//! 4. Closing stopped at the first queue that had such a waker.
 //!
-//! With `panic = "abort"` nothing can be caught, and the process ends.
+//! With `panic = "abort"` no panic can be caught, and the process ends.
 
 use futex_tests::load::{Boxed, arms, backend, boxed, zero};
 use futex_tests::{eventually, in_its_own_process, on_each_runtime, until_waiters, waiters, within, without_a_hang};
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use tokio::runtime::Builder;
 
-/// A waker that panics, and counts its calls before.
+/// A waker that counts a call and then panics.
 struct Panics {
     calls: Arc<AtomicU32>,
     when: When,
@@ -51,7 +51,7 @@ impl Drop for Panics {
     }
 }
 
-/// A waker that only counts.
+/// A waker that only counts its calls.
 struct Counts(Arc<AtomicU32>);
 
 impl Wake for Counts {
@@ -60,14 +60,14 @@ impl Wake for Counts {
     }
 }
 
-/// Arms a wait with the last handle to a waker.
+/// Arms a wait. It then has the last handle to the waker.
 fn arm_with(wait: &mut Boxed, waker: Waker) {
     assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "a wait is over already");
-    // It has a clone, so this does not panic: it is not the last handle.
+    // The wait has a clone, so this is not the last handle and does not panic.
     drop(waker);
 }
 
-/// A reactor and `count` futexes on words of the value 0.
+/// Returns a reactor, and `count` futexes on words of the value 0.
 fn futexes(count: usize) -> (Reactor, Vec<AsyncFutex>) {
     let reactor = Reactor::builder().backend(backend()).build().expect("a reactor");
     let memory = SharedMemory::anonymous(4 * count).expect("memory");
@@ -76,8 +76,8 @@ fn futexes(count: usize) -> (Reactor, Vec<AsyncFutex>) {
     (reactor, futexes)
 }
 
-/// Changes all words and then wakes, so that a thread of `Waitv` which comes back for the first wake finds that all the others
-/// differ, and one turn learns of them all.
+/// Changes all words first, and wakes afterwards. A thread of `Waitv` that returns for the first wake finds all words changed, so
+/// that one turn ends all waits.
 fn change_and_wake_each(futexes: &[AsyncFutex]) {
     for futex in futexes {
         futex.word().store(1, Ordering::Release);
@@ -87,7 +87,7 @@ fn change_and_wake_each(futexes: &[AsyncFutex]) {
     }
 }
 
-/// A wait with a new word and this reactor is armed, woken and told.
+/// Checks that a wait on a new word with this reactor is armed and woken.
 async fn still_works(reactor: &Reactor) {
     let futex = AsyncFutex::with_reactor(reactor, zero());
     let wait = tokio::spawn(boxed(&futex));
@@ -97,7 +97,7 @@ async fn still_works(reactor: &Reactor) {
 }
 
 #[test]
-fn a_waker_that_panics_in_a_turn_within_tokio_keeps_no_wake_from_the_others_then_and_later() {
+fn all_other_waits_are_woken_if_a_waker_panics_in_a_turn_inside_tokio() {
     for when in [When::Woken, When::Dropped] {
         without_a_hang(move || {
             on_each_runtime(async || {
@@ -110,7 +110,7 @@ fn a_waker_that_panics_in_a_turn_within_tokio_keeps_no_wake_from_the_others_then
 }
 
 async fn one_of_a_hundred_panics(when: When) {
-    // In the second of the batches that one turn performs, if it has that many completions.
+    // The index of a wait in the second batch of a turn, if the turn has all completions.
     const BAD: usize = 50;
     let (reactor, futexes) = futexes(100);
     let calls = Arc::new(AtomicU32::new(0));
@@ -122,7 +122,7 @@ async fn one_of_a_hundred_panics(when: When) {
             arm_with(&mut wait, Waker::from(Arc::new(Panics { calls: calls.clone(), when })));
             bad = Some(wait);
         } else {
-            assert!(arms(&mut wait)); // in this order
+            assert!(arms(&mut wait)); // armed here, so that the waits are armed in order
             others.push(tokio::spawn(wait));
         }
     }
@@ -133,15 +133,15 @@ async fn one_of_a_hundred_panics(when: When) {
     for other in others {
         within(other).await.expect("no panic").expect("a wake");
     }
-    // Its own wait has ended all the same.
+    // The wait whose waker panicked has ended too.
     eventually(|| calls.load(Ordering::Relaxed) == 1).await;
     within(bad.expect("a wait")).await.expect("a wake");
     still_works(&reactor).await;
 }
 
 #[test]
-fn wakers_of_one_batch_that_all_panic_do_not_end_the_process() {
-    in_its_own_process("wakers_of_one_batch_that_all_panic_do_not_end_the_process", || {
+fn a_batch_of_wakers_that_all_panic_does_not_end_the_process() {
+    in_its_own_process("a_batch_of_wakers_that_all_panic_does_not_end_the_process", || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             for _ in 0..10 {
@@ -163,7 +163,7 @@ fn wakers_of_one_batch_that_all_panic_do_not_end_the_process() {
 }
 
 #[test]
-fn a_waker_that_panics_in_the_poll_that_arms_another_wait_leaves_no_wait_behind_that_swallows_a_wake() {
+fn a_waker_that_panics_while_another_wait_is_armed_leaves_no_waiter_in_the_kernel() {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (_reactor, futexes) = futexes(2);
@@ -173,7 +173,7 @@ fn a_waker_that_panics_in_the_poll_that_arms_another_wait_leaves_no_wait_behind_
             let mut woken = boxed(first);
             arm_with(&mut woken, Waker::from(Arc::new(Panics { calls: calls.clone(), when: When::Woken })));
             eventually(|| first.word().wake(1) == 1).await;
-            // No turn comes in between on `Uring`, so the poll that arms this finds the completion.
+            // On `Uring` there is no turn before the next poll, so the poll that arms this wait finds the completion.
             let mut wait = boxed(second);
             let armed = catch_unwind(AssertUnwindSafe(|| arms(&mut wait)));
             drop(wait);
@@ -181,8 +181,8 @@ fn a_waker_that_panics_in_the_poll_that_arms_another_wait_leaves_no_wait_behind_
             let mut live = boxed(second);
             assert!(arms(&mut live));
             eventually(|| second.word().wake(1) == 1).await;
-            within(live).await.expect("the wake that was counted");
-            assert!(matches!(armed, Ok(true)), "the panic of a waker came out of a poll");
+            within(live).await.expect("the live wait receives the wake");
+            assert!(matches!(armed, Ok(true)), "the panic of a waker left the poll");
             within(woken).await.expect("a wake");
         }
     });
@@ -201,11 +201,11 @@ fn close_with(waker: impl Fn(usize) -> Waker) -> std::thread::Result<()> {
     let closed = catch_unwind(AssertUnwindSafe(|| reactor.close()));
     for (futex, mut wait) in futexes.iter().zip(waits) {
         let Poll::Ready(Err(error)) = wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-            panic!("a wait goes on with a reactor that is closed");
+            panic!("the wait of a closed reactor has not ended with an error");
         };
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         if reactor.backend() == Backend::Thread {
-            futex.word().wake(1); // the thread that it left behind
+            futex.word().wake(1); // ends the thread that is still parked
         } else {
             assert_eq!(waiters(futex.word()), 0, "a waiter was left in the kernel");
         }
@@ -215,7 +215,7 @@ fn close_with(waker: impl Fn(usize) -> Waker) -> std::thread::Result<()> {
 }
 
 #[test]
-fn closing_ends_the_waits_of_all_queues_though_a_waker_panics() {
+fn closing_ends_the_waits_of_all_queues_although_a_waker_panics() {
     for bad in [0, 150, 299] {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let _entered = runtime.enter();
@@ -225,13 +225,13 @@ fn closing_ends_the_waits_of_all_queues_though_a_waker_panics() {
             false => Waker::from(Arc::new(Counts(others.clone()))),
         });
         assert_eq!((calls.load(Ordering::Relaxed), others.load(Ordering::Relaxed)), (1, 299));
-        closed.expect("the panic of a waker came out of `close`");
+        closed.expect("the panic of a waker left `close`");
     }
 }
 
 #[test]
-fn closing_ends_the_waits_of_all_queues_though_all_wakers_panic() {
-    in_its_own_process("closing_ends_the_waits_of_all_queues_though_all_wakers_panic", || {
+fn closing_ends_the_waits_of_all_queues_although_all_wakers_panic() {
+    in_its_own_process("closing_ends_the_waits_of_all_queues_although_all_wakers_panic", || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let _entered = runtime.enter();
         let calls = Arc::new(AtomicU32::new(0));
@@ -240,13 +240,13 @@ fn closing_ends_the_waits_of_all_queues_though_all_wakers_panic() {
             Waker::from(Arc::new(Panics { calls: calls.clone(), when }))
         });
         assert_eq!(calls.load(Ordering::Relaxed), 300);
-        closed.expect("the panic of a waker came out of `close`");
+        closed.expect("the panic of a waker left `close`");
     });
 }
 
 #[test]
-fn a_runtime_that_ends_closes_its_reactors_though_all_wakers_panic() {
-    in_its_own_process("a_runtime_that_ends_closes_its_reactors_though_all_wakers_panic", || {
+fn the_shutdown_of_a_runtime_closes_its_reactors_although_all_wakers_panic() {
+    in_its_own_process("the_shutdown_of_a_runtime_closes_its_reactors_although_all_wakers_panic", || {
         for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
             let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
             let (reactor, futexes) = runtime.block_on(async { futexes(300) });
@@ -260,14 +260,14 @@ fn a_runtime_that_ends_closes_its_reactors_though_all_wakers_panic() {
             drop(waits);
             assert_eq!(reactor.stats().armed_now, 0);
             for futex in &futexes {
-                futex.word().wake(1); // the threads that `Thread` left behind
+                futex.word().wake(1); // ends the threads that `Thread` has left parked
             }
         }
     });
 }
 
 #[test]
-fn dropping_a_wait_drops_its_waker_though_that_panics_and_the_next_wait_is_woken() {
+fn the_next_wait_is_woken_although_the_waker_of_a_dropped_wait_panics() {
     on_each_runtime(async || {
         let (reactor, futexes) = futexes(1);
         let futex = &futexes[0];
@@ -281,8 +281,8 @@ fn dropping_a_wait_drops_its_waker_though_that_panics_and_the_next_wait_is_woken
         let mut live = boxed(futex);
         assert!(arms(&mut live));
         eventually(|| futex.word().wake(1) == 1).await;
-        within(live).await.expect("the wake that was counted");
-        dropped.expect("the panic of a waker came out of a wait's drop");
+        within(live).await.expect("the live wait receives the wake");
+        dropped.expect("the panic of a waker left the drop of a wait");
         still_works(&reactor).await;
     });
 }

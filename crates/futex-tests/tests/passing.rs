@@ -1,4 +1,4 @@
-//! Memory without a name that tasks send over Unix sockets.
+//! Tasks send memory without a name over Unix sockets.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_tests::{arm, is_pending, on_each_runtime, within};
@@ -13,7 +13,7 @@ fn memory() -> SharedMemory {
     SharedMemory::anonymous(4096).unwrap()
 }
 
-/// A file as shared memory, which no seal protects.
+/// Returns a file as shared memory, which is not sealed.
 fn unsealed() -> SharedMemory {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(4096).unwrap();
@@ -24,13 +24,13 @@ fn is_same(one: &SharedMemory, other: &SharedMemory) -> bool {
     one.word(64).unwrap().same_word(&other.word(64).unwrap())
 }
 
-/// A future that may be spawned.
+/// Checks that a future may be spawned.
 fn sendable<F: Future + Send>(future: F) -> F {
     future
 }
 
 #[test]
-fn tasks_send_each_other_memory_and_wait_in_it() {
+fn tasks_send_memory_to_each_other_and_wait_on_its_words() {
     on_each_runtime(async || {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let peer = tokio::spawn(sendable(async move {
@@ -55,7 +55,7 @@ fn tasks_send_each_other_memory_and_wait_in_it() {
 }
 
 #[test]
-fn a_blocking_peer_and_a_task_send_each_other_memory() {
+fn a_blocking_peer_and_a_task_send_memory_to_each_other() {
     on_each_runtime(async || {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
@@ -72,7 +72,7 @@ fn a_blocking_peer_and_a_task_send_each_other_memory() {
 }
 
 #[test]
-fn a_receiver_that_is_dropped_has_taken_nothing() {
+fn a_dropped_receive_has_taken_nothing() {
     on_each_runtime(async || {
         let (ours, theirs) = UnixStream::pair().unwrap();
         for _ in 0..10 {
@@ -81,7 +81,7 @@ fn a_receiver_that_is_dropped_has_taken_nothing() {
             drop(receiving);
             let sent = memory();
             send_memory(&ours, &sent).await.unwrap();
-            // Whether the runtime has seen it meanwhile or not.
+            // The runtime may have seen the message or not.
             tokio::task::yield_now().await;
             assert!(is_same(&within(receive_memory(&theirs)).await.unwrap(), &sent));
         }
@@ -89,7 +89,7 @@ fn a_receiver_that_is_dropped_has_taken_nothing() {
 }
 
 #[test]
-fn a_sender_that_is_dropped_while_the_socket_is_full_has_sent_nothing() {
+fn a_dropped_send_on_a_full_socket_has_sent_nothing() {
     on_each_runtime(async || {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (first, last) = (memory(), memory());
@@ -116,7 +116,7 @@ fn a_sender_that_is_dropped_while_the_socket_is_full_has_sent_nothing() {
 }
 
 #[test]
-fn memory_that_can_shrink_is_received_only_if_asked_for() {
+fn memory_that_can_shrink_is_received_only_by_receive_memory_unsealed() {
     on_each_runtime(async || {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let unsealed = unsealed();
@@ -130,7 +130,7 @@ fn memory_that_can_shrink_is_received_only_if_asked_for() {
 }
 
 #[test]
-fn the_end_of_the_socket_ends_a_receiver_that_waits() {
+fn the_end_of_the_socket_ends_a_receive() {
     on_each_runtime(async || {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut receiving = Box::pin(receive_memory(&theirs));
@@ -142,7 +142,7 @@ fn the_end_of_the_socket_ends_a_receiver_that_waits() {
 }
 
 #[test]
-fn halves_of_a_socket_are_taken_by_reference() {
+fn halves_of_a_split_socket_can_send_and_receive() {
     on_each_runtime(async || {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (_, sender) = ours.into_split();

@@ -1,12 +1,12 @@
-//! Pending means armed: on `Uring` a wait that returned `Pending` is in the kernel. A plain `FUTEX_WAKE` counts it, whatever
-//! its task and its runtime do next, and wherever the wake comes from.
+//! Pending means armed: on `Uring`, a wait that has returned `Pending` is in the kernel. A plain `FUTEX_WAKE` of any origin
+//! counts it, whatever its task and its runtime do next.
 //!
-//! The story: waits that began within 3 µs of another one on the same thread were deferred to the end of the scheduler's
-//! tick, where they reached the kernel with one system call. Only a wake by an `AsyncFutex` of the same reactor found them
-//! earlier. Another process, another runtime and the bare word woke nobody. A thread that did not come to the end of its tick (a
-//! nested executor, a `block_on` that returned) never armed them.
+//! The story: a wait that began within 3 µs of another one on the same thread was deferred to the end of the scheduler's tick.
+//! All deferred waits then reached the kernel with one system call. Before that, only a wake by an `AsyncFutex` of the same
+//! reactor found them. A wake by another process, by another runtime, or by the word alone found nobody. A thread that did not
+//! reach the end of its tick (a nested executor, a `block_on` that returned) never armed them.
 //!
-//! The fallbacks promise less: a thread may be on its way to park. So these tests are for `Uring` alone.
+//! The other backends promise less, because a thread may not have parked yet. So these tests are for `Uring` only.
 
 use futex_tests::peer::Peer;
 use futex_tests::{block_on, eventually, is_pending, on_each_runtime, skip, until, within};
@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
 
-/// The default reactor, but for the backend. `None` without io_uring.
+/// Returns a reactor on `Uring`, or `None` if io_uring is not available.
 fn uring() -> Option<Reactor> {
     let reactor = Reactor::builder().backend(Backend::Uring).build();
     reactor.map_err(|error| skip(&error.to_string())).ok()
@@ -34,9 +34,9 @@ fn current_thread() -> Runtime {
 /// The origin of a wake.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    /// The task that waits, by the word alone.
+    /// The waiting task, by the word alone.
     ThisTask,
-    /// The task that waits, by the futex that it waits with.
+    /// The waiting task, by its futex.
     ThisFutex,
     /// A thread without a runtime, by the word alone.
     AnotherThread,
@@ -49,7 +49,7 @@ enum Source {
 const EVERYWHERE: [Source; 5] =
     [Source::ThisTask, Source::ThisFutex, Source::AnotherThread, Source::AnotherRuntime, Source::AnotherProcess];
 
-/// Words in shared memory, with a futex for each, and another process that has the memory too.
+/// Words in shared memory, a futex for each word, and another process that maps the memory.
 struct Words {
     memory: SharedMemory,
     futexes: Vec<AsyncFutex>,
@@ -65,7 +65,7 @@ impl Words {
         Self { memory, futexes, peer }
     }
 
-    /// Wakes one waiter of a word, without letting the runtime of the calling task do anything. Returns the kernel's count.
+    /// Wakes one waiter of a word. The runtime of the calling task does nothing meanwhile. Returns the kernel's count.
     fn wake(&mut self, from: Source, index: usize) -> u32 {
         let word = self.memory.word(4 * index).expect("a word");
         match from {
@@ -81,13 +81,13 @@ impl Words {
         }
     }
 
-    /// One wake for each of the words. Returns how many of them the kernel counted.
+    /// Makes one wake for each word. Returns the sum of the kernel's counts.
     fn wake_each(&mut self, from: Source) -> u32 {
         (0..self.futexes.len()).map(|index| self.wake(from, index)).sum()
     }
 }
 
-/// Polls waits one after the other, in one poll of the calling task.
+/// Polls all waits in one poll of the calling task.
 async fn poll_each(waits: &mut [WaitAsync<'_>]) {
     let all_pending = poll_fn(|cx| Poll::Ready(waits.iter_mut().all(|wait| Pin::new(wait).poll(cx).is_pending())));
     assert!(all_pending.await, "a wait is over already");
@@ -100,7 +100,7 @@ async fn all_end(waits: Vec<WaitAsync<'_>>) {
 }
 
 #[test]
-fn waits_that_a_task_polls_one_after_the_other_are_counted_by_as_many_wakes_wherever_these_come_from() {
+fn the_kernel_counts_each_wait_that_a_task_has_polled_for_wakes_of_any_origin() {
     for from in EVERYWHERE {
         on_each_runtime(async || {
             let Some(reactor) = uring() else { return };
@@ -115,7 +115,7 @@ fn waits_that_a_task_polls_one_after_the_other_are_counted_by_as_many_wakes_wher
 }
 
 #[test]
-fn waits_on_one_word_that_a_task_polls_one_after_the_other_are_counted_by_as_many_wakes() {
+fn the_kernel_counts_each_wait_that_a_task_has_polled_on_one_word() {
     for from in EVERYWHERE {
         on_each_runtime(async || {
             let Some(reactor) = uring() else { return };
@@ -131,7 +131,7 @@ fn waits_on_one_word_that_a_task_polls_one_after_the_other_are_counted_by_as_man
 }
 
 #[test]
-fn all_words_of_one_wait_any_are_counted_by_as_many_wakes_wherever_these_come_from() {
+fn the_kernel_counts_each_word_of_a_wait_any_for_wakes_of_any_origin() {
     for from in EVERYWHERE {
         on_each_runtime(async || {
             let Some(reactor) = uring() else { return };
@@ -147,7 +147,7 @@ fn all_words_of_one_wait_any_are_counted_by_as_many_wakes_wherever_these_come_fr
 }
 
 #[test]
-fn a_word_that_is_changed_and_woken_and_changed_back_before_the_task_runs_ends_the_wait() {
+fn a_change_that_is_woken_and_taken_back_before_the_task_runs_ends_the_wait() {
     on_each_runtime(async || {
         let Some(reactor) = uring() else { return };
         let mut words = Words::new(&reactor, 16);
@@ -159,14 +159,14 @@ fn a_word_that_is_changed_and_woken_and_changed_back_before_the_task_runs_ends_t
             words.peer.ask(format_args!("wake {} 1", 4 * index));
             words.peer.tell(format_args!("store {} 0", 4 * index));
         }
-        // A wait that reaches the kernel only now would sleep.
+        // A wait that reached the kernel only after the changes would sleep.
         eventually(|| reactor.stats().woken == 16).await;
         all_end(waits).await;
     });
 }
 
 #[test]
-fn waits_that_were_polled_in_a_runtime_which_nobody_is_in_any_more_are_counted() {
+fn the_kernel_counts_waits_of_a_runtime_that_does_not_run() {
     for from in [Source::AnotherThread, Source::AnotherRuntime, Source::AnotherProcess] {
         let home = current_thread();
         let Some(reactor) = home.block_on(async { uring() }) else { return };
@@ -179,10 +179,10 @@ fn waits_that_were_polled_in_a_runtime_which_nobody_is_in_any_more_are_counted()
     }
 }
 
-/// A task that blocks its worker by an executor of its own. The other worker turns the reactor.
+/// The task blocks its worker with a nested executor. The other worker turns the reactor.
 ///
-/// The flush of deferred waits was left to the worker that had deferred them, which no other worker takes it from. So both
-/// slept: the worker until it was woken, and its second wait outside of the kernel.
+/// Only the worker that had deferred waits could flush them. This worker slept until a wake, and its second wait was not in the
+/// kernel, so no wake could find it.
 #[test]
 fn a_task_that_blocks_its_worker_is_woken_as_long_as_another_worker_is_free() {
     const ROUNDS: u32 = 20_000;
@@ -190,7 +190,7 @@ fn a_task_that_blocks_its_worker_is_woken_as_long_as_another_worker_is_free() {
     let Some(reactor) = home.block_on(async { uring() }) else { return };
     let futexes = [(); 2].map(|()| AsyncFutex::with_reactor(&reactor, Arc::new(AtomicU32::new(0))));
     let words = futexes.clone().map(|futex| futex.word().clone());
-    // The round whose waits have returned `Pending`.
+    // The last round whose waits have returned `Pending`.
     let polled = Arc::new(AtomicU32::new(0));
 
     let task = home.spawn({
@@ -214,7 +214,7 @@ fn a_task_that_blocks_its_worker_is_woken_as_long_as_another_worker_is_free() {
         }
     });
     if let Err(panic) = waker.join() {
-        home.shutdown_background(); // the task blocks a worker for ever
+        home.shutdown_background(); // the task blocks a worker forever
         std::panic::resume_unwind(panic);
     }
     home.block_on(within(task)).expect("the task has ended");

@@ -18,7 +18,7 @@ use tokio::runtime::Builder;
 
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
 
-/// A process that does nothing until it is killed, which happens at the latest when this is dropped.
+/// A process that sleeps until it is killed. Dropping this kills it.
 struct Sleeper(Child);
 
 impl Sleeper {
@@ -46,13 +46,13 @@ impl Sleeper {
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        // If it has ended and was reaped there is nothing to do.
+        // The calls fail if the process has ended and was reaped.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The identity that a peer has published behind a word.
+/// Returns the identity that a peer has published after a word.
 async fn published(memory: &SharedMemory, state: &AsyncFutex) -> ProcessId {
     within(state.wait_until(|state| state != 0)).await.unwrap();
     let words = array::from_fn(|index| memory.as_words()[1 + index].load(Ordering::Relaxed));
@@ -60,7 +60,7 @@ async fn published(memory: &SharedMemory, state: &AsyncFutex) -> ProcessId {
 }
 
 #[test]
-fn a_worker_that_is_killed_is_noticed_beside_a_wait_for_its_answer() {
+fn a_select_notices_that_a_worker_is_killed() {
     on_each_runtime(async || {
         let memory = SharedMemory::anonymous(4096).unwrap();
         let state = AsyncFutex::new(memory.word(0).unwrap()).unwrap();
@@ -92,7 +92,7 @@ fn a_worker_that_is_killed_is_noticed_beside_a_wait_for_its_answer() {
     });
 }
 
-/// Returns once a task waits on a word, whose wait may be armed on another thread.
+/// Returns when a task waits on a word. Another thread may arm the wait.
 async fn until_waiting(word: &Word) {
     eventually(|| word.waiters().unwrap() == 1).await;
 }
@@ -105,12 +105,12 @@ fn an_end_is_ready_at_the_first_poll_if_the_process_has_ended_already() {
         let process = id.open().unwrap();
         child.kill();
         assert!(process.wait(None).unwrap());
-        // As a zombie,
+        // The end is ready while the process is a zombie,
         assert!(is_ready(&mut child.end()).await);
         child.reap();
-        // and when it is gone.
+        // and after it was reaped.
         assert!(is_ready(&mut process_end(id).unwrap()).await);
-        // Another process has its pid.
+        // It is also ready if another process has the pid now.
         let [pid, low, high, namespace] = ProcessId::current().unwrap().to_words();
         let earlier = ProcessId::from_words([pid, low - 1, high, namespace]).unwrap();
         assert!(is_ready(&mut process_end(earlier).unwrap()).await);
@@ -123,7 +123,7 @@ async fn is_ready(end: &mut ProcessEnd) -> bool {
 }
 
 #[test]
-fn an_end_that_was_ready_stays_ready_and_has_given_its_descriptor_back() {
+fn an_end_that_was_ready_stays_ready_and_has_closed_its_descriptor() {
     on_each_runtime(async || {
         let mut child = Sleeper::start();
         let pid = child.0.id();
@@ -143,7 +143,7 @@ fn an_end_that_was_ready_stays_ready_and_has_given_its_descriptor_back() {
 }
 
 #[test]
-fn an_end_that_is_dropped_gives_its_descriptor_back_and_leaves_the_process_alone() {
+fn a_dropped_end_closes_its_descriptor_and_leaves_the_process_alone() {
     on_each_runtime(async || {
         let child = Sleeper::start();
         let mut end = child.end();
@@ -154,7 +154,7 @@ fn an_end_that_is_dropped_gives_its_descriptor_back_and_leaves_the_process_alone
     });
 }
 
-/// How many pidfds this process has of a process that was not reaped.
+/// Returns the number of pidfds that this process has of a process that was not reaped.
 fn pidfds_of(pid: u32) -> usize {
     let line = format!("Pid:\t{pid}");
     let entries = fs::read_dir("/proc/self/fdinfo").unwrap();
@@ -164,7 +164,7 @@ fn pidfds_of(pid: u32) -> usize {
 }
 
 #[test]
-fn a_process_that_exits_by_itself_ends_too() {
+fn the_end_of_a_process_that_exits_by_itself_is_noticed() {
     on_each_runtime(async || {
         let mut child = Command::new("sh").args(["-c", "read line"]).stdin(Stdio::piped()).spawn().unwrap();
         let mut end = process_end(ProcessId::from_pid(child.id()).unwrap()).unwrap();
@@ -176,7 +176,7 @@ fn a_process_that_exits_by_itself_ends_too() {
 }
 
 #[test]
-fn every_task_that_waits_for_one_end_is_told_of_it() {
+fn all_tasks_that_wait_for_one_end_are_woken() {
     on_each_runtime(async || {
         let mut child = Sleeper::start();
         let tasks: Vec<_> = (0..10).map(|_| tokio::spawn(child.end())).collect();
@@ -188,7 +188,7 @@ fn every_task_that_waits_for_one_end_is_told_of_it() {
 }
 
 #[test]
-fn each_of_many_ends_is_noticed_and_no_other() {
+fn each_end_is_ready_only_after_its_own_process_has_ended() {
     on_each_runtime(async || {
         let mut children: Vec<_> = (0..20).map(|_| Sleeper::start()).collect();
         let mut ends: Vec<_> = children.iter().map(Sleeper::end).collect();
@@ -224,7 +224,7 @@ fn an_end_may_be_awaited_anywhere_while_its_runtime_runs() {
 }
 
 #[test]
-fn the_end_of_the_runtime_is_an_error_and_not_the_end_of_the_process() {
+fn the_shutdown_of_the_runtime_is_an_error_and_not_the_end_of_the_process() {
     let child = Sleeper::start();
     let runtime = runtime();
     let mut end = {
@@ -248,7 +248,7 @@ fn the_end_of_the_runtime_is_an_error_and_not_the_end_of_the_process() {
 }
 
 #[test]
-fn outside_a_runtime_and_without_its_drivers_there_is_an_error() {
+fn process_end_without_a_runtime_or_an_io_driver_returns_an_error() {
     let id = ProcessId::current().unwrap();
     let error = process_end(id).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -274,7 +274,7 @@ fn outside_a_runtime_and_without_its_drivers_there_is_an_error() {
     assert!(error.to_string().starts_with(&format!("cannot watch process {pid} with this runtime: ")), "{error}");
 }
 
-/// A fork shares its parent's epoll. What it dropped was no longer watched in the parent.
+/// A fork shares its parent's epoll. When it dropped its copy, the parent no longer watched the process.
 #[tokio::test]
 async fn a_fork_that_drops_its_copy_of_an_end_does_not_stop_its_parent_from_watching() {
     let memory = SharedMemory::anonymous(4096).unwrap();

@@ -1011,7 +1011,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "shard.rs",
         from: "            inner.slots.shrink_to_fit();",
         to: "            let _ = FEW;",
-        test: "futex-tests/memory_given_back::many_waits_at_one_time_leave_little_memory_behind",
+        test: "futex-tests/memory_given_back::a_reactor_keeps_little_memory_after_many_waits_at_one_time",
         under: Under::Std,
     },
     Mutant {
