@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
 const OFFSET: usize = 64;
 
-/// Memory, its word at [`OFFSET`], and a peer that has it.
+/// Returns memory, its word at [`OFFSET`], and a peer that maps the memory.
 fn shared() -> (SharedMemory, Word, Peer) {
     let memory = SharedMemory::anonymous(4096).expect("memory");
     let word = memory.word(OFFSET).expect("a word");
@@ -20,7 +20,7 @@ fn shared() -> (SharedMemory, Word, Peer) {
     (memory, word, peer)
 }
 
-/// A task here waits, and the peer changes the word and wakes.
+/// Waits in a task of this process. The peer changes the word and wakes.
 async fn is_woken_by(peer: &mut Peer, word: &Word) {
     let futex = AsyncFutex::new(word).expect("a futex");
     let mut wait = futex.wait_async(0);
@@ -48,7 +48,7 @@ fn a_child_wakes_a_task_through_a_posix_name() {
         let memory = SharedMemory::create(&name, 4096).expect("memory");
         let mut peer = Peer::start_by_name(PEER, &name);
         let word = memory.word(OFFSET).expect("a word");
-        // Once it has answered it has the memory.
+        // After the answer, the peer has mapped the memory.
         peer.tell(format_args!("store {OFFSET} 0"));
         SharedMemory::unlink(&name).expect("unlink");
         is_woken_by(&mut peer, &word).await;
@@ -70,7 +70,7 @@ fn a_task_of_a_child_is_woken() {
 }
 
 #[test]
-fn a_thread_of_a_child_that_blocks_is_woken() {
+fn a_blocked_thread_of_a_child_is_woken() {
     on_each_runtime(async || {
         let (_memory, word, mut peer) = shared();
         let futex = AsyncFutex::new(&word).expect("a futex");
@@ -84,7 +84,7 @@ fn a_thread_of_a_child_that_blocks_is_woken() {
 
 const ROUNDS: u32 = 500;
 
-/// In each round one side waits for the other.
+/// Takes turns with the peer: in each round, each side waits for the other one.
 async fn take_turns(futex: &AsyncFutex, peer: &mut Peer) {
     for round in 0..ROUNDS {
         futex.word().store(2 * round + 1, Ordering::Release);
@@ -115,13 +115,13 @@ fn tasks_of_two_processes_take_turns() {
 }
 
 #[tokio::test]
-async fn a_thread_here_and_a_task_of_a_child_wait_side_by_side() {
+async fn a_thread_of_the_parent_and_a_task_of_a_child_wait_on_one_word() {
     let (_memory, word, mut peer) = shared();
     peer.tell("runtime current-thread");
     peer.tell(format_args!("until it {OFFSET} 2"));
     until_waiters(&word, 1);
     change_and_wake(&word, 1);
-    // It is not the value that the task waits for, so it waits again.
+    // The task waits for another value, so it sleeps again.
     until_waiters(&word, 1);
 
     let waiter = std::thread::spawn({
@@ -135,7 +135,7 @@ async fn a_thread_here_and_a_task_of_a_child_wait_side_by_side() {
     assert_eq!(peer.report().await, "it 2");
 }
 
-/// The peer's waiter is first in the queue when it is killed, and the wake goes to the one behind it.
+/// Kills the peer, whose waiter is the first in the queue. The next wake must go to the waiter behind it.
 fn survives(waits: &str) {
     on_each_runtime(async || {
         for _ in 0..10 {
@@ -154,36 +154,37 @@ fn survives(waits: &str) {
                 wake_bare(&word, 1);
             }
             within(wait).await.expect("a wake");
-            assert!(!futex.wake_one(), "somebody was there who should be dead");
+            assert!(!futex.wake_one(), "a waiter of the killed process is still there");
         }
     });
 }
 
-/// The ring of a process that has been reaped took a wake, although another wait was there. Linux 6.12 lets it do so for about a
-/// millisecond, so whoever notices a death wakes all waiters once more. A ring takes one wake for each wait that it had.
+/// Returns true if the ring of the killed process has taken the wake, although another wait was there. On Linux 6.12 this can
+/// happen for about a millisecond after the process was reaped, so a program that notices a death must wake all waiters once
+/// more. A ring takes one wake for each wait that it had.
 fn went_to_the_dead(word: &Word) -> bool {
     let went = backend() == Backend::Uring && waiters(word) == 1;
     if went {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
         eprintln!("Linux {}: the wake went to the process that was killed", release.trim());
         let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
-        assert!(numbers.next().zip(numbers.next()) < Some((6, 18)), "Linux {release} does not do that");
+        assert!(numbers.next().zip(numbers.next()) < Some((6, 18)), "this must not happen on Linux {release}");
     }
     went
 }
 
 #[test]
-fn a_wake_passes_by_a_task_whose_process_was_killed_or_the_next_one_does() {
+fn a_wake_or_the_next_one_skips_a_task_whose_process_was_killed() {
     survives("arm");
 }
 
 #[test]
-fn a_wake_passes_by_a_thread_whose_process_was_killed() {
+fn a_wake_skips_a_thread_whose_process_was_killed() {
     survives("block");
 }
 
 #[test]
-fn a_change_is_seen_although_its_author_was_killed_before_the_wake() {
+fn a_timeout_finds_a_change_whose_author_was_killed_before_the_wake() {
     on_each_runtime(async || {
         let (_memory, word, mut peer) = shared();
         let futex = AsyncFutex::new(&word).expect("a futex");
@@ -193,12 +194,12 @@ fn a_change_is_seen_although_its_author_was_killed_before_the_wake() {
         peer.tell(format_args!("store {OFFSET} 7"));
         peer.kill();
 
-        // This is the loop of a program that does not trust its peers to live.
-        let mut looks = 0;
+        // A program whose peers may die needs such a loop.
+        let mut loads = 0;
         let value = within(async {
             loop {
-                looks += 1;
-                // There was no wake, so this one goes on.
+                loads += 1;
+                // There was no wake, so the wait times out.
                 let _ = timeout(Duration::from_millis(1), &mut wait).await;
                 let value = word.load(Ordering::Acquire);
                 if value != 0 {
@@ -207,7 +208,7 @@ fn a_change_is_seen_although_its_author_was_killed_before_the_wake() {
             }
         })
         .await;
-        assert_eq!((value, looks), (7, 1));
+        assert_eq!((value, loads), (7, 1));
         drop(wait);
         within(futex.wait_async(0)).await.expect("the word differs");
     });
@@ -226,11 +227,11 @@ async fn signals_do_not_end_a_wait() {
         peer.tell("signal-all-threads");
     }
     assert_ne!(peer.ask("signals"), "0");
-    // Whoever was interrupted waits again.
+    // Waits that were interrupted sleep again.
     until_waiters(&word, 2);
     assert_eq!(peer.report_now(), None);
     word.store(1, Ordering::Release);
-    // One that a late signal has called out of the queue finds the word changed.
+    // A wait that a late signal has taken out of the queue finds the word changed.
     word.wake(2);
     let mut reports = [peer.report().await, peer.report().await];
     reports.sort();

@@ -1,4 +1,4 @@
-//! The other process knows nothing of this workspace, only the system call.
+//! The other process does not use this library. It only makes the system call.
 
 use futex_tests::{arm, check_count, on_each_runtime, skip, until_waiters, within};
 use futex_tokio::{AsyncFutex, SharedMemory, Word};
@@ -10,16 +10,16 @@ use tempfile::TempDir;
 
 const OFFSET: usize = 128;
 
-/// Names the program in C, compiled, on a machine without a compiler.
+/// Environment variable with the path of the compiled C program, for machines without a compiler.
 const COMPILED: &str = "FUTEX_TESTS_RAW_PEER";
 
-/// How to start each such program that can be had here: one in C, and one in Python.
+/// Returns the command of each program that is available here: one in C, and one in Python.
 fn programs() -> &'static [Vec<String>] {
     static PROGRAMS: OnceLock<Vec<Vec<String>>> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/raw");
         let mut programs = Vec::new();
-        // Compiled under a name of its own and then renamed, so that two runs of the tests don't meet.
+        // Compiled under a unique name and then renamed, so that two runs of the tests don't disturb each other.
         let program = concat!(env!("CARGO_TARGET_TMPDIR"), "/raw-peer");
         let fresh = format!("{program}-{}", std::process::id());
         let compile = || Command::new("cc").args(["-O2", "-Wall", "-o", &fresh, &format!("{sources}/peer.c")]).status();
@@ -38,7 +38,8 @@ fn programs() -> &'static [Vec<String>] {
     })
 }
 
-/// Starts each program with memory by descriptor, then by name, and calls `test` with the word and a way to start it.
+/// For each program, with memory by descriptor and then by name, calls `test` with the word and a function that starts the
+/// program.
 async fn with_each(test: impl AsyncFn(&Word, &dyn Fn(&str, u32) -> Child)) {
     if programs().is_empty() {
         return skip("there is neither a C compiler (cc) nor Python with ctypes");
@@ -46,7 +47,7 @@ async fn with_each(test: impl AsyncFn(&Word, &dyn Fn(&str, u32) -> Child)) {
     for program in programs() {
         for by_name in [false, true] {
             eprintln!("{program:?} {}", if by_name { "by name" } else { "by descriptor" });
-            // A directory name of `tempfile` is one that nobody else has.
+            // The name of a temporary directory is unique.
             let unique = TempDir::new().expect("a directory");
             let name = unique.path().file_name().expect("a name").to_str().expect("plain letters").to_owned();
             let memory = match by_name {
@@ -72,7 +73,7 @@ async fn with_each(test: impl AsyncFn(&Word, &dyn Fn(&str, u32) -> Child)) {
     }
 }
 
-/// What a program printed, once it has ended well.
+/// Waits until a program has succeeded, and returns its output.
 fn output(program: Child) -> String {
     let output = program.wait_with_output().expect("the program ends");
     assert!(output.status.success(), "{output:?}");
@@ -80,7 +81,7 @@ fn output(program: Child) -> String {
 }
 
 #[test]
-fn a_program_that_knows_only_the_system_call_wakes_a_task() {
+fn a_program_that_uses_only_the_system_call_wakes_a_task() {
     on_each_runtime(async || {
         with_each(async |word, start| {
             let futex = AsyncFutex::new(word).expect("a futex");
@@ -96,7 +97,7 @@ fn a_program_that_knows_only_the_system_call_wakes_a_task() {
 }
 
 #[test]
-fn a_program_that_knows_only_the_system_call_is_woken() {
+fn a_program_that_uses_only_the_system_call_is_woken() {
     on_each_runtime(async || {
         with_each(async |word, start| {
             let futex = AsyncFutex::new(word).expect("a futex");

@@ -1,8 +1,8 @@
-//! `Uring` closes the rings that a burst of waits took, and opens them again for the next burst.
+//! `Uring` closes the rings of a burst of waits, and opens rings again for the next burst.
 //!
-//! The rings that are open and have no wait are *spare*. There are at most eight more of them than of those in use. Once, a
-//! burst of 100,000 waits kept more than a thousand rings, each with its descriptor and its locked memory, until the reactor
-//! was closed.
+//! An open ring without waits is *spare*. The number of spare rings is at most the number of used rings plus eight. Earlier, the
+//! reactor kept more than a thousand rings after a burst of 100,000 waits, each with its descriptor and its locked memory, until
+//! it was closed.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_core::Backend;
@@ -19,11 +19,12 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 const MANY: usize = 10_000;
 const FEW: usize = 100;
 
-/// Runs a test on each kind of runtime, with a reactor on rings. One test at a time, since they count descriptors.
+/// Runs a test on each kind of runtime, with a reactor on `Uring`. Only one test runs at a time, because the tests count
+/// descriptors.
 fn with_rings(test: impl AsyncFn(&Rings)) {
     static ALONE: Mutex<()> = Mutex::new(());
     if backend() != Backend::Uring {
-        return; // No skip: the others have no rings.
+        return; // This is not a skip. The other backends have no rings.
     }
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     on_each_runtime(async || {
@@ -35,31 +36,31 @@ fn with_rings(test: impl AsyncFn(&Rings)) {
 
 struct Rings {
     reactor: Reactor,
-    /// Rings that were open before, of other reactors.
+    /// Number of rings of other reactors, which were open before.
     others: usize,
 }
 
 impl Rings {
-    /// Number of rings that are open, which is also the number of their descriptors.
+    /// Returns the number of open rings, which is also the number of their descriptors.
     #[track_caller]
     fn open(&self) -> usize {
-        // Another thread may be about to close one, which it does outside of all locks.
+        // Another thread may be about to close a ring. It does that without a lock.
         until(|| rings().len() == self.others + self.reactor.stats().units);
         self.reactor.stats().units
     }
 
-    /// Checks the bound on spare rings when at most `used` rings have waits.
+    /// Checks the limit of spare rings while at most `used` rings have waits.
     #[track_caller]
     fn check(&self, used: usize) {
         if is_multi_thread() {
-            // A worker may take the last completion of a ring, and is about to close the ring.
+            // A worker may have taken the last completion of a ring, and may be about to close the ring.
             until(|| self.reactor.stats().units <= most(used));
         }
         let open = self.open();
         assert!(open <= most(used), "{open} rings are open, and at most {used} of them are in use");
     }
 
-    /// Arms a wait on each of the words.
+    /// Arms a wait on each word.
     #[track_caller]
     fn arm(&self, words: &[Word]) -> Vec<Boxed> {
         let mut waits: Vec<_> =
@@ -68,12 +69,12 @@ impl Rings {
         waits
     }
 
-    /// Changes and wakes each of the words, on each of which one wait is armed, and returns when the waits have ended.
+    /// Changes each word and wakes the one wait on it. Returns when all waits have ended.
     async fn wake(&self, words: &[Word], waits: Vec<Boxed>) {
         let woken = self.reactor.stats().woken;
         for word in words {
             word.store(1, Ordering::Release);
-            assert_eq!(word.wake(1), 1, "a wait is in the kernel when its first poll is over");
+            assert_eq!(word.wake(1), 1, "a wait must be in the kernel after its first poll");
         }
         for wait in waits {
             within(wait).await.unwrap();
@@ -88,7 +89,7 @@ fn is_multi_thread() -> bool {
     Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
 }
 
-/// Most rings that may be open when `used` have waits.
+/// Returns the maximum number of open rings while `used` rings have waits.
 fn most(used: usize) -> usize {
     used + (used + 8)
 }
@@ -107,14 +108,14 @@ fn the_rings_of_a_burst_are_closed_when_its_last_wait_is_dropped() {
         for round in 0..5 {
             let mut burst = rings.arm(&words[FEW..]);
             let burst_rings = rings.open();
-            assert!(burst_rings > most(used) + 8, "too small a burst to show anything: {burst_rings} rings");
+            assert!(burst_rings > most(used) + 8, "the burst is too small for this test: {burst_rings} rings");
             match round {
                 0 | 1 => {}
                 2 => burst.reverse(),
                 _ => Rng::new(round).shuffle(&mut burst),
             }
             drop(burst);
-            rings.check(used); // at once: no turn is needed for that
+            rings.check(used); // the rings are closed without a turn
             turns(10).await;
             rings.check(used);
         }
@@ -123,9 +124,9 @@ fn the_rings_of_a_burst_are_closed_when_its_last_wait_is_dropped() {
     });
 }
 
-/// The waits that are left may each have a ring to themselves.
+/// In the worst case, each remaining wait has a ring of its own.
 #[test]
-fn the_rings_of_a_burst_are_closed_although_some_of_its_waits_stay() {
+fn the_rings_of_a_burst_are_closed_although_some_of_its_waits_stay_armed() {
     const STAY: usize = 20;
     with_rings(async |rings| {
         let words = words(MANY);
@@ -143,7 +144,7 @@ fn the_rings_of_a_burst_are_closed_although_some_of_its_waits_stay() {
 }
 
 #[test]
-fn the_rings_of_a_burst_are_closed_when_its_waits_were_woken_and_the_next_burst_is_woken_too() {
+fn the_rings_of_a_burst_are_closed_after_its_wakes_and_the_next_burst_is_woken() {
     with_rings(async |rings| {
         let words = words(MANY);
         for _ in 0..3 {
@@ -157,7 +158,7 @@ fn the_rings_of_a_burst_are_closed_when_its_waits_were_woken_and_the_next_burst_
     });
 }
 
-/// The completions of these waits are posted by the thread that armed them, when it enters the kernel.
+/// The thread that armed these waits posts their completions when it enters the kernel.
 #[test]
 fn the_rings_of_a_burst_are_closed_when_another_thread_drops_its_waits() {
     with_rings(async |rings| {
@@ -172,18 +173,18 @@ fn the_rings_of_a_burst_are_closed_when_another_thread_drops_its_waits() {
     });
 }
 
-/// A ring is not closed when a few waits end, only to be opened again for the next ones.
+/// A ring must not be closed when a few waits end, and opened again for the next waits.
 #[test]
-fn no_ring_is_closed_or_opened_while_the_number_of_waits_goes_up_and_down_a_little() {
+fn no_ring_is_closed_or_opened_while_the_number_of_waits_varies_a_little() {
     const LITTLE: usize = 200;
     with_rings(async |own| {
         if is_multi_thread() {
-            return; // A wait goes to another ring than usual if a worker has the lock of that one.
+            return; // If a worker has the lock of a ring, a wait goes to another ring than usual.
         }
         let words = words(MANY);
         let mut waits = own.arm(&words);
         let first = own.open();
-        // The newest, then the oldest: each time all waits of two rings, about.
+        // The newest waits, and then the oldest ones. Each time these are about all waits of two rings.
         for at in [MANY - LITTLE, 0] {
             let mut open = None;
             for _ in 0..50 {
@@ -192,7 +193,7 @@ fn no_ring_is_closed_or_opened_while_the_number_of_waits_goes_up_and_down_a_litt
                 turns(2).await;
                 waits.splice(at..at, own.arm(&words[at..at + LITTLE]));
                 let all = rings();
-                // The first time the waits get other places, for which a ring or two may be opened.
+                // In the first round the waits get other places, and one or two rings may be opened for them.
                 if let Some(open) = open.replace(all.clone()) {
                     assert_eq!(changes(&open, &fewer), [], "rings after drops");
                     assert_eq!(changes(&open, &all), [], "rings after arming again");
@@ -201,13 +202,13 @@ fn no_ring_is_closed_or_opened_while_the_number_of_waits_goes_up_and_down_a_litt
         }
         let open = rings();
         assert!(open.len() <= first + 4, "{first} rings became {}", open.len());
-        // Any: none of the rings is left empty, so none is closed. Some may be opened although each of the others could take a
-        // wait or two.
+        // Now random waits. No ring becomes empty, so none is closed. Some may be opened although each of the others has room for
+        // one or two waits.
         let mut rng = Rng::new(7);
         let mut before = open.clone();
         for _ in 0..50 {
             for _ in 0..LITTLE {
-                // A wait on the same word takes its place.
+                // Another wait on the same word replaces the wait.
                 let at = rng.below(MANY);
                 waits[at] = own.arm(&words[at..=at]).remove(0);
             }
@@ -222,23 +223,24 @@ fn no_ring_is_closed_or_opened_while_the_number_of_waits_goes_up_and_down_a_litt
     });
 }
 
-/// The rings that are in one set only.
+/// Returns the rings that are in only one of the sets.
 fn changes(before: &BTreeSet<u32>, after: &BTreeSet<u32>) -> Vec<u32> {
     before.symmetric_difference(after).copied().collect()
 }
 
-/// 1. Three waits per word are armed, one after the other. The first ones are a burst in a reactor of its own. 2. A thread
-///    wakes each word once, while this one drops the waits of the burst and so empties ring after ring, which are closed.
-///    3. Each wake was counted for the first wait or for the second one: the first wait is gone, so the second one sees the
-///    wake, and the third one stays.
+/// 1. On each word, three waits are armed, one after the other. The first waits are a burst with their own reactor.
+/// 2. A thread wakes each word once. Meanwhile this thread drops the waits of the burst, which empties and closes ring after
+///    ring.
+/// 3. Each wake was counted for the first or for the second wait of its word. The first wait is gone, so the second one must see
+///    the wake, and the third one stays.
 #[test]
-fn a_wake_that_comes_while_rings_are_closed_is_handed_on() {
+fn a_wake_that_comes_while_rings_are_being_closed_is_handed_on() {
     const BURST: usize = 2_000;
     with_rings(async |rings| {
         let others = Reactor::builder().backend(Backend::Uring).build().unwrap();
         let words = words(BURST);
         let (mut handed_on, mut direct, mut round) = (0, 0, 0);
-        // Both orders of a wake and a drop are to be seen. One of them may be missing in a round, on a busy machine.
+        // The test needs both orders of a wake and a drop. On a busy machine, a round may have only one of them.
         while round < 4 || ((handed_on == 0 || direct == 0) && round < 100) {
             let before = (rings.reactor.stats(), others.stats());
             let burst = rings.arm(&words);
@@ -247,7 +249,7 @@ fn a_wake_that_comes_while_rings_are_closed_is_handed_on() {
             assert!(seconds.iter_mut().chain(&mut thirds).all(arms));
 
             wake_while_dropping(&words, burst, round % 4);
-            // A wake's completion may come after the drop, which has handed the wake on by then.
+            // The completion of a wake may come after the drop, which has already handed the wake on.
             eventually(|| rings.reactor.stats().units <= most(0)).await;
             for second in seconds {
                 within(second).await.unwrap();
@@ -262,12 +264,12 @@ fn a_wake_that_comes_while_rings_are_closed_is_handed_on() {
             round += 1;
         }
         println!("{round} rounds: {handed_on} wakes were handed on, {direct} found the second wait");
-        assert!(handed_on > 0 && direct > 0, "no race: {handed_on} handed on, {direct} not");
+        assert!(handed_on > 0 && direct > 0, "only one order has occurred: {handed_on} handed on, {direct} not");
     });
 }
 
-/// Drops the waits in their order, while a thread wakes each word once: up to `ahead` words ahead of the drops, and at most two
-/// behind.
+/// Drops the waits in their order, while another thread wakes each word once. That thread is at most `ahead` words ahead of the
+/// drops, and at most two words behind.
 fn wake_while_dropping(words: &[Word], waits: Vec<Boxed>, ahead: usize) {
     let (dropping, waking) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let reaches = |at: &AtomicUsize, least: usize| {
@@ -289,6 +291,6 @@ fn wake_while_dropping(words: &[Word], waits: Vec<Boxed>, ahead: usize) {
             reaches(&waking, i.saturating_sub(2));
             drop(wait);
         }
-        assert_eq!(waker.join().unwrap(), words.len(), "each word has a waiter");
+        assert_eq!(waker.join().unwrap(), words.len(), "a wake found no waiter");
     });
 }

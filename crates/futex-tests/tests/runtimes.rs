@@ -1,4 +1,4 @@
-//! Waits on runtimes of every kind, and on none.
+//! Waits on runtimes of every kind, and without a runtime.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_tests::load::{arms, boxed, runtime, zero};
@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, coop, spawn_local, yield_now};
 use tokio::time::timeout;
 
-/// Longer than any wake takes to arrive.
+/// A timeout that is longer than any wake takes.
 const LONG: Duration = Duration::from_secs(20);
 
 fn current_thread() -> Runtime {
@@ -28,7 +28,7 @@ fn change(word: &Word) {
     word.wake(u32::MAX);
 }
 
-/// The next change of a word, seen by `wait_until`.
+/// Waits by `wait_until` until the word has changed.
 async fn changed(futex: &AsyncFutex) {
     let value = timeout(LONG, futex.wait_until(|value| value != 0)).await.expect("the change was not seen").unwrap();
     assert_ne!(value, 0);
@@ -51,7 +51,7 @@ fn a_current_thread_runtime_sees_a_change_that_another_thread_makes() {
 }
 
 #[test]
-fn each_of_several_runtimes_has_a_reactor_of_its_own_and_all_see_one_word() {
+fn each_of_several_runtimes_has_its_own_reactor_and_all_can_wait_on_one_word() {
     let word = zero();
     let runtimes = [runtime(), current_thread(), runtime(), current_thread()];
     let threads = runtimes.map(|runtime| {
@@ -66,12 +66,12 @@ fn each_of_several_runtimes_has_a_reactor_of_its_own_and_all_see_one_word() {
     });
     until_waiters(&word, 8);
     change(&word);
-    // Both waits of a runtime were on its reactor, and nobody else's were.
+    // Each reactor had the two waits of its own runtime, and no others.
     assert_eq!(threads.map(|thread| thread.join().unwrap()), [2; 4]);
 }
 
 #[test]
-fn a_worker_that_blocks_in_place_keeps_no_wake_from_other_tasks() {
+fn other_tasks_are_woken_while_a_worker_blocks_in_place() {
     let runtime = runtime();
     runtime.block_on(async {
         let (word, done) = (zero(), zero());
@@ -80,7 +80,7 @@ fn a_worker_that_blocks_in_place_keeps_no_wake_from_other_tasks() {
             let (futex, done) = (futex.clone(), done.clone());
             async move {
                 let mut wait = boxed(&futex);
-                assert!(arms(&mut wait)); // the thread that blocks has submitted a wait
+                assert!(arms(&mut wait)); // the thread that blocks below has armed a wait
                 tokio::task::block_in_place(|| done.wait(0, None)).map(drop).unwrap();
                 wait.await
             }
@@ -97,12 +97,12 @@ fn a_worker_that_blocks_in_place_keeps_no_wake_from_other_tasks() {
             waiter.await.unwrap();
         }
         change(&done);
-        timeout(LONG, blocker).await.expect("its wait has ended meanwhile").unwrap().unwrap();
+        timeout(LONG, blocker).await.expect("the wait of the blocked task was woken").unwrap().unwrap();
     });
 }
 
 #[test]
-fn a_worker_that_computes_keeps_no_wake_from_another_worker() {
+fn a_task_on_another_worker_is_woken_while_a_worker_computes() {
     let runtime = runtime();
     runtime.block_on(async {
         let futex = AsyncFutex::new(zero()).unwrap();
@@ -113,7 +113,7 @@ fn a_worker_that_computes_keeps_no_wake_from_another_worker() {
                 let mut wait = boxed(&futex);
                 assert!(arms(&mut wait));
                 change(futex.word());
-                // It makes no system call, so the kernel has to interrupt it to post the completion of its own wait.
+                // This makes no system call, so the completion of this task's own wait is posted only at the next clock tick.
                 while !seen.load(Ordering::Acquire) {
                     std::hint::spin_loop();
                 }
@@ -121,14 +121,14 @@ fn a_worker_that_computes_keeps_no_wake_from_another_worker() {
             }
         });
         let watcher = tokio::spawn(async move { changed(&futex).await });
-        timeout(LONG, watcher).await.expect("the other worker was kept").unwrap();
+        timeout(LONG, watcher).await.expect("the other worker was not woken").unwrap();
         seen.store(true, Ordering::Release);
         busy.await.unwrap().unwrap();
     });
 }
 
 #[test]
-fn tasks_of_a_local_set_wait() {
+fn tasks_of_a_local_set_can_wait() {
     current_thread().block_on(LocalSet::new().run_until(async {
         let futex = AsyncFutex::new(zero()).unwrap();
         let word = futex.word().clone();
@@ -160,7 +160,7 @@ fn a_task_without_budget_left_arms_its_wait_and_is_woken() {
                     Poll::Ready(())
                 })
                 .await;
-                // Another task of the same thread, so the reactor turns between two polls of this one.
+                // Another task on the same thread changes the word, so the reactor turns between two polls of this task.
                 tokio::spawn(async move {
                     until_waiters(&word, 1);
                     change(&word);
@@ -174,7 +174,7 @@ fn a_task_without_budget_left_arms_its_wait_and_is_woken() {
 }
 
 #[test]
-fn a_reactor_that_was_built_lives_as_long_as_it_is_used() {
+fn a_reactor_from_a_builder_lives_as_long_as_it_is_used() {
     current_thread().block_on(async {
         let reactor = Reactor::builder().build().unwrap();
         let futex = AsyncFutex::with_reactor(&reactor, zero());
@@ -185,8 +185,8 @@ fn a_reactor_that_was_built_lives_as_long_as_it_is_used() {
         drop(futex);
         assert!(arms(&mut wait));
         change(&word);
-        timeout(LONG, wait).await.expect("its reactor is driven").unwrap();
-        // The one of the runtime is another one, and was not made.
+        timeout(LONG, wait).await.expect("the runtime drives the reactor").unwrap();
+        // The reactor of the runtime is another one, and no wait has used it.
         let stats = Reactor::current().unwrap().stats();
         assert_eq!(stats.armed, 0);
     });
@@ -208,7 +208,7 @@ fn a_reactor_needs_a_runtime_with_an_io_driver() {
             error.to_string(),
             "this Tokio runtime has no I/O driver: build it with `enable_io` or `enable_all`"
         );
-        // And again: the first failure left nothing locked.
+        // The first failure has left nothing locked.
         assert!(runtime.block_on(async { Reactor::builder().build() }).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! System calls that a sandbox forbids: the next backend takes over, and says so.
+//! A sandbox forbids system calls. The reactor uses the next backend, and reports which ones it has passed over.
 
 use futex_tests::peer::Peer;
 use futex_tests::{arm, skip, until_waiters, within};
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
 
-/// A peer that chooses its backend by itself, or is told to use one.
+/// Starts a peer. If `backend` is `None`, the peer chooses its backend itself.
 fn peer(memory: &SharedMemory, backend: Option<&str>) -> Peer {
     let mut command = Command::new(PEER);
     match backend {
@@ -22,7 +22,7 @@ fn memory() -> SharedMemory {
     SharedMemory::anonymous(4096).expect("memory")
 }
 
-/// Whether a backend can be had here, outside any sandbox.
+/// Returns true if a backend is available here, outside of the sandbox.
 fn has(backend: Backend) -> bool {
     let reactor = Reactor::builder().backend(backend).build();
     if let Err(error) = &reactor {
@@ -31,17 +31,17 @@ fn has(backend: Backend) -> bool {
     reactor.is_ok()
 }
 
-/// A task of the peer waits, and is woken.
+/// Checks that a task of the peer can wait and is woken.
 async fn works(memory: &SharedMemory, peer: &mut Peer) {
     let word = memory.word(0).expect("a word");
     peer.tell("arm works 0 0");
     until_waiters(&word, 1);
     word.store(1, Ordering::Release);
-    word.wake(1); // which may find nobody: a thread that parks anew sees the change
+    word.wake(1); // this may find nobody: a thread that parks again sees the change
     assert_eq!(peer.report().await, "works ok");
 }
 
-/// What the system says for an error number.
+/// Names of error numbers, and the system's texts for them.
 const REASONS: [(&str, &str); 2] =
     [("EPERM", "Operation not permitted (os error 1)"), ("ENOSYS", "Function not implemented (os error 38)")];
 
@@ -61,7 +61,7 @@ fn why_no_uring(reason: &str) -> String {
 }
 
 #[tokio::test]
-async fn without_io_uring_waitv_takes_over() {
+async fn without_io_uring_the_reactor_uses_waitv() {
     if !has(Backend::Waitv) {
         return;
     }
@@ -79,7 +79,7 @@ async fn without_io_uring_waitv_takes_over() {
 }
 
 #[tokio::test]
-async fn without_io_uring_and_futex_waitv_threads_take_over() {
+async fn without_io_uring_and_futex_waitv_the_reactor_uses_threads() {
     for (errno, reason) in REASONS {
         let memory = memory();
         let mut peer = peer(&memory, None);
@@ -95,12 +95,12 @@ async fn without_io_uring_and_futex_waitv_threads_take_over() {
 }
 
 #[tokio::test]
-async fn a_backend_that_was_chosen_and_is_forbidden_is_an_error_that_names_the_choices() {
+async fn the_error_for_a_forbidden_backend_names_the_other_choices() {
     let (errno, reason) = REASONS[0];
     for (backend, calls, why) in
         [("uring", "io_uring", why_no_uring(reason)), ("waitv", "futex_waitv", why_no_waitv(reason))]
     {
-        // The kind is of the reason.
+        // The error has the kind of the reason.
         let kind = if backend == "uring" && !cfg!(feature = "uring") { "Unsupported" } else { "PermissionDenied" };
         let why = why.split_once(": ").expect("a colon").1;
         let others = if backend == "uring" { "waitv or thread" } else { "thread" };
@@ -114,19 +114,19 @@ async fn a_backend_that_was_chosen_and_is_forbidden_is_an_error_that_names_the_c
             peer.tell("runtime current-thread");
             let ask = if environment.is_some() { "backend".to_owned() } else { format!("make {backend}") };
             assert_eq!(peer.ask(ask), expected);
-            // The choice of the program goes before that of the environment.
+            // The choice of the program overrides that of the environment.
             assert_eq!(peer.ask("make thread"), "thread");
         }
     }
 }
 
 #[tokio::test]
-async fn a_sandbox_that_closes_behind_a_ring_stops_new_waits_and_nothing_else() {
+async fn a_sandbox_that_begins_after_a_ring_is_open_only_stops_new_waits() {
     if !cfg!(feature = "uring") || !has(Backend::Uring) {
         return;
     }
     let memory = memory();
-    // On a ring whatever the backend under test: a wake that the peer hands on must find the wait in the kernel.
+    // This reactor is always on `Uring`, because a wake that the peer hands on must find the wait in the kernel.
     let reactor = Reactor::builder().backend(Backend::Uring).build().expect("a reactor");
     let [first, second] =
         [0, 64].map(|offset| AsyncFutex::with_reactor(&reactor, memory.word(offset).expect("a word")));
@@ -146,25 +146,25 @@ async fn a_sandbox_that_closes_behind_a_ring_stops_new_waits_and_nothing_else() 
         peer.report().await,
         "late error PermissionDenied: cannot hand futex waits to an io_uring: Operation not permitted (os error 1)"
     );
-    // Those that begin together, and reach the kernel together, are told as well.
+    // Many waits that begin at the same time fail too.
     peer.tell("arm-many together 40");
     let report = peer.report().await;
     assert!(report.starts_with("together 0 ok, 40 not: Some(\"error PermissionDenied: cannot hand"), "{report}");
-    // What was armed before is woken,
+    // A wait that was armed before is woken,
     assert!(first.wake_one());
     assert_eq!(peer.report().await, "before ok");
-    // and what can't be cancelled any more hands on.
+    // and a wait that can't be cancelled any more hands its wake on.
     peer.tell("abort given-up");
     assert!(second.wake_one());
     within(behind).await.expect("a wake");
-    // Whether this one was woken can't be asked any more, so it may say that it was.
+    // The reactor can't find out any more if this wait was woken, so it may report a wake.
     peer.tell("close");
     assert!(peer.report().await.starts_with("closed "));
     assert!(peer.end().success());
 }
 
 #[tokio::test]
-async fn a_thread_that_can_t_be_started_is_a_clear_error() {
+async fn a_thread_that_cannot_be_started_is_a_clear_error() {
     for backend in [Backend::Waitv, Backend::Thread] {
         if !has(backend) {
             continue;

@@ -1,4 +1,4 @@
-//! Very many waits: armed at once, woken, and cancelled in random order.
+//! Very many waits at one time, which are woken or cancelled in random order.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_core::Backend;
@@ -11,10 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Longer than any wake takes to arrive.
+/// A timeout that is longer than any wake takes.
 const LONG: Duration = Duration::from_secs(30);
 
-/// One at a time: each of these tests takes many threads, or many rings.
+/// Lets one test run at a time, because each needs many threads or rings.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,7 +28,7 @@ fn many(backend: Backend) -> u32 {
     }
 }
 
-/// A reactor of the backend under test, and the number of waits that it has to hold.
+/// Returns a reactor on the backend under test, and the number of waits for the test.
 fn reactor() -> (Reactor, u32) {
     let reactor = Reactor::builder().backend(backend()).build().unwrap();
     let n = many(reactor.backend());
@@ -40,7 +40,7 @@ fn words(n: u32) -> Vec<Word> {
     (0..n as usize).map(|i| memory.word(4 * i).unwrap()).collect()
 }
 
-/// Arms a wait on each of the words.
+/// Arms a wait on each word.
 fn arm(reactor: &Reactor, words: &[Word]) -> Vec<Boxed> {
     let mut waits: Vec<_> = words.iter().map(|word| boxed(&AsyncFutex::with_reactor(reactor, word))).collect();
     assert!(waits.iter_mut().all(arms));
@@ -48,7 +48,7 @@ fn arm(reactor: &Reactor, words: &[Word]) -> Vec<Boxed> {
     waits
 }
 
-/// Some of the words, the first and the last among them.
+/// Returns some of the words, with the first and the last one among them.
 fn samples(words: &[Word]) -> impl Iterator<Item = &Word> {
     words.iter().step_by(words.len() / 50 + 1).chain(words.last())
 }
@@ -59,13 +59,13 @@ async fn all(waits: Vec<Boxed>) {
     }
 }
 
-/// Nothing is left, and the reactor is good for another wait.
+/// Checks that the waits have left nothing, and that the reactor can make another wait.
 async fn check_afterwards(reactor: &Reactor, words: &[Word]) {
     while reactor.stats().armed_now > 0 {
         tokio::task::yield_now().await;
     }
     if reactor.backend() != Backend::Thread {
-        // The threads of `Thread` are left behind where a wait was cancelled.
+        // `Thread` leaves the thread of a cancelled wait parked.
         samples(words).for_each(|word| until_waiters(word, 0));
     }
     let word = zero();
@@ -77,7 +77,7 @@ async fn check_afterwards(reactor: &Reactor, words: &[Word]) {
 }
 
 #[test]
-fn waits_on_a_word_each_are_all_woken() {
+fn many_waits_with_one_word_each_are_all_woken() {
     let _alone = alone();
     runtime().block_on(async {
         let (reactor, n) = reactor();
@@ -99,7 +99,7 @@ fn waits_on_a_word_each_are_all_woken() {
             Backend::Uring => {
                 assert_eq!((u64::from(counted), stats.woken, stats.mismatched), (u64::from(n), u64::from(n), 0));
             }
-            // A thread that is not in the kernel at the moment finds the word changed.
+            // A thread that is not parked at that moment finds the word changed.
             _ => assert_eq!(stats.woken + stats.mismatched, u64::from(n)),
         }
         check_afterwards(&reactor, &words).await;
@@ -107,7 +107,7 @@ fn waits_on_a_word_each_are_all_woken() {
 }
 
 #[test]
-fn waits_on_one_word_are_all_woken_by_one_call() {
+fn many_waits_on_one_word_are_all_woken_by_one_call() {
     let _alone = alone();
     runtime().block_on(async {
         let (reactor, n) = reactor();
@@ -116,8 +116,8 @@ fn waits_on_one_word_are_all_woken_by_one_call() {
         until_waiters(&words[0], n);
 
         if reactor.backend() == Backend::Thread {
-            // A thread that parks anew is not in the kernel for a moment. It finds the word changed. (Without a change it missed
-            // the wake, now and then, and the test failed.)
+            // A thread that parks again is out of the kernel for a moment, and then finds the word changed. (Without the change
+            // it sometimes missed the wake, and the test failed.)
             words[0].store(1, Ordering::Release);
             words[0].wake(u32::MAX);
         } else {
@@ -134,7 +134,7 @@ fn waits_on_one_word_are_all_woken_by_one_call() {
 }
 
 #[test]
-fn waits_on_a_word_each_are_cancelled_in_random_order() {
+fn many_waits_with_one_word_each_are_cancelled_in_random_order() {
     let _alone = alone();
     runtime().block_on(async {
         let (reactor, n) = reactor();
@@ -146,13 +146,13 @@ fn waits_on_a_word_each_are_cancelled_in_random_order() {
         let stats = reactor.stats();
         assert_eq!((stats.cancelled, stats.handed_on), (u64::from(n), 0), "{stats:?}");
         for word in &words {
-            word.wake(u32::MAX); // the threads that `Thread` left behind
+            word.wake(u32::MAX); // ends the threads that `Thread` has left parked
         }
     });
 }
 
 #[test]
-fn half_of_the_waits_on_one_word_are_cancelled_in_random_order_and_the_other_half_woken() {
+fn half_of_many_waits_on_one_word_are_cancelled_and_the_others_are_woken() {
     let _alone = alone();
     runtime().block_on(async {
         let (reactor, n) = reactor();
@@ -171,8 +171,8 @@ fn half_of_the_waits_on_one_word_are_cancelled_in_random_order_and_the_other_hal
                 until_waiters(&words[0], n / 2);
                 assert_eq!(words[0].wake(u32::MAX), n / 2);
             }
-            // Threads that park anew are out of the kernel for a moment, or not yet out. They find the word changed. (Threads
-            // that were left behind hand on to those that the same call wakes.)
+            // Threads that park again, or that are about to leave the kernel, find the word changed. (A thread of a cancelled
+            // wait hands its wake on. That may be to a wait that the same call has already woken.)
             _ => {
                 words[0].store(1, Ordering::Release);
                 words[0].wake(u32::MAX);
@@ -183,12 +183,12 @@ fn half_of_the_waits_on_one_word_are_cancelled_in_random_order_and_the_other_hal
     });
 }
 
-/// Those of the backends that work here.
+/// Returns a reactor for each of the backends that works here.
 fn reactors<const N: usize>(backends: [Backend; N]) -> Vec<Reactor> {
     backends.into_iter().filter_map(|backend| Reactor::builder().backend(backend).build().ok()).collect()
 }
 
-/// Arms four waits of each reactor on one word, in turns.
+/// Arms four waits of each reactor on one word. The reactors take turns.
 fn arm_in_turns(reactors: &[Reactor], word: &Word) -> Vec<Boxed> {
     let mut waits = Vec::new();
     for reactor in reactors.iter().cycle().take(4 * reactors.len()) {
@@ -201,23 +201,23 @@ fn arm_in_turns(reactors: &[Reactor], word: &Word) -> Vec<Boxed> {
 }
 
 #[test]
-fn waits_of_all_backends_in_one_process_are_woken_by_as_many_wakes() {
+fn each_wake_ends_one_of_the_waits_of_all_backends_in_one_process() {
     let _alone = alone();
     runtime().block_on(async {
         let word = zero();
         let reactors = reactors([Backend::Uring, Backend::Waitv, Backend::Thread]);
         let waits = arm_in_turns(&reactors, &word);
         for _ in &waits {
-            until(|| word.wake(1) == 1); // at the second try, if only threads are left that park anew
+            until(|| word.wake(1) == 1); // again, if only waits are left whose threads park again at that moment
         }
         all(waits).await;
         assert_eq!(waiters(&word), 0);
     });
 }
 
-/// Without `Thread`, whose waits lose their places when they park anew.
+/// `Thread` is not in this test, because its waits lose their places when their threads park again.
 #[test]
-fn waits_of_two_backends_in_one_process_are_woken_in_the_order_in_which_they_were_armed() {
+fn waits_of_two_backends_in_one_process_are_woken_in_the_order_of_arming() {
     let _alone = alone();
     runtime().block_on(async {
         let word = zero();
@@ -226,9 +226,9 @@ fn waits_of_two_backends_in_one_process_are_woken_in_the_order_in_which_they_wer
         for (i, mut wait) in waits.into_iter().enumerate() {
             if i % 2 == 0 {
                 assert_eq!(word.wake(1), 1);
-                timeout(LONG, wait).await.expect("the oldest wait was woken").unwrap();
+                timeout(LONG, wait).await.expect("the oldest wait is woken first").unwrap();
             } else {
-                // It would be the next one. Dropped, it is no more, and a wake that its thread gets is handed on.
+                // This wait would be the next one. It is dropped, and if its thread receives a wake, the thread hands it on.
                 assert!(arms(&mut wait));
                 drop(wait);
             }

@@ -15,7 +15,7 @@ fn futexes<const N: usize>(memory: &SharedMemory) -> [AsyncFutex; N] {
 }
 
 #[test]
-fn the_index_is_that_of_the_futex_that_was_woken() {
+fn wait_any_returns_the_index_of_the_woken_futex() {
     on_each_runtime(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let mut peer = Peer::start(PEER, &memory);
@@ -24,13 +24,13 @@ fn the_index_is_that_of_the_futex_that_was_woken() {
             let list = [(&a, 0), (&b, 0), (&c, 0)];
             let mut any = pin!(wait_any(list));
             arm(&mut any).await;
-            // (`Waitv` parks anew for each word, so the first ones are looked at again.)
+            // `Waitv` parks again for each word, so this waits for the first words twice.
             for futex in [&a, &b, &c, &b, &a] {
                 until_waiters(futex.word(), 1);
             }
             peer.tell(format_args!("store {} 1", 64 * index));
             check_count(peer.ask(format_args!("wake {} 1", 64 * index)).parse().expect("a number"), 1);
-            // `Waitv` may take others for woken too, so the one that is ready is the one that changed, or in front of it.
+            // On `Waitv`, waits in front of the changed word may end too, so the result may have a lower index.
             let (ready, value) = within(any).await.expect("a wake");
             assert_eq!(value, u32::from(ready == index));
             match futex.reactor().backend() {
@@ -43,7 +43,7 @@ fn the_index_is_that_of_the_futex_that_was_woken() {
 }
 
 #[test]
-fn a_word_that_differs_already_is_ready_and_nothing_is_left_of_the_others() {
+fn wait_any_returns_the_first_word_that_differs_and_arms_nothing() {
     on_each_runtime(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let [a, b, c] = futexes(&memory);
@@ -56,7 +56,7 @@ fn a_word_that_differs_already_is_ready_and_nothing_is_left_of_the_others() {
 }
 
 #[test]
-fn wakes_of_the_others_are_handed_on() {
+fn wait_any_hands_on_the_wakes_of_its_other_waits() {
     on_each_runtime(async || {
         for _ in 0..10 {
             let memory = SharedMemory::anonymous(4096).expect("memory");
@@ -65,7 +65,7 @@ fn wakes_of_the_others_are_handed_on() {
             let list = [(&a, 0), (&b, 0)];
             let mut any = pin!(wait_any(list));
             arm(&mut any).await;
-            // (`Waitv` has parked anew for the second word, so the first one is looked at again.)
+            // `Waitv` parks again for the second word, so this waits for the first word twice.
             for futex in [&a, &b, &a] {
                 until_waiters(futex.word(), 1);
             }
@@ -76,17 +76,18 @@ fn wakes_of_the_others_are_handed_on() {
                 until_waiters(b.word(), count);
             };
             if backend() == Backend::Thread {
-                // A thread that parks anew is behind the peer's, which would get the wake. So the peer comes later.
+                // A thread that parks again goes behind the peer's threads, which would then receive the wake. So the peer waits
+                // later.
                 wake_bare(a.word(), 1);
                 wake_bare(b.word(), 1);
                 block(&mut peer, 1);
             } else {
-                // Behind it in both queues.
+                // The peer is behind `any` in both queues.
                 block(&mut peer, 2);
                 assert_eq!((a.wake(1), b.wake(1)), (1, 1));
             }
             let (ready, _) = within(any).await.expect("a wake");
-            // The wake of the other one was spent on `any`, and goes to the peer.
+            // `any` had consumed the wake of the other word too, and hands it on to the peer.
             assert_eq!(peer.report().await, format!("{} Woken", 1 - ready));
             let left = if ready == 0 { &a } else { &b };
             if left.reactor().backend() != Backend::Waitv {
@@ -97,7 +98,7 @@ fn wakes_of_the_others_are_handed_on() {
 }
 
 #[test]
-fn one_word_may_be_given_twice() {
+fn wait_any_may_have_one_word_twice() {
     on_each_runtime(async || {
         let futex = AsyncFutex::new(Arc::new(AtomicU32::new(0))).expect("a futex");
         let list = [(&futex, 0), (&futex, 0)];
@@ -109,13 +110,13 @@ fn one_word_may_be_given_twice() {
         until_waiters(futex.word(), 3);
         wake_bare(futex.word(), 2);
         within(any).await.expect("a wake");
-        // The second wake was not for nothing.
+        // The second wake was handed on.
         within(behind).await.expect("a wake");
     });
 }
 
 #[test]
-fn the_futexes_may_wait_with_different_reactors() {
+fn the_futexes_of_wait_any_may_have_different_reactors() {
     on_each_runtime(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let [a, b] = futexes(&memory);
@@ -125,7 +126,7 @@ fn the_futexes_may_wait_with_different_reactors() {
         let mut any = pin!(wait_any(list));
         arm(&mut any).await;
         until_waiters(b.word(), 1);
-        // Its thread may just park anew.
+        // The wait's thread may be about to park again.
         until(|| b.wake_one());
         assert_eq!(within(any).await.expect("a wake").0, 1);
         assert_eq!(a.reactor().stats().armed_now, 0);
@@ -133,7 +134,7 @@ fn the_futexes_may_wait_with_different_reactors() {
 }
 
 #[test]
-fn dropping_it_drops_all_its_waits() {
+fn dropping_wait_any_cancels_all_its_waits() {
     on_each_runtime(async || {
         let memory = SharedMemory::anonymous(4096).expect("memory");
         let futexes: [AsyncFutex; 8] = futexes(&memory);

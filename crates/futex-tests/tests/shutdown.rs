@@ -1,4 +1,4 @@
-//! Runtimes and reactors end in any order, with waits pending.
+//! Runtimes and reactors end in any order while waits are armed.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_core::Backend;
@@ -12,14 +12,14 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// Longer than anything takes here.
+/// A timeout that is longer than anything takes in these tests.
 const LONG: Duration = Duration::from_secs(20);
 
 fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A runtime of either kind, and a futex of its reactor.
+/// Returns a runtime of each kind, and a futex with its reactor.
 fn homes() -> [(Runtime, AsyncFutex); 2] {
     [runtime(), current_thread()].map(|home| {
         let futex = home.block_on(async { AsyncFutex::new(zero()).unwrap() });
@@ -27,7 +27,7 @@ fn homes() -> [(Runtime, AsyncFutex); 2] {
     })
 }
 
-/// No waiter is left in the kernel. (`Thread` leaves its threads, until they are woken.)
+/// Checks that the kernel has no waiter on the word. (`Thread` leaves threads parked, which are woken first.)
 fn none_is_left(futex: &AsyncFutex) {
     let word = futex.word();
     if futex.reactor().backend() == Backend::Thread {
@@ -39,7 +39,7 @@ fn none_is_left(futex: &AsyncFutex) {
 }
 
 async fn is_broken(wait: Boxed) {
-    let error = timeout(LONG, wait).await.expect("the end of its reactor ends a wait").unwrap_err();
+    let error = timeout(LONG, wait).await.expect("the end of the reactor ends its wait").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     assert_eq!(
         error.to_string(),
@@ -48,7 +48,7 @@ async fn is_broken(wait: Boxed) {
 }
 
 #[test]
-fn a_runtime_that_ends_ends_the_waits_that_others_have_on_its_reactor() {
+fn the_shutdown_of_a_runtime_ends_the_waits_of_other_runtimes_on_its_reactor() {
     let other = runtime();
     for (home, futex) in homes() {
         let mut armed = boxed(&futex);
@@ -59,7 +59,7 @@ fn a_runtime_that_ends_ends_the_waits_that_others_have_on_its_reactor() {
         none_is_left(&futex);
         other.block_on(pending).unwrap();
         other.block_on(is_broken(armed));
-        // And those that begin now.
+        // A new wait fails too.
         other.block_on(is_broken(boxed(&futex)));
         assert_eq!(futex.reactor().stats().armed_now, 0);
         // A word that differs needs no reactor.
@@ -69,7 +69,7 @@ fn a_runtime_that_ends_ends_the_waits_that_others_have_on_its_reactor() {
 }
 
 #[test]
-fn a_runtime_that_ends_leaves_no_waiter_of_its_tasks_in_the_kernel() {
+fn the_shutdown_of_a_runtime_leaves_no_waiter_of_its_tasks_in_the_kernel() {
     for (home, futex) in homes() {
         for _ in 0..100 {
             let futex = futex.clone();
@@ -88,7 +88,7 @@ fn a_runtime_that_ends_leaves_no_waiter_of_its_tasks_in_the_kernel() {
 }
 
 #[test]
-fn a_wake_that_a_task_of_an_ending_runtime_had_consumed_is_handed_on() {
+fn a_wake_for_a_runtime_that_shuts_down_is_handed_on() {
     let other = runtime();
     for (home, futex) in homes() {
         let survivor = other.block_on(async { AsyncFutex::new(futex.word()).unwrap() });
@@ -106,7 +106,7 @@ fn a_wake_that_a_task_of_an_ending_runtime_had_consumed_is_handed_on() {
 }
 
 #[test]
-fn a_runtime_that_is_shut_down_in_the_background_ends_its_waits_too() {
+fn the_shutdown_of_a_runtime_in_the_background_ends_its_waits() {
     let other = runtime();
     for (home, futex) in homes() {
         let over = Arc::new(AtomicBool::new(false));
@@ -124,7 +124,7 @@ fn a_runtime_that_is_shut_down_in_the_background_ends_its_waits_too() {
 }
 
 #[test]
-fn a_reactor_ends_before_its_runtime() {
+fn a_reactor_may_be_dropped_before_its_runtime() {
     for home in [runtime(), current_thread()] {
         let word = zero();
         home.block_on(async {
@@ -134,14 +134,14 @@ fn a_reactor_ends_before_its_runtime() {
                 let mut wait = boxed(&futex);
                 let is_thread = reactor.backend() == Backend::Thread;
                 drop((reactor, futex));
-                // A thread that an earlier turn left behind may hand its wake on to this wait at once.
+                // A thread that an earlier round has left parked may hand its wake on to this wait at once.
                 assert!(arms(&mut wait) || is_thread);
                 drop(wait);
-                word.wake(u32::MAX); // what `Thread` leaves behind
+                word.wake(u32::MAX); // ends the thread that `Thread` has left parked
             }
         });
         until_waiters(&word, 0);
-        // The runtime goes on.
+        // The runtime still works.
         let futex = home.block_on(async { AsyncFutex::new(&word).unwrap() });
         home.block_on(async {
             let waiter = tokio::spawn(boxed(&futex));
@@ -154,7 +154,7 @@ fn a_reactor_ends_before_its_runtime() {
 }
 
 #[test]
-fn a_reactor_that_is_closed_is_replaced() {
+fn a_closed_reactor_is_replaced() {
     for (home, futex) in homes() {
         home.block_on(async {
             let mut wait = boxed(&futex);
@@ -174,9 +174,9 @@ fn a_reactor_that_is_closed_is_replaced() {
 }
 
 #[test]
-fn a_runtime_may_end_while_a_reactor_is_made_in_it() {
+fn a_runtime_may_shut_down_while_a_reactor_is_made_in_it() {
     const ROUNDS: usize = 400;
-    // `Reactor::current` holds the registry of reactors, and a runtime that ends takes its own out of it.
+    // `Reactor::current` uses the registry of reactors, and a runtime that shuts down removes its reactor from it.
     let (send, over) = mpsc::channel();
     std::thread::spawn(move || {
         for _ in 0..ROUNDS {
@@ -186,7 +186,7 @@ fn a_runtime_may_end_while_a_reactor_is_made_in_it() {
                 std::thread::spawn(move || {
                     let _entered = handle.enter();
                     while let Ok(reactor) = Reactor::current() {
-                        reactor.close(); // so that the next one is a new one
+                        reactor.close(); // the next call makes a new reactor
                     }
                 })
             });
@@ -198,14 +198,14 @@ fn a_runtime_may_end_while_a_reactor_is_made_in_it() {
             send.send(()).unwrap();
         }
     });
-    // Each round has its own time: all together took more than a minute on a busy machine.
+    // Each round has its own limit, because all rounds together took more than a minute on a busy machine.
     for _ in 0..ROUNDS {
-        over.recv_timeout(LONG).expect("a deadlock between a runtime that ends and a reactor that is made");
+        over.recv_timeout(LONG).expect("a deadlock between the shutdown of a runtime and the making of a reactor");
     }
 }
 
 #[test]
-fn a_runtime_ends_while_other_threads_wait_and_wake_on_its_reactor() {
+fn a_runtime_may_shut_down_while_other_threads_wait_and_wake_on_its_reactor() {
     for round in 0..40 {
         let home = if round % 2 == 0 { runtime() } else { current_thread() };
         let word = zero();
@@ -232,7 +232,7 @@ fn a_runtime_ends_while_other_threads_wait_and_wake_on_its_reactor() {
     }
 }
 
-/// Polls once; false where the reactor is closed.
+/// Polls once. Returns false if the reactor is closed.
 fn is_pending_or_broken(wait: &mut Boxed) -> bool {
     use std::task::{Context, Poll, Waker};
     match wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -244,9 +244,10 @@ fn is_pending_or_broken(wait: &mut Boxed) -> bool {
     }
 }
 
-/// So that the closing of a reactor is seen in the kernel: the words of other processes are the same ones.
+/// The reactors of two runtimes wait on one word, as those of two processes do. The end of one must not affect the waits of the
+/// other.
 #[test]
-fn a_reactor_that_ends_leaves_the_waiters_of_others_alone() {
+fn the_end_of_a_reactor_leaves_the_waiters_of_others_alone() {
     let word: Word = zero();
     let stays = runtime();
     let futex = stays.block_on(async { AsyncFutex::new(&word).unwrap() });
@@ -261,11 +262,11 @@ fn a_reactor_that_ends_leaves_the_waiters_of_others_alone() {
         drop(home);
         drop(other);
         if guest.reactor().backend() == Backend::Thread {
-            break; // its thread is left behind
+            break; // its thread stays parked
         }
         until_waiters(&word, 1);
     }
     assert!(arms(&mut wait));
     wake_bare(&word, 1);
-    stays.block_on(async { timeout(LONG, wait).await }).expect("the wait is still there").unwrap();
+    stays.block_on(async { timeout(LONG, wait).await }).expect("the wait is still armed").unwrap();
 }

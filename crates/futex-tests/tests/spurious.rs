@@ -1,4 +1,4 @@
-//! Wakes without a change, changes without end, and what the loops over waits make of them.
+//! Loops over waits, while there are many wakes without a change, or many changes.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_tests::load::{Rng, runtime, zero};
@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-/// Longer than any wake takes to arrive.
+/// A timeout that is longer than any wake takes.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A thread that does something again and again until it is dropped.
+/// A thread that does something again and again until this is dropped.
 struct Meanwhile {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -42,7 +42,7 @@ impl Drop for Meanwhile {
     }
 }
 
-/// Wakes everybody, without a change, and without end.
+/// Wakes all waiters again and again, without a change.
 fn wakes_for_nothing(word: &Word) -> Meanwhile {
     let word = word.clone();
     Meanwhile::run(move || {
@@ -52,7 +52,7 @@ fn wakes_for_nothing(word: &Word) -> Meanwhile {
 }
 
 #[test]
-fn wait_until_returns_a_value_that_satisfies_whatever_wakes_there_are() {
+fn wait_until_returns_a_value_that_satisfies_its_predicate_under_many_wakes() {
     const LAST: u32 = 4_000;
     let word = zero();
     let _wakes = wakes_for_nothing(&word);
@@ -71,7 +71,7 @@ fn wait_until_returns_a_value_that_satisfies_whatever_wakes_there_are() {
                             })
                             .await
                             .unwrap();
-                        // The very value that the predicate was asked about last.
+                        // The result is the value of the last call of the predicate.
                         assert_eq!(Some(value), satisfied);
                         assert!(value >= wanted);
                     }
@@ -87,13 +87,13 @@ fn wait_until_returns_a_value_that_satisfies_whatever_wakes_there_are() {
             }
         }
         for waiter in waiters {
-            timeout(LONG, waiter).await.expect("the last value satisfies everybody").unwrap();
+            timeout(LONG, waiter).await.expect("the last value satisfies all predicates").unwrap();
         }
     });
 }
 
 #[test]
-fn changes_under_a_fast_producer_are_in_order_and_end_with_the_last() {
+fn changes_under_a_fast_producer_are_in_order_and_reach_the_last_value() {
     const LAST: u32 = 200_000;
     for _ in 0..3 {
         let word = zero();
@@ -128,7 +128,7 @@ fn changes_under_a_fast_producer_are_in_order_and_end_with_the_last() {
     }
 }
 
-/// Whether a task that runs `turn` again and again lets another task of its thread run.
+/// Checks that a task that runs `turn` again and again lets another task of its thread run.
 fn lets_others_run(turn: impl AsyncFn(&AsyncFutex, u32) -> u32) {
     let word = zero();
     let _changes = Meanwhile::run({
@@ -158,11 +158,11 @@ fn lets_others_run(turn: impl AsyncFn(&AsyncFutex, u32) -> u32) {
 }
 
 #[test]
-fn a_task_that_waits_for_a_word_which_changes_all_the_time_lets_others_run() {
+fn wait_until_on_a_word_that_changes_all_the_time_lets_other_tasks_run() {
     lets_others_run(async |futex, last| futex.wait_until(|value| value != last).await.unwrap());
 }
 
 #[test]
-fn a_task_that_takes_changes_of_a_word_which_changes_all_the_time_lets_others_run() {
+fn changes_of_a_word_that_changes_all_the_time_let_other_tasks_run() {
     lets_others_run(async |futex, last| futex.changes(last).next().await.unwrap().unwrap());
 }

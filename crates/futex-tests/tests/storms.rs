@@ -1,4 +1,4 @@
-//! Waits that are dropped while wakes come: every wake that the kernel counted is seen by somebody.
+//! Waits are dropped while wakes come. Every wake that the kernel has counted must be seen by a waiter.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_core::Backend;
@@ -13,41 +13,43 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Waiters that never give up, and so the number of wakes that are on their way at one time.
+/// Number of waiters that never give up, which is also the maximum number of wakes that are not seen yet.
 const PATIENT: u32 = 32;
-/// Tasks that wait and give up. No more than that, so that on `Waitv` each wait has a thread of its own: with several on
-/// one, a wait may end without a wake, and the account would not be exact.
+/// Number of tasks that wait and give up. With so few, each wait on `Waitv` has a thread of its own. If several waits shared a
+/// thread, a wait could end without a wake, and the account would not be exact.
 const LEAVERS: usize = 12;
 
-/// After each of which the accounts are settled.
+/// Number of bursts. The account is balanced after each one.
 const BURSTS: usize = 10;
 
-/// How many waits a storm drops, on the backend under test.
+/// Returns the number of waits that a storm drops, for the backend under test.
 fn drops() -> usize {
     match backend() {
         Backend::Uring => 100_000,
-        // Each of them takes a thread out of the kernel and in again, or leaves one behind.
+        // On these backends, a drop makes a thread leave the kernel and park again, or leaves a thread parked.
         _ => 40_000,
     }
 }
 
-/// What a task of a storm does with a wait: returns whether it has seen a wake.
+/// The way in which a task of a storm gives up a wait. `wait` returns true if the task has seen a wake.
 trait Leaver: Clone + Send + 'static {
     fn wait(&self, futex: &AsyncFutex, rng: &mut Rng) -> impl Future<Output = bool> + Send;
 }
 
-/// Runs a storm, in bursts: tasks that give up waiting, waiters that do not, and wakes from everywhere. After each burst
-/// the wakes that the kernel counted were seen by somebody, every one and once.
+/// Runs a storm in bursts. Some tasks give up their waits, patient waiters do not, and tasks and a thread wake. After each burst,
+/// each wake that the kernel has counted must have been seen exactly once.
 fn storm(name: &str, drops: usize, leaver: impl Leaver) {
     let word = zero();
     runtime().block_on(async {
         let reactor = Reactor::builder().backend(backend()).build().unwrap();
         let futex = AsyncFutex::with_reactor(&reactor, &word);
         let Some((account, patient)) = Account::open(&word, PATIENT).await else {
-            return skip("the account needs waits that are in the kernel when their poll returns, which is io_uring");
+            return skip(
+                "the account needs io_uring, because only there a wait is in the kernel when its poll returns",
+            );
         };
         let mut bursts = 0;
-        // A burst in which no wake met a drop shows nothing; that ten of them do is out of the question.
+        // The test needs a wake that was handed on. If all bursts had none, there are more bursts, up to ten times as many.
         while bursts < BURSTS || (reactor.stats().handed_on == 0 && bursts < 10 * BURSTS) {
             burst(&futex, &account, &leaver, drops / BURSTS).await;
             account.balance();
@@ -65,11 +67,11 @@ fn storm(name: &str, drops: usize, leaver: impl Leaver) {
             account.seen_by_leavers(),
             stats.handed_on,
         );
-        // A wait that a wake had ended when its owner left is among the woken ones.
+        // If a wake had ended a wait before its owner left, the wait is counted as woken.
         assert!(stats.cancelled + stats.handed_on >= drops as u64, "{stats:?}");
         let over = stats.woken + stats.mismatched + stats.cancelled + stats.failed + stats.closed;
-        assert_eq!(stats.armed, over, "each wait is in one figure: {stats:?}");
-        assert!(stats.handed_on > 0, "no wake met a drop: {stats:?}");
+        assert_eq!(stats.armed, over, "a wait is in no figure or in two: {stats:?}");
+        assert!(stats.handed_on > 0, "no wake was handed on: {stats:?}");
         assert_eq!(stats.mismatched, 0, "{stats:?}");
         patient.leave().await;
     });
@@ -93,7 +95,7 @@ async fn burst(futex: &AsyncFutex, account: &Arc<Account>, leaver: &impl Leaver,
             let mut rng = Rng::new(seed as u64);
             let mut dropped = 0;
             while dropped < drops.div_ceil(LEAVERS) {
-                // Wakes come from the workers too: on a machine with few processors a thread that wakes runs seldom.
+                // The workers wake too, because the thread that wakes runs seldom on a machine with few processors.
                 let _ = rng.below(2) == 0 && account.try_wake(1);
                 if leaver.wait(&futex, &mut rng).await {
                     account.see();
@@ -110,13 +112,13 @@ async fn burst(futex: &AsyncFutex, account: &Arc<Account>, leaver: &impl Leaver,
     waker.join().unwrap();
 }
 
-/// Returns once the waits that were dropped are gone, and only the patient ones are left.
+/// Returns when all dropped waits have ended, and only the patient waiters are left.
 async fn settle(reactor: &Reactor, word: &Word) {
     while reactor.stats().armed_now > 0 {
         tokio::task::yield_now().await;
     }
     if reactor.backend() != Backend::Thread {
-        // Its threads are left behind.
+        // `Thread` leaves threads parked.
         until_waiters(word, PATIENT);
     }
 }
@@ -145,7 +147,7 @@ struct Timeout;
 
 impl Leaver for Timeout {
     async fn wait(&self, futex: &AsyncFutex, rng: &mut Rng) -> bool {
-        // Zero is over after the first poll of the wait; the timer ticks in milliseconds.
+        // A timeout of zero ends after the first poll of the wait. The timer has a resolution of one millisecond.
         let patience = if rng.below(16) == 0 { Duration::from_millis(1) } else { Duration::ZERO };
         timeout(patience, futex.wait_async(0)).await.map(Result::unwrap).is_ok()
     }
@@ -156,7 +158,7 @@ fn waits_that_time_out_swallow_no_wake() {
     storm("timeout", drops(), Timeout);
 }
 
-/// A task that waits, and is aborted by another one.
+/// Another task aborts the task that waits.
 #[derive(Clone)]
 struct Abort;
 
@@ -180,7 +182,7 @@ fn waits_of_aborted_tasks_swallow_no_wake() {
     storm("abort", drops() / 5, Abort);
 }
 
-/// A wait that is dropped by a thread which has nothing to do with a runtime.
+/// A thread without a runtime drops the wait.
 #[derive(Clone)]
 struct Elsewhere(std::sync::mpsc::SyncSender<Boxed>);
 
@@ -217,7 +219,7 @@ fn waits_that_another_thread_drops_swallow_no_wake() {
     dropper.join().unwrap();
 }
 
-/// A wait that is begun in one task, and goes on in another one, or ends there undone.
+/// The wait begins in one task and moves to another task, which may drop it.
 #[derive(Clone)]
 struct Moved;
 

@@ -1,4 +1,4 @@
-//! Wakes that dropped waits have consumed go to the next waiter.
+//! A wake that a dropped wait has consumed goes to the next waiter.
 
 use futex_core::Backend;
 use futex_tests::load::{Account, Rng, arms, backend, boxed, runtime, turns, zero};
@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Longer than any wake takes to arrive.
+/// A timeout that is longer than any wake takes.
 const LONG: Duration = Duration::from_secs(20);
 
 #[test]
-fn wakes_of_waits_that_are_dropped_before_their_next_poll_are_handed_on_in_any_drop_order() {
+fn wakes_of_waits_that_are_dropped_in_any_order_before_their_next_poll_are_handed_on() {
     const PATIENT: u32 = 8;
-    // On `Waitv` each has a thread of its own, see `storms.rs`.
+    // With so few waits, each has a thread of its own on `Waitv`: see `storms.rs`.
     const WAITS: u32 = 12;
     runtime().block_on(async {
         for seed in 0..100 {
@@ -27,10 +27,10 @@ fn wakes_of_waits_that_are_dropped_before_their_next_poll_are_handed_on_in_any_d
             let mut waits: Vec<_> = (0..WAITS).map(|_| boxed(&futex)).collect();
             assert!(waits.iter_mut().all(arms));
             until_waiters(&word, WAITS);
-            // Behind them, so that these get no wake but what is handed on.
+            // The patient waiters are behind these waits, so they receive only wakes that are handed on.
             let Some((account, patient)) = Account::open(&word, PATIENT).await else {
                 return skip(
-                    "the account needs waits that are in the kernel when their poll returns, which is io_uring",
+                    "the account needs io_uring, because only there a wait is in the kernel when its poll returns",
                 );
             };
 
@@ -38,16 +38,16 @@ fn wakes_of_waits_that_are_dropped_before_their_next_poll_are_handed_on_in_any_d
             for _ in 0..wakes {
                 assert!(account.try_wake(1));
             }
-            // A thread of `Thread` that has parked anew meanwhile is behind the patient ones, who get its wake then.
+            // A thread of `Thread` that has parked again meanwhile is behind the patient waiters, which receive its wake then.
             let keeps_places = reactor.backend() != Backend::Thread;
-            // In every other round all of them are known to the reactor.
+            // In every other round, the reactor knows of all wakes before the waits are dropped.
             while keeps_places && seed % 2 == 0 && reactor.stats().woken < wakes as u64 {
                 tokio::task::yield_now().await;
             }
             rng.shuffle(&mut waits);
             drop(waits);
             account.balance();
-            // A thread of a backend counts a wake when it has handed it on, and then the account may have been balanced already.
+            // A thread of a backend counts a wake after it has handed the wake on, so the account may have been balanced before.
             eventually(|| !keeps_places || reactor.stats().handed_on >= wakes as u64).await;
             while reactor.stats().armed_now > 0 {
                 tokio::task::yield_now().await;
@@ -58,15 +58,18 @@ fn wakes_of_waits_that_are_dropped_before_their_next_poll_are_handed_on_in_any_d
             }
             patient.leave().await;
             reactor.close();
-            word.wake(u32::MAX); // the threads that were left behind
+            word.wake(u32::MAX); // ends the threads that are still parked
         }
     });
 }
 
 #[test]
-fn a_wake_that_is_counted_reaches_the_wait_that_took_the_place_of_a_dropped_one() {
-    // 1. A wait is dropped, and the kernel may have it still. 2. Another wait is armed, and the kernel may not have it yet.
-    // 3. A wake is counted. `Waitv` lost it: the thread handed it on while its own waits were out of the kernel.
+fn a_counted_wake_reaches_the_wait_that_replaces_a_dropped_wait() {
+    // 1. A wait is dropped, and the kernel may still have it.
+    // 2. Another wait is armed, and the kernel may not have it yet.
+    // 3. A wake is counted.
+    //
+    // On `Waitv` the wake was lost, because the thread handed it on while the thread's own waits were not in the kernel.
     let word = zero();
     runtime().block_on(async {
         let reactor = Reactor::builder().backend(backend()).build().unwrap();
@@ -81,9 +84,9 @@ fn a_wake_that_is_counted_reaches_the_wait_that_took_the_place_of_a_dropped_one(
             assert!(arms(&mut second));
             if futex.wake_one() {
                 counted += 1;
-                timeout(LONG, second).await.expect("a wake that was counted was lost").unwrap();
+                timeout(LONG, second).await.expect("the wait receives the wake that was counted").unwrap();
             } else {
-                assert_ne!(reactor.backend(), Backend::Uring, "the wait is armed");
+                assert_ne!(reactor.backend(), Backend::Uring, "a wake missed a wait that is armed");
                 drop(second);
             }
         }
@@ -91,7 +94,7 @@ fn a_wake_that_is_counted_reaches_the_wait_that_took_the_place_of_a_dropped_one(
 }
 
 #[test]
-fn a_wake_that_a_dropped_wait_hands_on_reaches_the_next_one_while_other_waits_come_and_go() {
+fn a_wake_of_a_dropped_wait_reaches_the_next_wait_while_other_waits_begin_and_end() {
     runtime().block_on(async {
         let reactor = Reactor::builder().backend(backend()).build().unwrap();
         let over = Arc::new(AtomicBool::new(false));
@@ -101,7 +104,7 @@ fn a_wake_that_a_dropped_wait_hands_on_reaches_the_next_one_while_other_waits_co
                 let others: Vec<_> = (0..8).map(|_| AsyncFutex::with_reactor(&reactor, zero())).collect();
                 while !over.load(Ordering::Relaxed) {
                     for other in &others {
-                        let _ = arms(&mut boxed(other)); // on `Waitv` it may be over at once, without a cause
+                        let _ = arms(&mut boxed(other)); // on `Waitv` this may be ready at once, without a reason
                     }
                     std::thread::yield_now();
                 }
@@ -113,7 +116,7 @@ fn a_wake_that_a_dropped_wait_hands_on_reaches_the_next_one_while_other_waits_co
             let (mut first, mut second) = (boxed(&futex), boxed(&futex));
             assert!(arms(&mut first) && arms(&mut second));
             if reactor.backend() == Backend::Waitv {
-                // Its threads come and go for the other waits, and a wake may find neither of the two there.
+                // The threads leave the kernel and park again for the other waits, so a wake may find neither of the two waits.
                 while !futex.wake_one() {
                     tokio::task::yield_now().await;
                 }
@@ -122,16 +125,16 @@ fn a_wake_that_a_dropped_wait_hands_on_reaches_the_next_one_while_other_waits_co
                 wake_bare(&word, 1);
             }
             drop(first);
-            timeout(LONG, second).await.expect("a wake that was counted was lost").unwrap();
+            timeout(LONG, second).await.expect("the wait receives the wake that was counted").unwrap();
         }
         over.store(true, Ordering::Relaxed);
         busy.join().unwrap();
     });
 }
 
-/// Items that tasks take, as from a semaphore. A task that gives up must not take another's wake along.
+/// Tasks take items, as from a semaphore. If a task gives up, the wake that it has consumed must not be lost.
 #[test]
-fn items_behind_a_changing_word_are_all_taken_though_most_waits_are_dropped() {
+fn all_items_are_taken_although_most_waits_are_dropped() {
     const ITEMS: u64 = 10_000;
     let word = zero();
     let taken = Arc::new(AtomicU64::new(0));
@@ -150,7 +153,7 @@ fn items_behind_a_changing_word_are_all_taken_though_most_waits_are_dropped() {
                     } else {
                         tokio::select! {
                             biased;
-                            () = turns(1 + rng.below(4)) => turns(rng.below(64)).await, // gone, for a while
+                            () = turns(1 + rng.below(4)) => turns(rng.below(64)).await, // does not wait for a time
                             woken = futex.wait_async(0) => woken.unwrap(),
                         }
                     }
@@ -175,7 +178,7 @@ fn items_behind_a_changing_word_are_all_taken_though_most_waits_are_dropped() {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(3 * LONG, all_taken).await.expect("items are left, and nobody takes them");
+        timeout(3 * LONG, all_taken).await.expect("all items are taken");
         producer.join().unwrap();
         takers.shutdown().await;
     });

@@ -1,11 +1,11 @@
-//! The threads that waits need end when the waits are over.
+//! The threads of waits end after the waits are over.
 //!
-//! `Thread`, and `Waitv` for a wait with a mask, park one thread per wait, which can't be called back. A wait that is dropped
-//! leaves its thread behind, for at most as long as the wait had lasted, and never for more than ten seconds.
+//! `Thread`, and `Waitv` for a wait with a mask, park one thread per wait, which can't be called back. When a wait is dropped,
+//! its thread stays parked, at most for as long as the wait had lasted, and for at most ten seconds.
 //!
-//! Once, such a thread stayed until a wake found it. 200 timeouts on a word whose value changed left 200 threads, each with a
-//! stack and a handle to the word's memory, and `wake_all` counted 200 waiters although nobody waited. A runtime that ended left
-//! the threads too.
+//! Earlier, such a thread stayed parked until it received a wake. 200 timeouts on a word whose value changed left 200 threads,
+//! each with a stack and a handle to the word's memory, and `wake_all` counted 200 waiters although nobody waited. The shutdown
+//! of a runtime left the threads too.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_core::Backend;
@@ -22,12 +22,13 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-/// Most threads that may be left behind by 200 timeouts of a millisecond.
+/// Maximum number of threads that may stay parked after 200 timeouts of a millisecond.
 const LEFT_BEHIND: usize = 32;
-/// Time after which no thread is left behind, whatever its wait was, with a second for a busy machine.
+/// Time after which no thread is left parked: 10 s, and one second for a busy machine.
 const LONGEST_PARK: Duration = Duration::from_secs(10 + 1);
 
-/// One test at a time, since they count threads. `None` if the backend parks no thread per wait, which is no skip.
+/// Lets one test run at a time, because the tests count threads. Returns `None` on `Uring`, which parks no threads. This is not a
+/// skip.
 fn alone() -> Option<MutexGuard<'static, ()>> {
     static ALONE: Mutex<()> = Mutex::new(());
     (backend() != Backend::Uring).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
@@ -38,7 +39,7 @@ fn futex(word: impl Into<Word>) -> AsyncFutex {
     AsyncFutex::with_reactor(&reactor, word)
 }
 
-/// A wait for which the backend parks a thread that has no other wait.
+/// Returns a wait for which the backend parks a separate thread.
 fn lone(futex: &AsyncFutex, expected: u32) -> WaitAsync<'_> {
     match futex.reactor().backend() {
         Backend::Thread => futex.wait_async(expected),
@@ -46,17 +47,20 @@ fn lone(futex: &AsyncFutex, expected: u32) -> WaitAsync<'_> {
     }
 }
 
-/// Gives 200 waits up after a millisecond each. The word has another value each time, so that no wait can take over the thread of
-/// an earlier one.
+/// Makes 200 waits that time out after a millisecond. The word has another value each time, so that no wait can take over the
+/// thread of an earlier wait.
 async fn time_out_200_times(futex: &AsyncFutex) {
     let (before, threads) = (futex.reactor().stats(), backend_threads());
     let mut wait = lone(futex, 0);
     arm(&mut wait).await;
-    until(|| backend_threads() > threads); // Its name is the one that is counted here.
+    until(|| backend_threads() > threads); // A thread is counted only when it has its name.
     drop(wait);
     for value in 1..200 {
         futex.word().store(value, Ordering::Release);
-        assert!(timeout(Duration::from_millis(1), lone(futex, value)).await.is_err(), "nobody wakes it");
+        assert!(
+            timeout(Duration::from_millis(1), lone(futex, value)).await.is_err(),
+            "the wait ended although nobody woke it"
+        );
     }
     let stats = futex.reactor().stats();
     assert_eq!(
@@ -67,17 +71,17 @@ async fn time_out_200_times(futex: &AsyncFutex) {
 }
 
 #[test]
-fn two_hundred_timeouts_leave_few_threads_behind_which_end_by_themselves() {
+fn two_hundred_timeouts_leave_few_threads_parked_which_end_by_themselves() {
     let Some(_alone) = alone() else { return };
     on_each_runtime(async || {
         let before = backend_threads();
         let futex = futex(zero());
         time_out_200_times(&futex).await;
         let (left, counted) = (backend_threads() - before, waiters(futex.word()) as usize);
-        println!("{left} threads are left behind, {counted} of them parked");
+        println!("{left} threads are left, {counted} of them parked");
         assert!(left <= LEFT_BEHIND && counted <= LEFT_BEHIND, "{left} threads, {counted} of them parked");
         until_within(LONGEST_PARK, || backend_threads() <= before);
-        until_waiters(futex.word(), 0); // A thread has its name only when it runs, so one may not have been counted.
+        until_waiters(futex.word(), 0); // A thread without a name was not counted above.
         assert_eq!(futex.wake_all(), 0);
         until(|| futex.reactor().stats().units == 0);
     });
@@ -91,13 +95,13 @@ fn a_wake_after_two_hundred_timeouts_counts_few_waiters() {
         let futex = futex(zero());
         time_out_200_times(&futex).await;
         let counted = futex.wake_all() as usize;
-        assert!(counted <= LEFT_BEHIND, "{counted} waiters were woken, and nobody waits");
+        assert!(counted <= LEFT_BEHIND, "{counted} waiters were woken although nobody waits");
         until_within(LONGEST_PARK, || backend_threads() <= before);
     });
 }
 
 #[test]
-fn a_runtime_that_ends_after_timeouts_leaves_no_thread_no_mapping_and_no_descriptor() {
+fn a_runtime_that_shuts_down_after_timeouts_leaves_no_thread_mapping_or_descriptor() {
     let Some(_alone) = alone() else { return };
     for mut kind in [Builder::new_current_thread(), Builder::new_multi_thread()] {
         let (before, open) = (backend_threads(), descriptors());
@@ -106,7 +110,7 @@ fn a_runtime_that_ends_after_timeouts_leaves_no_thread_no_mapping_and_no_descrip
         let runtime = kind.worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let futex = futex(memory.word(0).unwrap());
-            // A wait that the end of the runtime ends.
+            // A wait that is armed until the runtime shuts down.
             let pending = AsyncFutex::with_reactor(futex.reactor(), memory.word(64).unwrap());
             tokio::spawn(async move { lone(&pending, 0).await });
             eventually(|| waiters(&memory.word(64).unwrap()) == 1).await;
@@ -119,7 +123,7 @@ fn a_runtime_that_ends_after_timeouts_leaves_no_thread_no_mapping_and_no_descrip
     }
 }
 
-/// A park lasts as long as the wait is old, which is how long a thread is left behind at most.
+/// A park lasts as long as the age of the wait at its begin. That limits the time for which a thread stays parked after a drop.
 #[test]
 fn the_thread_of_an_old_wait_ends_soon_after_the_wait_is_dropped() {
     const OLD: Duration = Duration::from_secs(2);
@@ -127,16 +131,16 @@ fn the_thread_of_an_old_wait_ends_soon_after_the_wait_is_dropped() {
     on_each_runtime(async || {
         let before = backend_threads();
         let futex = futex(zero());
-        assert!(timeout(OLD, lone(&futex, 0)).await.is_err(), "nobody wakes it");
+        assert!(timeout(OLD, lone(&futex, 0)).await.is_err(), "the wait ended although nobody woke it");
         until_within(OLD + Duration::from_secs(1), || backend_threads() <= before);
         until_waiters(futex.word(), 0);
     });
 }
 
-/// The parks of these waits end a number of times while nothing happens. Their owners see nothing of that. A bare wake can fall
-/// between two parks, and its count says so.
+/// The parks of these waits end several times while nothing happens, which does not end the waits. A bare wake may come between
+/// two parks, and its count shows that.
 #[test]
-fn waits_outlast_the_parks_of_their_threads_and_are_woken_then() {
+fn waits_outlast_the_parks_of_their_threads() {
     const WAITS: usize = 20;
     let Some(_alone) = alone() else { return };
     on_each_runtime(async || {
@@ -146,9 +150,12 @@ fn waits_outlast_the_parks_of_their_threads_and_are_woken_then() {
         for wait in &mut waits {
             arm(wait).await;
         }
-        assert!(timeout(Duration::from_millis(1_500), &mut waits[0]).await.is_err(), "nobody wakes it");
+        assert!(
+            timeout(Duration::from_millis(1_500), &mut waits[0]).await.is_err(),
+            "the wait ended although nobody woke it"
+        );
         for wait in &mut waits {
-            assert!(is_pending(wait).await, "nobody wakes it");
+            assert!(is_pending(wait).await, "the wait ended although nobody woke it");
         }
         assert_eq!((reactor.stats().armed, reactor.stats().armed_now), (WAITS as u64, WAITS));
 
@@ -167,15 +174,15 @@ fn waits_outlast_the_parks_of_their_threads_and_are_woken_then() {
     });
 }
 
-/// Waits begin on each of many words, and as many waits as `left_behind` says are dropped after some milliseconds. Then a bare
-/// wake per word comes, again and again until it is counted, and the last wait of the word has to see it. The first park of a
-/// thread lasts ten milliseconds, so parks end while the wakes come.
+/// Arms waits on many words, and after some milliseconds drops `left_behind` waits per word. Then tries a bare wake on each word
+/// until the kernel counts it. The last wait of the word must see that wake. The first park of a thread lasts ten milliseconds,
+/// so parks end while the wakes come.
 async fn wake_while_parks_end(left_behind: usize) {
     const WORDS: usize = 40;
     const ROUNDS: u64 = 60;
     let reactor = Reactor::builder().backend(backend()).build().unwrap();
     for round in 0..ROUNDS {
-        // Others each time: a thread that is still left behind from an earlier round may hand a wake on.
+        // Each round has new words, because a thread that is still parked from an earlier round may hand a wake on.
         let futexes: Vec<_> = (0..WORDS).map(|_| AsyncFutex::with_reactor(&reactor, zero())).collect();
         let begin = || futexes.iter().map(|futex| lone(futex, 0));
         let mut dropped: Vec<_> = (0..left_behind).flat_map(|_| begin()).collect();
@@ -183,8 +190,11 @@ async fn wake_while_parks_end(left_behind: usize) {
         for wait in dropped.iter_mut().chain(&mut waits) {
             arm(wait).await;
         }
-        // The time that arming took is to be added.
-        assert!(timeout(Duration::from_millis(2 + round % 10), &mut waits[0]).await.is_err(), "nobody wakes it");
+        // The waits are older than this time, because arming takes time too.
+        assert!(
+            timeout(Duration::from_millis(2 + round % 10), &mut waits[0]).await.is_err(),
+            "the wait ended although nobody woke it"
+        );
         drop(dropped);
         for (futex, wait) in futexes.iter().zip(waits) {
             until(|| futex.wake(1) == 1);
@@ -198,23 +208,26 @@ async fn wake_while_parks_end(left_behind: usize) {
     assert_eq!(stats.handed_on > 0, left_behind > 0, "{stats:?}");
 }
 
-/// 1. A thread's park ends. 2. Before the thread knows it, a bare wake comes. Either the wake finds the thread in the kernel,
-///    then it is counted, and the wait ends; or it does not, and the wait goes on.
+/// 1. The park of a thread ends.
+/// 2. Before the thread knows that, a bare wake comes. If the kernel still has the thread, the wake is counted and the wait ends.
+///    Otherwise the wake is not counted and the wait stays armed.
 #[test]
-fn a_bare_wake_that_is_counted_when_a_park_ends_is_seen() {
+fn a_wait_sees_a_bare_wake_that_is_counted_when_a_park_ends() {
     let Some(_alone) = alone() else { return };
     on_each_runtime(async || wake_while_parks_end(0).await);
 }
 
-/// 1. A wait is dropped, and its thread stays parked. 2. The thread takes a bare wake and hands it on. 3. The thread of the wait
-///    that is left is between two parks. It was parked at the same time, so its parks end at the same time.
+/// 1. A wait is dropped, and its thread stays parked.
+/// 2. This thread receives a bare wake and hands it on.
+/// 3. The thread of the remaining wait is between two parks. Both threads parked at the same time, so their parks end at the same
+///    time.
 #[test]
-fn a_bare_wake_that_is_counted_for_a_thread_left_behind_is_seen_by_a_wait_whose_park_ends() {
+fn a_wait_whose_park_ends_sees_a_bare_wake_that_a_parked_thread_hands_on() {
     let Some(_alone) = alone() else { return };
     on_each_runtime(async || wake_while_parks_end(1).await);
 }
 
-/// The same for the threads that `Waitv` parks for up to 127 waits, which can be called back.
+/// On `Waitv`, these threads have up to 127 waits each, and can be called back.
 #[test]
 fn the_threads_of_many_waits_end_when_the_waits_are_dropped() {
     let Some(_alone) = alone() else { return };
@@ -237,9 +250,10 @@ fn the_threads_of_many_waits_end_when_the_waits_are_dropped() {
     });
 }
 
-/// All threads are called back at once, and each leaves the kernel before `close` returns. `Thread` can't call its threads back.
+/// `Waitv` calls all its threads back at once, and each leaves the kernel before `close` returns. `Thread` can't call its threads
+/// back.
 #[test]
-fn closing_a_reactor_with_thousands_of_waits_leaves_no_waiter_and_then_no_thread() {
+fn closing_a_reactor_with_many_waits_leaves_no_waiter_and_soon_no_thread() {
     let Some(_alone) = alone() else { return };
     let waits = if backend() == Backend::Waitv { 2_000 } else { 200 };
     on_each_runtime(async || {

@@ -1,9 +1,9 @@
-//! Words that a process has mapped twice. The two addresses of such a word are one futex to the kernel, so they are one to the
-//! library.
+//! Words that a process has mapped twice. For the kernel, both addresses of such a word are one futex, so the library must treat
+//! them as one word.
 //!
-//! The story: `Waitv` and `Thread` told words apart by their addresses. A wake that was handed on and found nobody in the kernel
-//! went to a wait on its way there, but not to one on the other mapping. With the memory mapped twice, 1,791 of 3,000 wakes that
-//! the kernel had counted for a wait which was then dropped reached nobody on `Waitv`.
+//! The story: `Waitv` and `Thread` compared words by their addresses. A wake that was handed on, and for which the kernel had no
+//! waiter, went to a wait whose thread was about to park. But it missed a wait on the other mapping. With the memory mapped
+//! twice, `Waitv` lost 1,791 of 3,000 wakes that the kernel had counted for a wait which was then dropped.
 
 use futex_tests::load::{Boxed, Rng, arms, backend, boxed, runtime};
 use futex_tests::{until_waiters, wake_bare, within};
@@ -13,10 +13,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
-/// How many wakes each test makes, each of them on a word of its own.
+/// Number of wakes that a test makes, each on its own word.
 const WAKES: usize = 3_000;
 
-/// Memory with a word for each wake, by each of two mappings.
+/// Returns two mappings of memory that has a word for each wake.
 fn mapped_twice() -> [SharedMemory; 2] {
     let memory = SharedMemory::anonymous(4 * WAKES).expect("memory");
     let again = SharedMemory::from_fd(memory.as_fd().try_clone_to_owned().expect("dup")).expect("memory");
@@ -24,7 +24,7 @@ fn mapped_twice() -> [SharedMemory; 2] {
     [memory, again]
 }
 
-/// A word by each mapping, and a futex for each.
+/// Returns the word at an offset, and a futex on this word through each mapping.
 fn at(offset: usize, memory: &[SharedMemory; 2], reactors: [&Reactor; 2]) -> (Word, [AsyncFutex; 2]) {
     let words = memory.each_ref().map(|memory| memory.word(offset).expect("a word"));
     let futexes = [0, 1].map(|index| AsyncFutex::with_reactor(reactors[index], &words[index]));
@@ -42,13 +42,13 @@ fn armed(futex: &AsyncFutex) -> Boxed {
     wait
 }
 
-/// Wakes one of two waits, each on its mapping, and drops one of them. The wake is for the other one.
+/// Arms a wait through each mapping, wakes one waiter, and drops one of the waits. The remaining wait must see the wake.
 async fn one_wake_reaches_the_wait_that_is_left(reactors: [&Reactor; 2]) {
     let memory = mapped_twice();
     let mut rng = Rng::new(1);
     for round in 0..WAKES {
         let (word, futexes) = at(4 * round, &memory, reactors);
-        // Either is in front, either is dropped, and either mapping is woken.
+        // The wait in front, the wait that is dropped, and the mapping of the wake are random.
         let (first, dropped, woken) = (rng.below(2), rng.below(2), rng.below(2));
         let mut waits = [None, None];
         waits[first] = Some(armed(&futexes[first]));
@@ -58,14 +58,14 @@ async fn one_wake_reaches_the_wait_that_is_left(reactors: [&Reactor; 2]) {
 
         wake_bare(futexes[woken].word(), 1);
         drop(waits[dropped].take());
-        let left = waits[1 - dropped].take().expect("it is there");
-        within(left).await.expect("the wake that was counted");
-        word.wake(u32::MAX); // a thread that `Thread` left behind
+        let left = waits[1 - dropped].take().expect("the wait was not dropped");
+        within(left).await.expect("the wait receives the wake that was counted");
+        word.wake(u32::MAX); // ends a thread that `Thread` has left parked
     }
 }
 
 #[test]
-fn a_wake_that_was_counted_for_a_dropped_wait_reaches_the_wait_on_the_other_mapping() {
+fn a_wake_of_a_dropped_wait_reaches_the_wait_on_the_other_mapping() {
     runtime().block_on(async {
         let reactor = reactor();
         one_wake_reaches_the_wait_that_is_left([&reactor, &reactor]).await;
@@ -73,14 +73,14 @@ fn a_wake_that_was_counted_for_a_dropped_wait_reaches_the_wait_on_the_other_mapp
 }
 
 #[test]
-fn a_wake_that_was_counted_for_a_dropped_wait_reaches_the_wait_on_the_other_mapping_with_another_reactor() {
+fn a_wake_of_a_dropped_wait_reaches_another_reactors_wait_on_the_other_mapping() {
     runtime().block_on(async {
         let reactors = [reactor(), reactor()];
         one_wake_reaches_the_wait_that_is_left([&reactors[0], &reactors[1]]).await;
     });
 }
 
-/// A waker that drops its own wait, on the thread that calls it.
+/// A waker that drops its own wait on the thread that calls the waker.
 #[derive(Default)]
 struct Leaves(Mutex<Option<Boxed>>);
 
@@ -91,10 +91,10 @@ impl Wake for Leaves {
     }
 }
 
-/// On `Waitv` the waker is called by the thread that has parked for both waits. So the kernel has neither of them when the wake
-/// is handed on, which lost about half of the wakes: all that were counted for this wait.
+/// On `Waitv`, the thread of both waits calls the waker. So the kernel has neither of them when the wake is handed on. All wakes
+/// that were counted for the dropped wait were lost, which is about half of them.
 #[test]
-fn a_wake_that_a_wait_hands_on_as_soon_as_it_is_told_reaches_the_wait_on_the_other_mapping() {
+fn a_wake_that_a_waker_hands_on_reaches_the_wait_on_the_other_mapping() {
     runtime().block_on(async {
         let reactor = reactor();
         let memory = mapped_twice();
@@ -104,7 +104,7 @@ fn a_wake_that_a_wait_hands_on_as_soon_as_it_is_told_reaches_the_wait_on_the_oth
             let (leaves, mapping) = (Arc::new(Leaves::default()), rng.below(2));
             let mut wait = boxed(&futexes[mapping]);
             let mut last = boxed(&futexes[1 - mapping]);
-            // Either is in front.
+            // The wait in front is random.
             for is_last in if rng.below(2) == 0 { [false, true] } else { [true, false] } {
                 if is_last {
                     assert!(arms(&mut last));
@@ -116,17 +116,18 @@ fn a_wake_that_a_wait_hands_on_as_soon_as_it_is_told_reaches_the_wait_on_the_oth
             *leaves.0.lock().expect("no panic") = Some(wait);
             until_waiters(&word, 2);
             wake_bare(&word, 1);
-            within(last).await.expect("the wake that was counted");
-            leaves.wake_by_ref(); // if the wake was not for it
-            word.wake(u32::MAX); // a thread that `Thread` left behind
+            within(last).await.expect("the wait receives the wake that was counted");
+            leaves.wake_by_ref(); // drops the wait if the wake was for the other one
+            word.wake(u32::MAX); // ends a thread that `Thread` has left parked
         }
     });
 }
 
-/// 1. A wait is dropped, and the kernel may have it still. 2. Another one is armed on the other mapping, and the kernel may not
-///    have it yet. 3. A wake is counted.
+/// 1. A wait is dropped, and the kernel may still have it.
+/// 2. Another wait is armed through the other mapping, and the kernel may not have it yet.
+/// 3. A wake is counted.
 #[test]
-fn a_wake_that_is_counted_reaches_the_wait_on_the_other_mapping_that_took_the_place_of_a_dropped_one() {
+fn a_counted_wake_reaches_the_wait_on_the_other_mapping_that_replaces_a_dropped_wait() {
     runtime().block_on(async {
         let reactor = reactor();
         let memory = mapped_twice();
@@ -139,18 +140,18 @@ fn a_wake_that_is_counted_reaches_the_wait_on_the_other_mapping_that_took_the_pl
             let second = armed(&futexes[1 - round % 2]);
             if word.wake(1) == 1 {
                 counted += 1;
-                within(second).await.expect("the wake that was counted");
+                within(second).await.expect("the wait receives the wake that was counted");
             } else {
-                assert_ne!(reactor.backend(), Backend::Uring, "the wait is armed");
+                assert_ne!(reactor.backend(), Backend::Uring, "a wake missed a wait that is armed");
             }
-            word.wake(u32::MAX); // a thread that `Thread` left behind
+            word.wake(u32::MAX); // ends a thread that `Thread` has left parked
         }
         assert!(counted > 0);
     });
 }
 
 #[test]
-fn a_change_by_either_mapping_ends_the_waits_on_both() {
+fn a_change_through_either_mapping_ends_the_waits_on_both() {
     runtime().block_on(async {
         let reactor = reactor();
         let memory = mapped_twice();

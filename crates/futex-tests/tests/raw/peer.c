@@ -1,8 +1,8 @@
-/* A process that knows nothing but the system call.
+/* A process that uses only the system call.
  *
  * peer fd N | name NAME  OFFSET  wake VALUE | wait EXPECTED
  *
- * `wake` stores VALUE and wakes one, and prints how many there were. `wait` waits once, and prints the value then. */
+ * `wake` stores VALUE, wakes one waiter, and prints how many it woke. `wait` waits until the value is not EXPECTED, and prints it. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/futex.h>

@@ -1,4 +1,4 @@
-"""The same as peer.c, for machines without a C compiler."""
+"""Does the same as peer.c."""
 
 import ctypes, mmap, os, platform, sys
 

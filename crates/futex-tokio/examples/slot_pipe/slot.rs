@@ -150,7 +150,8 @@ impl Slot {
     /// If A's wait ends for another reason, A finds its own bit, and waits again without setting it.
     async fn changes_from(&self, old: u32) -> io::Result<u32> {
         loop {
-            // Ordering: Acquire. The partner is the swap in `hand_over`. A's exchange continues the release sequence of that swap.
+            // Ordering: Acquire. The partner is the swap in `hand_over`. A's exchange continues the release sequence of that
+            // swap.
             let state = self.state.word().load(Ordering::Acquire);
             if state & !WAITING != old {
                 return Ok(state & !WAITING);
