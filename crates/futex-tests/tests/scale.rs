@@ -171,8 +171,8 @@ fn half_of_many_waits_on_one_word_are_cancelled_and_the_others_are_woken() {
                 until_waiters(&words[0], n / 2);
                 assert_eq!(words[0].wake(u32::MAX), n / 2);
             }
-            // Threads that park again, or that are about to leave the kernel, find the word changed. (A thread of a cancelled
-            // wait hands its wake on. That may be to a wait that the same call has already woken.)
+            // Threads that park again, or that are about to leave the kernel, find the word changed. (The thread of a cancelled
+            // wait hands its wake on, but the same call has woken all other waits.)
             _ => {
                 words[0].store(1, Ordering::Release);
                 words[0].wake(u32::MAX);

@@ -72,9 +72,9 @@ impl AsyncFutex {
     /// The kernel wakes the waiter that has queued longest first. A wait on `Waitv` or `Thread` goes to the end of the queue
     /// each time its thread parks again.
     ///
-    /// The count includes waits that are being cancelled, and threads of `Thread` that stay parked after their wait was
-    /// cancelled. Each of these hands its wake on to the next waiter. That waiter may miss the wake only if the wake is
-    /// [bare](crate#bare-wakes) and the waiter is in another process, on `Waitv` or `Thread`.
+    /// The count includes waits that are being cancelled. It also includes threads that are still parked after their wait was
+    /// cancelled (on `Thread`, and on `Waitv` for a wait with a mask). Each of these hands its wake on to the next waiter. A
+    /// waiter in another process may miss a wake that is handed on, in the same cases as a [bare wake](crate#bare-wakes).
     #[inline]
     pub fn wake(&self, n: u32) -> u32 {
         self.word.wake(n)

@@ -65,7 +65,7 @@ pub async fn send_memory(socket: &UnixStream, memory: &SharedMemory) -> io::Resu
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: if it is dropped before it is ready, nothing was received.
+/// Cancel safe: if the future is dropped before it is ready, nothing was received.
 pub async fn receive_memory(socket: &UnixStream) -> io::Result<SharedMemory> {
     socket.async_io(Interest::READABLE, || SharedMemory::receive(socket)).await
 }
@@ -82,7 +82,7 @@ pub async fn receive_memory(socket: &UnixStream) -> io::Result<SharedMemory> {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: if it is dropped before it is ready, nothing was received.
+/// Cancel safe: if the future is dropped before it is ready, nothing was received.
 pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMemory> {
     socket.async_io(Interest::READABLE, || SharedMemory::receive_unsealed(socket)).await
 }
@@ -97,7 +97,7 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
 ///
 /// - All other errors of [`SharedMemory::open`], without a further try.
 /// - `Unsupported` outside a Tokio runtime, and in a runtime without a timer.
-/// - `BrokenPipe` if the future is polled in another runtime after its first runtime has shut down.
+/// - `BrokenPipe` if the runtime of the first poll has shut down.
 ///
 /// Tokio panics if a runtime has no timer or has shut down. This function catches these panics and returns the errors above. The
 /// panic hook still prints a message, and with `panic = "abort"` the process ends.

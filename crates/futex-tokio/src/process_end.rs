@@ -75,8 +75,8 @@ pub fn process_end(process: ProcessId) -> io::Result<ProcessEnd> {
 
 /// The future of [`process_end`].
 ///
-/// It borrows nothing, so it can be spawned. Any runtime may poll it, as long as the runtime that drives it runs. Once it has
-/// returned that the process has ended, each further poll returns the same.
+/// It borrows nothing, so it can be spawned. Any runtime may poll it, as long as the runtime that drives it runs. After it was
+/// ready without an error, it is ready at each further poll.
 ///
 /// # Errors
 ///

@@ -16,7 +16,7 @@ use std::sync::Arc;
 ///
 /// The runtime in which a reactor is made drives it. Futures that wait with the reactor may be polled anywhere, also on other
 /// runtimes and executors. On `Uring`, they are woken only while the driving runtime runs. (A current-thread runtime runs only
-/// inside its `block_on`.) When the runtime shuts down, it [closes](Reactor::close) its reactors.
+/// inside its `block_on`.) The shutdown of the runtime [closes](Reactor::close) its reactors.
 ///
 /// Clones are handles to the same reactor.
 ///
@@ -80,7 +80,7 @@ impl Reactor {
         self.spin
     }
 
-    /// Returns the number of waits that are armed now, and how many waits have ended in which way. All figures are zero in a
+    /// Returns the number of waits that are armed now, and counts of the waits that have ended. All figures are zero in a
     /// [fork](#after-fork).
     ///
     /// The call takes the lock of each queue for a short time. With 100,000 waits on 1,042 rings it takes 24 µs (measured on a
@@ -90,14 +90,15 @@ impl Reactor {
         self.core().stats()
     }
 
-    /// Closes the reactor. All its waits end with an error (`BrokenPipe`), and [`current`](Reactor::current) makes a new reactor
-    /// from then on. The runtime's shutdown closes its reactors in the same way.
+    /// Closes the reactor. All its waits end with an error (`BrokenPipe`). If it was the reactor of
+    /// [`current`](Reactor::current), the next call of `current` makes a new one. The runtime's shutdown closes reactors in the
+    /// same way.
     ///
     /// When this returns, no waiter of the reactor is left in the kernel. Each wake that a wait has consumed is reported to the
     /// owner of the wait, or handed on. The call does not wait for the threads that armed the waits.
     ///
-    /// `Thread` is an exception: its threads may stay parked for up to 10 s after the call. A thread that receives a wake in
-    /// that time hands it on.
+    /// There is one exception: on `Thread`, and on `Waitv` for waits with a mask, threads may stay parked for up to 10 s after
+    /// the call. A thread that receives a wake in that time hands it on.
     pub fn close(&self) {
         self.core().close();
     }
@@ -146,15 +147,15 @@ impl ReactorBuilder {
         self
     }
 
-    /// If true, the kernel interrupts a running thread when a wait that this thread has armed ends. This affects
-    /// [`Backend::Uring`] only. The default is `false`.
+    /// If `interrupting` is true, the kernel interrupts a running thread to post the end of a wait that this thread has armed.
+    /// The default is false. This affects [`Backend::Uring`] only.
     ///
     /// The kernel posts the completion of a wait on the thread that armed it:
     ///
     /// - A thread that sleeps in a call such as `epoll_wait` posts it at once.
-    /// - A thread that computes posts it when it next enters the kernel, at the latest at the next clock tick (1 to 4 ms, but
-    ///   without a bound on a `nohz_full` processor). With this setting it posts it within 0.1 ms (measured on Linux 6.18, 2
-    ///   CPUs).
+    /// - A thread that computes posts it when it next enters the kernel, at the latest at the next clock tick. A tick comes
+    ///   every 1 to 4 ms, but on a `nohz_full` processor there may be none. If `interrupting` is true, the thread posts the
+    ///   completion within 0.1 ms (measured on Linux 6.18, 2 CPUs).
     ///
     /// The setting gains time only if another thread of the runtime waits for events at that moment. Its price is an interrupt
     /// between processors per completion, and under load it can cost more than half of the throughput. The

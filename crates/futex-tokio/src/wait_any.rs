@@ -16,8 +16,8 @@ use std::task::{Context, Poll, ready};
 /// `(futex, expected, mask)`, only wakes whose mask shares a bit with `mask` count.
 ///
 /// The words may lie in different memory, and the futexes may have different reactors. The waits do not [spin](crate::Spin).
-/// Each call arms a wait per word and cancels the other waits at its end. So use one task per word for many words that change
-/// often.
+/// Each call arms one wait per word, and at its end cancels those that are still armed. So use one task per word for many words
+/// that change often.
 ///
 /// # Order
 ///
