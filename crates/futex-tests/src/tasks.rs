@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 ///
 /// # Panics
 ///
-/// If a runtime can't be built, and where the test panics.
+/// If a runtime can't be built, and if the test panics.
 pub fn on_each_runtime(test: impl AsyncFn()) {
     for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
         let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");

@@ -101,7 +101,7 @@ async fn warm_up() {
     futex.reactor().close();
     futex.wake_all();
     drop(wait);
-    // This does not count all threads, because their number without those of a backend is not known yet.
+    // This counts only the threads of backends, because the number of the other threads is not known yet.
     until(|| backend_threads() == 0);
 }
 

@@ -120,7 +120,7 @@ async fn a_wait_for_any_that_a_timeout_borrows_stays_armed_and_can_go_on() {
         let [one, other] = futexes(&reactor);
         let mut any = wait_any([(&one, 0), (&other, 0)]);
         assert!(tokio::time::timeout(Duration::from_millis(1), &mut any).await.is_err());
-        assert_eq!(reactor.stats().armed_now, 2, "the timeout has only dropped its reference to the wait");
+        assert_eq!(reactor.stats().armed_now, 2, "the timeout has cancelled the waits");
         other.word().store(1, Ordering::Release);
         other.wake_one();
         let (index, value) = any.await.unwrap();
