@@ -2,8 +2,8 @@
 //!
 //! The story: on `Uring`, the thread that submitted a wait posts its completion when it next enters or leaves the kernel. While
 //! such a thread was in `vfork` (for a child that had not called `exec` yet) or in `fsync`, another thread that closed the
-//! reactor slept for the same time. A wake that the kernel had counted for a dropped wait was handed on with the same delay: 3.0
-//! s in a test.
+//! reactor slept for the same time. A wake that the kernel had counted for a dropped wait was handed on with the same delay (3.0 s
+//! in a test).
 //!
 //! The other backends wait with their own threads.
 
