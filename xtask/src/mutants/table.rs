@@ -1,22 +1,22 @@
-//! What is broken, and by which test it must be noticed.
+//! The mutants: what each one breaks, and the test that must fail.
 
 /// A change that breaks a rule.
 pub(super) struct Mutant {
     pub(super) name: &'static str,
-    /// What it breaks.
+    /// The broken behaviour.
     pub(super) breaks: &'static str,
-    /// In `crates/futex-core/src`; or in `crates`, if it begins with the name of a crate.
+    /// Path in `crates/futex-core/src`, or in `crates` if it begins with the name of a crate.
     pub(super) file: &'static str,
-    /// Occurs once in the file.
+    /// The text to replace, which occurs once in the file.
     pub(super) from: &'static str,
     pub(super) to: &'static str,
-    /// The test that fails. In `futex_core::tests`; or `CRATE/TARGET::PATH`, with `lib` or the name of an integration test for
-    /// the target.
+    /// The test that must fail: a path in `futex_core::tests`, or `CRATE/TARGET::PATH`. The target is `lib` or the name of an
+    /// integration test.
     pub(super) test: &'static str,
     pub(super) under: Under,
 }
 
-/// How a test is run.
+/// The build that a test runs in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Under {
     Loom,
@@ -26,7 +26,7 @@ pub(super) enum Under {
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "drop-keeps-wake",
-        breaks: "an owner that leaves after its wake was told does not hand it on",
+        breaks: "an owner that leaves after its wake was reported does not hand it on",
         file: "shard.rs",
         from: "(word, mask, outcome == Outcome::Woken && error.is_none())",
         to: "(word, mask, outcome == Outcome::Woken && error.is_none() && false)",
@@ -53,7 +53,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "drop-abandons-nothing",
-        breaks: "an armed wait that is dropped is left to itself",
+        breaks: "a drop does nothing with its armed wait",
         file: "shard.rs",
         from: "            shard.abandon(slot);\n",
         to: "            let _ = (shard, slot);\n",
@@ -62,7 +62,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "cancel-of-another-wait",
-        breaks: "a drop cancels the wait that has the number of its slot",
+        breaks: "a drop cancels the wait whose handle equals the number of its slot",
         file: "shard.rs",
         from: "|backend| backend.cancel(handle));\n                    let Some(",
         to: "|backend| { let _ = handle; backend.cancel(slot) });\n                    let Some(",
@@ -71,7 +71,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "hand-on-under-any-mask",
-        breaks: "a wake whose owner leaves is handed on to waiters whom it did not mean",
+        breaks: "a wake whose owner leaves is handed on to waiters that its mask excludes",
         file: "shard.rs",
         from: "if woken { Effect::HandOn(word, mask) }",
         to: "if woken { Effect::HandOn(word, mask | NonZeroU32::MAX) }",
@@ -80,7 +80,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "ended-waits-are-not-counted",
-        breaks: "a turn passes by a shard whose waits have all been cancelled, though completions are to come",
+        breaks: "a turn skips a shard if all its waits were cancelled, although completions are pending",
         file: "shard.rs",
         from: "self.slots.len() + self.backend.as_ref().map_or(0, |backend| backend.unreaped())",
         to: "self.slots.len()",
@@ -98,7 +98,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "arming-gives-no-waker",
-        breaks: "a wait that is not over when it is armed gets no waker",
+        breaks: "a wait that has not ended when it is armed gets no waker",
         file: "shard.rs",
         from: "            *waker = request.waker.take();\n",
         to: "            drop((waker, request.waker.take()));\n",
@@ -107,7 +107,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waker-after-arming",
-        breaks: "the waker is in place only after the wait is armed and the lock was released",
+        breaks: "the waker is stored only after the wait is armed and the lock is released",
         file: "shard.rs",
         from: "        if armed.is_ok() {\n            for request in requests {\n                inner.settle(request);\n            }\n        }\n",
         to: "        let mut late = Vec::new();\n        for request in requests {\n            let Some((_, slot)) = &request.armed.place else { continue };\n            if let State::Waiting { .. } = inner.slots[*slot as usize] {\n                late.push((*slot, request.waker.take()));\n            }\n        }\n        drop(inner);\n        let mut inner = self.lock();\n        for (slot, given) in late {\n            if let Some(State::Waiting { waker, .. }) = inner.slots.get_mut(slot as usize) {\n                *waker = given;\n            }\n        }\n",
@@ -116,7 +116,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "over-is-forgotten",
-        breaks: "a wait that was over when it was armed is taken for pending",
+        breaks: "a wait that has ended when it is armed is treated as pending",
         file: "waiter.rs",
         from: "let is_over = request.is_over();",
         to: "let is_over = request.is_over() && false;",
@@ -125,7 +125,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "taken-after-arming",
-        breaks: "a slot is counted only after its wait is armed, so a turn passes it by",
+        breaks: "a slot is counted only after its wait is armed, so a turn skips it",
         file: "shard.rs",
         from: "        self.publish(taken + count);\n",
         to: "",
@@ -134,7 +134,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "turn-stops-at-first-shard",
-        breaks: "a turn looks at the first queue only",
+        breaks: "a turn visits only the first queue",
         file: "engine.rs",
         from: "next += usize::from(!effects.is_full()); // if",
         to: "next = if effects.is_full() { next } else { end }; // if",
@@ -143,7 +143,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "turn-stops-after-batch",
-        breaks: "a turn takes no more completions than a batch holds",
+        breaks: "a turn takes only as many completions as a batch holds",
         file: "engine.rs",
         from: "(next >= end, list.len() > keys.end)",
         to: "(true, list.len() > keys.end)",
@@ -152,7 +152,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "full-batch-is-dropped",
-        breaks: "the effects of a batch that is full are dropped",
+        breaks: "the effects of a full batch are dropped",
         file: "effects.rs",
         from: "        if !self.0.is_empty() {\n",
         to: "        if self.is_full() {\n            self.0.clear();\n        } else if !self.0.is_empty() {\n",
@@ -170,7 +170,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "arming-drops-effects",
-        breaks: "what an arming reaps for others is forgotten",
+        breaks: "the effects for other waits that an arming reaps are forgotten",
         file: "effects.rs",
         from: "impl<W: FutexWord> Drop for Effects<W> {\n    fn drop(&mut self) {\n        self.perform();\n",
         to: "impl<W: FutexWord> Drop for Effects<W> {\n    fn drop(&mut self) {\n        self.0.clear();\n",
@@ -179,7 +179,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "unreported-queues-are-forgotten",
-        breaks: "a turn asks once which queues are ready, and visits no more than are reported then",
+        breaks: "a turn asks for ready queues once, and misses those that did not fit into the answer",
         file: "engine.rs",
         from: "let is_all = !keys.is_full();",
         to: "let is_all = true;",
@@ -188,7 +188,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "ready-queues-are-not-visited",
-        breaks: "a turn visits the first queues only",
+        breaks: "a turn visits only the first queues",
         file: "engine.rs",
         from: "        if !self.turn_each(0..NEAR) {\n",
         to: "        if !self.turn_each(0..NEAR) || true {\n",
@@ -197,7 +197,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "queue-is-not-watched",
-        breaks: "the second queue is in no epoll, and not among the first ones",
+        breaks: "the second queue is neither in the epoll nor among the first queues",
         file: "engine.rs",
         from: "if key >= NEAR {",
         to: "if key > NEAR {",
@@ -206,7 +206,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "any-error-leaves-some-armed",
-        breaks: "an error leaves those of several waits armed that came before it",
+        breaks: "after an error, the waits of wait_any that were armed before it stay armed",
         file: "wait_any.rs",
         from: "engine.arm(requests)?;",
         to: "engine.arm(requests).inspect_err(|_| {\n                let armed = requests.iter_mut().map(|request| std::mem::replace(&mut request.armed, Armed::NONE));\n                armed.for_each(std::mem::forget);\n            })?;",
@@ -215,7 +215,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "refused-waits-are-forgotten",
-        breaks: "the waits that the kernel had before it refused a later one of the same queue stay there",
+        breaks: "after the kernel refuses a wait, the earlier waits of the same queue stay in the kernel",
         file: "shard.rs",
         from: "        if armed.is_ok() {\n            for request in requests {\n                inner.settle(request);\n            }\n        }\n",
         to: "        for request in requests {\n            if armed.is_ok() {\n                inner.settle(request);\n            } else {\n                std::mem::forget(std::mem::replace(&mut request.armed, Armed::NONE));\n            }\n        }\n",
@@ -224,7 +224,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "refused-waits-keep-wakes",
-        breaks: "the waits that the kernel had before it refused a later one keep their wakes",
+        breaks: "after the kernel refuses a wait, the earlier waits keep their wakes",
         file: "shard.rs",
         from: "        if armed.is_ok() {\n            for request in requests {\n                inner.settle(request);\n            }\n        }\n",
         to: "        for request in requests {\n            if armed.is_ok() {\n                inner.settle(request);\n            }\n            let refused = request.armed.place.take_if(|_| armed.is_err());\n            let state = refused.map(|(_, slot)| inner.slots.remove(slot as usize));\n            if let (Some(State::Waiting { handle, .. }), Some(backend)) = (state, &mut inner.backend) {\n                backend.cancel(handle);\n            }\n        }\n",
@@ -233,7 +233,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "ownerless-wake-is-forgotten",
-        breaks: "a wake that found a wait which had ended for its owner is forgotten",
+        breaks: "the wake of a wait that has no owner any more is forgotten",
         file: "shard.rs",
         from: "            return Some(self.let_go(word, mask, matches!(ending, Ending::Woken)));\n",
         to: "            return Some(Effect::Release(word));\n",
@@ -242,7 +242,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "any-keeps-the-others-armed",
-        breaks: "the first of several waits that is over does not end the others",
+        breaks: "when one wait of wait_any ends, the others stay armed",
         file: "wait_any.rs",
         from: "            self.cancel(); // each of the others",
         to: "            self.armed.drain(..).for_each(std::mem::forget); // each of the others",
@@ -251,7 +251,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "any-keeps-wakes",
-        breaks: "the first of several waits that is over keeps the wakes of the others",
+        breaks: "when one wait of wait_any ends, the others keep their wakes",
         file: "wait_any.rs",
         from: "            self.cancel(); // each of the others",
         to: "            self.armed.iter_mut().for_each(|armed| drop(armed.poll(Waker::noop())));\n            self.cancel(); // each of the others",
@@ -260,7 +260,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "any-over-is-forgotten",
-        breaks: "several waits of which one was over when it was armed are taken for pending",
+        breaks: "if one wait of wait_any has ended when it is armed, all are treated as pending",
         file: "wait_any.rs",
         from: "requests.iter().any(Request::is_over);",
         to: "requests.iter().any(Request::is_over) && false;",
@@ -269,7 +269,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "any-polls-the-first-only",
-        breaks: "of several waits only the first one is polled",
+        breaks: "wait_any polls only its first wait",
         file: "wait_any.rs",
         from: "self.armed.iter_mut().zip(targets).enumerate() {",
         to: "self.armed.iter_mut().zip(targets).enumerate().take(1) {",
@@ -278,7 +278,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "unprompted-is-forgotten",
-        breaks: "a wait that the kernel ended by itself is not armed again",
+        breaks: "a wait that the kernel ended on its own is not armed again",
         file: "shard.rs",
         from: "Ending::Cancelled => return self.rearm(slot, word, mask),",
         to: "Ending::Cancelled => return Some(Effect::Release(word)),",
@@ -287,7 +287,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "unprompted-misses-change",
-        breaks: "a wait that the kernel ended by itself is armed again for whatever value the word has",
+        breaks: "a wait that the kernel ended on its own is armed again whatever value the word has",
         file: "shard.rs",
         from: "backend.arm(slot, word.clone(), *expected, mask)",
         to: "backend.arm(slot, word.clone(), word.value(), mask)",
@@ -296,7 +296,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "rearmed-under-old-handle",
-        breaks: "a wait that was armed again is cancelled as the one that it was before",
+        breaks: "a wait that was armed again is cancelled under its old handle",
         file: "shard.rs",
         from: "            *handle = again;\n",
         to: "            let _ = handle;\n",
@@ -305,7 +305,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "rearm-failure-is-forgotten",
-        breaks: "a wait that can't be armed again sleeps for ever",
+        breaks: "a wait that can't be armed again sleeps forever",
         file: "shard.rs",
         from: "            Err(_) => self.complete(Completion { slot: Some(slot), word, mask, ending: Ending::Woken }, false),\n",
         to: "            Err(_) => Some(Effect::Release(word)),\n",
@@ -314,7 +314,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "rearm-failure-stays-queued",
-        breaks: "a wait that can't be armed again is still handed to the kernel later",
+        breaks: "a wait that can't be armed again is submitted to the kernel later",
         file: "shard.rs",
         from: "backend.submit().inspect_err(|_| drop(backend.cancel(again)))",
         to: "backend.submit()",
@@ -323,7 +323,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "close-reaps-nothing",
-        breaks: "closing forgets the waits' ends",
+        breaks: "closing forgets the completions of the waits",
         file: "shard.rs",
         from: "backend.close(&mut |completion| effects.extend(inner.complete(completion, true)));",
         to: "effects.extend(None::<Effect<W>>);\n            backend.close(&mut drop);",
@@ -332,7 +332,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "close-forgets-what-is-not-posted",
-        breaks: "closing takes the completions that are posted, and no others",
+        breaks: "closing takes only the completions that are posted",
         file: "shard.rs",
         from: "            backend.close(&mut |completion| effects.extend(inner.complete(completion, true)));",
         to: "            while let Some(completion) = backend.reap() {\n                effects.extend(inner.complete(completion, true));\n            }\n            backend.close(&mut drop);",
@@ -341,7 +341,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "close-wakes-nobody",
-        breaks: "closing does not tell the tasks whose waits it ends",
+        breaks: "closing does not wake the tasks whose waits it ends",
         file: "shard.rs",
         from: "        drop(backend);\n        perform(effects);\n",
         to: "        drop(backend);\n        perform(effects.into_iter().filter(|_| false));\n",
@@ -350,7 +350,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "close-wakes-no-more-than-a-batch",
-        breaks: "closing tells no more tasks than a batch holds",
+        breaks: "closing wakes only as many tasks as a batch holds",
         file: "shard.rs",
         from: "        drop(backend);\n        perform(effects);\n",
         to: "        drop(backend);\n        perform(effects.into_iter().take(2));\n",
@@ -359,7 +359,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "close-rearms",
-        breaks: "a wait that is ended by closing is taken for one that the kernel ended by itself",
+        breaks: "a wait that closing ends is treated as one that the kernel ended on its own",
         file: "shard.rs",
         from: "effects.extend(inner.complete(completion, true))",
         to: "effects.extend(inner.complete(completion, false))",
@@ -368,7 +368,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "close-lets-queues-open",
-        breaks: "a queue is opened after closing has looked at all of them",
+        breaks: "a queue can be opened after closing has visited all queues",
         file: "engine.rs",
         from: "        let mut all = write(&self.pool.all);\n        if all.closed {\n            return Err(closed());\n        }\n",
         to: "        let mut all = write(&self.pool.all);\n",
@@ -440,7 +440,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "ownerless-word-dropped-under-lock",
-        breaks: "the word of a wait that the kernel refused is dropped while the lock is held",
+        breaks: "the word of a wait that the kernel refused is dropped while a lock is held",
         file: "shard.rs",
         from: "            return Some(self.let_go(word, mask, matches!(ending, Ending::Woken)));\n",
         to: "            if matches!(ending, Ending::Woken) {\n                return Some(self.let_go(word, mask, true));\n            }\n            drop(word);\n            return None;\n",
@@ -458,7 +458,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "refused-waits-hand-on-under-lock",
-        breaks: "a wake of a wait that is taken back after a refusal is handed on while a lock is held",
+        breaks: "the wake of a wait that is taken back after a refusal is handed on while a lock is held",
         file: "shard.rs",
         from: "        if armed.is_ok() {\n            for request in requests {\n                inner.settle(request);\n            }\n        }\n",
         to: "        for request in requests {\n            if armed.is_ok() {\n                inner.settle(request);\n            }\n            let refused = request.armed.place.take_if(|_| armed.is_err());\n            let state = refused.map(|(_, slot)| inner.slots.remove(slot as usize));\n            if let (Some(State::Waiting { handle, .. }), Some(backend)) = (state, &mut inner.backend) {\n                if let Some(Completion { word, mask, ending: Ending::Woken, .. }) = backend.cancel(handle) {\n                    word.hand_on(mask);\n                    inner.stats.handed_on += 1;\n                }\n            }\n        }\n",
@@ -467,7 +467,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "too-late-is-cancelled",
-        breaks: "a cancel that finds nothing to cancel is taken for one that came in time",
+        breaks: "a cancel that finds no wait is treated as one that came in time",
         file: "futex-sys/src/uring/ring.rs",
         from: "(Ending::Woken, true),",
         to: "(Ending::Cancelled, true),",
@@ -476,7 +476,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "lost-is-cancelled",
-        breaks: "the waits of a ring that lost completions are taken for cancelled",
+        breaks: "the waits of a ring that lost completions are treated as cancelled",
         file: "futex-sys/src/uring/ring.rs",
         from: "completion.map(|completion| Completion { ending: Ending::Lost, ..completion })",
         to: "completion",
@@ -485,7 +485,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "lost-is-cancelled-for-the-engine",
-        breaks: "the engine takes the waits of a ring that lost completions for cancelled",
+        breaks: "the engine treats the waits of a ring that lost completions as cancelled",
         file: "backends/uring.rs",
         from: "        _ => Ending::Woken,\n",
         to: "        _ => Ending::Cancelled,\n",
@@ -494,7 +494,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "withdrawn-stays-in-kernel",
-        breaks: "a wait that was cancelled before the kernel had it is handed over and stays there",
+        breaks: "a wait that was cancelled before the kernel had it is submitted and stays there",
         file: "futex-sys/src/uring/ring.rs",
         from: "if !cancelled && !self.queued.contains(&key) && self.kernel_cancel(key).is_ok() {",
         to: "if !cancelled && !self.queued.contains(&key) && false {",
@@ -503,7 +503,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "withdrawn-keeps-wake",
-        breaks: "a wake that finds a wait which was cancelled before the kernel had it is forgotten",
+        breaks: "the wake of a wait that was cancelled before the kernel had it is forgotten",
         file: "futex-sys/src/uring/ring.rs",
         from: "Some(Completion { id: WaitId(key as u32), tag, word: word?, mask, ending: ending(result) })",
         to: "tag.map(|tag| Completion { id: WaitId(key as u32), tag: Some(tag), word: word.expect(\"a word\"), mask, ending: ending(result) })",
@@ -521,7 +521,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "refused-cancel-keeps-wake",
-        breaks: "a wait that the kernel refuses to cancel is forgotten, though a wake may find it",
+        breaks: "a wait that the kernel refuses to cancel is forgotten, although a wake can still find it",
         file: "futex-sys/src/uring/ring.rs",
         from: "(Ending::Cancelled, false), // if",
         to: "(Ending::Cancelled, true), // if",
@@ -530,7 +530,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "close-forgets-withdrawn",
-        breaks: "closing a ring says nothing of a wait that the kernel refused to cancel",
+        breaks: "closing a ring does not report a wait that the kernel refused to cancel",
         file: "futex-sys/src/uring/ring.rs",
         from: "            if let Some(word) = word.take() {\n                each(",
         to: "            if let Some(word) = word.take().filter(|_| false) {\n                each(",
@@ -539,7 +539,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "close-forgets-armed",
-        breaks: "closing a ring gives the completions that are posted, and no others",
+        breaks: "closing a ring returns only the completions that are posted",
         file: "futex-sys/src/uring/ring.rs",
         from: "            if let Ok(completion) = self.cancel(WaitId(key)) {\n                each(completion);",
         to: "            if let Ok(completion) = self.cancel(WaitId(key)) {\n                drop(completion);",
@@ -548,7 +548,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "ring-forgets-what-failed",
-        breaks: "waits that the kernel had no memory for are not handed to it by the next call",
+        breaks: "waits that the kernel had no memory for are not submitted again by the next call",
         file: "futex-sys/src/uring/ring.rs",
         from: "            Err(error) => return Err(error),\n        }\n        if !self.withdrawn",
         to: "            Err(error) => {\n                self.queued.clear();\n                return Err(error);\n            }\n        }\n        if !self.withdrawn",
@@ -566,7 +566,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "drop-hands-on-any-end",
-        breaks: "an owner that leaves hands on a wake that its wait never had",
+        breaks: "an owner that leaves hands on a wake that its wait did not get",
         file: "shard.rs",
         from: "(word, mask, outcome == Outcome::Woken && error.is_none())",
         to: "(word, mask, outcome == Outcome::Woken || error.is_none())",
@@ -584,7 +584,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "thread-taken-over-blindly",
-        breaks: "on Thread, a wait takes over a thread that was left behind without looking at the word",
+        breaks: "on Thread, a wait takes over a thread that was left behind without checking the word",
         file: "backends/thread.rs",
         from: "if word.value() != expected {",
         to: "if word.value() != expected && false {",
@@ -593,7 +593,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "crowded-in-turn",
-        breaks: "where all queues are crowded, each wait goes to another one, which is in no cache",
+        breaks: "when all queues are crowded, each wait goes to another queue, which is in no cache",
         file: "pool.rs",
         from: "        let roomy = lock(&self.roomy);\n        roomy.get(",
         to: "        let mut roomy = lock(&self.roomy);\n        if let Some(shard) = roomy.pop() {\n            roomy.insert(0, shard);\n        }\n        roomy.get(",
@@ -602,7 +602,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-newest-first",
-        breaks: "a wait of Waitv goes in front of the others on its word, and is woken before them",
+        breaks: "a wait of Waitv goes in front of the earlier waits on its word and is woken before them",
         file: "backends/waitv.rs",
         from: "last.map_or(0, |position| position + 1)",
         to: "last.map_or(0, |_| 0)",
@@ -611,7 +611,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-ends-named-only",
-        breaks: "of the waits that one wake ends, a thread of Waitv ends only the one that the kernel names",
+        breaks: "a thread of Waitv ends only the wait that the kernel names, not all that the wake ends",
         file: "backends/waitv.rs",
         from: "parked[..index].iter()",
         to: "parked[index - 1..index].iter()",
@@ -629,7 +629,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-look-forgets-wake",
-        breaks: "a wake that comes while a thread of Waitv looks for the wait that was refused is forgotten",
+        breaks: "a wake is forgotten if it comes while a thread of Waitv searches for the wait that was refused",
         file: "backends/waitv.rs",
         from: "Ok(futex::WaitOutcome::Woken) => Some(Ending::Woken),",
         to: "Ok(futex::WaitOutcome::Woken) => None,",
@@ -638,7 +638,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-refusal-fails-all",
-        breaks: "a refusal of one wait fails all waits of the thread",
+        breaks: "if one wait is refused, all waits of the thread fail",
         file: "backends/waitv.rs",
         from: "if ended.is_empty() {",
         to: "if !parked.is_empty() {",
@@ -647,7 +647,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-closes-one-by-one",
-        breaks: "closing waits for each thread of Waitv before it calls the next one back",
+        breaks: "closing waits for each thread of Waitv before it calls back the next",
         file: "backends/waitv.rs",
         from: "        keys.into_iter().for_each(|key| self.shared.call_back(self.shared.lock(), key));\n",
         to: "        for key in keys {\n            self.shared.call_back(self.shared.lock(), key);\n            while self.shared.lock().groups[key].in_kernel {\n                thread::yield_now();\n            }\n        }\n",
@@ -656,7 +656,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-is-offered-any-wait",
-        breaks: "a wake that finds nobody in the kernel ends a wait of Waitv that another one has waited longer than",
+        breaks: "a wake that no wait in the kernel takes ends a wait of Waitv that is not the oldest",
         file: "backends/waitv.rs",
         from: "longest.min()",
         to: "longest.max()",
@@ -692,7 +692,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "left-behind-hands-on-to-any",
-        breaks: "a thread that was left behind hands its wake on to waiters whom it did not mean",
+        breaks: "a thread that was left behind hands its wake on to waiters that its mask excludes",
         file: "backends/thread.rs",
         from: "stray::hand_on(&word, mask)",
         to: "stray::hand_on(&word, NonZeroU32::MAX)",
@@ -701,7 +701,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "thread-is-offered-any-mask",
-        breaks: "a wake that finds nobody in the kernel ends a wait of Thread that it did not mean",
+        breaks: "a wake that no wait in the kernel takes ends a wait of Thread that its mask excludes",
         file: "backends/thread.rs",
         from: "seat.word.same_word(wake.word) && seat.mask.get() & wake.mask.get() != 0;",
         to: "seat.word.same_word(wake.word) && (seat.mask | wake.mask).get() != 0;",
@@ -710,7 +710,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-is-offered-plain-wakes-only",
-        breaks: "a wake under a mask that finds nobody in the kernel ends no wait of Waitv",
+        breaks: "a wake with a mask that no wait in the kernel takes ends no wait of Waitv",
         file: "backends/waitv.rs",
         from: "        // Without a mask a wait matches every wake.",
         to: "        if wake.mask != MATCH_ANY {\n            return None;\n        }\n        //",
@@ -719,7 +719,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "leaves-a-job",
-        breaks: "a wait that leaves before its thread sat down has it sit down all the same",
+        breaks: "a wait that leaves before its thread has taken its seat still makes the thread take it",
         file: "backends/thread.rs",
         from: "if let Some(position) = self.jobs.iter().position(|&job| job == index) {",
         to: "if let Some(position) = self.jobs.iter().position(|&job| job == index && false) {",
@@ -728,7 +728,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "leaves-a-seat",
-        breaks: "a wait that leaves before its thread sat down keeps its seat",
+        breaks: "a wait that leaves before its thread has taken its seat keeps the seat",
         file: "backends/thread.rs",
         from: "            self.jobs.remove(position);\n            self.seats.remove(index);\n",
         to: "            self.jobs.remove(position);\n",
@@ -737,7 +737,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "stream-loads-while-armed",
-        breaks: "a stream gives a value while the wait for the old one is armed",
+        breaks: "a stream returns a value while the wait for the old value is armed",
         file: "futex-tokio/src/changes.rs",
         from: "        let value = ready!(wait.poll(futex, |value| value != *last_seen, cx));\n",
         to: "        let now = futex.word().load(std::sync::atomic::Ordering::Acquire);\n        if now != *last_seen {\n            *last_seen = now;\n            return Poll::Ready(Some(Ok(now)));\n        }\n        let value = ready!(wait.poll(futex, |value| value != *last_seen, cx));\n",
@@ -755,7 +755,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "spinning-pauses-grow-too-long",
-        breaks: "the pauses of spinning grow beyond the longest",
+        breaks: "the pauses of spinning exceed the limit",
         file: "futex-tokio/src/spin.rs",
         from: "LONGEST_PAUSE.min(2 * pause)",
         to: "pause.saturating_mul(2)",
@@ -764,7 +764,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "spinning-pauses-do-not-grow",
-        breaks: "the pauses of spinning do not get longer",
+        breaks: "the pauses of spinning do not grow",
         file: "futex-tokio/src/spin.rs",
         from: "LONGEST_PAUSE.min(2 * pause)",
         to: "pause",
@@ -773,7 +773,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "spinning-bears-a-grudge",
-        breaks: "a change that is seen does not make the pauses of spinning short again",
+        breaks: "a change that spinning sees does not make the pauses short again",
         file: "futex-tokio/src/spin.rs",
         from: "self.next_pause.store(FIRST_PAUSE, Ordering::Relaxed);",
         to: "",
@@ -782,7 +782,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "spinning-learns-no-answer",
-        breaks: "a change that is seen counts as a spin in vain",
+        breaks: "a change that spinning sees counts as a spin in vain",
         file: "futex-tokio/src/spin.rs",
         from: "if changed { 0 } else { vain % TRIES }",
         to: "vain % TRIES",
@@ -791,7 +791,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "thread-is-offered-by-address",
-        breaks: "a wake that finds nobody in the kernel passes by a wait of Thread on another mapping",
+        breaks: "a wake that no wait in the kernel takes misses a wait of Thread on another mapping",
         file: "backends/thread.rs",
         from: "let matches = |seat: &Seat| seat.word.same_word(wake.word)",
         to: "let matches = |seat: &Seat| seat.word.as_ptr() == wake.word.as_ptr()",
@@ -800,7 +800,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-is-offered-by-address",
-        breaks: "a wake that finds nobody in the kernel passes by a wait of Waitv on another mapping",
+        breaks: "a wake that no wait in the kernel takes misses a wait of Waitv on another mapping",
         file: "backends/waitv.rs",
         from: "find(|entry| entry.word.same_word(wake.word))",
         to: "find(|entry| entry.word.as_ptr() == wake.word.as_ptr())",
@@ -809,7 +809,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-orders-by-address",
-        breaks: "a wait of Waitv goes in front of the others on its word by another mapping",
+        breaks: "a wait of Waitv through another mapping goes in front of the earlier waits on its word",
         file: "backends/waitv.rs",
         from: "rposition(|other| other.word.same_word(word))",
         to: "rposition(|other| other.word.as_ptr() == word.as_ptr())",
@@ -818,7 +818,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-fits-by-address",
-        breaks: "waits of Waitv on one word by two mappings share a thread though there are others",
+        breaks: "waits of Waitv on one word through two mappings share a thread although other threads exist",
         file: "backends/waitv.rs",
         from: "rposition(|other| other.word.same_word(word))",
         to: "rposition(|other| other.word.as_ptr() == word.as_ptr())",
@@ -854,7 +854,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "panic-ends-the-batch",
-        breaks: "a waker that panics keeps the rest of its batch from being woken",
+        breaks: "after a waker panics, the rest of its batch is not woken",
         file: "effects.rs",
         from: "    while let Err(payload) = catch_unwind(",
         to: "    if let Err(payload) = catch_unwind(",
@@ -863,7 +863,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "panic-ends-the-thread",
-        breaks: "a waker that panics ends the thread that it runs on",
+        breaks: "a waker that panics ends the thread that calls it",
         file: "effects.rs",
         from: "        swallow::<W>(payload);\n    }\n}\n\n#[cold]",
         to: "        resume_unwind(payload);\n    }\n}\n\n#[cold]",
@@ -872,7 +872,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "owner-ends-the-thread",
-        breaks: "the owner of a word that panics ends the thread of Thread that drops the last handle",
+        breaks: "a panic in the owner of a word ends the thread of Thread that drops the last handle",
         file: "backends/thread.rs",
         from: "perform([Effect::Release(word)]);",
         to: "drop(word);",
@@ -881,7 +881,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "owner-ends-the-waitv-thread",
-        breaks: "the owner of a word that panics ends the thread of Waitv that drops the last handle",
+        breaks: "a panic in the owner of a word ends the thread of Waitv that drops the last handle",
         file: "backends/waitv.rs",
         from: "perform(parked.drain(..).map(|entry| Effect::Release(entry.word)));",
         to: "parked.clear();",
@@ -890,7 +890,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-calls-back-for-nothing",
-        breaks: "a thread of Waitv is called back for a wait that it has found by itself",
+        breaks: "a thread of Waitv is called back for a wait that it has found itself",
         file: "backends/waitv.rs",
         from: "            state.news.retain(|&news| news != key);\n",
         to: "",
@@ -899,7 +899,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "offer-misses-waits-that-begin",
-        breaks: "a wait that begins while a wake is offered does not take it",
+        breaks: "a wait that begins while a wake is offered does not take the wake",
         file: "backends/stray.rs",
         from: "offers.open.load(Ordering::Relaxed) > 0\n",
         to: "offers.open.load(Ordering::Relaxed) > usize::MAX / 2\n",
@@ -908,7 +908,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "thread-takes-what-is-taken",
-        breaks: "a wake that is offered ends a wait of Thread though another one has taken it",
+        breaks: "an offered wake ends a wait of Thread although another wait has taken it",
         file: "backends/thread.rs",
         from: "longest.filter(|_| wake.take())",
         to: "longest.filter(|_| wake.take() || true)",
@@ -917,7 +917,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-takes-what-is-taken",
-        breaks: "a wake that is offered ends a wait of Waitv though another one has taken it",
+        breaks: "an offered wake ends a wait of Waitv although another wait has taken it",
         file: "backends/waitv.rs",
         from: "longest.min().filter(|_| wake.take())",
         to: "longest.min().filter(|_| wake.take() || true)",
@@ -926,7 +926,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "full-queue-stays-on-stack",
-        breaks: "a queue without room is still found to have some",
+        breaks: "a full queue is still reported to have room",
         file: "shard.rs",
         from: "            if std::mem::take(&mut inner.is_roomy) {\n                self.pool.take_off(self);\n",
         to: "            if std::mem::take(&mut inner.is_roomy) && false {\n                self.pool.take_off(self);\n",
@@ -935,7 +935,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "room-is-not-offered",
-        breaks: "a queue that was full gets no more waits when it has room again",
+        breaks: "a queue that was full gets no waits when it has room again",
         file: "shard.rs",
         from: "        if !inner.is_roomy {\n            let quota",
         to: "        if !inner.is_roomy && false {\n            let quota",
@@ -944,7 +944,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "room-is-offered-late",
-        breaks: "a queue that was full gets waits again only when half of its room is free",
+        breaks: "a queue that was full gets waits only when half of its room is free",
         file: "shard.rs",
         from: "quota - quota.div_ceil(8)",
         to: "quota - quota.div_ceil(2)",
@@ -953,7 +953,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "retired-queue-stays-on-stack",
-        breaks: "a queue that was closed because it was empty is still found to have room",
+        breaks: "a queue that was closed when it was empty is still reported to have room",
         file: "shard.rs",
         from: "                if std::mem::take(&mut inner.is_roomy) {\n                    self.take_off(shard);\n",
         to: "                if std::mem::take(&mut inner.is_roomy) && false {\n                    self.take_off(shard);\n",
@@ -962,7 +962,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "retired-queue-stays-in-list",
-        breaks: "a queue that was closed because it was empty stays in the list",
+        breaks: "a queue that was closed when it was empty stays in the list",
         file: "pool.rs",
         from: "        all.list[key] = None;\n",
         to: "",
@@ -971,7 +971,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "retired-queue-has-waits",
-        breaks: "a queue that was empty is closed although a wait has begun in it meanwhile",
+        breaks: "an empty queue is closed although a wait has begun in it meanwhile",
         file: "shard.rs",
         from: "let is_surplus = inner.taken() == 0 && (inner.is_lost() || !has_lost);",
         to: "let is_surplus = inner.is_lost() || !has_lost;",
@@ -980,7 +980,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "retired-figures-are-lost",
-        breaks: "the figures of a queue are lost when it is closed because it was empty",
+        breaks: "the figures of a queue that is closed when it is empty are lost",
         file: "pool.rs",
         from: "        all.retired.add(figures);\n",
         to: "        let _ = figures;\n",
@@ -998,7 +998,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "unused-waker-drops-unshielded",
-        breaks: "the panic of a waker that a wait did not need takes the result of the poll with it",
+        breaks: "the result of a poll is lost if the waker that it did not need panics",
         file: "shard.rs",
         from: "            Effect::<W>::Forget(waker).perform_alone();\n",
         to: "            drop(waker);\n",
@@ -1007,7 +1007,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "slots-of-a-burst-stay",
-        breaks: "a shard keeps the memory of all slots that it ever had",
+        breaks: "after a burst of waits, a shard keeps the memory of their slots",
         file: "shard.rs",
         from: "            inner.slots.shrink_to_fit();",
         to: "            let _ = FEW;",
@@ -1025,7 +1025,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "one-queue-is-closed-at-a-time",
-        breaks: "of several queues that are too many only one is closed",
+        breaks: "if several empty queues are too many, only one is closed",
         file: "shard.rs",
         from: "        while self.has_surplus() {\n            let Some(backend) = self.retire() else { return };\n            drop(backend);",
         to: "        if self.has_surplus() {\n            let Some(backend) = self.retire() else { return };\n            drop(backend);",
@@ -1034,7 +1034,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "closed-without-second-look",
-        breaks: "threads that find one empty queue too many at the same time close one each",
+        breaks: "threads that find one empty queue too many at the same time each close one",
         file: "shard.rs",
         from: "        if all.closed || !self.has_surplus() {\n",
         to: "        if all.closed {\n",
@@ -1070,7 +1070,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "quota-is-not-raised",
-        breaks: "the open queues take no more waits when there can be no further one",
+        breaks: "the open queues take no more waits when no further queue can be opened",
         file: "pool.rs",
         from: "self.quota.store(self.quota().saturating_add(self.room), Ordering::Relaxed);",
         to: "let _ = self.quota();",
@@ -1079,7 +1079,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "quota-stays-raised",
-        breaks: "queues take more waits than they have room for although others can be opened again",
+        breaks: "queues take more waits than they have room for although further queues can be opened again",
         file: "pool.rs",
         from: "        self.quota.store(self.room, Ordering::Relaxed); // there are more",
         to: "        let _ = self.room; // there are more",
@@ -1088,7 +1088,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "crowded-although-others-have-room",
-        breaks: "a queue takes more waits than it has room for although another one has room",
+        breaks: "a queue takes more waits than it has room for although another queue has room",
         file: "pool.rs",
         from: "            return self.room; // the quota",
         to: "            return self.quota(); // the quota",
@@ -1097,7 +1097,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "full-queue-stays-on-top",
-        breaks: "a queue whose room is used is still the first one to get waits",
+        breaks: "a full queue is still the first to get waits",
         file: "shard.rs",
         from: "        if taken + count == limit {\n",
         to: "        if taken + count == limit && false {\n",
@@ -1106,7 +1106,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "opened-without-second-look",
-        breaks: "threads that find no room at the same time open a queue each",
+        breaks: "threads that find no room at the same time each open a queue",
         file: "engine.rs",
         from: "        if self.pool.roomy(0).is_some() {\n            return Ok(()); // another",
         to: "        if self.pool.roomy(0).is_some() && false {\n            return Ok(()); // another",
@@ -1115,7 +1115,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "reused-key-is-not-watched",
-        breaks: "a queue that gets the key of one that was closed is in no epoll",
+        breaks: "a queue that gets the key of a closed queue is not in the epoll",
         file: "engine.rs",
         from: "if key >= NEAR {",
         to: "if key >= NEAR && key == all.list.len() {",
@@ -1124,7 +1124,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "closed-is-crowded",
-        breaks: "a wait that finds all queues closed gets the error of an engine that can open no more",
+        breaks: "a wait that finds all queues closed gets the error of an engine that can't open more",
         file: "engine.rs",
         from: "            0 if self.is_closed() => Err(closed()),\n",
         to: "",
@@ -1133,7 +1133,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "drop-keeps-queues",
-        breaks: "an engine that is dropped leaves its memory: the list of queues and the queues hold each other",
+        breaks: "a dropped engine leaks its memory: the list of queues and the queues own each other",
         file: "engine.rs",
         from: "        self.pool.let_go(!self.origin.is_here());\n",
         to: "",
@@ -1142,7 +1142,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "lost-queue-gets-waits",
-        breaks: "a queue that takes no more waits gets some",
+        breaks: "a queue that can take no more waits gets some",
         file: "shard.rs",
         from: "self.backend.is_some() && !self.is_lost()",
         to: "self.backend.is_some()",
@@ -1151,7 +1151,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "lost-queue-stays-open",
-        breaks: "a queue that takes no more waits is not closed when it is empty",
+        breaks: "a queue that can take no more waits is not closed when it is empty",
         file: "pool.rs",
         from: "        self.lost.load(Ordering::Relaxed) > 0\n",
         to: "        self.lost.load(Ordering::Relaxed) > usize::MAX / 2\n",
@@ -1169,7 +1169,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "close-loses-figures",
-        breaks: "the wakes that the threads of a backend have handed on are forgotten when it is closed",
+        breaks: "the wakes that the threads of a backend have handed on are not counted after it is closed",
         file: "shard.rs",
         from: "            inner.stats.handed_on += backend.usage().handed_on;\n            backend\n",
         to: "            backend\n",
@@ -1178,7 +1178,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "thread-is-offered-first-found",
-        breaks: "a wake that finds nobody in the kernel ends a wait of Thread that others have waited longer than",
+        breaks: "a wake that no wait in the kernel takes ends a wait of Thread that is not the oldest",
         file: "backends/thread.rs",
         from: "Some((seat.since, seat.owner?))).min();",
         to: "Some((seat.since, seat.owner?))).reduce(|first, _| first);",
@@ -1187,7 +1187,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-shares-at-once",
-        breaks: "waits of Waitv on one word share a thread though there are few threads",
+        breaks: "waits of Waitv on one word share a thread although there are few threads",
         file: "backends/waitv.rs",
         from: "find(|&(_, place)| place == 0)",
         to: "find(|&(_, place)| place < usize::MAX)",
@@ -1196,7 +1196,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-shares-never",
-        breaks: "each wait of Waitv on one word has a thread of its own",
+        breaks: "each wait of Waitv on one word has its own thread",
         file: "backends/waitv.rs",
         from: ".filter(|_| self.groups.len() >= SPREAD)",
         to: ".filter(|_| self.groups.len() >= usize::MAX)",
@@ -1205,7 +1205,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-look-takes-wake-for-change",
-        breaks: "a wake that comes while a thread of Waitv looks for the wait that was refused is taken for a change, and kept if the owner has left",
+        breaks: "a wake that comes while a thread of Waitv searches for the wait that was refused is treated as a change, and kept if the owner has left",
         file: "backends/waitv.rs",
         from: "Ok(futex::WaitOutcome::Woken) => Some(Ending::Woken),",
         to: "Ok(futex::WaitOutcome::Woken) => Some(Ending::Mismatch),",
@@ -1223,7 +1223,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-room-is-forgotten",
-        breaks: "a thread of Waitv that had no room gets no more waits",
+        breaks: "a thread of Waitv that was full gets no more waits",
         file: "backends/waitv.rs",
         from: "        if entries.len() == ROOM {\n            self.with_room.push(key);",
         to: "        if entries.len() > ROOM {\n            self.with_room.push(key);",
@@ -1232,7 +1232,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waitv-refusal-fails-none",
-        breaks: "a thread of Waitv that is refused for want of memory parks again, and again",
+        breaks: "a thread of Waitv that the kernel has no memory for parks again and again",
         file: "backends/waitv.rs",
         from: "            if ended.is_empty() {\n",
         to: "            if ended.is_empty() && false {\n",
@@ -1250,7 +1250,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "taken-over-with-age",
-        breaks: "a wait that takes over a thread which was left behind has waited for as long as the one before",
+        breaks: "a wait that takes over a thread which was left behind counts as old as the wait before",
         file: "backends/thread.rs",
         from: "(seat.owner, seat.since, seat.taken_over) = (Some(slot), Instant::now(), true);",
         to: "(seat.owner, seat.taken_over) = (Some(slot), true);",
@@ -1259,7 +1259,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "process-by-pid-alone",
-        breaks: "a process is taken for the one that was published, because it has the same pid",
+        breaks: "another process with the same pid is treated as the one that was published",
         file: "futex-sys/src/process.rs",
         from: "if process.birth(self.pid)? == Some(self.birth) {",
         to: "if process.birth(self.pid)?.is_some() {",
@@ -1268,7 +1268,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "process-of-any-namespace",
-        breaks: "a pid of another pid namespace is looked up in this one",
+        breaks: "a pid of another pid namespace is used in this one",
         file: "futex-sys/src/process.rs",
         from: "        proc_fs::check_pid_namespace(self.namespace)?;\n",
         to: "",
@@ -1277,7 +1277,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "birth-of-a-pid",
-        breaks: "a pid is looked up in a `/proc` of another pid namespace",
+        breaks: "a pid is searched for in a `/proc` of another pid namespace",
         file: "futex-sys/src/process.rs",
         from: "let birth = proc_fs::birth(number);",
         to: "let birth = proc_fs::birth(pid.as_raw_nonzero());",
@@ -1286,7 +1286,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "receive-unsealed",
-        breaks: "memory that a peer can make shorter is received without being asked for",
+        breaks: "memory that a peer can make shorter is received by default",
         file: "futex-sys/src/passing.rs",
         from: "if !memory.is_sealed() {",
         to: "if false {",
@@ -1304,7 +1304,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "name-without-lock",
-        breaks: "a name is changed without the lock of the object that has it",
+        breaks: "a name is changed without the lock of its object",
         file: "futex-sys/src/name_lock.rs",
         from: "match flock(&file, FlockOperation::NonBlockingLockExclusive) {",
         to: "match Ok::<(), Errno>(()) {",
@@ -1313,7 +1313,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "name-not-verified",
-        breaks: "a name is changed under a lock of an object that has lost it",
+        breaks: "a name is changed under the lock of an object that has lost the name",
         file: "futex-sys/src/name_lock.rs",
         from: "if name.leads_to(object)? {",
         to: "if true {",
@@ -1322,7 +1322,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "name-of-successor",
-        breaks: "an owner removes whatever has its name",
+        breaks: "an owner removes its name although another object has it now",
         file: "futex-sys/src/name_lock.rs",
         from: " || wanted.is_some_and(|it| it != object)",
         to: "",
@@ -1340,7 +1340,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "name-missing-in-between",
-        breaks: "a replacement removes the name before it gives it to the new object",
+        breaks: "a replacement removes the name before the new object gets it",
         file: "futex-sys/src/publish.rs",
         from: "hidden.rename(name).map_err(cannot)?;",
         to: "name.unlink().and_then(|()| hidden.rename(name).map_err(cannot))?;",
@@ -1349,7 +1349,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "pages-not-reserved",
-        breaks: "new memory has its length and not its pages",
+        breaks: "new memory has its length, but not its pages",
         file: "futex-sys/src/reserve.rs",
         from: "ftruncate(fd, len).and_then(|()| allocate(fd, len))",
         to: "ftruncate(fd, len)",
@@ -1367,7 +1367,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "figure-twice",
-        breaks: "a wait that has ended is in two figures",
+        breaks: "a wait that has ended is counted in two figures",
         file: "shard.rs",
         from: "        *figure += 1;\n        match",
         to: "        *figure += 1;\n        self.stats.closed += 1;\n        match",
@@ -1376,7 +1376,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "figure-none",
-        breaks: "a wait whose owner leaves first is in no figure",
+        breaks: "a wait whose owner leaves first is counted in no figure",
         file: "shard.rs",
         from: "                    *figure += 1;\n",
         to: "                    let _ = figure;\n",
@@ -1385,7 +1385,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "figure-woken-as-cancelled",
-        breaks: "a wait that was woken when its owner leaves is cancelled",
+        breaks: "a wait that was woken when its owner leaves is counted as cancelled",
         file: "shard.rs",
         from: "Ending::Woken => &mut inner.stats.woken,",
         to: "Ending::Woken => &mut inner.stats.cancelled,",
@@ -1394,7 +1394,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "figure-closed-as-cancelled",
-        breaks: "a wait whose reactor is closed is cancelled",
+        breaks: "a wait whose reactor is closed is counted as cancelled",
         file: "shard.rs",
         from: "Some(closed()), &mut self.stats.closed)",
         to: "Some(closed()), &mut self.stats.cancelled)",
@@ -1403,7 +1403,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "figure-ended-as-armed",
-        breaks: "a wait that has ended is armed until its owner polls",
+        breaks: "a wait that has ended is counted as armed until its owner polls",
         file: "shard.rs",
         from: "armed_now: (armed - woken - mismatched - cancelled - failed - closed) as usize,",
         to: "armed_now: self.slots.len(),",
@@ -1412,7 +1412,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "figure-failed-as-mismatched",
-        breaks: "a wait whose page is gone is mismatched",
+        breaks: "a wait whose page was removed is counted as mismatched",
         file: "shard.rs",
         from: "Some(error), &mut self.stats.failed)",
         to: "Some(error), &mut self.stats.mismatched)",
@@ -1421,7 +1421,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "figure-refused-as-cancelled",
-        breaks: "a wait that the kernel refused is cancelled",
+        breaks: "a wait that the kernel refused is counted as cancelled",
         file: "shard.rs",
         from: "let was_refused = waker.is_none();",
         to: "let was_refused = waker.is_none() && false;",
@@ -1430,7 +1430,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "figure-refused-none",
-        breaks: "a wait that the backend did not take is in no figure",
+        breaks: "a wait that the backend did not take is counted in no figure",
         file: "shard.rs",
         from: "                    self.stats.failed += 1;\n",
         to: "",
@@ -1439,7 +1439,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "any-drops-masks",
-        breaks: "the waits of wait_any are for every wake",
+        breaks: "wait_any waits without masks",
         file: "wait_any.rs",
         from: "Request::new(target.word, target.expected, target.mask, waker.clone());",
         to: "Request::new(target.word, target.expected, target.mask | NonZeroU32::MAX, waker.clone());",
@@ -1448,7 +1448,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "any-value-of-the-first",
-        breaks: "the value of wait_any is that of the first word",
+        breaks: "wait_any returns the value of the first word",
         file: "wait_any.rs",
         from: "self.armed.iter_mut().zip(targets).enumerate() {",
         to: "self.armed.iter_mut().zip(targets.take(1).cycle()).enumerate() {",
@@ -1457,7 +1457,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "any-value-of-before",
-        breaks: "the value of wait_any is the expected one",
+        breaks: "wait_any returns the expected value",
         file: "wait_any.rs",
         from: "value: target.word.value() }));",
         to: "value: target.expected }));",
@@ -1475,7 +1475,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "waiters-wakes-one",
-        breaks: "counting the waiters of a word wakes one",
+        breaks: "counting the waiters of a word wakes one of them",
         file: "futex-sys/src/word.rs",
         from: "futex::requeue(self, self, Scope::Shared, 0, u32::MAX)",
         to: "futex::requeue(self, self, Scope::Shared, 1, u32::MAX)",
@@ -1484,7 +1484,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "any-of-tokio-drops-masks",
-        breaks: "the masks that are given to wait_any are dropped",
+        breaks: "the masks of wait_any are dropped",
         file: "futex-tokio/src/wait_any.rs",
         from: ".with_mask(mask)",
         to: ".with_mask(mask | NonZeroU32::MAX)",
@@ -1493,7 +1493,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "owned-wait-spins",
-        breaks: "each owned wait spins, and learns nothing for the next one",
+        breaks: "each owned wait spins, and the next one learns nothing from it",
         file: "futex-tokio/src/wait.rs",
         from: ".clone().with_spin(Spin::OFF)",
         to: ".clone()",
