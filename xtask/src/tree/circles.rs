@@ -4,26 +4,26 @@ use super::modules::{Crate, Imports};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// A sentence for each circle of a crate: its files, and what each of them takes from which other.
+/// A description of each circle of a crate: its files, and the names that each file imports from which other.
 pub(super) fn circles(of: &Crate) -> Vec<String> {
     let imports = of.imports();
-    let mut told = BTreeSet::new();
+    let mut described = BTreeSet::new();
     let mut circles = Vec::new();
     for &(file, _) in imports.keys() {
-        if told.contains(&file) {
+        if described.contains(&file) {
             continue;
         }
-        let there = reached(&imports, file);
-        let circle: BTreeSet<_> = there.into_iter().filter(|&other| reached(&imports, other).contains(&file)).collect();
+        let circle: BTreeSet<_> =
+            reached(&imports, file).into_iter().filter(|&other| reached(&imports, other).contains(&file)).collect();
         if !circle.is_empty() {
-            circles.push(told_of(of, &imports, &circle));
-            told.extend(circle);
+            circles.push(describe(of, &imports, &circle));
+            described.extend(circle);
         }
     }
     circles
 }
 
-/// The files that a file imports from, and those that they import from, and so on.
+/// The files that a file imports from, directly or through other files.
 fn reached(imports: &Imports, file: usize) -> BTreeSet<usize> {
     let (mut reached, mut open) = (BTreeSet::new(), vec![file]);
     while let Some(file) = open.pop() {
@@ -33,7 +33,7 @@ fn reached(imports: &Imports, file: usize) -> BTreeSet<usize> {
     reached
 }
 
-fn told_of(of: &Crate, imports: &Imports, circle: &BTreeSet<usize>) -> String {
+fn describe(of: &Crate, imports: &Imports, circle: &BTreeSet<usize>) -> String {
     let mut text = format!("{} files import from each other in a circle:", circle.len());
     for ((from, to), names) in imports {
         if circle.contains(from) && circle.contains(to) {
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_told_by_its_files_and_what_each_takes() {
+    fn a_circle_is_described_by_its_files_and_their_imports() {
         let lib = ("lib.rs", "mod a; mod b; mod c; mod d;");
         let a = ("a.rs", "use crate::b::{B, more::{Deep, self}};");
         let more = ("b/more.rs", "pub struct Deep;");
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_taken_through_a_re_export_is_an_import_of_the_file_that_has_it() {
+    fn a_name_from_a_re_export_is_imported_from_the_file_with_the_re_export() {
         let lib = ("lib.rs", "mod a; mod b; pub use self::{a::A, b::B}; pub use other::Far;");
         let b = ("b.rs", "pub struct B;");
         assert_eq!(found(&[lib, ("a.rs", "use crate::b::B;"), b]), [""; 0]);
@@ -86,10 +86,10 @@ mod tests {
     }
 
     #[test]
-    fn a_re_export_for_users_of_the_crate_is_no_import() {
+    fn a_re_export_for_users_of_the_crate_is_not_an_import() {
         let (a, lib) = (("a.rs", "use super::Unit;"), "mod a; pub use a::A; pub struct Unit;");
         assert_eq!(found(&[("lib.rs", lib), a]), [""; 0]);
-        // In a module within the file it is one, and the file takes the name.
+        // In a module within the file it is an import.
         assert_eq!(found(&[("lib.rs", "mod a; pub mod b { pub use crate::a::A; } pub struct Unit;"), a]).len(), 1);
         // The file that re-exports a name imports it if it uses the name itself.
         assert_eq!(found(&[("lib.rs", &format!("{lib} fn f(_: A) {{}}")), a]).len(), 1);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_is_found_beside_in_a_folder_within_a_file_and_by_its_attribute() {
+    fn a_module_is_found_in_each_place_that_it_can_be_in() {
         let lib = (
             "src/lib.rs",
             "mod folder; mod inner { pub mod deep; pub use super::folder::F; } #[path = \"x/other.rs\"] mod there;",

@@ -1,13 +1,13 @@
-//! The modules of a crate, and which file imports from which.
+//! The modules of a crate, and the imports between its files.
 
 use super::source::{self, Kind, Mention, ModulePath, Source};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-/// The files of a crate, without those that are compiled for tests only.
+/// The files of a crate, except those that are compiled for tests only.
 pub(super) struct Crate {
     files: Vec<File>,
-    /// The files of each module. There are several if each has a `cfg` of its own.
+    /// The files of each module. A module has several files if each has its own `cfg`.
     modules: BTreeMap<ModulePath, Vec<usize>>,
 }
 
@@ -17,11 +17,11 @@ struct File {
     source: Source,
 }
 
-/// From a file to a file, with the names that the first takes from the second.
+/// For each pair of files, the names that the first imports from the second.
 pub(super) type Imports = BTreeMap<(usize, usize), BTreeSet<String>>;
 
 impl Crate {
-    /// Reads the crate whose root is the file `root`. `text` gives the text of a file, or `None` if there is none.
+    /// Reads the crate with the root file `root`. `text` returns the text of a file, or `None` if there is no such file.
     pub(super) fn read(root: &Path, text: impl Fn(&Path) -> Option<String>) -> Result<Self, String> {
         let mut found = Self { files: Vec::new(), modules: BTreeMap::new() };
         let mut wanted = VecDeque::from([(ModulePath::new(), vec![root.to_owned()])]);
@@ -47,10 +47,10 @@ impl Crate {
         &self.files[file].path
     }
 
-    /// Which file imports from which.
+    /// Returns the imports between files.
     ///
-    /// A file that re-exports a name imports it if somebody in the crate takes a re-exported name from that file. Otherwise
-    /// the re-export is for users of the crate, and no import.
+    /// A re-export is an import if any file of the crate uses a re-exported name of the same file. Otherwise it is for users
+    /// of the crate, and not an import.
     pub(super) fn imports(&self) -> Imports {
         let mut passes_on = BTreeSet::new();
         loop {
@@ -80,7 +80,7 @@ impl Crate {
         }
     }
 
-    /// True if a file gives others a name that it has from elsewhere. `*` stands for any.
+    /// True if a file re-exports this name, or any name for `*`.
     fn re_exports(&self, file: usize, name: &str) -> bool {
         self.files[file].source.mentions.iter().any(|mention| {
             let Kind::ReExport { name: given } = &mention.kind else { return false };
@@ -88,8 +88,8 @@ impl Crate {
         })
     }
 
-    /// The module that a path leads to, and the name that the path takes from there, if it takes one and not the module itself.
-    /// `None` if the path leads out of the crate, or begins with a name of the file itself.
+    /// Returns the module that a path leads to, and the name in it, unless the path ends at the module itself. Returns `None`
+    /// if the path leads out of the crate, or begins with a name of the file itself.
     fn resolve<'a>(&'a self, mention: &'a Mention) -> Option<(&'a ModulePath, Option<&'a str>)> {
         if mention.kind == Kind::Inline && mention.names.len() == 1 {
             return None; // a name of the file, such as a variable

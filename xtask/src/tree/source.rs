@@ -1,4 +1,4 @@
-//! One source file: the modules that it declares and the paths that it names, without what is compiled for tests only.
+//! One source file: its modules and the paths in it, except code that is compiled for tests only.
 
 use proc_macro2::{TokenStream, TokenTree};
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, ExprLit, ImplItem, Item, Lit, Meta, Token, UseTree, Visibility};
 
-/// The names of a module and of those around it, from the crate's root, which is empty.
+/// The path of a module from the crate's root. The root's path is empty.
 pub(super) type ModulePath = Vec<String>;
 
-/// What a file says.
+/// The contents of a file.
 #[derive(Default)]
 pub(super) struct Source {
-    /// Modules within the file, and those that have files of their own.
+    /// Modules within the file, and modules with files of their own.
     pub(super) modules: Vec<Module>,
     pub(super) mentions: Vec<Mention>,
 }
@@ -20,11 +20,11 @@ pub(super) struct Source {
 /// A module that a file declares.
 pub(super) struct Module {
     pub(super) path: ModulePath,
-    /// The places where its file may be. None if its text is here.
+    /// The paths that its file can have. Empty if the module is within this file.
     pub(super) files: Vec<PathBuf>,
 }
 
-/// A path that a file names.
+/// A path in a file.
 pub(super) struct Mention {
     /// The module that the path is relative to.
     pub(super) within: ModulePath,
@@ -33,15 +33,15 @@ pub(super) struct Mention {
     pub(super) kind: Kind,
 }
 
-/// How a path is named.
+/// The place of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Use,
-    /// By a `use` with a visibility, which gives the name to others.
+    /// A `use` with a visibility, under this name.
     ReExport {
         name: String,
     },
-    /// In an expression, a type, a pattern or a macro.
+    /// An expression, a type, a pattern or a macro.
     Inline,
 }
 
@@ -68,7 +68,7 @@ impl Reader<'_> {
         self.source.mentions.push(Mention { within: self.within.clone(), names, kind });
     }
 
-    /// The places where the file of a module may be that the current module declares.
+    /// The paths that the file of a module can have. The current module declares it.
     fn files(&self, name: &str, attributes: &[Attribute]) -> Vec<PathBuf> {
         let beside = self.file.parent().unwrap_or(Path::new(""));
         if let Some(path) = attributes.iter().find_map(path_attribute) {
@@ -112,7 +112,7 @@ impl Reader<'_> {
         self.mention(names, if re_export { Kind::ReExport { name: alias } } else { Kind::Use });
     }
 
-    /// The paths in what is given to a macro, which has no syntax of Rust's.
+    /// Reads the paths in the input of a macro, which is not Rust syntax.
     fn mention_tokens(&mut self, tokens: TokenStream) {
         let mut names: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -193,7 +193,7 @@ impl<'a> Visit<'a> for Reader<'_> {
 
     fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
         if item.leading_colon.is_none() {
-            // In a module within the file it is an import like any other.
+            // In a module within the file, a re-export is an import.
             let re_export = self.within == self.path && !matches!(item.vis, Visibility::Inherited);
             self.mention_tree(&item.tree, Vec::new(), re_export);
         }
@@ -211,7 +211,7 @@ impl<'a> Visit<'a> for Reader<'_> {
         self.mention_tokens(call.tokens.clone());
     }
 
-    /// The path in `pub(in path)` takes no name from there.
+    /// The path in `pub(in path)` is not an import.
     fn visit_visibility(&mut self, _: &'a Visibility) {}
 
     fn visit_attribute(&mut self, _: &'a Attribute) {}
@@ -245,13 +245,13 @@ fn path_attribute(attribute: &Attribute) -> Option<String> {
     }
 }
 
-/// True if a `cfg` keeps the item out of every build that is not for tests.
+/// True if a `cfg` removes the item from every build that is not for tests.
 fn only_for_tests(attributes: &[Attribute]) -> bool {
     let mut conditions = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     conditions.any(|condition| condition.parse_args().is_ok_and(|condition| holds(&condition) == Some(false)))
 }
 
-/// What a condition is without `test`. `None` if other conditions decide.
+/// The value of a condition without `test`, or `None` if it depends on other conditions.
 fn holds(condition: &Meta) -> Option<bool> {
     if condition.path().is_ident("test") {
         return Some(false);
