@@ -1,26 +1,17 @@
 //! `cargo xtask bench`: builds the performance lab in release and runs it.
 
-use crate::error::{Error, command_succeeds};
+use crate::command;
+use crate::error::Error;
 use crate::workspace;
 use std::ffi::OsString;
 
-pub(crate) const USAGE: &str = "\
-cargo xtask bench [--light] [--quick] [--only NAME]... | --list | --counts [--bless]
-    Measures the library beside what one would use instead; docs/benchmarks.md tells how to read it.
-    --light: without the rivals whose builds are heavy.
-";
-
-/// The features with the rivals whose builds are heavy.
+/// The features with the rivals that take long to build.
 const HEAVY: &str = "iceoryx2,ipc-channel";
 
-pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
-    let mut args: Vec<OsString> = args.raw_args()?.collect();
-    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        return Err(Error::Help);
-    }
+pub(crate) fn run(mut args: Vec<OsString>) -> Result<(), Error> {
     let light = args.iter().any(|arg| arg == "--light");
     args.retain(|arg| arg != "--light");
-    // What is counted runs under valgrind, and has no rivals.
+    // Instructions are counted under valgrind, without rivals.
     let features = if args.iter().any(|arg| arg == "--counts") { "counts" } else { HEAVY };
 
     let mut bench = workspace::cargo();
@@ -28,7 +19,7 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<(), Error> {
     if !light || features != HEAVY {
         bench.args(["--features", features]);
     }
-    command_succeeds(bench.arg("--").args(args))
+    Ok(command::run(bench.arg("--").args(args))?)
 }
 
 fn report() -> std::path::PathBuf {

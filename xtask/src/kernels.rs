@@ -1,17 +1,17 @@
 //! `cargo xtask kernels`: the tests pass on other kernels and processors.
 //!
-//! Each kernel boots in QEMU, with a file system that has nothing but our programs, the C library and busybox.
+//! Each kernel boots in QEMU, with a file system that has only our programs, the C library and busybox.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `kernel.rs` | the kernels that can be had, and what they are known to have |
-//! | `parts.rs` | what runs on a kernel, as rows |
-//! | `programs.rs` | builds what runs |
+//! | `kernel.rs` | the available kernels, and the backends that each must have |
+//! | `parts.rs` | the rows of a kernel |
+//! | `programs.rs` | builds the programs |
 //! | `packages.rs` | the distribution's packages, in a cache |
 //! | `tools.rs` | QEMU, and the linker for another processor |
 //! | `guest.rs`, `archive.rs` | the file system of a guest |
 //! | `machine.rs` | QEMU's command line, and the console |
-//! | `watch.rs` | reads from the console how the rows end |
+//! | `watch.rs` | reads from the console how each row ends |
 
 mod archive;
 mod guest;
@@ -30,99 +30,76 @@ use self::packages::Packages;
 use self::programs::Programs;
 use self::tools::{Linker, Tool};
 use self::watch::Watch;
+use crate::command;
 use crate::error::Error;
 use crate::report::{self, Outcome, Report, Tests};
 use crate::workspace;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) const USAGE: &str = "\
-cargo xtask kernels [OPTIONS]
-    Boots other kernels in QEMU, and runs the tests and an example in each: between processes on each backend that the
-    kernel has. Kernels, and QEMU if the machine lacks it, are packages of Debian, which apt-get brings into target/kernels
-    without root. For a kernel on 64-bit ARM: rustup target add aarch64-unknown-linux-gnu.
-        --list         show the kernels that can be had, and run none
-        --only NAME    only this kernel, such as 6.1 or 6.12-arm64; may be given several times
-        --short        one kernel, and fewer programs: about two minutes
-        --suite NAME   also the kernels of this release of Debian, by its code name, such as trixie-backports; may be given
-                       several times
-        --forbid-skips a kernel that can't be booted is a failure
-        --fetch        bring the packages of the short form, and run nothing
-";
-
-/// How long a guest may run.
+/// Limit for a guest.
 const BOUND: Duration = Duration::from_secs(45 * 60);
 
-/// As [`BOUND`], in the short form.
+/// Like [`BOUND`], in the short form.
 const SHORT_BOUND: Duration = Duration::from_secs(8 * 60);
 
-#[derive(Debug, Default)]
-struct Options {
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Options {
+    /// List the available kernels and run none
+    #[arg(long)]
     list: bool,
-    fetch: bool,
-    short: bool,
-    forbid_skips: bool,
+    /// Run this kernel, such as 6.1 or 6.12-arm64; can be repeated
+    #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Run fewer programs on one kernel, in about two minutes
+    #[arg(long)]
+    short: bool,
+    /// Add the kernels of this release of Debian, such as trixie-backports; can be repeated
+    #[arg(long = "suite", value_name = "NAME")]
     suites: Vec<String>,
+    /// Fail instead of skipping a kernel that can't be booted
+    #[arg(long)]
+    forbid_skips: bool,
+    /// Download the packages for --short and run nothing
+    #[arg(long)]
+    fetch: bool,
 }
 
-fn parse(mut args: lexopt::Parser) -> Result<Options, Error> {
-    use lexopt::prelude::*;
-    let mut options = Options::default();
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("list") => options.list = true,
-            Long("fetch") => options.fetch = true,
-            Long("short") => options.short = true,
-            Long("forbid-skips") => options.forbid_skips = true,
-            Long("only") => options.only.push(args.value()?.string()?),
-            Long("suite") => options.suites.push(args.value()?.string()?),
-            Short('h') | Long("help") => return Err(Error::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(options)
-}
-
-pub(crate) fn run(args: lexopt::Parser) -> Result<(), Error> {
-    let options = parse(args)?;
+pub(crate) fn run(options: &Options) -> Result<(), Error> {
     if options.fetch {
-        return fetch_short().map_err(Error::Failed);
+        return Ok(fetch_short()?);
     }
-    let packages = Packages::open(&options.suites).map_err(Error::Failed)?;
+    let packages = Packages::open(&options.suites)?;
     let all = kernel::all(&packages);
     if options.list {
-        return list(&all);
+        all.iter().for_each(list);
+        return Ok(());
     }
 
     let mut lab = Lab { packages: &packages, processors: BTreeMap::new() };
     let mut reports = Vec::new();
-    for kernel in choose(all, &options)? {
-        let of_kernel = match lab.prepare(&kernel) {
-            Ok(prepared) => prepared.run(&kernel, options.short)?,
+    for kernel in choose(all, options)? {
+        match lab.prepare(&kernel) {
+            Ok(prepared) => reports.extend(prepared.run(&kernel, options.short)?),
             Err(reason) => {
                 let outcome = if options.forbid_skips { Outcome::Failed(reason) } else { Outcome::Skipped(reason) };
                 let report = Report { name: kernel.name(), outcome, time: Duration::ZERO, tests: Tests::default() };
-                writeln!(io::stdout(), "{report}")?;
-                vec![report]
+                report.print();
+                reports.push(report);
             }
-        };
-        reports.extend(of_kernel);
+        }
     }
-    write!(io::stdout(), "{}", report::summary(&reports))?;
-    if reports.iter().any(|report| matches!(report.outcome, Outcome::Failed(_))) {
-        return Err(Error::Told);
-    }
+    report::finish(&reports)?;
     if reports.iter().all(|report| matches!(report.outcome, Outcome::Skipped(_))) {
         return Err(Error::Failed("no kernel could be booted".into()));
     }
     Ok(())
 }
 
-/// Why the short form can't run here without more packages; `None` if it can.
+/// Why the short form can't run without more packages, or `None` if it can.
 pub(crate) fn missing() -> Option<String> {
     tools::qemu(None, Processor::X86_64).err().map(|reason| format!("{reason}, or: cargo xtask kernels --fetch"))
 }
@@ -130,20 +107,16 @@ pub(crate) fn missing() -> Option<String> {
 fn fetch_short() -> Result<(), String> {
     let packages = Packages::open(&[])?;
     let kernel = kernel::all(&packages).into_iter().find(|kernel| kernel.name() == kernel::SHORT);
-    let kernel = kernel.ok_or("there is no such kernel")?;
+    let kernel = kernel.ok_or_else(|| format!("there is no kernel {}", kernel::SHORT))?;
     image(&packages, &kernel)?;
     commands(&packages, kernel.processor)?;
     tools::qemu(Some(&packages), kernel.processor).map(drop)
 }
 
-fn list(kernels: &[Kernel]) -> Result<(), Error> {
-    let mut stdout = io::stdout().lock();
-    for kernel in kernels {
-        let usual = if kernel.is_usual() { "" } else { " (if asked for by name)" };
-        let package = kernel.package.as_deref().unwrap_or("not among this machine's packages");
-        writeln!(stdout, "{:<17} {package}{usual}", kernel.name())?;
-    }
-    Ok(())
+fn list(kernel: &Kernel) {
+    let usual = if kernel.is_usual() { "" } else { " (only by name)" };
+    let package = kernel.package.as_deref().unwrap_or("not among this machine's packages");
+    report::print(format_args!("{:<17} {package}{usual}", kernel.name()));
 }
 
 fn choose(all: Vec<Kernel>, options: &Options) -> Result<Vec<Kernel>, Error> {
@@ -151,13 +124,13 @@ fn choose(all: Vec<Kernel>, options: &Options) -> Result<Vec<Kernel>, Error> {
     let only = if options.short && options.only.is_empty() { &short[..] } else { &options.only };
     if let Some(unknown) = only.iter().find(|name| !all.iter().any(|kernel| kernel.name() == **name)) {
         let names: Vec<_> = all.iter().map(Kernel::name).collect();
-        return Err(Error::Usage(format!("there is no kernel {unknown}; there are {}", names.join(", "))));
+        return Err(Error::Usage(format!("there is no kernel {unknown}; the kernels are {}", names.join(", "))));
     }
     let chosen = |kernel: &Kernel| if only.is_empty() { kernel.is_usual() } else { only.contains(&kernel.name()) };
     Ok(all.into_iter().filter(chosen).collect())
 }
 
-/// What is made once for all kernels of a processor.
+/// Prepares each processor once for all its kernels.
 struct Lab<'a> {
     packages: &'a Packages,
     processors: BTreeMap<Processor, Result<Prepared, String>>,
@@ -166,14 +139,14 @@ struct Lab<'a> {
 struct Prepared {
     qemu: Tool,
     programs: Programs,
-    /// The guest's file system, but for what is to run.
+    /// The guest's file system without its plan.
     files: Vec<u8>,
-    /// One that shows whether a guest boots.
+    /// A file system that only shows that a guest boots.
     trial: Vec<u8>,
     acceleration: Option<Acceleration>,
 }
 
-/// What a kernel is run with.
+/// A kernel that can boot.
 struct Ready<'a> {
     prepared: &'a mut Prepared,
     image: PathBuf,
@@ -195,21 +168,23 @@ fn image(packages: &Packages, kernel: &Kernel) -> Result<PathBuf, String> {
     let architecture = kernel.processor.architecture();
     let package = kernel.package.as_ref().ok_or_else(|| {
         let (major, minor) = kernel.series;
-        format!("this machine's packages have no linux-image-{major}.{minor}…-cloud-{architecture}: see --suite")
+        format!(
+            "there is no package linux-image-{major}.{minor}…-cloud-{architecture}; --suite adds other releases of Debian"
+        )
     })?;
     let boot = packages.unpacked(&format!("{package}:{architecture}"))?.join("boot");
     let files = fs::read_dir(&boot).map_err(|error| format!("{}: {error}", boot.display()))?;
     let mut paths = files.filter_map(|file| file.ok().map(|file| file.path()));
     let is_image =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz"));
-    paths.find(is_image).ok_or_else(|| format!("there is no kernel in {package}"))
+    paths.find(is_image).ok_or_else(|| format!("{package} has no kernel"))
 }
 
 fn commands(packages: &Packages, processor: Processor) -> Result<Commands, String> {
     let find = |package: &str, name: &str| {
         let root = packages.unpacked(&format!("{package}:{}", processor.architecture()))?;
         let mut places = ["bin", "usr/bin"].iter().map(|place| root.join(place).join(name));
-        places.find(|path| path.exists()).ok_or_else(|| format!("there is no {name} in {package}"))
+        places.find(|path| path.exists()).ok_or_else(|| format!("{package} has no {name}"))
     };
     Ok(Commands { busybox: find("busybox-static", "busybox")?, unshare: find("util-linux", "unshare")? })
 }
@@ -220,13 +195,13 @@ impl Prepared {
         let commands = commands(packages, processor)?;
         let linker: Linker = tools::linker(packages, processor)?;
         let programs = programs::build(processor, &linker)?;
-        let failed = |error: io::Error| format!("the guest's files can't be put together: {error}");
+        let failed = |error: io::Error| format!("the guest's file system can't be made: {error}");
         let files = guest::base(&programs, &linker, &commands).map_err(failed)?;
         let trial = guest::trial(&commands).map_err(failed)?;
         Ok(Self { qemu, programs, files, trial, acceleration: None })
     }
 
-    /// Emulation, unless a guest was seen to boot with KVM.
+    /// KVM if a guest boots with it, and emulation otherwise.
     fn acceleration(&mut self, processor: Processor, kernel: &Path, files: &Path) -> io::Result<Acceleration> {
         if let Some(known) = self.acceleration {
             return Ok(known);
@@ -251,12 +226,11 @@ impl Ready<'_> {
         let processor = kernel.processor;
         let acceleration = self.prepared.acceleration(processor, &self.image, &files)?;
         let parts = parts::parts(kernel, &self.prepared.programs, short);
-        // The kernel unpacks archives that follow each other.
+        // The kernel unpacks several archives in one file.
         fs::write(&files, [&self.prepared.files[..], &guest::plan(&parts)?].concat())?;
 
-        let log = workspace::scratch_dir().join("log").join(format!("kernel-{name}.txt"));
-        fs::create_dir_all(workspace::scratch_dir().join("log"))?;
-        let mut watch = Watch::new(&name, &parts, fs::File::create(&log)?);
+        let log = command::create_log(&workspace::log(&format!("kernel-{name}")))?;
+        let mut watch = Watch::new(&name, &parts, log);
         let machine =
             Machine { qemu: &self.prepared.qemu, processor, acceleration, kernel: &self.image, files: &files };
         let end = machine.run(if short { SHORT_BOUND } else { BOUND }, |line| watch.line(line))?;
@@ -279,22 +253,23 @@ mod tests {
         ]
     }
 
-    fn chosen(args: &[&str]) -> Result<Vec<String>, Error> {
-        let options = parse(lexopt::Parser::from_args(args))?;
+    fn chosen(short: bool, only: &[&str]) -> Result<Vec<String>, Error> {
+        let only = only.iter().map(|&name| name.to_owned()).collect();
+        let options = Options { short, only, ..Options::default() };
         Ok(choose(kernels(), &options)?.iter().map(Kernel::name).collect())
     }
 
     #[test]
-    fn one_kernel_on_arm_is_usual_and_the_others_are_run_if_asked_for() {
-        assert_eq!(chosen(&[]).unwrap(), ["6.1", "7.0", "6.12-arm64"]);
-        assert_eq!(chosen(&["--only", "6.1-arm64", "--only", "7.0"]).unwrap(), ["7.0", "6.1-arm64"]);
-        assert_eq!(chosen(&["--short"]).unwrap(), ["6.1"]);
-        assert_eq!(chosen(&["--short", "--only", "7.0"]).unwrap(), ["7.0"]);
+    fn one_kernel_on_arm_runs_by_default_and_the_others_by_name() {
+        assert_eq!(chosen(false, &[]).unwrap(), ["6.1", "7.0", "6.12-arm64"]);
+        assert_eq!(chosen(false, &["6.1-arm64", "7.0"]).unwrap(), ["7.0", "6.1-arm64"]);
+        assert_eq!(chosen(true, &[]).unwrap(), ["6.1"]);
+        assert_eq!(chosen(true, &["7.0"]).unwrap(), ["7.0"]);
     }
 
     #[test]
-    fn an_unknown_kernel_is_an_error_that_names_the_kernels() {
-        let Err(Error::Usage(message)) = chosen(&["--only", "2.6"]) else { panic!("no error") };
-        assert_eq!(message, "there is no kernel 2.6; there are 6.1, 7.0, 6.1-arm64, 6.12-arm64");
+    fn an_unknown_kernel_is_an_error_that_lists_the_kernels() {
+        let Err(Error::Usage(message)) = chosen(false, &["2.6"]) else { panic!("no error") };
+        assert_eq!(message, "there is no kernel 2.6; the kernels are 6.1, 7.0, 6.1-arm64, 6.12-arm64");
     }
 }

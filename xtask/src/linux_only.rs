@@ -1,35 +1,31 @@
-//! `cargo xtask linux-only`: elsewhere than on Linux, each published crate fails with one clear error.
+//! `cargo xtask linux-only`: on another system than Linux, each published crate fails with one clear error.
 
-use crate::error::Error;
+use crate::command;
+use crate::error::{self, Error};
 use crate::workspace::{self, PUBLISHED};
 
-pub(crate) const USAGE: &str = "\
-cargo xtask linux-only
-    Compiles each published crate for macOS, where it must fail with one error, which says that it is for Linux only.
-    Needs the target: rustup target add x86_64-apple-darwin.
-";
-
-/// Any target that is not Linux serves. No linker is needed for it: nothing gets as far as that.
+/// A target that is not Linux. It needs no linker, because nothing compiles for it.
 const TARGET: &str = "x86_64-apple-darwin";
 
-/// What the error must say.
+/// The error contains this.
 const SAYS: &str = "Linux only";
 
 pub(crate) fn run() -> Result<(), Error> {
     let mut faults = Vec::new();
     for package in PUBLISHED {
         let args = ["check", "--color", "never", "--all-features", "--target", TARGET, "--package", package];
-        let output = workspace::cargo().args(args).output()?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        let fault = if output.status.success() { Some("compiles".into()) } else { fault(&text) };
-        faults.extend(fault.map(|fault| format!("{text}\n{package} for {TARGET}: {fault}")));
+        let (output, fault) = match command::stdout(workspace::cargo().args(args)) {
+            Ok(output) => (output, Some("it compiles".into())),
+            Err(errors) => (errors.clone(), fault(&errors)),
+        };
+        faults.extend(fault.map(|fault| format!("{output}\n{package} for {TARGET}: {fault}")));
     }
-    if faults.is_empty() { Ok(()) } else { Err(Error::Failed(faults.join("\n"))) }
+    error::none(&faults)
 }
 
-/// What is wrong with the way in which a crate failed, if anything is.
+/// What is wrong with a crate's errors, or `None` if they are as they should be.
 fn fault(output: &str) -> Option<String> {
-    // What cargo says about each crate that did not compile is no error of its own.
+    // cargo adds an error for each crate that did not compile.
     let errors: Vec<_> = output
         .lines()
         .filter(|line| line.starts_with("error") && !line.starts_with("error: could not compile"))

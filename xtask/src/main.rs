@@ -1,18 +1,20 @@
 //! The workspace's own commands, run as `cargo xtask COMMAND`.
 //!
-//! One file a command, named as the command is. What the commands share:
+//! Each command has a file of its name. What the commands share:
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
 //! | `matrix.rs` | the rows of `cargo xtask test`, as a table |
-//! | `need.rs` | what a row may need of the machine, and the reason it is skipped for without |
-//! | `step.rs` | one command line of a row |
-//! | `run.rs` | runs a row's steps into a log, under a time bound |
-//! | `report.rs` | what is told about a row, and the closing table |
-//! | `error.rs` | how a command ends when it does not succeed |
-//! | `workspace.rs` | where things are, and which crates are published |
+//! | `need.rs` | what a row needs on the machine, and how to get it |
+//! | `step.rs` | the command lines of a row |
+//! | `report.rs` | the line of each row, and the summary |
+//! | `command.rs` | runs a command |
+//! | `scratch.rs` | workspaces that are made for one check |
+//! | `workspace.rs` | paths, cargo, and the published crates |
+//! | `error.rs` | how a command fails |
 
 mod bench;
+mod command;
 mod error;
 mod kernels;
 mod linux_only;
@@ -22,7 +24,7 @@ mod mutants;
 mod need;
 mod packaged;
 mod report;
-mod run;
+mod scratch;
 mod shown;
 mod step;
 mod test;
@@ -30,91 +32,125 @@ mod tree;
 mod workspace;
 
 use crate::error::Error;
-use std::io::{self, Write};
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// A command of xtask. A new one is a file with a `run` function and a line in [`COMMANDS`].
-struct Command {
-    name: &'static str,
-    usage: &'static str,
-    run: Run,
+/// The workspace's own commands
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
 }
 
-/// The function of a command.
-enum Run {
-    /// It takes no arguments but `--help`.
-    Plain(fn() -> Result<(), Error>),
-    WithArguments(fn(lexopt::Parser) -> Result<(), Error>),
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole test matrix, row by row
+    ///
+    /// A row that fails does not stop the others.
+    #[command(after_help = "\
+        The environment variable CI makes a skipped test a failure. FUTEX_TESTS_FORBID_SKIPS=0 or =1 overrides CI and \
+        --forbid-skips for tests.")]
+    Test(test::Options),
+    /// Check the dependencies of each layer, and search for circular imports
+    ///
+    /// The table in xtask/src/tree.rs lists what each published crate can depend on. Code that is compiled for tests only
+    /// can import in a circle.
+    Tree,
+    /// Check that the packages of the published crates are complete and compile
+    ///
+    /// Each package must have the required files. The unpacked packages are compiled together, outside of the workspace.
+    Packaged,
+    /// Compile the documents' programs with the dependencies that the documents show
+    ///
+    /// The dependencies of a program are those in the TOML block that follows it. If another program follows first, they are
+    /// those in the document's first TOML block.
+    Shown,
+    /// Compile the published crates with the oldest dependencies that they allow
+    ///
+    /// This needs a nightly toolchain, which selects the versions.
+    MinimalVersions,
+    /// Check that each published crate fails with one clear error outside Linux
+    ///
+    /// The crates are compiled for macOS. This needs the target: rustup target add x86_64-apple-darwin
+    LinuxOnly,
+    /// Boot other kernels in QEMU and run the tests in them
+    ///
+    /// The tests between processes run on each backend that the kernel has. This needs Debian, but not root: apt-get downloads
+    /// kernels, and QEMU if it is not installed, into target/kernels. A kernel for 64-bit ARM also needs the target: rustup
+    /// target add aarch64-unknown-linux-gnu
+    Kernels(kernels::Options),
+    /// Measure the library and its alternatives
+    ///
+    /// docs/benchmarks.md explains the results.
+    #[command(
+        override_usage = "cargo xtask bench [--light] [--quick] [--only NAME]... | --list | --counts [--bless]",
+        after_help = "--light leaves out the rivals that take long to build."
+    )]
+    Bench {
+        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Break rules on purpose and check that a test fails for each
+    ///
+    /// Each mutant breaks one rule in a copy of the workspace. The model or test of the rule must fail.
+    /// xtask/src/mutants/table.rs lists the mutants.
+    Mutants(mutants::Options),
 }
-
-const COMMANDS: &[Command] = &[
-    Command { name: "test", usage: test::USAGE, run: Run::WithArguments(test::run) },
-    Command { name: "tree", usage: tree::USAGE, run: Run::Plain(tree::run) },
-    Command { name: "packaged", usage: packaged::USAGE, run: Run::Plain(packaged::run) },
-    Command { name: "shown", usage: shown::USAGE, run: Run::Plain(shown::run) },
-    Command { name: "minimal-versions", usage: minimal_versions::USAGE, run: Run::Plain(minimal_versions::run) },
-    Command { name: "linux-only", usage: linux_only::USAGE, run: Run::Plain(linux_only::run) },
-    Command { name: "kernels", usage: kernels::USAGE, run: Run::WithArguments(kernels::run) },
-    Command { name: "bench", usage: bench::USAGE, run: Run::WithArguments(bench::run) },
-    Command { name: "mutants", usage: mutants::USAGE, run: Run::WithArguments(mutants::run) },
-];
 
 fn main() -> ExitCode {
-    let mut args = lexopt::Parser::from_env();
-    let (command, result) = match choose(&mut args) {
-        Ok(command) => (Some(command), command.run(args)),
-        Err(error) => (None, Err(error)),
+    let result = match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Tree => tree::run(),
+        Command::Packaged => packaged::run(),
+        Command::Shown => shown::run(),
+        Command::MinimalVersions => minimal_versions::run(),
+        Command::LinuxOnly => linux_only::run(),
+        Command::Kernels(options) => kernels::run(&options),
+        Command::Bench { args } => bench::run(args),
+        Command::Mutants(options) => mutants::run(&options),
     };
-    let name = command.map_or(String::new(), |command| format!(" {}", command.name));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Error::Help) => {
-            // Nothing to be done about a closed standard output.
-            let _ = write!(io::stdout(), "{}", usage(command));
-            ExitCode::SUCCESS
-        }
-        Err(Error::Usage(message)) => {
-            eprint!("cargo xtask{name}: {message}\n\n{}", usage(command));
-            ExitCode::from(2)
-        }
-        Err(Error::Failed(message)) => {
-            eprintln!("cargo xtask{name}: {message}");
-            ExitCode::FAILURE
-        }
-        Err(Error::Told) => ExitCode::FAILURE,
-    }
+    let (message, code) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Error::Reported) => return ExitCode::FAILURE,
+        Err(Error::Usage(message)) => (message, ExitCode::from(2)),
+        Err(Error::Failed(message)) => (message, ExitCode::FAILURE),
+    };
+    eprintln!("error: {message}");
+    code
 }
 
-fn choose(args: &mut lexopt::Parser) -> Result<&'static Command, Error> {
-    use lexopt::prelude::*;
-    match args.next()? {
-        Some(Value(name)) => COMMANDS
-            .iter()
-            .find(|command| name == command.name)
-            .ok_or_else(|| Error::Usage(format!("there is no command {}", name.to_string_lossy()))),
-        Some(Short('h') | Long("help")) => Err(Error::Help),
-        Some(other) => Err(other.unexpected().into()),
-        None => Err(Error::Usage("which command?".into())),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
 
-impl Command {
-    fn run(&self, mut args: lexopt::Parser) -> Result<(), Error> {
-        use lexopt::prelude::*;
-        match self.run {
-            Run::WithArguments(run) => run(args),
-            Run::Plain(run) => match args.next()? {
-                None => run(),
-                Some(Short('h') | Long("help")) => Err(Error::Help),
-                Some(other) => Err(other.unexpected().into()),
-            },
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_arguments_are_usage_errors() {
+        for line in ["test --nope", "test --only", "test row", "test --list=x", "tree --all", "no-such-command", ""] {
+            let error = Arguments::try_parse_from(["xtask"].into_iter().chain(line.split_whitespace())).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
         }
     }
-}
 
-fn usage(command: Option<&Command>) -> String {
-    match command {
-        Some(command) => format!("Usage: {}", command.usage),
-        None => COMMANDS.iter().fold("Usage:\n\n".into(), |text, command| format!("{text}{}\n", command.usage)),
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_known_names() {
+        for (command, known) in [("test", "fmt, clippy, "), ("mutants", "drop-keeps-wake, cancel-keeps-wake, ")] {
+            let error = Arguments::try_parse_from(["xtask", command, "--only", "loomy"]).unwrap_err().to_string();
+            assert!(error.contains("'loomy'") && error.contains(known), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_arguments_of_the_lab_are_passed_on() {
+        let args = ["--quick", "--only", "arm", "--light"];
+        let parsed = Arguments::try_parse_from(["xtask", "bench"].into_iter().chain(args)).unwrap();
+        assert!(matches!(parsed.command, Command::Bench { args: passed } if passed == args));
     }
 }

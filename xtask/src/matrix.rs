@@ -5,25 +5,25 @@ use crate::need::Need;
 use crate::step::{Step, cargo, cargo_of, xtask};
 use crate::workspace::{self, MSRV, PROGRAM, PUBLISHED};
 
-/// A row: some steps that pass or fail together.
+/// Steps that pass or fail together.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    /// What must be there for the row to run; it is skipped for the first thing that is missing.
+    /// The row is skipped if one of these is missing.
     pub(crate) needs: Vec<Need>,
-    /// The row must have run a test to pass, so that a filter that fits nothing is noticed.
+    /// True if the row fails when no test ran, for example because a filter matches none.
     pub(crate) has_tests: bool,
     pub(crate) steps: Vec<Step>,
 }
 
-/// Tells the tests that a skip is a failure.
+/// The variable that makes a skip a failure of the test.
 pub(crate) const FORBID_SKIPS: &str = "FUTEX_TESTS_FORBID_SKIPS";
 
-/// The toolchain that the rows for unstable tools use.
+/// The toolchain of the rows that use unstable tools.
 const NIGHTLY: &str = "nightly";
 
-/// The examples that are run, not only built. Each must end by itself and fail where it does not do its work.
+/// The examples that are run, not only built. Each must end by itself, and fail if it does not do its work.
 const EXAMPLES: [&str; 4] = [
     "-p futex-tokio --example slot_pipe -- --messages 20000 --backend uring",
     "-p futex-tokio --example slot_pipe -- --messages 20000 --backend waitv",
@@ -31,20 +31,19 @@ const EXAMPLES: [&str; 4] = [
     "-p futex-core --example other_executor",
 ];
 
-/// The whole matrix, in the order in which it runs: what is quick and often wrong first.
+/// The whole matrix, in the order in which it runs: quick rows that often fail come first.
 ///
-/// With `forbid_test_skips` the tests are told to fail where they would be skipped.
+/// With `forbid_test_skips`, tests fail instead of being skipped.
 pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
     let mut rows = vec![
-        row("fmt", "the formatting").step(cargo("fmt --all --check -- --color never")),
-        row("clippy", "clippy's lints, with all features and with none").steps(clippy()),
+        row("fmt", "rustfmt changes nothing").step(cargo("fmt --all --check -- --color never")),
+        row("clippy", "clippy reports nothing, with all features and with none").steps(clippy()),
         row("docs", "the documentation builds without a warning").step(
             cargo("doc --workspace --exclude futex-bench --no-deps --all-features")
                 .append("RUSTDOCFLAGS", "-D warnings"),
         ),
         row("xtask", "the tests of xtask itself").tests(cargo("test -p xtask")),
-        row("tree", "each crate depends on what its layer may, and no files of a crate import in a circle")
-            .step(xtask("tree")),
+        row("tree", "dependencies fit the layers, and no crate has circular imports").step(xtask("tree")),
     ];
     for (name, bare, package) in CRATES {
         rows.push(
@@ -57,60 +56,60 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
         );
     }
     rows.push(
-        row("doctests", "the examples in the documentation")
+        row("doctests", "the programs in the documentation")
             .tests(cargo("test --workspace --exclude futex-bench --doc --all-features")),
     );
     for (backend, about) in BACKENDS {
-        // One test at a time: some of them count the process's threads, descriptors and processor time.
+        // One test at a time: some tests count the process's threads, descriptors and processor time.
         let step = cargo("test -p futex-tests --release -- --test-threads=1 --show-output");
         rows.push(row(backend, about).tests(step.set("FUTEX_BACKEND", backend)));
     }
     rows.extend([
-        row("kernels", "between processes, and the crates' own tests, on an older kernel")
+        row("kernels", "most tests, on an older kernel in QEMU")
             .needs(Need::Of(kernels::missing))
             .step(xtask("kernels --short")),
-        row("loom", "the models of futex-core, every interleaving").tests(
+        row("loom", "the loom models of futex-core, in every interleaving").tests(
             cargo("test -p futex-core --lib --profile loom -- loom")
-                // A directory of its own: other flags would rebuild all that the other rows have built.
+                // In the usual directory, the other flags would rebuild the crates of all other rows.
                 .set("CARGO_TARGET_DIR", workspace::target_dir().join("loom"))
                 .set_if_unset("LOOM_MAX_PREEMPTIONS", "3")
                 .append("RUSTFLAGS", "--cfg loom"),
         ),
-        row("examples", "the examples build, and those that do something run").steps(examples()),
-        row("bench", "the performance lab, without the rivals whose builds are heavy")
+        row("examples", "the examples build, and some of them run").steps(examples()),
+        row("bench", "the performance lab, without the rivals that take long to build")
             .step(cargo("clippy -p futex-bench --all-targets -- -D warnings"))
             .tests(cargo("test -p futex-bench")),
-        row("package", "the published crates are ready for cargo publish, and build from what is packaged")
+        row("package", "the published crates are ready for cargo publish, and their packages compile")
             .step(cargo("publish --dry-run --workspace --allow-dirty --no-verify"))
             .step(xtask("packaged")),
-        row("shown", "the dependencies that the documents show suffice for their programs").step(xtask("shown")),
-        row("msrv", "the published crates build with the oldest supported toolchain")
+        row("shown", "the documents' programs compile with the dependencies that the documents show").step(xtask("shown")),
+        row("msrv", "the published crates compile with the oldest supported toolchain")
             .needs(Need::Toolchain(MSRV))
             .step(cargo_of(MSRV, &format!("check {} --all-features", packages()))),
-        row("minimal-versions", "the published crates build with the oldest dependencies that they allow")
+        row("minimal-versions", "the published crates compile with the oldest dependencies that they allow")
             .needs(Need::Toolchain(NIGHTLY))
             .step(xtask("minimal-versions")),
-        row("aarch64", "everything compiles for 64-bit ARM")
+        row("aarch64", "all crates but the lab compile for 64-bit ARM")
             .needs(Need::Target("aarch64-unknown-linux-gnu"))
             .step(cargo("check --workspace --exclude futex-bench --all-targets --all-features --target aarch64-unknown-linux-gnu")),
-        // Without io_uring, whose crate is for 64-bit machines only.
-        row("i686", "the published crates compile where a pointer has 32 bits")
+        // Without io_uring: the crate `io-uring` supports only 64-bit machines.
+        row("i686", "the published crates compile for a machine with 32-bit pointers")
             .needs(Need::Target("i686-unknown-linux-gnu"))
             .step(cargo(&format!(
                 "check {} --all-targets --no-default-features --target i686-unknown-linux-gnu",
                 packages()
             ))),
-        row("linux-only", "elsewhere than on Linux, each crate fails with one clear error")
+        row("linux-only", "on another system than Linux, each crate fails with one clear error")
             .needs(Need::Target("x86_64-apple-darwin"))
             .step(xtask("linux-only")),
         row("miri", "the tests of futex-core that make no system call, under Miri")
             .needs(Need::Component { toolchain: NIGHTLY, component: "miri" })
             .tests(cargo_of(NIGHTLY, "miri test -p futex-core --lib")),
-        row("semver", "the published crates keep what the last release promised")
+        row("semver", "the published crates are compatible with the last release")
             .needs(Need::Release)
             .needs(Need::Subcommand("semver-checks"))
             .step(cargo(&format!("semver-checks {}", libraries()))),
-        row("deny", "the licences, advisories and sources of the dependencies")
+        row("deny", "licences, advisories and sources of the dependencies")
             .needs(Need::Subcommand("deny"))
             .step(cargo("deny --all-features check")),
     ]);
@@ -122,7 +121,7 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
     rows
 }
 
-/// The rows of a crate alone, and the crate.
+/// The two rows of each crate: with all features, and with none.
 const CRATES: [(&str, &str, &str); 4] = [
     ("sys", "sys-bare", "futex-sys"),
     ("core", "core-bare", "futex-core"),
@@ -131,11 +130,11 @@ const CRATES: [(&str, &str, &str); 4] = [
     ("cli", "cli-bare", PROGRAM),
 ];
 
-/// The backends. The row's name is also what `FUTEX_BACKEND` is set to.
+/// The rows of the backends. A row sets `FUTEX_BACKEND` to its name.
 const BACKENDS: [(&str, &str); 3] = [
-    ("uring", "between processes, on io_uring"),
-    ("waitv", "between processes, on futex_waitv"),
-    ("thread", "between processes, on one thread a waiter"),
+    ("uring", "the tests between processes, on io_uring"),
+    ("waitv", "the tests between processes, on futex_waitv"),
+    ("thread", "the tests between processes, on one thread per waiter"),
 ];
 
 fn row(name: &'static str, about: &'static str) -> Row {
@@ -167,12 +166,12 @@ impl Row {
 
 /// The published crates as arguments of cargo.
 fn packages() -> String {
-    PUBLISHED.map(|package| format!("-p {package}")).join(" ")
+    workspace::published().collect::<Vec<_>>().join(" ")
 }
 
-/// The published crates that promise an interface to other crates, as arguments of cargo.
+/// The published libraries, as arguments of cargo.
 fn libraries() -> String {
-    packages().replace(&format!(" -p {PROGRAM}"), "")
+    packages().replace(&format!(" --package {PROGRAM}"), "")
 }
 
 fn clippy() -> impl Iterator<Item = Step> {
@@ -193,7 +192,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn each_row_has_a_name_of_its_own_and_something_to_do() {
+    fn each_row_has_a_unique_name_and_a_step() {
         let rows = rows(false);
         let names: BTreeSet<_> = rows.iter().map(|row| row.name).collect();
         assert_eq!(names.len(), rows.len());
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn each_backend_has_a_row_that_forces_it() {
+    fn each_backend_has_a_row_that_chooses_it() {
         for (backend, _) in BACKENDS {
             let rows = rows(false);
             let row = rows.iter().find(|row| row.name == backend).unwrap();

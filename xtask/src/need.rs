@@ -1,27 +1,28 @@
-//! What a row may need of the machine, and the reason it is skipped for without.
+//! What a row needs on the machine, and how to get it.
 
+use crate::command::stdout;
 use crate::workspace;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-/// Something that not every machine has.
+/// Something that a machine can lack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Need {
-    /// The standard library for this target, for the toolchain that runs xtask.
+    /// The standard library for this target, in the toolchain that runs xtask.
     Target(&'static str),
-    /// This toolchain of rustup's.
+    /// This toolchain of rustup.
     Toolchain(&'static str),
     /// This component of this toolchain.
     Component { toolchain: &'static str, component: &'static str },
     /// The subcommand `cargo NAME`, from the crate `cargo-NAME`.
     Subcommand(&'static str),
-    /// What a command says about it.
+    /// Anything else. The function returns why the row can't run, like [`Need::missing`].
     Of(fn() -> Option<String>),
-    /// A release to compare with: a tag `v…` that git can reach from here.
+    /// A release to compare with: a tag `v…` that is an ancestor.
     Release,
 }
 
 impl Need {
-    /// Why the row can't run here; `None` where it can.
+    /// Why the row can't run here, or `None` if it can.
     pub(crate) fn missing(self) -> Option<String> {
         match self {
             Self::Target(target) => {
@@ -41,14 +42,14 @@ impl Need {
                 })
             }
             Self::Subcommand(name) => {
-                let found = output(workspace::cargo().args([name, "--version"])).is_some();
+                let found = stdout(workspace::cargo().args([name, "--version"])).is_ok();
                 (!found).then(|| format!("cargo-{name} is not installed (cargo install --locked cargo-{name})"))
             }
             Self::Of(missing) => missing(),
             Self::Release => {
                 let mut git = Command::new("git");
                 git.args(["describe", "--tags", "--abbrev=0", "--match", "v*"]).current_dir(workspace::root());
-                output(&mut git).is_none().then(|| "there is no release to compare with (no tag v…)".into())
+                stdout(&mut git).is_err().then(|| "git has no tag v… of a release to compare with".into())
             }
         }
     }
@@ -62,18 +63,12 @@ fn no_toolchain(toolchain: &str) -> String {
     format!("toolchain {toolchain} is not installed (rustup toolchain install {toolchain})")
 }
 
-/// What rustup says; nothing where there is no rustup.
+/// The output of rustup, or nothing if there is no rustup.
 fn rustup(args: &[&str]) -> String {
-    output(Command::new("rustup").args(args).current_dir(workspace::root())).unwrap_or_default()
+    stdout(Command::new("rustup").args(args).current_dir(workspace::root())).unwrap_or_default()
 }
 
-/// The standard output of a command that succeeds.
-fn output(command: &mut Command) -> Option<String> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Whether a list of rustup's has this name, alone or followed by a host: `nightly-x86_64-unknown-linux-gnu (default)`.
+/// True if a list of rustup has this name, alone or before a host: `nightly-x86_64-unknown-linux-gnu (default)`.
 fn lists(list: &str, name: &str) -> bool {
     list.lines()
         .filter_map(|line| line.split_whitespace().next())
@@ -90,13 +85,13 @@ mod tests {
         assert!(lists(list, "stable"));
         assert!(lists(list, "x86_64-apple-darwin"));
         assert!(lists(list, "1.85.0"));
-        assert!(!lists(list, "1.85"), "1.85 is another toolchain than 1.85.0, and rustup run wants its exact name");
+        assert!(!lists(list, "1.85"), "`rustup run` needs the exact name, and 1.85 is not 1.85.0");
         assert!(!lists(list, "nightly"));
         assert!(!lists("", "nightly"));
     }
 
     #[test]
-    fn what_is_missing_is_said_with_the_way_to_get_it() {
+    fn a_reason_says_how_to_get_what_is_missing() {
         let reason = Need::Toolchain("0.1").missing().unwrap();
         assert_eq!(reason, "toolchain 0.1 is not installed (rustup toolchain install 0.1)");
         let reason = Need::Subcommand("no-such-command").missing().unwrap();

@@ -1,10 +1,14 @@
-//! One command line of a row.
+//! The command lines of a row.
 
+use crate::command;
 use crate::workspace;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// A command line: the program, its arguments, and changes to the environment.
 #[derive(Debug)]
@@ -20,7 +24,6 @@ enum Program {
     Cargo,
     /// The cargo of another toolchain.
     CargoOf(&'static str),
-    /// xtask itself.
     Xtask,
 }
 
@@ -28,16 +31,16 @@ enum Program {
 enum Change {
     Set(OsString),
     SetIfUnset(OsString),
-    /// Adds to a list that spaces separate, such as `RUSTFLAGS`.
+    /// Adds to a list with spaces between its items, such as `RUSTFLAGS`.
     Append(&'static str),
 }
 
-/// A step that runs cargo with these arguments, which spaces separate.
+/// A step that runs cargo. Spaces separate the arguments.
 pub(crate) fn cargo(args: &str) -> Step {
     Step::new(Program::Cargo, args)
 }
 
-/// As [`cargo`], with the cargo of another toolchain.
+/// Like [`cargo`], with the cargo of another toolchain.
 pub(crate) fn cargo_of(toolchain: &'static str, args: &str) -> Step {
     Step::new(Program::CargoOf(toolchain), args)
 }
@@ -69,16 +72,16 @@ impl Step {
         self
     }
 
-    /// The command, ready to be started in the workspace's root.
-    pub(crate) fn command(&self) -> Command {
+    /// The command, in the workspace's root.
+    fn command(&self) -> Command {
         let mut command = match self.program {
             Program::Cargo => workspace::cargo(),
             Program::CargoOf(toolchain) => workspace::cargo_of(toolchain),
-            // The very program that runs now, even where a build has put another one in its place.
+            // The program that runs now, even if a build has replaced its file.
             Program::Xtask => Command::new("/proc/self/exe"),
         };
         command.current_dir(workspace::root()).args(&self.args);
-        // A choice made outside would turn the matrix into another one. The rows that are about a backend set it.
+        // The user's choice of a backend would change what most rows test. The rows of the backends set it themselves.
         command.env_remove("FUTEX_BACKEND");
         for (name, value) in self.environment() {
             command.env(name, value);
@@ -86,7 +89,7 @@ impl Step {
         command
     }
 
-    /// The variables to set, with what the environment holds already taken into account.
+    /// The variables to set. Some depend on the variables that are set already.
     fn environment(&self) -> impl Iterator<Item = (&'static str, OsString)> {
         self.env.iter().filter_map(|(name, change)| {
             let present = env::var_os(name).filter(|value| !value.is_empty());
@@ -105,7 +108,7 @@ impl Step {
     }
 }
 
-/// As one would type it into a shell.
+/// The step as a line for a shell.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in self.environment() {
@@ -120,6 +123,26 @@ impl fmt::Display for Step {
     }
 }
 
+/// Runs steps in order until one fails. All output goes to the file `log`. The error says how the step failed.
+pub(crate) fn run(steps: &[Step], log: &Path, bound: Duration) -> Result<(), String> {
+    let deadline = Instant::now() + bound;
+    let log_failed = |error| format!("{} can't be written: {error}", log.display());
+    let mut output = command::create_log(log).map_err(log_failed)?;
+    for (number, step) in (1..).zip(steps) {
+        writeln!(output, "$ {step}").map_err(log_failed)?;
+        let failure = match command::run_into(&output, &mut step.command(), deadline) {
+            Ok(Some(status)) if status.success() => continue,
+            Ok(Some(status)) => status.to_string(),
+            Ok(None) => format!("killed after {} min", bound.as_secs() / 60),
+            Err(error) => format!("could not be started: {error}"),
+        };
+        // The row's line has this too. In the log it shows which step failed.
+        let _ = writeln!(output, "xtask: {step}: {failure}");
+        return Err(if steps.len() > 1 { format!("step {number}: {failure}") } else { failure });
+    }
+    Ok(())
+}
+
 fn quoted(text: &str) -> String {
     if text.contains([' ', '\'', '"']) { format!("'{}'", text.replace('\'', r"'\''")) } else { text.to_owned() }
 }
@@ -127,9 +150,11 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::path::PathBuf;
 
     #[test]
-    fn a_step_reads_as_one_would_type_it() {
+    fn a_step_is_shown_as_a_line_for_a_shell() {
         let step = cargo("test -p futex-core -- loom").set("A_VARIABLE", "with a space");
         assert_eq!(step.to_string(), "A_VARIABLE='with a space' cargo test -p futex-core -- loom");
         assert_eq!(cargo_of("nightly", "miri test").to_string(), "rustup run nightly cargo miri test");
@@ -137,13 +162,38 @@ mod tests {
     }
 
     #[test]
-    fn appending_keeps_what_is_there_and_a_default_yields_to_it() {
-        // PATH is set wherever a test runs; setting a variable here would race with other tests.
+    fn appending_keeps_the_value_and_a_default_does_not_replace_it() {
+        // PATH is set for every test. To set a variable here would race with other tests.
         let path = env::var_os("PATH").unwrap();
         let step = cargo("x").append("PATH", "more").set_if_unset("PATH", "other");
         let variables: Vec<_> = step.environment().collect();
         let mut expected = path;
         expected.push(" more");
         assert_eq!(variables, [("PATH", expected)]);
+    }
+
+    /// A log that no other test writes to.
+    fn log(name: &str) -> PathBuf {
+        workspace::scratch_dir().join("unit-tests").join(format!("{name}-{}.log", std::process::id()))
+    }
+
+    #[test]
+    fn the_log_has_each_command_with_its_output_and_the_failure() {
+        let log = log("output");
+        let steps = [cargo("--version"), cargo("no-such-command"), cargo("--version")];
+        assert_eq!(run(&steps, &log, Duration::from_secs(600)).unwrap_err(), "step 2: exit status: 101");
+
+        let text = fs::read_to_string(&log).unwrap();
+        assert!(text.starts_with("$ cargo --version\ncargo 1."), "{text}");
+        assert!(text.contains("\n$ cargo no-such-command\nerror: no such command"), "{text}");
+        assert!(text.ends_with("xtask: cargo no-such-command: exit status: 101\n"), "the third step ran: {text}");
+        fs::remove_file(log).unwrap();
+    }
+
+    #[test]
+    fn a_step_that_does_not_end_is_killed_at_its_bound() {
+        let log = log("bound");
+        assert_eq!(run(&[cargo("--version")], &log, Duration::ZERO).unwrap_err(), "killed after 0 min");
+        fs::remove_file(log).unwrap();
     }
 }

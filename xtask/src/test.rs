@@ -3,33 +3,33 @@
 use crate::error::Error;
 use crate::matrix::{self, FORBID_SKIPS, Row};
 use crate::report::{self, Outcome, Report, Tests};
-use crate::{run, workspace};
+use crate::{step, workspace};
+use clap::builder::PossibleValuesParser;
 use std::env;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-pub(crate) const USAGE: &str = "\
-cargo xtask test [OPTIONS]
-    Runs the whole matrix, row by row; a row that fails stops no other row.
-    --list              tell the rows and what they do, and run none
-    --only ROW          run this row; may be given several times
-    --forbid-skips      a skipped row, and a skipped test, is a failed one
-    -h, --help          this text
-    In the environment: CI=true makes a skipped test a failed one; FUTEX_TESTS_FORBID_SKIPS=0 or 1 overrides that.
-";
-
-/// How long a row may take. None needs as much; a row that hangs must not hold up the others for ever.
+/// Limit for a row. No row needs as long, and one that hangs must not stop the others.
 const BOUND: Duration = Duration::from_secs(20 * 60);
 
-#[derive(Debug, Default)]
-struct Options {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// List the rows and run none
+    #[arg(long)]
     list: bool,
+    /// Run this row; can be repeated
+    #[arg(long, value_name = "ROW", value_parser = row_names())]
     only: Vec<String>,
+    /// Fail instead of skipping a row or a test
+    #[arg(long)]
     forbid_skips: bool,
 }
 
-/// Which skips are allowed. One that is not makes the row a failed one.
+fn row_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(matrix::rows(false).iter().map(|row| row.name))
+}
+
+/// Which skips are allowed. Any other skip is a failure of the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Skips {
     of_rows: bool,
@@ -37,7 +37,7 @@ struct Skips {
 }
 
 impl Skips {
-    /// What the option and the environment say; the environment's word about tests counts most.
+    /// The skips that the option and the environment allow. For tests, the environment overrides the option.
     fn allowed(forbid_skips: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let of_tests = match set(FORBID_SKIPS) {
@@ -48,111 +48,66 @@ impl Skips {
     }
 }
 
-pub(crate) fn run(args: lexopt::Parser) -> Result<(), Error> {
-    let options = parse(args)?;
+pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let skips = Skips::allowed(options.forbid_skips, |name| env::var(name).ok());
-    let rows = choose(matrix::rows(!skips.of_tests), &options.only)?;
+    let rows = chosen(matrix::rows(!skips.of_tests), &options.only);
     if options.list {
-        return list(&rows);
+        rows.iter().for_each(|row| report::print(format_args!("{:<17} {}", row.name, row.about)));
+        return Ok(());
     }
-
-    let mut reports = Vec::new();
-    for row in &rows {
-        reports.push(run_row(row, skips)?);
-    }
-    write!(io::stdout(), "{}", report::summary(&reports))?;
-    let failed = reports.iter().any(|report| matches!(report.outcome, Outcome::Failed(_)));
-    if failed { Err(Error::Told) } else { Ok(()) }
+    let reports: Vec<_> = rows.iter().map(|row| run_row(row, skips)).collect();
+    report::finish(&reports)
 }
 
-fn parse(mut args: lexopt::Parser) -> Result<Options, Error> {
-    use lexopt::prelude::*;
-    let mut options = Options::default();
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("list") => options.list = true,
-            Long("only") => options.only.push(args.value()?.string()?),
-            Long("forbid-skips") => options.forbid_skips = true,
-            Short('h') | Long("help") => return Err(Error::Help),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(options)
+/// The rows with these names, in the order of the matrix. All rows if there are no names.
+fn chosen(mut rows: Vec<Row>, names: &[String]) -> Vec<Row> {
+    rows.retain(|row| names.is_empty() || names.iter().any(|name| row.name == name));
+    rows
 }
 
-/// The rows that were asked for, in the order of the matrix; all of them where none was named.
-fn choose(mut rows: Vec<Row>, only: &[String]) -> Result<Vec<Row>, Error> {
-    if let Some(unknown) = only.iter().find(|name| !rows.iter().any(|row| row.name == **name)) {
-        let names: Vec<_> = rows.iter().map(|row| row.name).collect();
-        return Err(Error::Usage(format!("there is no row {unknown}; the rows are {}", names.join(", "))));
-    }
-    rows.retain(|row| only.is_empty() || only.iter().any(|name| row.name == name));
-    Ok(rows)
-}
-
-fn list(rows: &[Row]) -> Result<(), Error> {
-    let mut stdout = io::stdout().lock();
-    for row in rows {
-        writeln!(stdout, "{:<17} {}", row.name, row.about)?;
-    }
-    Ok(())
-}
-
-/// Runs a row and tells how it ended.
-fn run_row(row: &Row, skips: Skips) -> io::Result<Report> {
-    let mut stdout = io::stdout();
-    if stdout.is_terminal() {
-        writeln!(stdout, "running  {} …", row.name)?;
-    }
-    let log = workspace::scratch_dir().join("log").join(format!("{}.txt", row.name));
+/// Runs a row and prints how it ended.
+fn run_row(row: &Row, skips: Skips) -> Report {
+    report::print_running(row.name);
     let start = Instant::now();
-    let missing = row.needs.iter().find_map(|need| need.missing());
-    let (mut outcome, output) = match missing {
-        Some(reason) if !skips.of_rows => (Outcome::Failed(reason), String::new()),
-        Some(reason) => (Outcome::Skipped(reason), String::new()),
+    let (mut outcome, mut output, mut tests) = (Outcome::Passed, String::new(), Tests::default());
+    match row.needs.iter().find_map(|need| need.missing()) {
+        Some(reason) if skips.of_rows => outcome = Outcome::Skipped(reason),
+        Some(reason) => outcome = Outcome::Failed(reason),
         None => {
-            let outcome = run::run(&row.steps, &log, BOUND).map_or_else(Outcome::Failed, |()| Outcome::Passed);
-            (outcome, String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned())
+            let log = workspace::log(row.name);
+            let result = step::run(&row.steps, &log, BOUND);
+            output = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
+            tests.add(output.lines());
+            if let Err(failure) = result {
+                outcome = Outcome::Failed(failure);
+            } else if row.has_tests && tests.ran == 0 {
+                outcome = Outcome::Failed("it ran no test".into());
+            } else if !skips.of_tests && !tests.skips.is_empty() {
+                outcome = Outcome::Failed("skips are forbidden".into());
+            }
         }
-    };
-    let tests = Tests::in_output(&output);
-    if outcome == Outcome::Passed && row.has_tests && tests.ran == 0 {
-        outcome = Outcome::Failed("it ran no test".into());
     }
-    if outcome == Outcome::Passed && !skips.of_tests && !tests.skips.is_empty() {
-        outcome = Outcome::Failed("skips are forbidden".into());
-    }
-
     let report = Report { name: row.name.to_owned(), outcome, time: start.elapsed(), tests };
-    writeln!(stdout, "{report}")?;
-    for skip in &report.tests.skips {
-        writeln!(stdout, "         {skip}")?;
-    }
+    report.print();
     if matches!(report.outcome, Outcome::Failed(_)) && !output.is_empty() {
-        writeln!(stdout, "---- the output of {0} ----\n{1}---- end of {0} ----", row.name, output)?;
+        report::print(format_args!("---- output of {0} ----\n{1}---- end of {0} ----", row.name, output));
     }
-    Ok(report)
+    report
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(args: &[&str]) -> Result<Options, Error> {
-        parse(lexopt::Parser::from_args(args))
-    }
-
     #[test]
-    fn only_may_be_given_several_times_and_keeps_the_order_of_the_matrix() {
-        let options = parsed(&["--only", "tree", "--only=fmt", "--only", "tree"]).unwrap();
-        let rows = choose(matrix::rows(false), &options.only).unwrap();
+    fn rows_run_in_the_order_of_the_matrix() {
+        let rows = chosen(matrix::rows(false), &["tree", "fmt", "tree"].map(str::to_owned));
         assert_eq!(rows.iter().map(|row| row.name).collect::<Vec<_>>(), ["fmt", "tree"]);
     }
 
     #[test]
-    fn without_only_all_rows_run() {
-        let all = matrix::rows(false).len();
-        assert_eq!(choose(matrix::rows(false), &[]).unwrap().len(), all);
+    fn without_names_all_rows_run() {
+        assert_eq!(chosen(matrix::rows(false), &[]).len(), matrix::rows(false).len());
     }
 
     #[test]
@@ -169,18 +124,5 @@ mod tests {
         assert_eq!(allowed(false, &[(FORBID_SKIPS, "1")]), (true, false));
         assert_eq!(allowed(true, &[]), (false, false));
         assert_eq!(allowed(true, &[(FORBID_SKIPS, "0")]), (false, true));
-    }
-
-    #[test]
-    fn an_unknown_row_is_an_error_that_names_the_rows() {
-        let Err(Error::Usage(message)) = choose(matrix::rows(false), &["loomy".into()]) else { panic!("no error") };
-        assert!(message.starts_with("there is no row loomy; the rows are fmt, clippy, "), "{message}");
-    }
-
-    #[test]
-    fn an_unknown_option_and_a_missing_value_are_errors_of_usage() {
-        for args in [&["--nope"][..], &["--only"], &["row"], &["--list=x"]] {
-            assert!(matches!(parsed(args), Err(Error::Usage(_))), "{args:?}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask tree`: each crate depends on what its layer may, and no files of a crate import from each other in a circle.
+//! `cargo xtask tree`: each crate depends only on what its layer allows, and no crate has circular imports.
 
 mod circles;
 mod modules;
@@ -6,22 +6,18 @@ mod source;
 
 use self::circles::circles;
 use self::modules::Crate;
-use crate::error::Error;
+use crate::command;
+use crate::error::{self, Error};
+use crate::report;
 use crate::workspace;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) const USAGE: &str = "\
-cargo xtask tree
-    Checks what each published crate depends on against the table in xtask/src/tree.rs. Then checks that the files of each
-    crate of the workspace do not import from each other in a circle, without what is compiled for tests only.
-";
-
-/// What each layer may depend on beside its own lower layers and what those may depend on.
+/// The dependencies that each layer adds. A layer can also use the lower layers and their dependencies.
 ///
-/// A crate that is missing here is not forbidden for ever: the table is where a new dependency is argued for.
+/// A new dependency is discussed in the change that adds it here.
 const LAYERS: [(&str, &[&str]); 4] = [
     ("futex-sys", &["bitflags", "cfg-if", "io-uring", "libc", "linux-raw-sys", "rustix", "slab", "static_assertions"]),
     ("futex-core", &["arrayvec", "futures-core", "once_cell", "pin-project-lite", "tracing", "tracing-core"]),
@@ -82,17 +78,17 @@ pub(crate) fn run() -> Result<(), Error> {
     for (package, _) in LAYERS {
         let tree = dependencies(package)?;
         let names: Vec<_> = tree.iter().map(String::as_str).collect();
-        writeln!(io::stdout(), "{package} has {} dependencies: {}", names.len(), names.join(", "))?;
+        report::print(format_args!("{package} has {} dependencies: {}", names.len(), names.join(", ")));
         faults.extend(tree.iter().filter_map(|dependency| fault(package, dependency)));
     }
     for root in crate_roots(&workspace::root())? {
         let read = Crate::read(&root, |path| fs::read_to_string(workspace::root().join(path)).ok());
-        faults.extend(circles(&read.map_err(Error::Failed)?));
+        faults.extend(circles(&read?));
     }
-    if faults.is_empty() { Ok(()) } else { Err(Error::Failed(faults.join("\n"))) }
+    error::none(&faults)
 }
 
-/// The root file of each library and program of the workspace, from the workspace's root.
+/// The root file of each library and program, relative to the workspace's root.
 fn crate_roots(workspace: &Path) -> io::Result<Vec<PathBuf>> {
     let mut roots = Vec::new();
     for package in entries(workspace, "crates")?.into_iter().chain([PathBuf::from("xtask")]) {
@@ -105,7 +101,7 @@ fn crate_roots(workspace: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(roots)
 }
 
-/// What is in a directory, in order.
+/// The paths in a directory, sorted.
 fn entries(workspace: &Path, directory: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
     let directory = directory.as_ref();
     let entries = fs::read_dir(workspace.join(directory))?;
@@ -114,25 +110,16 @@ fn entries(workspace: &Path, directory: impl AsRef<Path>) -> io::Result<Vec<Path
     Ok(paths)
 }
 
-/// Everything that a crate is built from, with all features.
-fn dependencies(package: &str) -> Result<BTreeSet<String>, Error> {
-    let output = workspace::cargo()
-        .args(["tree", "--package", package, "--all-features", "--edges", "normal", "--prefix", "none"])
-        .output()?;
-    if !output.status.success() {
-        return Err(Error::Failed(String::from_utf8_lossy(&output.stderr).into_owned()));
-    }
-    // A line reads `rustix v1.1.6` or `futex-sys v0.1.0 (/a/path) (*)`.
-    let names = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != package)
-        .map(str::to_owned)
-        .collect();
-    Ok(names)
+/// All dependencies of a crate, with all features.
+fn dependencies(package: &str) -> Result<BTreeSet<String>, String> {
+    let args = ["tree", "--package", package, "--all-features", "--edges", "normal", "--prefix", "none"];
+    let tree = command::stdout(workspace::cargo().args(args))?;
+    // A line is `rustix v1.1.6` or `futex-sys v0.1.0 (/a/path) (*)`.
+    let names = tree.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| *name != package);
+    Ok(names.map(str::to_owned).collect())
 }
 
-/// What is wrong with this dependency, if anything is.
+/// Why a crate can't have this dependency, or `None` if it can.
 fn fault(package: &str, dependency: &str) -> Option<String> {
     let layer = LAYERS.iter().position(|(name, _)| *name == package)?;
     let lower = LAYERS[..layer].iter().any(|(name, _)| *name == dependency);
@@ -142,8 +129,8 @@ fn fault(package: &str, dependency: &str) -> Option<String> {
     }
     let higher = LAYERS[layer..].iter().find(|(name, adds)| *name == dependency || adds.contains(&dependency));
     let reason = match higher {
-        Some((name, _)) => format!("which belongs to the layer of {name}, above it"),
-        None => "which is new: if it is worth its price, add it in xtask/src/tree.rs".into(),
+        Some((name, _)) => format!("which belongs to the higher layer {name}"),
+        None => "which is new: if it is justified, add it to the table in xtask/src/tree.rs".into(),
     };
     Some(format!("{package} depends on {dependency}, {reason}"))
 }
@@ -153,17 +140,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_layer_may_use_what_lower_layers_use_but_not_the_other_way_round() {
+    fn a_layer_can_use_the_dependencies_of_lower_layers_but_not_of_higher_ones() {
         assert_eq!(fault("futex-tokio", "rustix"), None);
         assert_eq!(fault("futex-tokio", "futex-sys"), None);
         assert_eq!(fault("futex-core", "slab"), None);
         assert_eq!(
             fault("futex-core", "tokio").unwrap(),
-            "futex-core depends on tokio, which belongs to the layer of futex-tokio, above it"
+            "futex-core depends on tokio, which belongs to the higher layer futex-tokio"
         );
         assert_eq!(
             fault("futex-sys", "futex-core").unwrap(),
-            "futex-sys depends on futex-core, which belongs to the layer of futex-core, above it"
+            "futex-sys depends on futex-core, which belongs to the higher layer futex-core"
         );
         assert!(fault("futex-sys", "left-pad").unwrap().contains("which is new"));
     }

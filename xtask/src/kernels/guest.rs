@@ -1,22 +1,23 @@
-//! The file system of the guests, and the script that is their first process.
+//! The file system of a guest, and the script that is its first process.
 
 use super::archive::Archive;
 use super::parts::Part;
 use super::programs::Programs;
 use super::tools::Linker;
+use crate::command;
 use crate::workspace;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Begins each line of the console that is for xtask.
+/// The begin of each line of the console that is for xtask.
 pub(crate) const MARK: &str = "@@ ";
 
-/// How long a program may run in a guest.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+/// Limit for a program in a guest.
+pub(crate) const BOUND: Duration = Duration::from_secs(300);
 
-/// The first process, up to what is to run. A machine's usual mounts and limits are there.
+/// The first process. It makes the usual mounts and limits, and then runs the plan.
 const INIT: &str = "\
 #!/bin/busybox sh
 /bin/busybox --install -s /bin 2> /dev/null
@@ -37,7 +38,7 @@ run() {
     echo; echo \"@@ begin $1\"
     timeout -s KILL $2 sh -c \"$3\" < /dev/null 2>&1
     status=$?
-    # What a killed program leaves behind would run beside the next ones.
+    # Otherwise, the child processes of a killed program would run beside the next programs.
     test $status = 137 && kill -9 -1
     echo; echo \"@@ end $1 $status\"
 }
@@ -49,13 +50,13 @@ poweroff -f
 
 /// Programs from packages.
 pub(crate) struct Commands {
-    /// A statically linked one.
+    /// Linked statically.
     pub(crate) busybox: PathBuf,
-    /// Busybox has one, too, which knows fewer kinds of namespaces.
+    /// The one in busybox supports fewer kinds of namespaces.
     pub(crate) unshare: PathBuf,
 }
 
-/// An archive with all but the plan.
+/// An archive with everything except the plan.
 pub(crate) fn base(programs: &Programs, linker: &Linker, commands: &Commands) -> io::Result<Vec<u8>> {
     let mut archive = bare(INIT, &commands.busybox)?;
     archive.copy("/bin/unshare", &commands.unshare)?;
@@ -70,31 +71,29 @@ pub(crate) fn base(programs: &Programs, linker: &Linker, commands: &Commands) ->
     let stripped = workspace::scratch_dir().join("stripped");
     fs::create_dir_all(workspace::scratch_dir())?;
     for program in programs.all() {
-        // What debuggers need is most of a program, and all of it would lie in the guest's memory.
-        let status = linker.strip.command().arg("--strip-debug").arg("-o").args([&stripped, program]).status()?;
-        if !status.success() {
-            return Err(io::Error::other(format!("{} can't be stripped: {status}", program.display())));
-        }
+        // Debug information is most of a program, and the whole archive is in the guest's memory.
+        let mut strip = linker.strip.command();
+        command::run(strip.arg("--strip-debug").arg("-o").args([&stripped, program])).map_err(io::Error::other)?;
         archive.copy(&program.to_string_lossy(), &stripped)?;
     }
     archive.finish()
 }
 
-/// An archive that shows only that the machine computes.
+/// An archive that only shows that the guest boots.
 pub(crate) fn trial(commands: &Commands) -> io::Result<Vec<u8>> {
     bare("#!/bin/busybox sh\n/bin/busybox echo '@@ up'\n/bin/busybox poweroff -f\n", &commands.busybox)?.finish()
 }
 
 fn bare(init: &str, busybox: &Path) -> io::Result<Archive<Vec<u8>>> {
     let mut archive = Archive::new(Vec::new());
-    // The kernel opens it for the first process, before that can mount anything.
+    // The kernel opens it for the first process, which has not mounted anything yet.
     archive.character_device("/dev/console", 5, 1)?;
     archive.program("/init", init.as_bytes())?;
     archive.copy("/bin/busybox", busybox)?;
     Ok(archive)
 }
 
-/// An archive that is put behind [`base`], with what is to run.
+/// An archive with the plan. It follows [`base`].
 pub(crate) fn plan(parts: &[Part]) -> io::Result<Vec<u8>> {
     let mut archive = Archive::new(Vec::new());
     archive.file("/plan", script(parts).as_bytes())?;
@@ -106,7 +105,7 @@ fn script(parts: &[Part]) -> String {
     (0..)
         .zip(runs)
         .map(|(number, run): (usize, _)| {
-            format!("run {number} {} '{}'\n", PATIENCE.as_secs(), run.command.replace('\'', r"'\''"))
+            format!("run {number} {} '{}'\n", BOUND.as_secs(), run.command.replace('\'', r"'\''"))
         })
         .collect()
 }

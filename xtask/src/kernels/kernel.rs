@@ -1,4 +1,4 @@
-//! The kernels that can be booted here, and what each of them is known to have.
+//! The available kernels, and the backends that each must have.
 
 use super::packages::Packages;
 use std::env::consts;
@@ -13,7 +13,7 @@ pub(crate) enum Processor {
 impl Processor {
     pub(crate) const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
 
-    /// The distribution's name.
+    /// Debian's name.
     pub(crate) fn architecture(self) -> &'static str {
         match self {
             Self::X86_64 => "amd64",
@@ -21,7 +21,7 @@ impl Processor {
         }
     }
 
-    /// The compiler's name, which is also QEMU's.
+    /// The name in Rust and QEMU.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -29,7 +29,7 @@ impl Processor {
         }
     }
 
-    /// The compiler's name of Linux with the GNU C library on it.
+    /// The Rust target of Linux with the GNU C library.
     pub(crate) fn target(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-unknown-linux-gnu",
@@ -37,29 +37,29 @@ impl Processor {
         }
     }
 
-    /// This machine is one.
+    /// True for the processor of this machine.
     pub(crate) fn is_native(self) -> bool {
         consts::ARCH == self.name()
     }
 }
 
-/// A kernel that the package manager offers: the newest one of a series.
+/// The newest available kernel of a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kernel {
     pub(crate) series: (u32, u32),
     pub(crate) processor: Processor,
-    /// `None` if the package manager offers none.
+    /// `None` if no package has a kernel of the series.
     pub(crate) package: Option<String>,
 }
 
-/// The kernels that are run although nobody asked for them by name, whether they are offered or not.
+/// Kernels that run by default. A kernel without a package is reported as skipped.
 const USUAL: [((u32, u32), Processor); 3] =
     [((6, 1), Processor::X86_64), ((6, 12), Processor::X86_64), ((6, 12), Processor::Arm64)];
 
-/// The kernel of the short form: what the library chooses there is not what it chooses on a machine of today.
+/// The kernel of the short form. The library chooses another backend there than on a current kernel.
 pub(crate) const SHORT: &str = "6.1";
 
-/// No older kernel is supported by the distribution, nor by the tests.
+/// The oldest kernel that Debian and the tests support.
 const OLDEST: (u32, u32) = (5, 10);
 
 impl Kernel {
@@ -72,12 +72,12 @@ impl Kernel {
         }
     }
 
-    /// Whether it is run although nobody asked for it by name: on ARM, one kernel is.
+    /// True if it runs by default: on ARM, one kernel does.
     pub(crate) fn is_usual(&self) -> bool {
         self.processor == Processor::X86_64 || USUAL.contains(&(self.series, self.processor))
     }
 
-    /// The backends that the kernel has, in the order in which they are tried.
+    /// The backends that the kernel has, in the order in which the library probes them.
     pub(crate) fn backends(&self) -> &'static [&'static str] {
         let all = &["uring", "waitv", "thread"];
         match self.series {
@@ -87,7 +87,7 @@ impl Kernel {
         }
     }
 
-    /// The reason that the library has to give for each backend that it passes over by itself.
+    /// The reason that the library must give for each backend that the kernel lacks.
     pub(crate) fn reasons(&self) -> Vec<&'static str> {
         let missing = 3 - self.backends().len();
         [
@@ -98,7 +98,7 @@ impl Kernel {
     }
 }
 
-/// All kernels that are offered, and the usual ones, the oldest first; those for another processor last.
+/// All available kernels and all that run by default, in order of their processors and series.
 pub(crate) fn all(packages: &Packages) -> Vec<Kernel> {
     let mut kernels = Vec::new();
     for processor in Processor::ALL {
@@ -119,7 +119,7 @@ pub(crate) fn all(packages: &Packages) -> Vec<Kernel> {
     kernels
 }
 
-/// The series of a kernel's package; `None` if the name is of a package that only depends on a kernel.
+/// The series of a kernel's package, or `None` for a package that only depends on a kernel.
 fn series(package: &str) -> Option<(u32, u32)> {
     match numbers(package.strip_prefix("linux-image-")?)[..] {
         [major, minor, _, ..] => Some((major, minor)),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_kernel_of_a_series_is_taken() {
+    fn the_newest_kernel_of_a_series_is_chosen() {
         let packages = ["6.1.0-9", "6.1.0-56", "6.12.100+deb12", "6.12.99+deb12", "6.1.0-0.deb11.60"];
         let mut kernels = Vec::new();
         for package in packages {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_without_a_kernel_is_none() {
+    fn a_package_without_a_kernel_has_no_series() {
         for package in ["linux-image-cloud", "linux-image-6.12-cloud", "linux-headers-6.12.1"] {
             assert_eq!(series(package.strip_suffix("-cloud").unwrap_or(package)), None);
         }

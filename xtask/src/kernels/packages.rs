@@ -1,32 +1,33 @@
-//! The distribution's packages: found, downloaded and unpacked by its own client, without root, into a cache.
+//! Debian's packages: apt-get finds and downloads them into a cache, without root.
 
+use crate::command::stdout;
+use crate::scratch::make_empty;
 use crate::workspace;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-/// How old the lists of packages may be.
+/// Age at which the lists of packages are updated.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The package manager, with lists and a cache of our own.
+/// The package manager, with lists and a cache for xtask.
 pub(crate) struct Packages {
     cache: PathBuf,
     config: PathBuf,
 }
 
 impl Packages {
-    /// Reads the lists of packages, or uses those that an earlier run read.
+    /// Downloads the lists of packages, unless an earlier run has.
     ///
-    /// `suites` are further releases of the distribution, by their code names. What the machine's own release has is
-    /// preferred to them.
+    /// `suites` are the code names of further releases of Debian. The packages of the machine's own release are preferred.
     pub(crate) fn open(suites: &[String]) -> Result<Self, String> {
         if output(Command::new("apt-get").arg("--version")).is_err() {
-            return Err("there is no apt-get here, whose packages of kernels and tools are used".into());
+            return Err("there is no apt-get, which downloads kernels and tools".into());
         }
         let cache = directory();
-        // Lists of other suites are other lists.
+        // Each set of suites has its own lists.
         let apt = cache.join(format!("apt{}", suites.iter().map(|suite| format!("-{suite}")).collect::<String>()));
         let packages = Self { config: apt.join("apt.conf"), cache };
         packages.configure(&apt, suites).map_err(|error| format!("{} can't be written: {error}", apt.display()))?;
@@ -43,7 +44,7 @@ impl Packages {
             "APT::Architectures {{ \"amd64\"; \"arm64\"; }};\nAcquire::Languages \"none\";\nDebug::NoLocking \"true\";\n\
              Dir::State::Lists \"{apt}/lists\";\nDir::Cache \"{apt}/cache\";\nDir::Etc::Preferences \"{apt}/preferences\";\n"
         );
-        // Root's client would go on as another user, who may not write here.
+        // If root runs apt-get, it changes to another user, who can't write to this directory.
         config.push_str("APT::Sandbox::User \"root\";\n");
         let pins: Vec<_> =
             suites.iter().map(|suite| format!("Package: *\nPin: release n={suite}\nPin-Priority: 100\n")).collect();
@@ -64,13 +65,13 @@ impl Packages {
         }
         match output(self.apt("apt-get").arg("update")) {
             Ok(_) => fs::write(stamp, "").map_err(|error| format!("{} can't be written: {error}", stamp.display())),
-            // What an earlier run read will do.
+            // The lists of an earlier run are good enough.
             Err(_) if stamp.exists() => Ok(()),
-            Err(error) => Err(format!("apt-get can't read the lists of packages: {error}")),
+            Err(error) => Err(format!("apt-get can't download the lists of packages: {error}")),
         }
     }
 
-    /// The names of the packages that begin and end so.
+    /// The names of the packages with this begin and end.
     pub(crate) fn names(&self, begin: &str, end: &str) -> Vec<String> {
         let pattern = format!("^{begin}.*{end}$");
         let list = output(self.apt("apt-cache").args(["search", "--names-only", &pattern])).unwrap_or_default();
@@ -81,28 +82,28 @@ impl Packages {
         names
     }
 
-    /// The directory into which a package is unpacked, without what it depends on.
+    /// Unpacks a package without its dependencies, and returns the directory.
     pub(crate) fn unpacked(&self, package: &str) -> Result<PathBuf, String> {
         let failed = |error: String| format!("apt-get can't download {package}: {error}");
         // 'address' file length digest
         let line = output(self.apt("apt-get").args(["download", "--print-uris", package])).map_err(failed)?;
-        let file = line.split_whitespace().nth(1).ok_or_else(|| failed("it has no file".into()))?;
+        let file = line.split_whitespace().nth(1).ok_or_else(|| failed("the package has no file".into()))?;
         let to = self.cache.join("packages").join(file.trim_end_matches(".deb"));
         if !to.exists() {
             let downloads = self.cache.join("downloads");
-            make(&downloads)?;
+            fs::create_dir_all(&downloads).map_err(|error| failed(error.to_string()))?;
             output(self.apt("apt-get").args(["download", package]).current_dir(&downloads)).map_err(failed)?;
             let fresh = self.cache.join("packages").join("fresh");
-            empty(&fresh)?;
+            make_empty(&fresh)?;
             unpack(&downloads.join(file), &fresh)?;
             fs::rename(&fresh, &to).map_err(|error| format!("{} can't be made: {error}", to.display()))?;
-            // It is unpacked; the next run needs it no more.
+            // The next run uses the unpacked files.
             let _ = fs::remove_file(downloads.join(file));
         }
         Ok(to)
     }
 
-    /// The directory into which packages are unpacked with all that they depend on and that this machine lacks.
+    /// Unpacks packages with those of their dependencies that are not installed, and returns the directory.
     pub(crate) fn tool(&self, name: &str, packages: &[&str]) -> Result<PathBuf, String> {
         let to = self.cache.join(name);
         if to.exists() {
@@ -110,18 +111,17 @@ impl Packages {
         }
         let failed = |error: String| format!("apt-get can't download {}: {error}", packages.join(" "));
         let archives = self.cache.join("downloads").join(name);
-        empty(&archives)?;
-        make(&archives.join("partial"))?;
+        make_empty(&archives.join("partial"))?;
         let mut apt = self.apt("apt-get");
         apt.args(["install", "--yes", "--download-only", "--no-install-recommends", "-o"]);
         apt.arg(format!("Dir::Cache::Archives={}", archives.display())).args(packages);
         output(&mut apt).map_err(failed)?;
         let fresh = self.cache.join("packages").join("fresh");
-        empty(&fresh)?;
+        make_empty(&fresh)?;
         for entry in fs::read_dir(&archives).map_err(|error| failed(error.to_string()))? {
             let path = entry.map_err(|error| failed(error.to_string()))?.path();
             let file = path.file_name().unwrap_or_default().to_string_lossy();
-            // The C library can't be newer than the loader that the machine has.
+            // The C library must be as old as the machine's loader, so the machine's own is used.
             if file.ends_with(".deb") && !file.starts_with("libc6_") {
                 unpack(&path, &fresh)?;
             }
@@ -138,12 +138,12 @@ impl Packages {
     }
 }
 
-/// Where everything about other kernels is kept.
+/// The directory of everything for other kernels.
 pub(crate) fn directory() -> PathBuf {
     workspace::target_dir().join("kernels")
 }
 
-/// The machine's sources and further suites of the same archive; `None` if there are none to add.
+/// The machine's sources and further suites from the same archive, or `None` if there are no further suites.
 fn sources(suites: &[String]) -> Option<String> {
     const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -173,29 +173,12 @@ fn unpack(package: &Path, to: &Path) -> Result<(), String> {
         .map_err(|error| format!("{} can't be unpacked: {error}", package.display()))
 }
 
-fn make(directory: &Path) -> Result<(), String> {
-    fs::create_dir_all(directory).map_err(|error| format!("{} can't be made: {error}", directory.display()))
+/// The standard output of a command. The error is its last line, because it becomes part of a row's line.
+fn output(command: &mut Command) -> Result<String, String> {
+    stdout(command).map_err(|errors| errors.lines().last().unwrap_or_default().to_owned())
 }
 
-/// Makes an empty directory.
-fn empty(directory: &Path) -> Result<(), String> {
-    if directory.exists() {
-        fs::remove_dir_all(directory).map_err(|error| format!("{} can't be removed: {error}", directory.display()))?;
-    }
-    make(directory)
-}
-
-/// The standard output of a command that succeeds; otherwise the last line of its errors.
-pub(crate) fn output(command: &mut Command) -> Result<String, String> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let errors = String::from_utf8_lossy(&output.stderr);
-    Err(errors.trim().lines().last().map_or_else(|| output.status.to_string(), str::to_owned))
-}
-
-/// Where a program lies on this machine.
+/// The path of a program that is installed on this machine.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|directory| directory.join(program)).find(|path| path.is_file())
 }

@@ -1,13 +1,13 @@
-//! What runs in a guest: the rows of a kernel.
+//! The parts of a kernel's test: one row each.
 
 use super::kernel::Kernel;
 use super::programs::{Programs, TestProgram};
 
-/// A row: some runs that pass or fail together.
+/// Runs that pass or fail together.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) name: &'static str,
-    /// A test must have run.
+    /// True if the part fails when no test ran.
     pub(crate) has_tests: bool,
     pub(crate) runs: Vec<Run>,
 }
@@ -21,25 +21,25 @@ pub(crate) struct Run {
     pub(crate) expects: Expects,
 }
 
-/// What a run must do besides exiting with 0.
+/// What a run must do, in addition to exiting with 0.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Expects {
     Nothing,
-    /// Its lines are these.
+    /// It prints these lines.
     Lines(Vec<String>),
 }
 
-/// How long a storm of wakes goes on, in seconds. An emulated machine gets through less in that time, and that is enough.
+/// Duration of each storm of wakes. It is short, because an emulated machine is slow.
 const STORM: &str = "FUTEX_TESTS_STORM_SECS=0.1";
 
-/// Programs that are left out: three settle the library's accounts over very many rounds, which takes an emulated machine minutes,
-/// and `idle` measures processor time, of which an emulated machine has another.
+/// Programs that don't run. Three of them run for minutes on an emulated machine. `idle` measures processor time, which an
+/// emulated machine reports differently.
 const LEFT_OUT: [&str; 4] = ["accounts", "figures_storm", "idle", "storms"];
 
-/// Tests of `futex-core` that are left out: the kernel under them is a model, so they would show the same on every other.
+/// Tests of `futex-core` that don't run: they use a model in place of the kernel.
 const MODELS: &str = " --skip tests::loom_models --skip tests::properties";
 
-/// The tests that the short form runs: those of the kernel, and of what processes have to do with each other.
+/// The tests of the short form: those of the kernel, and those between processes.
 const SHORT: [(&str, &[&str]); 4] = [
     ("futex-sys", &["it", "signal_safe"]),
     ("futex-core", &["choice", "kernel_properties", "left_behind", "reactor"]),
@@ -65,9 +65,9 @@ pub(crate) fn parts(kernel: &Kernel, programs: &Programs, short: bool) -> Vec<Pa
                 .collect(),
         });
     }
-    // The short form has the backend that the kernel is there for.
+    // The short form has only the first backend.
     for &backend in &kernel.backends()[..if short { 1 } else { kernel.backends().len() }] {
-        // Their programs count threads and descriptors of the process, so one test runs at a time.
+        // One test at a time: some tests count threads and descriptors of the process.
         let environment = format!("FUTEX_BACKEND={backend} FUTEX_TESTS_RAW_PEER={}", quoted(&programs.raw_peer));
         let runs = tests_of("futex-tests").map(|test| test_run(test, &environment, " --test-threads=1"));
         parts.push(Part { name: backend, has_tests: true, runs: runs.collect() });
@@ -84,7 +84,7 @@ fn test_run(test: &TestProgram, environment: &str, options: &str) -> Run {
     }
 }
 
-/// What the library chooses by itself, and why.
+/// The backend that the library chooses by default, and its reasons.
 fn choice(kernel: &Kernel, programs: &Programs) -> Part {
     let ask = |title: &str, forbid: &str, chosen: &str, passed_over: &[&str]| Run {
         title: title.to_owned(),

@@ -1,17 +1,18 @@
-//! The programs that run in the guests: tests, the peers of the tests, and an example.
+//! The programs that run in a guest: tests, peers of the tests, and an example.
 
 use super::kernel::Processor;
 use super::tools::Linker;
+use crate::command;
 use crate::need::Need;
 use crate::workspace;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What was built for one processor. Each program has to lie in the guest where it lies here: tests find their peer so.
+/// Programs for one processor. Each has the same path in the guest as here, so that tests find their peers.
 pub(crate) struct Programs {
     pub(crate) tests: Vec<TestProgram>,
-    /// Programs that tests start, and the example.
+    /// The programs that tests start, and the example.
     others: Vec<PathBuf>,
     pub(crate) peer: PathBuf,
     pub(crate) raw_peer: PathBuf,
@@ -21,13 +22,13 @@ pub(crate) struct Programs {
 
 pub(crate) struct TestProgram {
     pub(crate) package: &'static str,
-    /// The name of the test's file, or of the library.
+    /// The name of the test's file or of the library.
     pub(crate) name: String,
     pub(crate) path: PathBuf,
 }
 
 impl TestProgram {
-    /// The tests that are in the library itself.
+    /// True for the tests in the library itself.
     pub(crate) fn is_library(&self) -> bool {
         self.name.replace('_', "-") == self.package
     }
@@ -40,7 +41,7 @@ impl Programs {
     }
 }
 
-/// The builds of the rows of `cargo xtask test`, so that what they built serves here too.
+/// The builds of the rows of `cargo xtask test`, so that nothing is built twice.
 const BUILDS: [(&str, &str); 5] = [
     ("futex-sys", "test -p futex-sys --all-features --all-targets --no-run"),
     ("futex-core", "test -p futex-core --all-features --all-targets --no-run"),
@@ -49,7 +50,7 @@ const BUILDS: [(&str, &str); 5] = [
     ("slot_pipe", "build -p futex-tokio --example slot_pipe --release"),
 ];
 
-/// Builds for a processor; the error says what is missing or does not compile.
+/// Builds the programs for a processor. The error says what is missing or does not compile.
 pub(crate) fn build(processor: Processor, linker: &Linker) -> Result<Programs, String> {
     let target = processor.target();
     if !processor.is_native() {
@@ -70,11 +71,12 @@ pub(crate) fn build(processor: Processor, linker: &Linker) -> Result<Programs, S
     }
     let find = |name: &str| {
         let found = built.iter().find(|executable| !executable.is_test && executable.name == name);
-        found.map(|executable| executable.path.clone()).ok_or_else(|| format!("cargo built no {name}"))
+        found.map(|executable| executable.path.clone()).ok_or_else(|| format!("cargo did not build {name}"))
     };
     let (peer, slot_pipe) = (find("peer")?, find("slot_pipe")?);
     let raw_peer = peer.with_file_name("raw-peer");
-    compile_raw_peer(linker, &raw_peer)?;
+    let source = workspace::root().join("crates/futex-tests/tests/raw/peer.c");
+    command::run(Command::new(&linker.cc).args(["-O2", "-Wall", "-o"]).args([&raw_peer, &source]))?;
     let others = built.iter().filter(|executable| !executable.is_test).map(|executable| executable.path.clone());
     let others = others.collect();
     let tests = built.into_iter().filter(|executable| executable.is_test).map(|executable| TestProgram {
@@ -98,16 +100,12 @@ struct Executable {
 }
 
 fn executables(package: &'static str, cargo: &mut Command) -> Result<Vec<Executable>, String> {
-    let failed = |error: String| format!("the programs of {package} can't be built: {error}");
-    let output = cargo.stderr(Stdio::inherit()).output().map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(output.status.to_string()));
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
+    let messages = command::stdout(cargo.stderr(Stdio::inherit()));
+    let messages = messages.map_err(|error| format!("the programs of {package} can't be built: {error}"))?;
     Ok(messages.lines().filter_map(|line| executable(package, line)).collect())
 }
 
-/// The program that a message of cargo's is about, if it is about one.
+/// The program in a message of cargo, if it has one.
 fn executable(package: &'static str, message: &str) -> Option<Executable> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let is_test = message["profile"]["test"].as_bool()?;
@@ -122,22 +120,10 @@ fn executable(package: &'static str, message: &str) -> Option<Executable> {
     })
 }
 
-fn compile_raw_peer(linker: &Linker, to: &Path) -> Result<(), String> {
-    let source = workspace::root().join("crates/futex-tests/tests/raw/peer.c");
-    let status = Command::new(&linker.cc).args(["-O2", "-Wall", "-o"]).arg(to).arg(source).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("the C peer does not compile: {status}")),
-        Err(error) => Err(format!("{} can't be started: {error}", linker.cc.display())),
-    }
-}
-
-/// The machine's own libraries that the programs need, under their own paths.
+/// The machine's libraries that the programs need, and their paths in the guest.
 fn libraries_of<'a>(programs: impl Iterator<Item = &'a Path>) -> Result<Vec<(String, PathBuf)>, String> {
-    let output =
-        Command::new("ldd").args(programs).output().map_err(|error| format!("ldd can't be started: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    // libc.so.6 => /lib/…/libc.so.6 (0x…), and the loader without an arrow.
+    let text = command::stdout(Command::new("ldd").args(programs)).map_err(|error| format!("ldd failed: {error}"))?;
+    // A line is `libc.so.6 => /lib/…/libc.so.6 (0x…)`, or `/lib64/ld-linux-x86-64.so.2 (0x…)` for the loader.
     let paths: BTreeSet<_> = text
         .lines()
         .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/') && !word.ends_with(':')))
@@ -145,7 +131,7 @@ fn libraries_of<'a>(programs: impl Iterator<Item = &'a Path>) -> Result<Vec<(Str
     Ok(paths.into_iter().map(|path| (path.to_owned(), PathBuf::from(path))).collect())
 }
 
-/// The libraries in a directory of another processor's, for the guest's `/lib`.
+/// The libraries for another processor, and their paths in the guest.
 fn libraries_in(directory: &Path) -> Vec<(String, PathBuf)> {
     ["ld-linux-aarch64.so.1", "libc.so.6", "libgcc_s.so.1", "libm.so.6"]
         .iter()
@@ -159,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_about_a_program_is_told_from_others() {
+    fn only_a_message_about_a_program_has_one() {
         let message = |executable: &str, test: bool| {
             format!(
                 r#"{{"reason":"compiler-artifact","target":{{"name":"word","kind":["test"]}},"profile":{{"test":{test}}},"executable":{executable}}}"#

@@ -1,4 +1,4 @@
-//! The programs that this needs of the machine: found on it, or unpacked from packages.
+//! QEMU and linkers: installed on the machine, or unpacked from packages.
 
 use super::kernel::Processor;
 use super::packages::{self, Packages};
@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A program that was found, and the root of the packages if it is from some.
+/// A program, and the root of its packages if it is not installed.
 pub(crate) struct Tool {
     program: PathBuf,
     root: Option<PathBuf>,
@@ -34,7 +34,7 @@ impl Tool {
         command
     }
 
-    /// Directories with what belongs to the program; empty if it knows where its files are.
+    /// Directories of the program's files. Empty if the program finds them itself.
     pub(crate) fn files(&self, names: &[&str]) -> Vec<PathBuf> {
         let Some(root) = &self.root else { return Vec::new() };
         names.iter().map(|name| root.join("usr/share").join(name)).filter(|path| path.exists()).collect()
@@ -52,24 +52,24 @@ pub(crate) fn qemu(packages: Option<&Packages>, processor: Processor) -> Result<
         return Ok(tool);
     }
     let missing = |reason: &str| format!("there is no {name} (apt-get install {package}){reason}");
-    // Without the package manager: what an earlier run has unpacked.
+    // An earlier run can have unpacked it.
     let unpacked = Tool::new(&name, Some(&packages::directory().join(package)));
     match (unpacked, packages) {
         (Some(tool), _) => Ok(tool),
         (None, None) => Err(missing("")),
         (None, Some(packages)) => {
             let root = packages.tool(package, &[package]).map_err(|error| missing(&format!(": {error}")))?;
-            Tool::new(&name, Some(&root)).ok_or_else(|| missing(": the package has none"))
+            Tool::new(&name, Some(&root)).ok_or_else(|| missing(": the package does not have it"))
         }
     }
 }
 
-/// What programs for a processor are built with, other than the compiler.
+/// The tools that link programs for a processor.
 pub(crate) struct Linker {
-    /// A compiler of C, with which `rustc` links.
+    /// The C compiler that `rustc` links with.
     pub(crate) cc: PathBuf,
     pub(crate) strip: Tool,
-    /// The directory of the C library, if it is not the machine's own.
+    /// The directory of the C library, unless it is the machine's own.
     pub(crate) libraries: Option<PathBuf>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn linker(packages: &Packages, processor: Processor) -> Result<Linker
         return Ok(Linker { cc, strip: Tool::new("strip", None).ok_or_else(missing)?, libraries: None });
     }
     if processor == Processor::X86_64 {
-        return Err("programs for x86-64 are built on x86-64 machines only".into());
+        return Err("xtask builds programs for x86-64 only on x86-64 machines".into());
     }
     let triple = format!("{}-linux-gnu", processor.name());
     let names = (format!("{triple}-gcc"), format!("{triple}-strip"));
@@ -90,8 +90,8 @@ pub(crate) fn linker(packages: &Packages, processor: Processor) -> Result<Linker
     let (gcc, libc) = (format!("gcc-{triple}"), format!("libc6-dev-{}-cross", processor.architecture()));
     let missing = |error: String| format!("there is no {} (apt-get install {gcc} {libc}): {error}", names.0);
     let root = packages.tool(&gcc, &[&gcc, &libc]).map_err(missing)?;
-    let strip = Tool::new(&names.1, Some(&root)).ok_or_else(|| missing("the package has none".into()))?;
-    // `rustc` wants one program.
+    let strip = Tool::new(&names.1, Some(&root)).ok_or_else(|| missing("the package does not have it".into()))?;
+    // `rustc` takes one program without arguments.
     let cc = root.join("cc");
     let script = format!(
         "#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' --sysroot='{}' \"$@\"\n",
