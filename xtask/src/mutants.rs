@@ -4,7 +4,7 @@
 
 mod table;
 
-use self::table::{MUTANTS, Mutant, Under};
+use self::table::{MUTANTS, Mutant};
 use crate::command;
 use crate::error::Error;
 use crate::report;
@@ -71,11 +71,11 @@ impl Copy {
         let mut programs = BTreeMap::<_, Vec<_>>::new();
         for mutant in mutants {
             let Test { program, path } = Test::named(mutant.test);
-            programs.entry((mutant.under, program)).or_default().push(path);
+            programs.entry(program).or_default().push(path);
         }
-        for ((under, program), tests) in programs {
+        for (program, tests) in programs {
             let words = ["--", "--exact"].into_iter().chain(tests.iter().map(String::as_str));
-            let run = self.cargo(under, program, words)?;
+            let run = self.cargo(program, words)?;
             if !run.is_success() {
                 return Err(Error::Failed(format!("{}\na test fails without a mutant", run.output)));
             }
@@ -99,11 +99,11 @@ impl Copy {
 
     fn survives(&self, mutant: &Mutant) -> Result<Option<String>, Error> {
         let Test { program, path } = Test::named(mutant.test);
-        let build = self.cargo(mutant.under, program, ["--no-run"])?;
+        let build = self.cargo(program, ["--no-run"])?;
         if !build.is_success() {
             return Ok(Some(format!("it does not compile:\n{}", build.output)));
         }
-        let run = self.cargo(mutant.under, program, ["--", "--exact", &path])?;
+        let run = self.cargo(program, ["--", "--exact", &path])?;
         Ok(match run.status {
             None => Some("the test does not end".into()),
             Some(status) if status.success() => Some("the test passes".into()),
@@ -113,23 +113,18 @@ impl Copy {
     }
 
     /// Runs `cargo test` for one test program in the copy.
-    fn cargo<'a>(
-        &self,
-        under: Under,
-        program: Program,
-        words: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Run, Error> {
+    fn cargo<'a>(&self, program: Program, words: impl IntoIterator<Item = &'a str>) -> Result<Run, Error> {
         let mut command = workspace::cargo();
         command.current_dir(self.tree.root()).args(["test", "-p", program.package]);
         match program.target {
             None => command.arg("--lib"),
             Some(target) => command.args(["--test", target]),
         };
-        if under == Under::Loom {
+        if program.is_loom {
             let flags = env::var("RUSTFLAGS").unwrap_or_default();
             command.args(["--profile", "loom"]).env("RUSTFLAGS", format!("{flags} --cfg loom"));
         }
-        command.arg("--target-dir").arg(self.target.join(if under == Under::Loom { "loom" } else { "std" }));
+        command.arg("--target-dir").arg(self.target.join(if program.is_loom { "loom" } else { "std" }));
         command.args(words).env("RUST_BACKTRACE", "0");
         let log = workspace::log("mutants");
         let status = command::run_into(&command::create_log(&log)?, &mut command, Instant::now() + BOUND)?;
@@ -155,6 +150,7 @@ impl Run {
 struct Program {
     package: &'static str,
     target: Option<&'static str>,
+    is_loom: bool,
 }
 
 /// A test and its program.
@@ -168,10 +164,11 @@ impl Test {
     fn named(name: &'static str) -> Self {
         let split = name.split_once('/').and_then(|(package, rest)| Some((package, rest.split_once("::")?)));
         let Some((package, (target, path))) = split else {
-            return Self { program: Program { package: "futex-core", target: None }, path: format!("tests::{name}") };
+            let program = Program { package: "futex-core", target: None, is_loom: name.starts_with("loom_models::") };
+            return Self { program, path: format!("tests::{name}") };
         };
         let target = Some(target).filter(|&target| target != "lib");
-        Self { program: Program { package, target }, path: path.to_owned() }
+        Self { program: Program { package, target, is_loom: false }, path: path.to_owned() }
     }
 }
 

@@ -11,16 +11,8 @@ pub(super) struct Mutant {
     pub(super) from: &'static str,
     pub(super) to: &'static str,
     /// The test that must fail: a path in `futex_core::tests`, or `CRATE/TARGET::PATH`. The target is `lib` or the name of an
-    /// integration test.
+    /// integration test. A path that begins with `loom_models` is built with loom.
     pub(super) test: &'static str,
-    pub(super) under: Under,
-}
-
-/// The build that a test runs in.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Under {
-    Loom,
-    Std,
 }
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -31,7 +23,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "(word, mask, outcome == Outcome::Woken && error.is_none())",
         to: "(word, mask, outcome == Outcome::Woken && error.is_none() && false)",
         test: "loom_models::dropping::a_wake_that_meets_a_drop_reaches_the_second_waiter",
-        under: Under::Loom,
     },
     Mutant {
         name: "cancel-keeps-wake",
@@ -40,7 +31,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "(word, mask, matches!(ending, Ending::Woken))\n",
         to: "(word, mask, matches!(ending, Ending::Woken) && false)\n",
         test: "loom_models::dropping::a_wake_that_was_decided_before_the_drop_is_handed_on",
-        under: Under::Loom,
     },
     Mutant {
         name: "drop-does-not-cancel",
@@ -49,7 +39,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                let cancelled = inner.backend.as_mut().and_then(|backend| backend.cancel(handle));\n",
         to: "                let _ = handle;\n                let cancelled = None::<Completion<W>>;\n",
         test: "loom_models::dropping::a_wake_of_two_waiters_of_which_one_leaves_is_not_lost",
-        under: Under::Loom,
     },
     Mutant {
         name: "drop-abandons-nothing",
@@ -58,7 +47,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            shard.abandon(slot);\n",
         to: "            let _ = (shard, slot);\n",
         test: "loom_models::dropping::a_wake_of_two_waiters_of_which_one_leaves_is_not_lost",
-        under: Under::Loom,
     },
     Mutant {
         name: "cancel-of-another-wait",
@@ -67,7 +55,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "|backend| backend.cancel(handle));\n                    let Some(",
         to: "|backend| { let _ = handle; backend.cancel(slot) });\n                    let Some(",
         test: "loom_models::dropping::the_end_of_a_wait_does_not_end_the_next_wait_in_its_slot",
-        under: Under::Loom,
     },
     Mutant {
         name: "hand-on-under-any-mask",
@@ -76,7 +63,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if woken { Effect::HandOn(word, mask) }",
         to: "if woken { Effect::HandOn(word, mask | NonZeroU32::MAX) }",
         test: "loom_models::dropping::a_wake_is_handed_on_under_the_mask_of_the_wait_that_consumed_it",
-        under: Under::Loom,
     },
     Mutant {
         name: "ended-waits-are-not-counted",
@@ -85,7 +71,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.slots.len() + self.backend.as_ref().map_or(0, |backend| backend.unreaped())",
         to: "self.slots.len()",
         test: "loom_models::wait_any::a_wake_of_a_refused_wait_is_handed_on",
-        under: Under::Loom,
     },
     Mutant {
         name: "poll-keeps-first-waker",
@@ -94,7 +79,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "let stale = current.replace(fresh_waker);",
         to: "let stale = current.is_some().then_some(fresh_waker);",
         test: "loom_models::waking::the_waker_of_the_latest_poll_is_called",
-        under: Under::Loom,
     },
     Mutant {
         name: "arming-gives-no-waker",
@@ -103,7 +87,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            *waker = request.waker.take();\n",
         to: "            drop((waker, request.waker.take()));\n",
         test: "loom_models::waking::a_change_and_its_wake_are_seen_by_a_wait_that_begins_meanwhile",
-        under: Under::Loom,
     },
     Mutant {
         name: "waker-after-arming",
@@ -112,7 +95,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if armed.is_ok() {\n            for request in requests {\n                inner.settle(request);\n            }\n        }\n",
         to: "        let mut late = Vec::new();\n        for request in requests {\n            let Some((_, slot)) = &request.armed.place else { continue };\n            if let State::Waiting { .. } = inner.slots[*slot as usize] {\n                late.push((*slot, request.waker.take()));\n            }\n        }\n        drop(inner);\n        let mut inner = self.lock();\n        for (slot, given) in late {\n            if let Some(State::Waiting { waker, .. }) = inner.slots.get_mut(slot as usize) {\n                *waker = given;\n            }\n        }\n",
         test: "loom_models::waking::a_change_and_its_wake_are_seen_by_a_wait_that_begins_meanwhile",
-        under: Under::Loom,
     },
     Mutant {
         name: "over-is-forgotten",
@@ -121,7 +103,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "let is_over = request.is_over();",
         to: "let is_over = request.is_over() && false;",
         test: "loom_models::waking::a_change_and_its_wake_are_seen_by_a_wait_that_begins_meanwhile",
-        under: Under::Loom,
     },
     Mutant {
         name: "taken-after-arming",
@@ -130,7 +111,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        self.publish(taken + count);\n",
         to: "",
         test: "loom_models::shards::a_turn_visits_a_queue_whose_first_wait_is_being_armed",
-        under: Under::Loom,
     },
     Mutant {
         name: "turn-stops-at-first-shard",
@@ -139,7 +119,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "next += usize::from(!effects.is_full()); // if",
         to: "next = if effects.is_full() { next } else { end }; // if",
         test: "loom_models::shards::a_wake_reaches_a_wait_in_a_queue_that_is_being_opened",
-        under: Under::Loom,
     },
     Mutant {
         name: "turn-stops-after-batch",
@@ -148,7 +127,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "(next >= end, list.len() > keys.end)",
         to: "(true, list.len() > keys.end)",
         test: "loom_models::batches::a_turn_takes_more_completions_than_a_batch_holds",
-        under: Under::Loom,
     },
     Mutant {
         name: "full-batch-is-dropped",
@@ -157,7 +135,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if !self.0.is_empty() {\n",
         to: "        if self.is_full() {\n            self.0.clear();\n        } else if !self.0.is_empty() {\n",
         test: "loom_models::batches::a_turn_takes_more_completions_than_a_batch_holds",
-        under: Under::Loom,
     },
     Mutant {
         name: "batch-overflows",
@@ -166,7 +143,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        while !effects.is_full() {\n",
         to: "        loop {\n",
         test: "loom_models::batches::a_drop_that_finds_more_completions_than_a_batch_holds_leaves_the_rest_to_a_turn",
-        under: Under::Loom,
     },
     Mutant {
         name: "arming-drops-effects",
@@ -175,7 +151,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "impl<W: FutexWord> Drop for Effects<W> {\n    fn drop(&mut self) {\n        self.perform();\n",
         to: "impl<W: FutexWord> Drop for Effects<W> {\n    fn drop(&mut self) {\n        self.0.clear();\n",
         test: "loom_models::batches::an_arming_that_finds_more_completions_than_a_batch_holds_leaves_the_rest_to_a_turn",
-        under: Under::Loom,
     },
     Mutant {
         name: "unreported-queues-are-forgotten",
@@ -184,7 +159,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "let is_all = !keys.is_full();",
         to: "let is_all = true;",
         test: "loom_models::epoll::a_turn_visits_more_queues_than_are_reported_at_once",
-        under: Under::Loom,
     },
     Mutant {
         name: "ready-queues-are-not-visited",
@@ -193,7 +167,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if !self.turn_each(0..NEAR) {\n",
         to: "        if !self.turn_each(0..NEAR) || true {\n",
         test: "loom_models::epoll::two_turns_at_once_each_visit_the_queues_reported_to_them",
-        under: Under::Loom,
     },
     Mutant {
         name: "queue-is-not-watched",
@@ -202,7 +175,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if key >= NEAR {",
         to: "if key > NEAR {",
         test: "loom_models::epoll::a_queue_that_is_opened_during_a_turn_is_visited",
-        under: Under::Loom,
     },
     Mutant {
         name: "any-error-leaves-some-armed",
@@ -211,7 +183,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "engine.arm(requests)?;",
         to: "engine.arm(requests).inspect_err(|_| {\n                let armed = requests.iter_mut().map(|request| std::mem::replace(&mut request.armed, Armed::NONE));\n                armed.for_each(std::mem::forget);\n            })?;",
         test: "loom_models::wait_any::a_refusal_by_the_second_queue_leaves_nothing_armed_in_the_first",
-        under: Under::Loom,
     },
     Mutant {
         name: "refused-waits-are-forgotten",
@@ -220,7 +191,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if armed.is_ok() {\n            for request in requests {\n                inner.settle(request);\n            }\n        }\n",
         to: "        for request in requests {\n            if armed.is_ok() {\n                inner.settle(request);\n            } else {\n                std::mem::forget(std::mem::replace(&mut request.armed, Armed::NONE));\n            }\n        }\n",
         test: "loom_models::wait_any::a_refusal_in_the_middle_leaves_nothing_armed_and_loses_no_wake",
-        under: Under::Loom,
     },
     Mutant {
         name: "refused-waits-keep-wakes",
@@ -229,7 +199,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if armed.is_ok() {\n            for request in requests {\n                inner.settle(request);\n            }\n        }\n",
         to: "        for request in requests {\n            if armed.is_ok() {\n                inner.settle(request);\n            }\n            let refused = request.armed.place.take_if(|_| armed.is_err());\n            let state = refused.map(|(_, slot)| inner.slots.remove(slot as usize));\n            if let (Some(State::Waiting { handle, .. }), Some(backend)) = (state, &mut inner.backend) {\n                backend.cancel(handle);\n            }\n        }\n",
         test: "loom_models::wait_any::a_refusal_in_the_middle_leaves_nothing_armed_and_loses_no_wake",
-        under: Under::Loom,
     },
     Mutant {
         name: "ownerless-wake-is-forgotten",
@@ -238,7 +207,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            return Some(self.let_go(word, mask, matches!(ending, Ending::Woken)));\n",
         to: "            return Some(Effect::Release(word));\n",
         test: "loom_models::wait_any::a_wake_of_a_refused_wait_is_handed_on",
-        under: Under::Loom,
     },
     Mutant {
         name: "any-keeps-the-others-armed",
@@ -247,7 +215,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            self.cancel(); // each of the others",
         to: "            self.armed.drain(..).for_each(std::mem::forget); // each of the others",
         test: "loom_models::wait_any::a_wake_of_one_word_is_seen_by_the_wait_that_began_meanwhile",
-        under: Under::Loom,
     },
     Mutant {
         name: "any-keeps-wakes",
@@ -256,7 +223,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            self.cancel(); // each of the others",
         to: "            self.armed.iter_mut().for_each(|armed| drop(armed.poll(Waker::noop())));\n            self.cancel(); // each of the others",
         test: "loom_models::wait_any::wakes_of_two_words_are_seen_or_handed_on",
-        under: Under::Loom,
     },
     Mutant {
         name: "any-over-is-forgotten",
@@ -265,7 +231,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "requests.iter().any(Request::is_over);",
         to: "requests.iter().any(Request::is_over) && false;",
         test: "loom_models::wait_any::a_change_of_one_word_and_its_wake_are_seen_by_the_wait_that_begins_meanwhile",
-        under: Under::Loom,
     },
     Mutant {
         name: "any-polls-the-first-only",
@@ -274,7 +239,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.armed.iter_mut().zip(targets).enumerate() {",
         to: "self.armed.iter_mut().zip(targets).enumerate().take(1) {",
         test: "loom_models::wait_any::a_wake_of_one_word_is_seen_by_the_wait_that_began_meanwhile",
-        under: Under::Loom,
     },
     Mutant {
         name: "unprompted-is-forgotten",
@@ -283,7 +247,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Ending::Cancelled => return self.rearm(slot, word, mask),",
         to: "Ending::Cancelled => return Some(Effect::Release(word)),",
         test: "loom_models::unprompted::a_wait_that_the_kernel_ended_is_armed_again",
-        under: Under::Loom,
     },
     Mutant {
         name: "unprompted-misses-change",
@@ -292,7 +255,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "backend.arm(slot, word.clone(), *expected, mask)",
         to: "backend.arm(slot, word.clone(), word.value(), mask)",
         test: "loom_models::unprompted::a_wait_that_the_kernel_ended_still_sees_the_change_and_its_wake",
-        under: Under::Loom,
     },
     Mutant {
         name: "rearmed-under-old-handle",
@@ -301,7 +263,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            *handle = again;\n",
         to: "            let _ = handle;\n",
         test: "loom_models::unprompted::a_wait_that_the_kernel_ended_may_be_dropped",
-        under: Under::Loom,
     },
     Mutant {
         name: "rearm-failure-is-forgotten",
@@ -310,7 +271,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            Err(_) => self.complete(Completion { slot: Some(slot), word, mask, ending: Ending::Woken }, false),\n",
         to: "            Err(_) => Some(Effect::Release(word)),\n",
         test: "loom_models::unprompted::a_wait_that_cannot_be_armed_again_ends_as_woken",
-        under: Under::Loom,
     },
     Mutant {
         name: "rearm-failure-stays-queued",
@@ -319,7 +279,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "backend.submit().inspect_err(|_| drop(backend.cancel(again)))",
         to: "backend.submit()",
         test: "loom_models::unprompted::a_wait_that_cannot_be_armed_again_does_not_harm_another_wait",
-        under: Under::Loom,
     },
     Mutant {
         name: "close-reaps-nothing",
@@ -328,7 +287,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "backend.close(&mut |completion| effects.extend(inner.complete(completion, true)));",
         to: "effects.extend(None::<Effect<W>>);\n            backend.close(&mut drop);",
         test: "loom_models::closing::a_wake_that_is_counted_while_the_engine_is_closed_is_seen",
-        under: Under::Loom,
     },
     Mutant {
         name: "close-forgets-what-is-not-posted",
@@ -337,7 +295,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            backend.close(&mut |completion| effects.extend(inner.complete(completion, true)));",
         to: "            while let Some(completion) = backend.reap() {\n                effects.extend(inner.complete(completion, true));\n            }\n            backend.close(&mut drop);",
         test: "loom_models::closing::closing_waits_for_no_task_work",
-        under: Under::Loom,
     },
     Mutant {
         name: "close-wakes-nobody",
@@ -346,7 +303,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        drop(backend);\n        perform(effects);\n",
         to: "        drop(backend);\n        perform(effects.into_iter().filter(|_| false));\n",
         test: "loom_models::closing::a_wake_that_is_counted_while_the_engine_is_closed_is_seen",
-        under: Under::Loom,
     },
     Mutant {
         name: "close-wakes-no-more-than-a-batch",
@@ -355,7 +311,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        drop(backend);\n        perform(effects);\n",
         to: "        drop(backend);\n        perform(effects.into_iter().take(2));\n",
         test: "loom_models::closing::closing_ends_more_waits_than_a_batch_holds",
-        under: Under::Loom,
     },
     Mutant {
         name: "close-rearms",
@@ -364,7 +319,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "effects.extend(inner.complete(completion, true))",
         to: "effects.extend(inner.complete(completion, false))",
         test: "loom_models::closing::a_wait_that_begins_while_the_engine_is_closed_ends",
-        under: Under::Loom,
     },
     Mutant {
         name: "close-lets-queues-open",
@@ -373,7 +327,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        let mut all = write(&self.pool.all);\n        if all.closed {\n            return Err(closed());\n        }\n",
         to: "        let mut all = write(&self.pool.all);\n",
         test: "loom_models::closing::a_wait_that_opens_a_queue_while_the_engine_is_closed_ends",
-        under: Under::Loom,
     },
     Mutant {
         name: "waker-called-under-lock",
@@ -382,7 +335,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        inner.reap(effects);\n        self.unlock(inner)\n    }\n",
         to: "        inner.reap(effects);\n        effects.perform();\n        self.unlock(inner)\n    }\n",
         test: "loom_models::locks::wakers_are_called_and_dropped_without_a_lock",
-        under: Under::Loom,
     },
     Mutant {
         name: "waker-called-under-list-lock",
@@ -391,7 +343,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                (next >= end, list.len() > keys.end)\n            };\n            effects.perform();\n",
         to: "                effects.perform();\n                (next >= end, list.len() > keys.end)\n            };\n",
         test: "loom_models::locks::wakers_are_called_and_dropped_without_a_lock",
-        under: Under::Loom,
     },
     Mutant {
         name: "waker-dropped-under-lock",
@@ -400,7 +351,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                    drop(inner);\n                    perform(stale.map(Effect::<W>::Forget));\n",
         to: "                    perform(stale.map(Effect::<W>::Forget));\n                    drop(inner);\n",
         test: "loom_models::locks::wakers_are_called_and_dropped_without_a_lock",
-        under: Under::Loom,
     },
     Mutant {
         name: "waker-forgotten-under-lock",
@@ -409,7 +359,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                effects.extend(waker.map(Effect::Forget));\n",
         to: "                drop(waker);\n",
         test: "loom_models::locks::the_waker_of_a_wait_that_is_dropped_is_dropped_without_a_lock",
-        under: Under::Loom,
     },
     Mutant {
         name: "wakers-called-under-lock-by-close",
@@ -418,7 +367,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        let _ = self.unlock(inner);\n        drop(backend);\n        perform(effects);\n",
         to: "        drop(backend);\n        perform(effects);\n        let _ = self.unlock(inner);\n",
         test: "loom_models::locks::wakers_are_called_without_a_lock_when_the_engine_is_closed",
-        under: Under::Loom,
     },
     Mutant {
         name: "word-dropped-under-lock",
@@ -427,7 +375,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            effects.extend(Some(inner.let_go(word, mask, woken)));\n",
         to: "            effects.extend(Some(inner.let_go(word, mask, woken)));\n            effects.perform();\n",
         test: "loom_models::locks::the_last_handle_to_a_word_is_dropped_without_a_lock",
-        under: Under::Loom,
     },
     Mutant {
         name: "word-dropped-under-lock-by-poll",
@@ -436,7 +383,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                    let emptied = self.unlock(inner);\n                    // The waker's `Drop` may panic. The slot is free, and the owner must still get the outcome.\n                    if let Some(unused) = unused {\n                        Effect::<W>::Forget(unused).perform_alone();\n                    }\n                    let State::Done { word, outcome, error, .. } = state else { return Poll::Pending }; // not reached\n                    Effect::Release(word).perform_alone();\n",
         to: "                    let State::Done { word, outcome, error, .. } = state else { return Poll::Pending }; // not reached\n                    Effect::Release(word).perform_alone();\n                    let emptied = self.unlock(inner);\n                    // The waker's `Drop` may panic. The slot is free, and the owner must still get the outcome.\n                    if let Some(unused) = unused {\n                        Effect::<W>::Forget(unused).perform_alone();\n                    }\n",
         test: "loom_models::locks::the_last_handle_to_a_word_is_dropped_without_a_lock_by_the_poll_that_sees_the_wake",
-        under: Under::Loom,
     },
     Mutant {
         name: "ownerless-word-dropped-under-lock",
@@ -445,7 +391,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            return Some(self.let_go(word, mask, matches!(ending, Ending::Woken)));\n",
         to: "            if matches!(ending, Ending::Woken) {\n                return Some(self.let_go(word, mask, true));\n            }\n            drop(word);\n            return None;\n",
         test: "loom_models::locks::the_last_handle_to_a_word_whose_wait_was_refused_is_dropped_without_a_lock",
-        under: Under::Loom,
     },
     Mutant {
         name: "hand-on-under-lock",
@@ -454,7 +399,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            effects.extend(Some(inner.let_go(word, mask, woken)));\n",
         to: "            if woken {\n                word.hand_on(mask);\n                inner.stats.handed_on += 1;\n            }\n            effects.extend(Some(inner.let_go(word, mask, false)));\n",
         test: "loom_models::dropping::a_wake_that_was_decided_before_the_drop_is_handed_on",
-        under: Under::Loom,
     },
     Mutant {
         name: "refused-waits-hand-on-under-lock",
@@ -463,7 +407,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if armed.is_ok() {\n            for request in requests {\n                inner.settle(request);\n            }\n        }\n",
         to: "        for request in requests {\n            if armed.is_ok() {\n                inner.settle(request);\n            }\n            let refused = request.armed.place.take_if(|_| armed.is_err());\n            let state = refused.map(|(_, slot)| inner.slots.remove(slot as usize));\n            if let (Some(State::Waiting { handle, .. }), Some(backend)) = (state, &mut inner.backend) {\n                if let Some(Completion { word, mask, ending: Ending::Woken, .. }) = backend.cancel(handle) {\n                    word.hand_on(mask);\n                    inner.stats.handed_on += 1;\n                }\n            }\n        }\n",
         test: "loom_models::wait_any::a_refusal_in_the_middle_leaves_nothing_armed_and_loses_no_wake",
-        under: Under::Loom,
     },
     Mutant {
         name: "too-late-is-cancelled",
@@ -472,7 +415,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "(Ending::Woken, true),",
         to: "(Ending::Cancelled, true),",
         test: "futex-sys/it::uring::a_cancel_that_comes_too_late_reports_the_wake",
-        under: Under::Std,
     },
     Mutant {
         name: "lost-is-cancelled",
@@ -481,7 +423,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "completion.map(|completion| Completion { ending: Ending::Lost, ..completion })",
         to: "completion",
         test: "futex-sys/lib::uring::ring::tests::a_ring_that_lost_completions_ends_its_waits_as_possibly_woken_and_takes_no_more",
-        under: Under::Std,
     },
     Mutant {
         name: "lost-is-cancelled-for-the-engine",
@@ -490,7 +431,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        _ => Ending::Woken,\n",
         to: "        _ => Ending::Cancelled,\n",
         test: "futex-core/lib::backends::uring::tests::a_wait_that_may_have_been_woken_ends_as_woken",
-        under: Under::Std,
     },
     Mutant {
         name: "withdrawn-stays-in-kernel",
@@ -499,7 +439,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if !cancelled && !self.queued.contains(&key) && self.kernel_cancel(key).is_ok() {",
         to: "if !cancelled && !self.queued.contains(&key) && false {",
         test: "futex-sys/lib::uring::ring::tests::a_wait_that_was_cancelled_before_the_kernel_had_it_swallows_no_wake",
-        under: Under::Std,
     },
     Mutant {
         name: "withdrawn-keeps-wake",
@@ -508,7 +447,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Some(Completion { id: WaitId(key as u32), tag, word: word?, mask, ending: ending(result) })",
         to: "tag.map(|tag| Completion { id: WaitId(key as u32), tag: Some(tag), word: word.expect(\"a word\"), mask, ending: ending(result) })",
         test: "futex-sys/lib::uring::ring::tests::a_wake_that_finds_a_withdrawn_wait_is_given_to_the_caller",
-        under: Under::Std,
     },
     Mutant {
         name: "withdrawn-word-is-dropped",
@@ -517,7 +455,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                self.withdrawn[index].cancelled = true;\n",
         to: "                self.withdrawn[index].cancelled = true;\n                self.waits[key as usize].word = None;\n",
         test: "futex-sys/lib::uring::ring::tests::the_word_of_a_withdrawn_wait_is_given_to_the_caller",
-        under: Under::Std,
     },
     Mutant {
         name: "refused-cancel-keeps-wake",
@@ -526,7 +463,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "(Ending::Cancelled, false), // if",
         to: "(Ending::Cancelled, true), // if",
         test: "futex-sys/lib::uring::ring::tests::a_wake_that_finds_a_wait_that_could_not_be_cancelled_is_given_to_the_caller",
-        under: Under::Std,
     },
     Mutant {
         name: "close-forgets-withdrawn",
@@ -535,7 +471,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            if let Some(word) = word.take() {\n                each(",
         to: "            if let Some(word) = word.take().filter(|_| false) {\n                each(",
         test: "futex-sys/lib::uring::ring::tests::a_withdrawn_wait_that_is_still_in_the_kernel_is_closed_as_possibly_woken",
-        under: Under::Std,
     },
     Mutant {
         name: "close-forgets-armed",
@@ -544,7 +479,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            if let Ok(completion) = self.cancel(WaitId(key)) {\n                each(completion);",
         to: "            if let Ok(completion) = self.cancel(WaitId(key)) {\n                drop(completion);",
         test: "futex-sys/it::uring_close::close_ends_every_wait_once_and_reports_each_ending",
-        under: Under::Std,
     },
     Mutant {
         name: "ring-forgets-what-failed",
@@ -553,7 +487,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            Err(error) => return Err(error),\n        }\n        if !self.withdrawn",
         to: "            Err(error) => {\n                self.queued.clear();\n                return Err(error);\n            }\n        }\n        if !self.withdrawn",
         test: "futex-sys/lib::uring::ring::tests::a_wait_that_the_kernel_has_no_memory_for_stays_queued_and_is_armed_by_the_next_call",
-        under: Under::Std,
     },
     Mutant {
         name: "mask-is-forgotten",
@@ -562,7 +495,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "match backend.arm(slot, word.clone(), expected, mask) {",
         to: "match backend.arm(slot, word.clone(), expected, mask | NonZeroU32::MAX) {",
         test: "properties::the_engine_does_what_a_list_of_waiters_would_do",
-        under: Under::Std,
     },
     Mutant {
         name: "drop-hands-on-any-end",
@@ -571,7 +503,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "(word, mask, outcome == Outcome::Woken && error.is_none())",
         to: "(word, mask, outcome == Outcome::Woken || error.is_none())",
         test: "properties::the_engine_does_what_a_list_of_waiters_would_do",
-        under: Under::Std,
     },
     Mutant {
         name: "take-over-keeps-old-answer",
@@ -579,7 +510,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "backends/thread.rs",
         from: "seat.owner.is_some() && is_older_than_owner,",
         to: "false,",
-        under: Under::Std,
         test: "futex-core/lib::backends::thread::tests::a_wait_that_takes_over_a_seat_ignores_the_answer_to_an_earlier_park",
     },
     Mutant {
@@ -589,7 +519,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if word.value() != expected {",
         to: "if word.value() != expected && false {",
         test: "left_behind::a_wait_that_takes_over_a_thread_sees_that_the_word_has_changed",
-        under: Under::Std,
     },
     Mutant {
         name: "crowded-in-turn",
@@ -598,7 +527,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        let roomy = lock(&self.roomy);\n        roomy.get(",
         to: "        let mut roomy = lock(&self.roomy);\n        if let Some(shard) = roomy.pop() {\n            roomy.insert(0, shard);\n        }\n        roomy.get(",
         test: "crowding::a_crowded_queue_takes_another_room_of_waits_before_the_next_queue_does",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-newest-first",
@@ -607,7 +535,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "last.map_or(0, |position| position + 1)",
         to: "last.map_or(0, |_| 0)",
         test: "parked::shared_thread::waits_on_one_word_that_share_a_thread_are_woken_one_by_one_in_their_order",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-ends-named-only",
@@ -616,7 +543,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "parked[..index].iter()",
         to: "parked[index - 1..index].iter()",
         test: "parked::shared_thread::a_wake_of_several_waits_that_share_a_thread_ends_that_number_of_waits_in_order",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-keeps-stray",
@@ -625,7 +551,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "None if matches!(ending, Ending::Woken) => strays.push(&entry.word),",
         to: "None if matches!(ending, Ending::Woken) => {}",
         test: "futex-core/lib::backends::waitv::tests::each_wait_up_to_the_one_that_was_woken_ends_or_has_its_wake_handed_on",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-look-forgets-wake",
@@ -634,7 +559,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Ok(futex::WaitOutcome::Woken) => Some(Ending::Woken),",
         to: "Ok(futex::WaitOutcome::Woken) => None,",
         test: "futex-core/lib::backends::waitv::tests::a_wake_during_the_search_for_a_refused_wait_ends_its_wait",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-refusal-fails-all",
@@ -643,7 +567,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if ended.is_empty() {",
         to: "if !parked.is_empty() {",
         test: "futex-core/lib::backends::waitv::tests::a_refusal_of_a_wait_whose_owner_has_left_ends_no_other_wait",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-closes-one-by-one",
@@ -652,7 +575,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        keys.into_iter().for_each(|key| self.shared.call_back(self.shared.lock(), key));\n",
         to: "        for key in keys {\n            self.shared.call_back(self.shared.lock(), key);\n            while self.shared.lock().groups[key].in_kernel {\n                thread::yield_now();\n            }\n        }\n",
         test: "futex-core/lib::backends::waitv::tests::closing_calls_all_threads_back_before_it_waits_for_one",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-is-offered-any-wait",
@@ -661,7 +583,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "longest.min()",
         to: "longest.max()",
         test: "futex-core/lib::backends::waitv::tests::a_wake_that_is_handed_on_ends_the_longest_waiting_wait_whichever_thread_has_it",
-        under: Under::Std,
     },
     Mutant {
         name: "park-never-ends",
@@ -670,7 +591,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "expected, mask, Some(deadline));",
         to: "expected, mask, Some(deadline).filter(|_| false));",
         test: "futex-core/left_behind::a_thread_that_was_left_behind_ends_by_itself_and_releases_the_word",
-        under: Under::Std,
     },
     Mutant {
         name: "park-ends-the-wait",
@@ -679,7 +599,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Ok(futex::WaitOutcome::TimedOut) => seat.owner.is_some(),",
         to: "Ok(futex::WaitOutcome::TimedOut) => false,",
         test: "futex-core/left_behind::a_wait_parks_anew_each_time_its_park_ends",
-        under: Under::Std,
     },
     Mutant {
         name: "taken-over-under-any-mask",
@@ -688,7 +607,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: " && seat.expected == expected && seat.mask == mask;",
         to: " && seat.expected == expected;",
         test: "parked::masks::a_wait_takes_over_no_thread_that_was_left_behind_under_another_mask",
-        under: Under::Std,
     },
     Mutant {
         name: "left-behind-hands-on-to-any",
@@ -697,7 +615,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "stray::hand_on(&word, mask)",
         to: "stray::hand_on(&word, NonZeroU32::MAX)",
         test: "parked::masks::a_thread_that_was_left_behind_hands_on_under_the_mask_of_its_wait",
-        under: Under::Std,
     },
     Mutant {
         name: "thread-is-offered-any-mask",
@@ -706,7 +623,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "seat.word.same_word(wake.word) && seat.mask.get() & wake.mask.get() != 0;",
         to: "seat.word.same_word(wake.word) && (seat.mask | wake.mask).get() != 0;",
         test: "parked::masks::a_wake_that_finds_nobody_parked_ends_only_a_wait_whose_mask_matches",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-is-offered-plain-wakes-only",
@@ -715,7 +631,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        // Without a mask a wait matches every wake.",
         to: "        if wake.mask != MATCH_ANY {\n            return None;\n        }\n        //",
         test: "parked::masks::a_wake_under_any_mask_that_finds_nobody_parked_ends_a_wait_without_a_mask",
-        under: Under::Std,
     },
     Mutant {
         name: "leaves-a-job",
@@ -724,7 +639,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if let Some(position) = self.jobs.iter().position(|&job| job == index) {",
         to: "if let Some(position) = self.jobs.iter().position(|&job| job == index && false) {",
         test: "futex-core/lib::backends::thread::tests::a_wait_that_leaves_before_a_thread_takes_its_seat_leaves_nothing_behind",
-        under: Under::Std,
     },
     Mutant {
         name: "leaves-a-seat",
@@ -733,7 +647,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            self.jobs.remove(position);\n            self.seats.remove(index);\n",
         to: "            self.jobs.remove(position);\n",
         test: "futex-core/lib::backends::thread::tests::a_wait_that_leaves_before_a_thread_takes_its_seat_leaves_nothing_behind",
-        under: Under::Std,
     },
     Mutant {
         name: "stream-loads-while-armed",
@@ -742,7 +655,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        let value = ready!(wait.poll(futex, |value| value != *last_seen, cx));\n",
         to: "        let now = futex.word().load(std::sync::atomic::Ordering::Acquire);\n        if now != *last_seen {\n            *last_seen = now;\n            return Poll::Ready(Some(Ok(now)));\n        }\n        let value = ready!(wait.poll(futex, |value| value != *last_seen, cx));\n",
         test: "futex-tests/changes::a_stream_whose_wait_is_armed_returns_a_value_only_after_a_wake",
-        under: Under::Std,
     },
     Mutant {
         name: "spinning-stays-given-up",
@@ -751,7 +663,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.pause.store(pause - 1, Ordering::Relaxed);",
         to: "self.pause.store(pause, Ordering::Relaxed);",
         test: "futex-tokio/lib::spin::tests::each_pause_doubles_and_spinning_resumes_after_the_longest_pause",
-        under: Under::Std,
     },
     Mutant {
         name: "spinning-pauses-grow-too-long",
@@ -760,7 +671,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "LONGEST_PAUSE.min(2 * pause)",
         to: "pause.saturating_mul(2)",
         test: "futex-tokio/lib::spin::tests::each_pause_doubles_and_spinning_resumes_after_the_longest_pause",
-        under: Under::Std,
     },
     Mutant {
         name: "spinning-pauses-do-not-grow",
@@ -769,7 +679,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "LONGEST_PAUSE.min(2 * pause)",
         to: "pause",
         test: "futex-tokio/lib::spin::tests::each_pause_doubles_and_spinning_resumes_after_the_longest_pause",
-        under: Under::Std,
     },
     Mutant {
         name: "spinning-bears-a-grudge",
@@ -778,7 +687,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.next_pause.store(FIRST_PAUSE, Ordering::Relaxed);",
         to: "",
         test: "futex-tokio/lib::spin::tests::one_seen_change_resets_the_tries_and_the_pauses",
-        under: Under::Std,
     },
     Mutant {
         name: "spinning-learns-no-answer",
@@ -787,7 +695,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if changed { 0 } else { vain % TRIES }",
         to: "vain % TRIES",
         test: "futex-tokio/lib::spin::tests::one_seen_change_resets_the_tries_and_the_pauses",
-        under: Under::Std,
     },
     Mutant {
         name: "thread-is-offered-by-address",
@@ -796,7 +703,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "let matches = |seat: &Seat| seat.word.same_word(wake.word)",
         to: "let matches = |seat: &Seat| seat.word.as_ptr() == wake.word.as_ptr()",
         test: "parked::mappings::a_wake_that_finds_nobody_parked_ends_a_wait_on_the_other_mapping",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-is-offered-by-address",
@@ -805,7 +711,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "find(|entry| entry.word.same_word(wake.word))",
         to: "find(|entry| entry.word.as_ptr() == wake.word.as_ptr())",
         test: "parked::mappings::a_wake_that_finds_nobody_parked_ends_a_wait_on_the_other_mapping",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-orders-by-address",
@@ -814,7 +719,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "rposition(|other| other.word.same_word(word))",
         to: "rposition(|other| other.word.as_ptr() == word.as_ptr())",
         test: "parked::mappings::waits_on_both_mappings_that_share_a_thread_are_woken_in_their_order",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-fits-by-address",
@@ -823,7 +727,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "rposition(|other| other.word.same_word(word))",
         to: "rposition(|other| other.word.as_ptr() == word.as_ptr())",
         test: "futex-core/reactor::waits_on_one_word_are_kept_apart_on_sixteen_threads_of_waitv",
-        under: Under::Std,
     },
     Mutant {
         name: "taken-over-by-another-mapping",
@@ -832,7 +735,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "let same = |seat: &Seat| seat.word.as_ptr() == word.as_ptr()",
         to: "let same = |seat: &Seat| seat.word.same_word(&word)",
         test: "parked::mappings::a_wait_takes_over_no_thread_that_was_left_behind_on_the_other_mapping",
-        under: Under::Std,
     },
     Mutant {
         name: "thread-has-a-small-stack",
@@ -841,7 +743,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: ".name(\"futex-wait\".into())\n",
         to: ".name(\"futex-wait\".into())\n            .stack_size(128 << 10)\n",
         test: "parked::user_code::a_waker_may_use_a_mebibyte_of_stack_on_the_thread_of_a_backend",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-has-a-small-stack",
@@ -850,7 +751,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: ".name(\"futex-waitv\".into())\n",
         to: ".name(\"futex-waitv\".into())\n            .stack_size(128 << 10)\n",
         test: "parked::user_code::a_waker_may_use_a_mebibyte_of_stack_on_the_thread_of_a_backend",
-        under: Under::Std,
     },
     Mutant {
         name: "panic-ends-the-batch",
@@ -859,7 +759,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "    while let Err(payload) = catch_unwind(",
         to: "    if let Err(payload) = catch_unwind(",
         test: "parked::user_code::wakers_that_panic_on_the_thread_of_a_backend_stop_neither_other_wakers_nor_later_waits",
-        under: Under::Std,
     },
     Mutant {
         name: "panic-ends-the-thread",
@@ -868,7 +767,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        swallow::<W>(payload);\n    }\n}\n\n#[cold]",
         to: "        resume_unwind(payload);\n    }\n}\n\n#[cold]",
         test: "parked::user_code::wakers_that_panic_on_the_thread_of_a_backend_stop_neither_other_wakers_nor_later_waits",
-        under: Under::Std,
     },
     Mutant {
         name: "owner-ends-the-thread",
@@ -877,7 +775,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "perform([Effect::Release(word)]);",
         to: "drop(word);",
         test: "futex-core/owners::an_owner_that_panics_when_a_thread_of_a_backend_drops_the_last_handle_does_not_end_the_thread",
-        under: Under::Std,
     },
     Mutant {
         name: "owner-ends-the-waitv-thread",
@@ -886,7 +783,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "perform(parked.drain(..).map(|entry| Effect::Release(entry.word)));",
         to: "parked.clear();",
         test: "futex-core/owners::an_owner_that_panics_when_a_thread_of_a_backend_drops_the_last_handle_does_not_end_the_thread",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-calls-back-for-nothing",
@@ -895,7 +791,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            state.news.retain(|&news| news != key);\n",
         to: "",
         test: "futex-core/lib::backends::waitv::tests::a_thread_is_not_called_back_for_a_wait_that_it_has_already_loaded",
-        under: Under::Std,
     },
     Mutant {
         name: "offer-misses-waits-that-begin",
@@ -904,7 +799,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "offers.open.load(Ordering::Relaxed) > 0\n",
         to: "offers.open.load(Ordering::Relaxed) > usize::MAX / 2\n",
         test: "futex-core/lib::backends::stray::tests::a_wait_that_begins_while_a_wake_is_offered_takes_it_if_its_queue_has_been_asked",
-        under: Under::Std,
     },
     Mutant {
         name: "thread-takes-what-is-taken",
@@ -913,7 +807,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "longest.filter(|_| wake.take())",
         to: "longest.filter(|_| wake.take() || true)",
         test: "futex-core/lib::backends::stray::tests::a_wait_that_begins_while_a_wake_is_offered_takes_it_if_its_queue_has_been_asked",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-takes-what-is-taken",
@@ -922,7 +815,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "longest.min().filter(|_| wake.take())",
         to: "longest.min().filter(|_| wake.take() || true)",
         test: "futex-core/lib::backends::stray::tests::a_wait_that_begins_while_a_wake_is_offered_takes_it_if_its_queue_has_been_asked",
-        under: Under::Std,
     },
     Mutant {
         name: "full-queue-stays-on-stack",
@@ -931,7 +823,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            if std::mem::take(&mut inner.is_roomy) {\n                self.pool.take_off(self);\n",
         to: "            if std::mem::take(&mut inner.is_roomy) && false {\n                self.pool.take_off(self);\n",
         test: "loom_models::shards::a_wake_reaches_a_wait_in_a_queue_that_is_being_opened",
-        under: Under::Loom,
     },
     Mutant {
         name: "room-is-not-offered",
@@ -940,7 +831,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if !inner.is_roomy {\n            let quota",
         to: "        if !inner.is_roomy && false {\n            let quota",
         test: "crowding::free_room_is_used_before_another_queue_is_opened",
-        under: Under::Std,
     },
     Mutant {
         name: "room-is-offered-late",
@@ -949,7 +839,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "quota - quota.div_ceil(8)",
         to: "quota - quota.div_ceil(2)",
         test: "crowding::free_room_is_used_before_another_queue_is_opened",
-        under: Under::Std,
     },
     Mutant {
         name: "retired-queue-stays-on-stack",
@@ -958,7 +847,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                if std::mem::take(&mut inner.is_roomy) {\n                    self.take_off(shard);\n",
         to: "                if std::mem::take(&mut inner.is_roomy) && false {\n                    self.take_off(shard);\n",
         test: "loom_models::shards::a_wait_that_begins_while_empty_queues_are_closed_is_armed_in_an_open_one",
-        under: Under::Loom,
     },
     Mutant {
         name: "retired-queue-stays-in-list",
@@ -967,7 +855,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        all.list[key] = None;\n",
         to: "",
         test: "crowding::empty_queues_are_closed_except_for_a_few",
-        under: Under::Std,
     },
     Mutant {
         name: "retired-queue-has-waits",
@@ -976,7 +863,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "let is_surplus = inner.taken() == 0 && (inner.is_lost() || !has_lost);",
         to: "let is_surplus = inner.is_lost() || !has_lost;",
         test: "loom_models::shards::a_wait_that_begins_while_empty_queues_are_closed_is_armed_in_an_open_one",
-        under: Under::Loom,
     },
     Mutant {
         name: "retired-figures-are-lost",
@@ -985,7 +871,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        all.retired.add(figures);\n",
         to: "        let _ = figures;\n",
         test: "crowding::empty_queues_are_closed_except_for_a_few",
-        under: Under::Std,
     },
     Mutant {
         name: "too-many-queues-are-spare",
@@ -994,7 +879,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "2 * self.used.load",
         to: "3 * self.used.load",
         test: "crowding::empty_queues_are_closed_except_for_a_few",
-        under: Under::Std,
     },
     Mutant {
         name: "unused-waker-drops-unshielded",
@@ -1003,7 +887,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            Effect::<W>::Forget(waker).perform_alone();\n",
         to: "            drop(waker);\n",
         test: "futex-core/wakers_dropped_together::wakers_whose_drops_panic_do_not_end_the_process_when_several_waits_fail",
-        under: Under::Std,
     },
     Mutant {
         name: "slots-of-a-burst-stay",
@@ -1012,7 +895,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            inner.slots.shrink_to_fit();",
         to: "            let _ = FEW;",
         test: "futex-tests/memory_given_back::a_reactor_keeps_little_memory_after_many_waits_at_one_time",
-        under: Under::Std,
     },
     Mutant {
         name: "no-queue-is-spare",
@@ -1021,7 +903,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.count() > 2 * self.used.load(Ordering::Relaxed) + SPARE",
         to: "self.count() > self.used.load(Ordering::Relaxed)",
         test: "crowding::waits_that_come_and_go_open_and_close_no_queue",
-        under: Under::Std,
     },
     Mutant {
         name: "one-queue-is-closed-at-a-time",
@@ -1030,7 +911,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        while self.has_surplus() {\n            let Some(backend) = self.retire() else { return };\n            drop(backend);",
         to: "        if self.has_surplus() {\n            let Some(backend) = self.retire() else { return };\n            drop(backend);",
         test: "crowding::empty_queues_are_closed_except_for_a_few",
-        under: Under::Std,
     },
     Mutant {
         name: "closed-without-second-look",
@@ -1039,7 +919,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if all.closed || !self.has_surplus() {\n",
         to: "        if all.closed {\n",
         test: "loom_models::shards::two_drops_that_empty_two_queues_at_once_close_one",
-        under: Under::Loom,
     },
     Mutant {
         name: "drop-closes-no-queue",
@@ -1048,7 +927,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        effects.perform();\n        if emptied {\n            self.pool.trim(); // last",
         to: "        effects.perform();\n        if emptied && false {\n            self.pool.trim(); // last",
         test: "crowding::empty_queues_are_closed_except_for_a_few",
-        under: Under::Std,
     },
     Mutant {
         name: "poll-closes-no-queue",
@@ -1057,7 +935,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                    if emptied {\n                        self.pool.trim();",
         to: "                    if emptied && false {\n                        self.pool.trim();",
         test: "crowding::queues_whose_waits_were_woken_are_closed_by_the_polls_that_see_it",
-        under: Under::Std,
     },
     Mutant {
         name: "turn-closes-no-queue",
@@ -1066,7 +943,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                if emptied {\n",
         to: "                if emptied && false {\n",
         test: "crowding::queues_of_waits_that_were_dropped_are_closed_by_the_turn_that_takes_the_last_completions",
-        under: Under::Std,
     },
     Mutant {
         name: "quota-is-not-raised",
@@ -1075,7 +951,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.quota.store(self.quota().saturating_add(self.room), Ordering::Relaxed);",
         to: "let _ = self.quota();",
         test: "loom_models::shards::two_threads_that_crowd_the_only_queue_at_once_both_arm",
-        under: Under::Loom,
     },
     Mutant {
         name: "quota-stays-raised",
@@ -1084,7 +959,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        self.quota.store(self.room, Ordering::Relaxed); // there are more",
         to: "        let _ = self.room; // there are more",
         test: "crowding::queues_take_no_more_waits_than_they_have_room_for_once_a_crowd_has_left",
-        under: Under::Std,
     },
     Mutant {
         name: "crowded-although-others-have-room",
@@ -1093,7 +967,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            return self.room; // the quota",
         to: "            return self.quota(); // the quota",
         test: "crowding::queues_that_were_crowded_take_no_more_than_their_room_while_others_have_room",
-        under: Under::Std,
     },
     Mutant {
         name: "full-queue-stays-on-top",
@@ -1102,7 +975,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if taken + count == limit {\n",
         to: "        if taken + count == limit && false {\n",
         test: "crowding::queues_that_were_crowded_take_no_more_than_their_room_while_others_have_room",
-        under: Under::Std,
     },
     Mutant {
         name: "opened-without-second-look",
@@ -1111,7 +983,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if self.pool.roomy(0).is_some() {\n            return Ok(()); // another",
         to: "        if self.pool.roomy(0).is_some() && false {\n            return Ok(()); // another",
         test: "loom_models::shards::two_threads_that_find_no_room_at_once_open_one_queue",
-        under: Under::Loom,
     },
     Mutant {
         name: "reused-key-is-not-watched",
@@ -1120,7 +991,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if key >= NEAR {",
         to: "if key >= NEAR && key == all.list.len() {",
         test: "loom_models::epoll::a_queue_that_fills_a_gap_is_visited",
-        under: Under::Loom,
     },
     Mutant {
         name: "closed-is-crowded",
@@ -1129,7 +999,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            0 if self.is_closed() => Err(closed()),\n",
         to: "",
         test: "loom_models::closing::a_wait_that_crowds_the_only_queue_while_the_engine_is_closed_ends",
-        under: Under::Loom,
     },
     Mutant {
         name: "drop-keeps-queues",
@@ -1138,7 +1007,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        self.pool.let_go(!self.origin.is_here());\n",
         to: "",
         test: "futex-tests/allocations::a_reactor_that_is_dropped_leaves_no_memory",
-        under: Under::Std,
     },
     Mutant {
         name: "lost-queue-gets-waits",
@@ -1147,7 +1015,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.backend.is_some() && !self.is_lost()",
         to: "self.backend.is_some()",
         test: "crowding::a_queue_that_is_lost_gets_no_more_waits",
-        under: Under::Std,
     },
     Mutant {
         name: "lost-queue-stays-open",
@@ -1156,7 +1023,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        self.lost.load(Ordering::Relaxed) > 0\n",
         to: "        self.lost.load(Ordering::Relaxed) > usize::MAX / 2\n",
         test: "misbehaving::a_queue_that_is_lost_is_closed_once_its_waits_have_ended",
-        under: Under::Std,
     },
     Mutant {
         name: "closed-opens-a-queue",
@@ -1165,7 +1031,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if self.is_closed() {\n            return Err(closed());\n        }\n",
         to: "",
         test: "misbehaving::a_wait_on_an_engine_that_was_closed_opens_no_queue",
-        under: Under::Std,
     },
     Mutant {
         name: "close-loses-figures",
@@ -1174,7 +1039,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            inner.stats.handed_on += backend.usage().handed_on;\n            backend\n",
         to: "            backend\n",
         test: "futex-core/left_behind::the_wakes_that_threads_have_handed_on_count_after_the_reactor_is_closed",
-        under: Under::Std,
     },
     Mutant {
         name: "thread-is-offered-first-found",
@@ -1183,7 +1047,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Some((seat.since, seat.owner?))).min();",
         to: "Some((seat.since, seat.owner?))).reduce(|first, _| first);",
         test: "futex-core/lib::backends::thread::tests::a_wake_that_is_handed_on_ends_the_longest_waiting_wait_outside_of_the_kernel",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-shares-at-once",
@@ -1192,7 +1055,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "find(|&(_, place)| place == 0)",
         to: "find(|&(_, place)| place < usize::MAX)",
         test: "futex-core/reactor::waits_on_one_word_are_kept_apart_on_sixteen_threads_of_waitv",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-shares-never",
@@ -1201,7 +1063,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: ".filter(|_| self.groups.len() >= SPREAD)",
         to: ".filter(|_| self.groups.len() >= usize::MAX)",
         test: "parked::shared_thread::a_wake_of_several_waits_that_share_a_thread_ends_that_number_of_waits_in_order",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-look-takes-wake-for-change",
@@ -1210,7 +1071,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Ok(futex::WaitOutcome::Woken) => Some(Ending::Woken),",
         to: "Ok(futex::WaitOutcome::Woken) => Some(Ending::Mismatch),",
         test: "futex-core/lib::backends::waitv::tests::a_wake_during_the_search_for_a_refused_wait_is_handed_on_if_the_owner_has_left",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-overfills",
@@ -1219,7 +1079,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            self.with_room.retain(|&with_room| with_room != key);\n        }\n        if !self.news",
         to: "        }\n        if !self.news",
         test: "futex-core/lib::backends::waitv::tests::a_group_takes_waits_until_it_is_full_and_again_when_one_has_ended",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-room-is-forgotten",
@@ -1228,7 +1087,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if entries.len() == ROOM {\n            self.with_room.push(key);",
         to: "        if entries.len() > ROOM {\n            self.with_room.push(key);",
         test: "futex-core/lib::backends::waitv::tests::a_group_takes_waits_until_it_is_full_and_again_when_one_has_ended",
-        under: Under::Std,
     },
     Mutant {
         name: "waitv-refusal-fails-none",
@@ -1237,7 +1095,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "            if ended.is_empty() {\n",
         to: "            if ended.is_empty() && false {\n",
         test: "futex-core/lib::backends::waitv::tests::a_refusal_that_no_single_word_explains_ends_all_waits",
-        under: Under::Std,
     },
     Mutant {
         name: "left-behind-invents-wake",
@@ -1246,7 +1103,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "owner.is_none() && matches!(outcome, Ok(futex::WaitOutcome::Woken));",
         to: "owner.is_none() && matches!(outcome, Ok(futex::WaitOutcome::Woken | futex::WaitOutcome::TimedOut));",
         test: "futex-core/left_behind::a_thread_that_was_left_behind_ends_by_itself_and_releases_the_word",
-        under: Under::Std,
     },
     Mutant {
         name: "taken-over-with-age",
@@ -1255,7 +1111,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "(seat.owner, seat.since, seat.taken_over) = (Some(slot), Instant::now(), true);",
         to: "(seat.owner, seat.taken_over) = (Some(slot), true);",
         test: "left_behind::a_wait_that_takes_over_a_thread_is_younger_than_the_waits_before_it",
-        under: Under::Std,
     },
     Mutant {
         name: "process-by-pid-alone",
@@ -1264,7 +1119,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if process.birth(self.pid)? == Some(self.birth) {",
         to: "if process.birth(self.pid)?.is_some() {",
         test: "futex-sys/it::process_ends::a_published_process_whose_pid_was_reused_has_ended",
-        under: Under::Std,
     },
     Mutant {
         name: "process-of-any-namespace",
@@ -1273,7 +1127,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        proc_fs::check_pid_namespace(self.namespace)?;\n",
         to: "",
         test: "futex-sys/it::process_ends::a_process_that_was_published_in_another_pid_namespace_is_an_error",
-        under: Under::Std,
     },
     Mutant {
         name: "birth-of-a-pid",
@@ -1282,7 +1135,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "let birth = proc_fs::birth(number);",
         to: "let birth = proc_fs::birth(pid.as_raw_nonzero());",
         test: "futex-sys/it::process_ends::processes_are_watched_if_proc_is_of_another_pid_namespace",
-        under: Under::Std,
     },
     Mutant {
         name: "receive-unsealed",
@@ -1291,7 +1143,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if !memory.is_sealed() {",
         to: "if false {",
         test: "futex-sys/it::passing::memory_that_can_shrink_is_refused_and_closed",
-        under: Under::Std,
     },
     Mutant {
         name: "fork-drops-the-watch",
@@ -1300,7 +1151,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        if !self.is_here() {\n",
         to: "        if false {\n",
         test: "futex-tests/process_ends::a_fork_that_drops_its_copy_of_an_end_does_not_stop_its_parent_from_watching",
-        under: Under::Std,
     },
     Mutant {
         name: "name-without-lock",
@@ -1309,7 +1159,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "match flock(&file, FlockOperation::NonBlockingLockExclusive) {",
         to: "match Ok::<(), Errno>(()) {",
         test: "futex-sys/it::named_memory::a_name_whose_lock_is_held_stays_and_the_error_says_why",
-        under: Under::Std,
     },
     Mutant {
         name: "name-not-verified",
@@ -1318,7 +1167,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if name.leads_to(object)? {",
         to: "if true {",
         test: "futex-sys/lib::name_lock::tests::a_name_that_is_replaced_just_before_the_lock_is_not_locked_for_the_old_object",
-        under: Under::Std,
     },
     Mutant {
         name: "name-of-successor",
@@ -1327,7 +1175,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: " || wanted.is_some_and(|it| it != object)",
         to: "",
         test: "futex-sys/it::named_memory::an_owner_leaves_the_object_of_its_successor_alone",
-        under: Under::Std,
     },
     Mutant {
         name: "name-removed-by-fork",
@@ -1336,7 +1183,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.owner.is_some_and(|owner| owner.is_here())",
         to: "self.owner.is_some()",
         test: "futex-sys/it::named_memory::a_fork_that_drops_its_copy_leaves_the_name",
-        under: Under::Std,
     },
     Mutant {
         name: "name-missing-in-between",
@@ -1345,7 +1191,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "hidden.rename(name).map_err(cannot)?;",
         to: "name.unlink().and_then(|()| hidden.rename(name).map_err(cannot))?;",
         test: "futex-sys/it::names_storm::a_name_that_is_replaced_repeatedly_is_never_missing_and_never_half_made",
-        under: Under::Std,
     },
     Mutant {
         name: "pages-not-reserved",
@@ -1354,7 +1199,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "ftruncate(fd, len).and_then(|()| allocate(fd, len))",
         to: "ftruncate(fd, len)",
         test: "futex-sys/it::shared_memory::new_memory_has_all_its_pages",
-        under: Under::Std,
     },
     Mutant {
         name: "pages-not-tried-again",
@@ -1363,7 +1207,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Err(Errno::INTR) => step = (step / 2).max(page),",
         to: "Err(Errno::INTR) => return Err(Errno::INTR),",
         test: "futex-sys/it::reserved::memory_is_reserved_with_and_without_fallocate",
-        under: Under::Std,
     },
     Mutant {
         name: "figure-twice",
@@ -1372,7 +1215,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "        *figure += 1;\n        match",
         to: "        *figure += 1;\n        self.stats.closed += 1;\n        match",
         test: "properties::the_engine_does_what_a_list_of_waiters_would_do",
-        under: Under::Std,
     },
     Mutant {
         name: "figure-none",
@@ -1381,7 +1223,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                    *figure += 1;\n",
         to: "                    let _ = figure;\n",
         test: "properties::the_engine_does_what_a_list_of_waiters_would_do",
-        under: Under::Std,
     },
     Mutant {
         name: "figure-woken-as-cancelled",
@@ -1390,7 +1231,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Ending::Woken => &mut inner.stats.woken,",
         to: "Ending::Woken => &mut inner.stats.cancelled,",
         test: "properties::the_engine_does_what_a_list_of_waiters_would_do",
-        under: Under::Std,
     },
     Mutant {
         name: "figure-closed-as-cancelled",
@@ -1399,7 +1239,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Some(closed()), &mut self.stats.closed)",
         to: "Some(closed()), &mut self.stats.cancelled)",
         test: "properties::the_engine_does_what_a_list_of_waiters_would_do",
-        under: Under::Std,
     },
     Mutant {
         name: "figure-ended-as-armed",
@@ -1408,7 +1247,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "armed_now: (armed - woken - mismatched - cancelled - failed - closed) as usize,",
         to: "armed_now: self.slots.len(),",
         test: "properties::the_engine_does_what_a_list_of_waiters_would_do",
-        under: Under::Std,
     },
     Mutant {
         name: "figure-failed-as-mismatched",
@@ -1417,7 +1255,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Some(error), &mut self.stats.failed)",
         to: "Some(error), &mut self.stats.mismatched)",
         test: "futex-core/figures::a_wait_whose_page_is_gone_counts_as_failed_even_if_its_owner_does_not_poll",
-        under: Under::Std,
     },
     Mutant {
         name: "figure-refused-as-cancelled",
@@ -1426,7 +1263,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "let was_refused = waker.is_none();",
         to: "let was_refused = waker.is_none() && false;",
         test: "figures::waits_in_the_same_batch_as_a_refused_wait_count_as_failed",
-        under: Under::Std,
     },
     Mutant {
         name: "figure-refused-none",
@@ -1435,7 +1271,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                    self.stats.failed += 1;\n",
         to: "",
         test: "figures::a_refused_wait_counts_as_failed",
-        under: Under::Std,
     },
     Mutant {
         name: "any-drops-masks",
@@ -1444,7 +1279,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Request::new(target.word, target.expected, target.mask, waker.clone());",
         to: "Request::new(target.word, target.expected, target.mask | NonZeroU32::MAX, waker.clone());",
         test: "futex-core/wait_any::each_target_has_the_mask_and_the_value_that_were_given_with_it",
-        under: Under::Std,
     },
     Mutant {
         name: "any-value-of-the-first",
@@ -1453,7 +1287,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.armed.iter_mut().zip(targets).enumerate() {",
         to: "self.armed.iter_mut().zip(targets.take(1).cycle()).enumerate() {",
         test: "futex-core/wait_any::the_value_after_a_wake_is_loaded_by_the_poll_that_returns_it",
-        under: Under::Std,
     },
     Mutant {
         name: "any-value-of-before",
@@ -1462,7 +1295,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "value: target.word.value() }));",
         to: "value: target.expected }));",
         test: "futex-core/wait_any::the_value_after_a_wake_is_loaded_by_the_poll_that_returns_it",
-        under: Under::Std,
     },
     Mutant {
         name: "any-out-of-order",
@@ -1471,7 +1303,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "(std::ptr::from_ref(target.engine).addr(), *index)",
         to: "(std::ptr::from_ref(target.engine).addr(), usize::MAX - *index)",
         test: "futex-core/wait_any::waits_on_one_word_are_woken_in_the_order_of_the_targets",
-        under: Under::Std,
     },
     Mutant {
         name: "waiters-wakes-one",
@@ -1480,7 +1311,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "futex::requeue(self, self, Scope::Shared, 0, u32::MAX)",
         to: "futex::requeue(self, self, Scope::Shared, 1, u32::MAX)",
         test: "futex-sys/it::waiters::threads_are_counted_whatever_their_masks_and_keep_their_order_through_many_counts",
-        under: Under::Std,
     },
     Mutant {
         name: "any-of-tokio-drops-masks",
@@ -1489,7 +1319,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: ".with_mask(mask)",
         to: ".with_mask(mask | NonZeroU32::MAX)",
         test: "futex-tokio/wait_any::a_masked_wake_reaches_the_target_that_has_its_mask",
-        under: Under::Std,
     },
     Mutant {
         name: "owned-wait-spins",
@@ -1498,6 +1327,5 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: ".clone().with_spin(Spin::OFF)",
         to: ".clone()",
         test: "futex-tokio/lib::wait::tests::an_owned_wait_does_not_spin",
-        under: Under::Std,
     },
 ];
