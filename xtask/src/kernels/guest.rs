@@ -56,6 +56,14 @@ pub(crate) struct Commands {
     pub(crate) unshare: PathBuf,
 }
 
+/// What tests read of the workspace. Each file has the same path in the guest.
+const FILES: [&str; 4] = [
+    "crates/futex-cli/examples/relay/consumer.sh",
+    "crates/futex-cli/examples/relay/producer.sh",
+    "crates/futex-cli/examples/relay/run.sh",
+    "docs/cli.md",
+];
+
 /// An archive with everything except the plan.
 pub(crate) fn base(programs: &Programs, linker: &Linker, commands: &Commands) -> io::Result<Vec<u8>> {
     let mut archive = bare(INIT, &commands.busybox)?;
@@ -75,6 +83,10 @@ pub(crate) fn base(programs: &Programs, linker: &Linker, commands: &Commands) ->
         let mut strip = linker.strip.command();
         command::run(strip.arg("--strip-debug").arg("-o").args([&stripped, program])).map_err(io::Error::other)?;
         archive.copy(&program.to_string_lossy(), &stripped)?;
+    }
+    for file in FILES {
+        let path = workspace::root().join(file);
+        archive.copy(&path.to_string_lossy(), &path)?;
     }
     archive.finish()
 }

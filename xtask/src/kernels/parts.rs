@@ -56,14 +56,13 @@ pub(crate) fn parts(kernel: &Kernel, programs: &Programs, short: bool) -> Vec<Pa
         programs.tests.iter().filter(move |test| test.package == package && is_chosen(&test.name))
     };
     let mut parts = vec![choice(kernel, programs)];
-    for (name, package) in [("sys", "futex-sys"), ("core", "futex-core"), ("tokio", "futex-tokio")] {
-        parts.push(Part {
-            name,
-            has_tests: true,
-            runs: tests_of(package)
-                .map(|test| test_run(test, STORM, if test.is_library() { MODELS } else { "" }))
-                .collect(),
-        });
+    let crates = [("sys", "futex-sys"), ("core", "futex-core"), ("tokio", "futex-tokio"), ("cli", "futex-cli")];
+    for (name, package) in crates {
+        let run = |test: &TestProgram| test_run(test, STORM, if test.is_library() { MODELS } else { "" });
+        let runs: Vec<_> = tests_of(package).map(run).collect();
+        if !runs.is_empty() {
+            parts.push(Part { name, has_tests: true, runs });
+        }
     }
     // The short form has only the first backend.
     for &backend in &kernel.backends()[..if short { 1 } else { kernel.backends().len() }] {
