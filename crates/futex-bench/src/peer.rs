@@ -1,53 +1,66 @@
 //! The other process: this program again, in a role.
 
-use crate::executor::{Executor, Kind};
 use crate::hull::Hull;
-use crate::idler::Idler;
-use crate::links::Link;
-use crate::links::end::echo;
-use crate::names;
+use crate::links::{Link, echo};
+use crate::ours::{Config, Kind, run};
 use crate::pipes::Pipe;
-use crate::stage::pin;
+use crate::population::futexes;
+use crate::rounds::pin;
+use anyhow::{Context as _, Result};
+use futex_tokio::SharedMemory;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::future::pending;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::sleep;
 
-/// What the other process is to do, and how.
-#[derive(Clone, Debug)]
+/// What the other process does, and how.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Part {
-    pub(crate) role: Role,
-    pub(crate) executor: Kind,
-    pub(crate) cpu: Option<usize>,
-    /// Where the sides meet by a name.
-    pub(crate) name: String,
+    role: Role,
+    runtime: Kind,
+    cpu: Option<usize>,
+    /// The name of its hull.
+    name: String,
 }
 
 /// What the other process does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Role {
     /// Answers every signal.
     Echo(Link),
     /// Sends messages: the producer with this number.
     Produce(Pipe, usize),
-    /// Waits for what never happens.
-    Idle(Idler),
+    /// Arms this many waits for what never happens.
+    Idle(Config, usize),
 }
 
 /// The other process, until it is dropped.
 pub(crate) struct Peer(Child);
 
 impl Peer {
-    /// Starts it with the descriptors of `hull`.
-    pub(crate) fn start(part: &Part, hull: Hull) -> io::Result<Self> {
-        // Not the program's path, which may have been built anew by now.
+    /// Starts it with what `hull` has.
+    pub(crate) fn start(role: Role, runtime: Kind, cpu: Option<usize>, hull: Hull) -> Result<Self> {
+        let part = Part { role, runtime, cpu, name: hull.name };
+        let mut fds = hull.fds.into_iter().map(Stdio::from);
+        // Not the program's path: that file may have been built anew by now.
         let mut command = Command::new("/proc/self/exe");
-        command.args(part.to_arguments()).stdin(hull.stdin).stdout(hull.stdout.map_or_else(Stdio::null, Stdio::from));
-        command.spawn().map(Self)
+        command.arg("--peer").arg(serde_json::to_string(&part)?);
+        command.stdin(fds.next().unwrap_or_else(Stdio::null)).stdout(fds.next().unwrap_or_else(Stdio::null));
+        Ok(Self(command.spawn()?))
     }
 
     /// Nanoseconds of processor time that its threads have used.
-    pub(crate) fn cpu_time(&self) -> io::Result<f64> {
-        crate::usage::cpu_time(self.0.id())
+    pub(crate) fn cpu_time(&self) -> Result<f64> {
+        let mut total = 0.0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            let figures = fs::read_to_string(thread?.path().join("schedstat"))?;
+            total += figures.split(' ').next().context("schedstat is empty")?.parse::<f64>()?;
+        }
+        Ok(total)
     }
 }
 
@@ -60,63 +73,38 @@ impl Drop for Peer {
 }
 
 impl Part {
-    fn to_arguments(&self) -> Vec<String> {
-        let mut arguments = vec!["--peer".to_owned()];
-        match self.role {
-            Role::Echo(link) => arguments.push(format!("--link={link}")),
-            Role::Idle(idler) => arguments.push(format!("--idler={idler}")),
-            Role::Produce(pipe, producer) => {
-                arguments.extend([format!("--pipe={pipe}"), format!("--producer={producer}")]);
-            }
-        }
-        arguments.extend([format!("--executor={}", self.executor), format!("--meet={}", self.name)]);
-        arguments.extend(self.cpu.map(|cpu| format!("--cpu={cpu}")));
-        arguments
-    }
-
-    /// Reads what [`to_arguments`](Part::to_arguments) wrote, after `--peer`.
-    pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
-        use lexopt::prelude::{Long, ValueExt as _};
-
-        let mut part =
-            Self { role: Role::Echo(Link::Blocking), executor: Kind::Blocking, cpu: None, name: String::new() };
-        let mut pipe = None;
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Long("link") => part.role = Role::Echo(names::value(arguments, Link::ALL)?),
-                Long("idler") => part.role = Role::Idle(names::value(arguments, Idler::ALL)?),
-                Long("pipe") => pipe = Some(names::value(arguments, Pipe::ALL)?),
-                Long("producer") => {
-                    let pipe = pipe.ok_or("--producer comes behind --pipe")?;
-                    part.role = Role::Produce(pipe, arguments.value()?.parse()?);
-                }
-                Long("executor") => part.executor = names::value(arguments, Kind::ALL)?,
-                Long("cpu") => part.cpu = Some(arguments.value()?.parse()?),
-                Long("meet") => part.name = arguments.value()?.parse()?,
-                other => return Err(other.unexpected()),
-            }
-        }
-        Ok(part)
-    }
-
-    /// Plays the part, until killed.
-    pub(crate) fn play(self) -> io::Result<()> {
+    /// Plays the part until this process is killed.
+    pub(crate) fn play(self) -> Result<()> {
         // A peer without its partner would wait for ever.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
         self.cpu.map_or(Ok(()), pin)?;
-        let hull = Hull {
-            stdin: io::stdin().as_fd().try_clone_to_owned()?,
-            stdout: Some(io::stdout().as_fd().try_clone_to_owned()?),
-            name: self.name,
-        };
-        let executor = Executor::new(self.executor)?;
+        let hull = Hull { name: self.name, ..Hull::of([&io::stdin(), &io::stdout()])? };
+        let runtime = self.runtime.runtime()?;
         match self.role {
             Role::Echo(link) => {
-                let end = executor.enter(|| link.other_end(hull))?;
-                executor.run(echo(end))
+                let end = runtime.block_on(async { link.end(hull, 1) })?;
+                run(&runtime, echo(end))
             }
-            Role::Idle(idler) => idler.play(&executor, hull),
-            Role::Produce(pipe, producer) => pipe.produce(&executor, hull, producer),
+            Role::Produce(pipe, producer) => runtime.block_on(pipe.produce(hull, producer)),
+            Role::Idle(config, count) => idle(config, count, hull),
         }
     }
+}
+
+/// Waits for ever. Sets the memory's first word when all waits are armed.
+fn idle(config: Config, count: usize, mut hull: Hull) -> Result<()> {
+    let ready = SharedMemory::from_fd(hull.take_fd()?)?.word(0)?;
+    let (runtime, futexes) = futexes(config, count)?;
+    let futexes: &[_] = futexes.leak();
+    for futex in futexes {
+        runtime.spawn(futex.wait_async(0));
+    }
+    runtime.block_on(async {
+        while futexes[0].reactor().stats().armed_now < count {
+            sleep(Duration::from_millis(10)).await;
+        }
+        ready.store(1, Ordering::Release);
+        ready.wake(1);
+        pending().await
+    })
 }

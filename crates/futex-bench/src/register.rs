@@ -1,4 +1,4 @@
-//! Handing descriptors to Tokio's epoll, as a user of eventfds would.
+//! Registers descriptors with Tokio's epoll, as a user of eventfds does.
 #![expect(unsafe_code, reason = "AsyncFd::new is deprecated as unsound, and AsyncFd::register is unsafe")]
 
 use std::io;
@@ -13,7 +13,7 @@ pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)
 }
 
-/// A descriptor of one's own for an iceoryx2 listener.
+/// A duplicate of the descriptor of an iceoryx2 listener.
 #[cfg(feature = "iceoryx2")]
 pub(crate) fn duplicate<T: iceoryx2::prelude::FileDescriptorBased>(of: &T) -> io::Result<OwnedFd> {
     // SAFETY: `of` owns the descriptor and keeps it open; it is borrowed for this call only.

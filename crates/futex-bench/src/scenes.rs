@@ -1,63 +1,52 @@
-//! What `--counts` counts: every operation as a function of its own, by whose name callgrind finds it.
+//! What `--counts` counts: each operation is a function of its own, by whose name callgrind finds it.
 
 use crate::allocator;
-use crate::executor::{Executor, Kind};
-use crate::ours::Config;
-use crate::population::{armed, words};
+use crate::population::{armed, kept_futexes, words};
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
 use futex_core::{Backend, Outcome, Reactor, Target, Wait, WaitAny, Word};
 use futex_tokio::AsyncFutex;
-use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-/// Waits that are armed together.
+/// Number of waits that are armed together.
 pub(crate) const BATCH: usize = 64;
 
-type Polled = Poll<io::Result<Outcome>>;
-
-/// What is run under callgrind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What runs under callgrind.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub(crate) enum Scene {
     /// The waiter state machine and the ring: a batch is armed, woken, turned for and polled, then armed and cancelled.
     Core,
-    /// As many words of one future, which is dropped when it is armed.
-    Any,
+    /// A batch of words in one future, which is dropped when it is armed.
+    WaitAny,
     /// A whole cycle on Tokio: a wait is armed and woken, and the runtime finds its completion.
     Tokio,
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 3] = [Self::Core, Self::Any, Self::Tokio];
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
 
-    /// Runs it, and tells how often memory was allocated once all was warm.
-    pub(crate) fn play(self, times: u32) -> io::Result<()> {
-        let allocated = match self {
+    /// Runs it `times` times once everything has its size. Returns how often memory was allocated in these.
+    pub(crate) fn play(self, times: u32) -> Result<u64> {
+        match self {
             Self::Core => core(times),
-            Self::Any => any(times),
+            Self::WaitAny => wait_any(times),
             Self::Tokio => tokio(times),
-        }?;
-        println!("{allocated}");
-        Ok(())
+        }
     }
 }
 
-impl fmt::Display for Scene {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Core => "core",
-            Self::Any => "wait_any",
-            Self::Tokio => "tokio",
-        })
-    }
-}
-
-fn core(times: u32) -> io::Result<u64> {
+fn core(times: u32) -> Result<u64> {
     let reactor = Reactor::builder().backend(Backend::Uring).build()?;
     let words = words(BATCH)?;
     let mut waits = Vec::with_capacity(BATCH);
-    let mut cycle = || {
+    repeat(times, || {
         waits.extend(words.iter().map(|word| reactor.wait(word, 0)));
         scene_arm(&mut waits)?;
         scene_wake(&words)?;
@@ -71,58 +60,59 @@ fn core(times: u32) -> io::Result<u64> {
         reactor.turn();
 
         scene_mismatch(&reactor, &words)
-    };
-    cycle()?; // everything has its size
-    let (done, allocated) = allocator::count(|| (0..times).try_for_each(|_| cycle()));
-    done.map(|()| allocated.calls)
-}
-
-fn any(times: u32) -> io::Result<u64> {
-    let reactor = Reactor::builder().backend(Backend::Uring).build()?;
-    let words = words(BATCH)?;
-    let cycle = || {
-        let targets = words.iter().map(|word| Target::new(&reactor, word, 0));
-        scene_any_poll(pin!(scene_any_new(targets)))?;
-        reactor.turn();
-        io::Result::Ok(())
-    };
-    cycle()?;
-    let (done, allocated) = allocator::count(|| (0..times).try_for_each(|_| cycle()));
-    done.map(|()| allocated.calls)
-}
-
-fn tokio(times: u32) -> io::Result<u64> {
-    let executor = Executor::new(Kind::CurrentThread)?;
-    executor.block_on(async {
-        let word = words(1)?.remove(0);
-        let futex = AsyncFutex::with_reactor(&Config::URING.reactor()?, word);
-        cycle_on_tokio(&futex).await?;
-        let begin = allocator::begin();
-        for _ in 0..times {
-            cycle_on_tokio(&futex).await?;
-        }
-        Ok(begin.end().calls)
     })
 }
 
-async fn cycle_on_tokio(futex: &AsyncFutex) -> io::Result<()> {
+fn wait_any(times: u32) -> Result<u64> {
+    let reactor = Reactor::builder().backend(Backend::Uring).build()?;
+    let words = words(BATCH)?;
+    repeat(times, || {
+        let targets = words.iter().map(|word| Target::new(&reactor, word, 0));
+        scene_any_poll(pin!(scene_any_new(targets)))?;
+        reactor.turn();
+        Ok(())
+    })
+}
+
+fn tokio(times: u32) -> Result<u64> {
+    let (runtime, futexes) = kept_futexes(1)?;
+    let cycles = async |times| {
+        for _ in 0..times {
+            cycle_on_tokio(&futexes[0]).await?;
+        }
+        Ok(())
+    };
+    runtime.block_on(cycles(1))?;
+    counted(|| runtime.block_on(cycles(times)))
+}
+
+async fn cycle_on_tokio(futex: &AsyncFutex) -> Result<()> {
     let mut wait = futex.wait_async(0);
     poll_fn(|cx| Poll::Ready(armed(Pin::new(&mut wait).poll(cx)))).await?;
     futex.wake(1);
-    wait.await
+    Ok(wait.await?)
+}
+
+fn repeat(times: u32, mut cycle: impl FnMut() -> Result<()>) -> Result<u64> {
+    cycle()?;
+    counted(|| (0..times).try_for_each(|_| cycle()))
+}
+
+fn counted(work: impl FnOnce() -> Result<()>) -> Result<u64> {
+    let (done, _, calls) = allocator::count(work);
+    done.map(|()| calls)
 }
 
 #[inline(never)]
-fn scene_arm(waits: &mut [Wait<'_>]) -> io::Result<()> {
+fn scene_arm(waits: &mut [Wait<'_>]) -> Result<()> {
     poll_each(waits, Poll::is_pending)
 }
 
 #[inline(never)]
-fn scene_wake(words: &[Word]) -> io::Result<()> {
-    match words.iter().map(|word| word.wake(1) as usize).sum::<usize>() {
-        BATCH => Ok(()),
-        woken => Err(io::Error::other(format!("of {BATCH} waits {woken} were armed"))),
-    }
+fn scene_wake(words: &[Word]) -> Result<()> {
+    let woken = words.iter().map(|word| word.wake(1) as usize).sum::<usize>();
+    ensure!(woken == BATCH, "of {BATCH} waits {woken} were armed");
+    Ok(())
 }
 
 #[inline(never)]
@@ -131,7 +121,7 @@ fn scene_turn(reactor: &Reactor) {
 }
 
 #[inline(never)]
-fn scene_poll(waits: &mut [Wait<'_>]) -> io::Result<()> {
+fn scene_poll(waits: &mut [Wait<'_>]) -> Result<()> {
     poll_each(waits, |polled| matches!(polled, Poll::Ready(Ok(Outcome::Woken))))
 }
 
@@ -146,34 +136,29 @@ fn scene_any_new<'a>(targets: impl Iterator<Item = Target<'a>>) -> WaitAny<'a> {
 }
 
 #[inline(never)]
-fn scene_any_poll(wait: Pin<&mut WaitAny<'_>>) -> io::Result<()> {
-    right(&wait.poll(&mut Context::from_waker(Waker::noop())), Poll::is_pending)
+fn scene_any_poll(wait: Pin<&mut WaitAny<'_>>) -> Result<()> {
+    let polled = wait.poll(&mut Context::from_waker(Waker::noop()));
+    ensure!(polled.is_pending(), "a wait_any was not armed: {polled:?}");
+    Ok(())
 }
 
 #[inline(never)]
-fn scene_mismatch(reactor: &Reactor, words: &[Word]) -> io::Result<()> {
+fn scene_mismatch(reactor: &Reactor, words: &[Word]) -> Result<()> {
     let mut cx = Context::from_waker(Waker::noop());
     for word in words {
         if Pin::new(&mut reactor.wait(word, 1)).poll(&mut cx).is_pending() {
-            return Err(io::Error::other("a wait was armed though the word differs"));
+            bail!("a wait was armed though the word differs");
         }
     }
     Ok(())
 }
 
 #[inline(always)]
-fn poll_each(waits: &mut [Wait<'_>], wanted: fn(&Polled) -> bool) -> io::Result<()> {
+fn poll_each(waits: &mut [Wait<'_>], wanted: fn(&Poll<io::Result<Outcome>>) -> bool) -> Result<()> {
     let mut cx = Context::from_waker(Waker::noop());
     for wait in waits {
-        right(&Pin::new(wait).poll(&mut cx), wanted)?;
+        let polled = Pin::new(wait).poll(&mut cx);
+        ensure!(wanted(&polled), "a poll returned something else: {polled:?}");
     }
     Ok(())
-}
-
-#[inline(always)]
-fn right<T: fmt::Debug>(polled: &Poll<T>, wanted: fn(&Poll<T>) -> bool) -> io::Result<()> {
-    if wanted(polled) {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("a wait is not where it should be: {polled:?}")))
 }

@@ -1,184 +1,215 @@
 //! Ways in which two sides wake each other.
 
-mod bare_ring;
-mod blocking;
-pub(crate) mod end;
-mod event_listener;
-mod eventfd;
-mod futex;
 #[cfg(feature = "iceoryx2")]
 mod iceoryx2;
-mod notify;
-mod socket;
-mod spawn_blocking;
 mod words;
 
-use self::bare_ring::BareRing;
-use self::blocking::{Blocking, LATE};
-use self::end::End;
-use self::eventfd::Eventfd;
-use self::futex::Futex;
-use self::socket::Socket;
-use self::spawn_blocking::SpawnBlocking;
-use self::words::Words;
-use crate::executor::Executor;
+use self::words::{BareRing, Words};
 use crate::hull::Hull;
 use crate::ours::Config;
+use crate::register::register;
+use anyhow::Result;
+use futex_sys::EventFd;
+use futex_tokio::{AsyncFutex, SharedMemory};
+use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io;
-use std::time::Duration;
+use std::os::fd::OwnedFd;
+use std::os::unix::net;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 
 /// A way to wake each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Link {
     Ours(Config),
+    /// The limit: threads that block in `FUTEX_WAIT`.
     Blocking,
-    /// Blocking, but each wait begins with [`LATE`] of work.
+    /// The same with 10 µs of work before each wait. If an idle processor takes long to wake, that is *faster*: the answer comes
+    /// before the thread has gone to sleep. Contestants that do more than others gain from it.
     LateBlocking,
+    /// The kernel's part of the library: an io_uring, its eventfd in an epoll, and a thread, with nothing else.
     BareRing,
-    Eventfd,
-    Socket,
+    /// What one does without the library: a blocking thread of Tokio for each wait.
     SpawnBlocking,
+    /// Two eventfds that both processes have, each in the other's epoll.
+    Eventfd,
+    /// A pair of Unix sockets and one byte.
+    Socket,
+    /// The events of iceoryx2: its listener's descriptor in Tokio's epoll.
     Iceoryx2,
+    /// Tokio's own, within one process.
     Notify,
-    EventListener,
 }
 
-/// One side's end of any link.
-pub(crate) enum AnyEnd {
-    Ours(Futex),
-    Blocking(Blocking),
-    BareRing(Box<BareRing>),
-    Eventfd(Eventfd),
-    Socket(Socket),
-    SpawnBlocking(SpawnBlocking),
+/// One side's end. The sides take turns: a signal here ends one wait there. What this side waits for comes first.
+pub(crate) enum End {
+    Ours(Words, AsyncFutex),
+    Blocking(Words, Duration),
+    BareRing(Words, Box<BareRing>),
+    SpawnBlocking(Words),
+    Eventfd(AsyncFd<OwnedFd>, OwnedFd),
+    Socket(UnixStream),
     #[cfg(feature = "iceoryx2")]
     Iceoryx2(Box<iceoryx2::Event>),
-    Notify(notify::Waker),
-    EventListener(event_listener::Listener),
+    Notify(Arc<Notify>, Arc<Notify>),
 }
 
 impl Link {
-    pub(crate) const ALL: [Self; 14] = [
-        Self::Ours(Config::URING),
-        Self::Ours(Config::WAITV),
-        Self::Ours(Config::THREAD),
-        Self::Ours(Config::URING.spinning()),
-        Self::Ours(Config::WAITV.spinning()),
-        Self::Blocking,
-        Self::LateBlocking,
-        Self::BareRing,
-        Self::Eventfd,
-        Self::Socket,
-        Self::SpawnBlocking,
-        Self::Iceoryx2,
-        Self::Notify,
-        Self::EventListener,
-    ];
-
-    /// This side's end of a link to another process, and what that one needs for the other end. If the link needs a runtime,
-    /// in one.
-    pub(crate) fn to_process(self) -> io::Result<(AnyEnd, Hull)> {
+    /// What each side makes its end from.
+    pub(crate) fn hulls(self) -> Result<[Hull; 2]> {
         Ok(match self {
             Self::Eventfd => {
-                let (end, hull) = Eventfd::to_process()?;
-                (AnyEnd::Eventfd(end), hull)
+                let (one, other) = (OwnedFd::from(EventFd::new()?), OwnedFd::from(EventFd::new()?));
+                [Hull::of([&one, &other])?, Hull::of([&other, &one])?]
             }
             Self::Socket => {
-                let (end, hull) = Socket::to_process()?;
-                (AnyEnd::Socket(end), hull)
+                let (one, other) = net::UnixStream::pair()?;
+                [Hull::of([&one])?, Hull::of([&other])?]
             }
             #[cfg(feature = "iceoryx2")]
             Self::Iceoryx2 => {
-                let (end, hull) = iceoryx2::Event::to_process()?;
-                (AnyEnd::Iceoryx2(Box::new(end)), hull)
+                let name = format!("futex-bench-{:x}", fastrand::u64(..));
+                [(); 2].map(|()| Hull { name: name.clone(), ..Hull::default() })
             }
             #[cfg(not(feature = "iceoryx2"))]
-            Self::Iceoryx2 => return Err(io::Error::other("this lab was built without the feature `iceoryx2`")),
+            Self::Iceoryx2 => anyhow::bail!("this lab was built without the feature `iceoryx2`"),
             _ => {
-                let (words, hull) = Words::to_process()?;
-                (self.over(words)?, hull)
+                let memory = SharedMemory::anonymous(4096)?;
+                [Hull::of([&memory])?, Hull::of([&memory])?]
             }
         })
     }
 
-    /// The other process's end.
-    pub(crate) fn other_end(self, hull: Hull) -> io::Result<AnyEnd> {
-        match self {
-            Self::Eventfd => Eventfd::from_hull(hull).map(AnyEnd::Eventfd),
-            Self::Socket => Socket::from_hull(hull).map(AnyEnd::Socket),
-            #[cfg(feature = "iceoryx2")]
-            Self::Iceoryx2 => iceoryx2::Event::from_hull(&hull).map(|end| AnyEnd::Iceoryx2(Box::new(end))),
-            _ => self.over(Words::from_hull(hull)?),
-        }
-    }
-
-    /// Both ends within one process, each made in the runtime of its side.
-    pub(crate) fn within(self, at: [&Executor; 2]) -> io::Result<[AnyEnd; 2]> {
-        match self {
-            Self::Notify => Ok(notify::pair().map(AnyEnd::Notify)),
-            Self::EventListener => Ok(event_listener::pair().map(AnyEnd::EventListener)),
-            _ => {
-                let [mine, theirs] = Words::pair()?;
-                Ok([at[0].enter(|| self.over(mine))?, at[1].enter(|| self.over(theirs))?])
+    /// The end of side 0 or 1, on the runtime that is entered.
+    pub(crate) fn end(self, mut hull: Hull, side: usize) -> Result<End> {
+        let mut words = || Words::new(&SharedMemory::from_fd(hull.take_fd()?)?, side);
+        Ok(match self {
+            Self::Ours(config) => {
+                let words = words()?;
+                let futex = AsyncFutex::with_reactor(&config.reactor()?, &words.mine);
+                End::Ours(words, futex)
             }
-        }
+            Self::Blocking => End::Blocking(words()?, Duration::ZERO),
+            Self::LateBlocking => End::Blocking(words()?, Duration::from_micros(10)),
+            Self::BareRing => End::BareRing(words()?, Box::new(BareRing::new()?)),
+            Self::SpawnBlocking => End::SpawnBlocking(words()?),
+            Self::Eventfd => End::Eventfd(register(hull.take_fd()?)?, hull.take_fd()?),
+            Self::Socket => End::Socket(hull.take_socket()?),
+            #[cfg(feature = "iceoryx2")]
+            Self::Iceoryx2 => End::Iceoryx2(Box::new(iceoryx2::Event::new(&hull.name, side)?)),
+            _ => anyhow::bail!("{self} does not reach other processes"),
+        })
     }
 
-    /// An end of a link over two words.
-    fn over(self, words: Words) -> io::Result<AnyEnd> {
-        match self {
-            Self::Ours(config) => Futex::new(words, config).map(AnyEnd::Ours),
-            Self::Blocking => Ok(AnyEnd::Blocking(Blocking::new(words, Duration::ZERO))),
-            Self::LateBlocking => Ok(AnyEnd::Blocking(Blocking::new(words, LATE))),
-            Self::BareRing => Ok(AnyEnd::BareRing(Box::new(BareRing::new(words)?))),
-            Self::SpawnBlocking => Ok(AnyEnd::SpawnBlocking(SpawnBlocking(words))),
-            _ => Err(io::Error::other(format!("{self} has no words"))),
+    /// Both ends within one process, each made on the runtime of its side.
+    pub(crate) fn ends(self, at: [&Runtime; 2]) -> Result<[End; 2]> {
+        if self == Self::Notify {
+            let (one, other) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+            return Ok([End::Notify(one.clone(), other.clone()), End::Notify(other, one)]);
         }
+        let [mine, theirs] = self.hulls()?;
+        Ok([at[0].block_on(async { self.end(mine, 0) })?, at[1].block_on(async { self.end(theirs, 1) })?])
     }
+}
+
+impl End {
+    /// Wakes the other side.
+    async fn signal(&mut self) -> Result<()> {
+        match self {
+            Self::Ours(words, _) | Self::Blocking(words, _) | Self::BareRing(words, _) | Self::SpawnBlocking(words) => {
+                words.signal();
+            }
+            Self::Eventfd(_, theirs) => drop(rustix::io::write(theirs, &1_u64.to_ne_bytes())?),
+            Self::Socket(socket) => socket.write_all(&[1]).await?,
+            #[cfg(feature = "iceoryx2")]
+            Self::Iceoryx2(event) => event.signal().await?,
+            Self::Notify(_, theirs) => theirs.notify_one(),
+        }
+        Ok(())
+    }
+
+    /// Waits for the other side's signal.
+    async fn wait(&mut self) -> Result<()> {
+        match self {
+            Self::Ours(words, futex) => {
+                let seen = words.seen;
+                words.seen = futex.wait_until(|value| value != seen).await?;
+            }
+            Self::Blocking(words, late) => {
+                if *late > Duration::ZERO {
+                    let start = Instant::now();
+                    while start.elapsed() < *late {}
+                }
+                while !words.changed() {
+                    words.mine.wait(words.seen, None)?;
+                }
+            }
+            Self::BareRing(words, ring) => {
+                while !words.changed() {
+                    ring.wait(words)?;
+                }
+            }
+            Self::SpawnBlocking(words) => {
+                while !words.changed() {
+                    let (word, seen) = (words.mine.clone(), words.seen);
+                    let _ = spawn_blocking(move || word.wait(seen, None)).await??;
+                }
+            }
+            Self::Eventfd(mine, _) => loop {
+                let mut ready = mine.readable().await?;
+                let read = ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut [0_u8; 8])?));
+                if let Ok(read) = read {
+                    read?;
+                    break;
+                }
+            },
+            Self::Socket(socket) => drop(socket.read_exact(&mut [0]).await?),
+            #[cfg(feature = "iceoryx2")]
+            Self::Iceoryx2(event) => event.wait().await?,
+            Self::Notify(mine, _) => mine.notified().await,
+        }
+        Ok(())
+    }
+}
+
+/// Answers every signal, for ever.
+pub(crate) async fn echo(mut end: End) -> Result<()> {
+    loop {
+        end.wait().await?;
+        end.signal().await?;
+    }
+}
+
+/// Signals and waits for the answer, `count` times. Returns the end, and the nanoseconds of each round trip.
+pub(crate) async fn round_trips(mut end: End, count: usize) -> Result<(End, Vec<f64>)> {
+    let mut trips = Vec::with_capacity(count);
+    for _ in 0..count {
+        let start = Instant::now();
+        end.signal().await?;
+        end.wait().await?;
+        trips.push(start.elapsed().as_nanos() as f64);
+    }
+    Ok((end, trips))
 }
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ours(config) => config.fmt(f),
-            Self::Blocking => f.write_str("blocking futex"),
-            Self::LateBlocking => write!(f, "blocking futex, {} µs late", LATE.as_micros()),
-            Self::BareRing => f.write_str("bare ring and epoll"),
-            Self::Eventfd => f.write_str("shared eventfds"),
-            Self::Socket => f.write_str("Unix socket pair"),
-            Self::SpawnBlocking => f.write_str("spawn_blocking"),
-            Self::Iceoryx2 => f.write_str("iceoryx2 event"),
-            Self::Notify => f.write_str("tokio Notify"),
-            Self::EventListener => f.write_str("event-listener"),
-        }
-    }
-}
-
-/// Runs the same call on whatever end it is.
-macro_rules! each_end {
-    ($self:ident, $end:ident => $call:expr) => {
-        match $self {
-            AnyEnd::Ours($end) => $call,
-            AnyEnd::Blocking($end) => $call,
-            AnyEnd::BareRing($end) => $call,
-            AnyEnd::Eventfd($end) => $call,
-            AnyEnd::Socket($end) => $call,
-            AnyEnd::SpawnBlocking($end) => $call,
-            #[cfg(feature = "iceoryx2")]
-            AnyEnd::Iceoryx2($end) => $call,
-            AnyEnd::Notify($end) => $call,
-            AnyEnd::EventListener($end) => $call,
-        }
-    };
-}
-
-impl End for AnyEnd {
-    async fn signal(&mut self) -> io::Result<()> {
-        each_end!(self, end => end.signal().await)
-    }
-
-    async fn wait(&mut self) -> io::Result<()> {
-        each_end!(self, end => end.wait().await)
+        f.write_str(match self {
+            Self::Ours(config) => return config.fmt(f),
+            Self::Blocking => crate::question::BLOCKING,
+            Self::LateBlocking => "blocking futex, 10 µs late",
+            Self::BareRing => "bare ring and epoll",
+            Self::SpawnBlocking => "spawn_blocking",
+            Self::Eventfd => "shared eventfds",
+            Self::Socket => "Unix socket pair",
+            Self::Iceoryx2 => "iceoryx2 event",
+            Self::Notify => "tokio Notify",
+        })
     }
 }

@@ -1,58 +1,59 @@
-//! How many messages are wanted: the producers rest between the consumer's turns.
+//! What all pipes have: their messages, and how many are wanted.
 
+use crate::hull::Hull;
+use anyhow::Result;
 use futex_tokio::{SharedMemory, Word};
-use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
+use tokio::runtime::Runtime;
 
-/// Shared memory whose first word counts the messages that each producer is to have sent.
+/// Number of words in a message.
+pub(super) const MESSAGE: usize = 13;
+
+/// How far a producer may be ahead of the consumer, if that can be chosen. It is about as far as Linux allows with a Unix
+/// socket, which the others use: some 280 writes of this size.
+pub(super) const AHEAD: usize = 256;
+
+/// The message with a number.
+pub(super) fn message(number: u32) -> [u32; MESSAGE] {
+    std::array::from_fn(|index| number.wrapping_add(index as u32))
+}
+
+/// What takes as many messages, to be called once the producers were started; and a hull for each producer.
+pub(crate) type Opened = (Box<dyn FnMut(&Runtime, usize) -> Result<()>>, Vec<Hull>);
+
+/// Shared memory whose first word counts the messages that each producer is to have sent: the producers rest between the
+/// consumer's turns. The rest is for slots.
 pub(crate) struct Control {
     pub(super) memory: SharedMemory,
     pub(super) wanted: Word,
 }
 
 impl Control {
-    pub(super) fn create(len: usize) -> io::Result<Self> {
-        Self::of(SharedMemory::anonymous(len)?)
+    pub(crate) fn new() -> Result<Self> {
+        Self::of(SharedMemory::anonymous(64 << 10)?)
     }
 
-    pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        Self::of(SharedMemory::from_fd(fd)?)
-    }
-
-    fn of(memory: SharedMemory) -> io::Result<Self> {
+    /// The same, in another process.
+    pub(super) fn of(memory: SharedMemory) -> Result<Self> {
         Ok(Self { wanted: memory.word(0)?, memory })
     }
 
-    pub(super) fn fd(&self) -> io::Result<OwnedFd> {
-        self.memory.as_fd().try_clone_to_owned()
-    }
-
-    /// Has each producer send so many more.
+    /// Has each producer send this many more.
     pub(crate) fn want(&self, more: u32) {
         self.wanted.fetch_add(more, Ordering::Release);
         self.wanted.wake(u32::MAX);
     }
 
-    /// Blocks until more than `sent` are wanted, and tells how many.
-    pub(super) fn more_than(&self, sent: u32) -> io::Result<u32> {
-        loop {
-            let wanted = self.wanted.load(Ordering::Acquire);
-            if wanted > sent {
-                return Ok(wanted);
-            }
-            self.wanted.wait(wanted, None)?;
-        }
-    }
-
-    /// Calls `send` for each message that is wanted, for ever.
-    #[cfg(any(feature = "ipc-channel", feature = "iceoryx2"))]
-    pub(super) fn send_each(&self, mut send: impl FnMut(u32) -> io::Result<()>) -> io::Result<()> {
+    /// Calls `send` for each message that is wanted, for ever. Blocks if none is: nothing else runs in a producer.
+    pub(super) async fn send_each(&self, mut send: impl AsyncFnMut(u32) -> Result<()>) -> Result<()> {
         let mut sent = 0;
         loop {
-            let wanted = self.more_than(sent)?;
+            let wanted = self.wanted.load(Ordering::Acquire);
+            if wanted == sent {
+                self.wanted.wait(wanted, None)?;
+            }
             while sent < wanted {
-                send(sent)?;
+                send(sent).await?;
                 sent += 1;
             }
         }

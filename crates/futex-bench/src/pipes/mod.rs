@@ -5,22 +5,20 @@ mod control;
 mod iceoryx2;
 #[cfg(feature = "ipc-channel")]
 mod ipc_channel;
-mod message;
-pub(crate) mod opened;
-mod slot;
-pub(crate) mod slots;
+mod slots;
 mod socket;
 
-use self::opened::Opened;
-use self::slots::Order;
-use crate::executor::{Executor, Kind};
+pub(crate) use self::control::{Control, Opened};
+pub(crate) use self::slots::Order;
 use crate::hull::Hull;
 use crate::ours::Config;
+use anyhow::Result;
+use futex_tokio::SharedMemory;
+use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io;
 
 /// A way to send messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Pipe {
     /// Slots in shared memory.
     Slots(Config, Order),
@@ -30,54 +28,32 @@ pub(crate) enum Pipe {
 }
 
 impl Pipe {
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Slots(Config::URING, Order::InOrder),
-        Self::Slots(Config::WAITV, Order::InOrder),
-        Self::Slots(Config::THREAD, Order::InOrder),
-        Self::Slots(Config::URING, Order::TaskPerSlot),
-        Self::Slots(Config::WAITV, Order::TaskPerSlot),
-        Self::Slots(Config::INTERRUPTING, Order::TaskPerSlot),
-        Self::Slots(Config::THREAD, Order::TaskPerSlot),
-        Self::Socket,
-        Self::IpcChannel,
-        Self::Iceoryx2,
-    ];
-
-    /// What its futures are polled by, on both sides.
-    pub(crate) fn executor(self) -> Kind {
+    /// Opens the consumer's end on the runtime that is entered.
+    pub(crate) fn open(self, control: &Control, producers: usize) -> Result<Opened> {
         match self {
-            Self::Slots(..) | Self::Socket => Kind::CurrentThread,
-            Self::IpcChannel | Self::Iceoryx2 => Kind::Blocking,
+            Self::Slots(config, order) => slots::open(config, order, control, producers),
+            Self::Socket => socket::open(control, producers),
+            #[cfg(feature = "ipc-channel")]
+            Self::IpcChannel => ipc_channel::open(control, producers),
+            #[cfg(feature = "iceoryx2")]
+            Self::Iceoryx2 => iceoryx2::open(control, producers),
+            #[cfg(not(all(feature = "ipc-channel", feature = "iceoryx2")))]
+            _ => anyhow::bail!("this lab was built without that rival's feature"),
         }
     }
 
-    /// Opens the consumer's end. Where it needs a runtime, in one.
-    pub(crate) fn open(self, producers: usize) -> io::Result<Opened> {
+    /// Sends messages until this process is killed.
+    pub(crate) async fn produce(self, mut hull: Hull, producer: usize) -> Result<()> {
+        let control = Control::of(SharedMemory::from_fd(hull.take_fd()?)?)?;
         match self {
-            Self::Slots(config, order) => slots::open(config, order, producers),
-            Self::Socket => socket::open(producers),
+            Self::Slots(config, order) => slots::produce(config, order, &control, producer).await,
+            Self::Socket => socket::produce(&control, hull).await,
             #[cfg(feature = "ipc-channel")]
-            Self::IpcChannel => ipc_channel::open(producers),
+            Self::IpcChannel => ipc_channel::produce(&control, hull).await,
             #[cfg(feature = "iceoryx2")]
-            Self::Iceoryx2 => iceoryx2::open(producers),
-            #[expect(clippy::allow_attributes, reason = "it depends on the features")]
-            #[allow(unreachable_patterns, reason = "it depends on the features")]
-            _ => Err(io::Error::other("this lab was built without that rival's feature")),
-        }
-    }
-
-    /// Sends messages, until killed.
-    pub(crate) fn produce(self, executor: &Executor, hull: Hull, producer: usize) -> io::Result<()> {
-        match self {
-            Self::Slots(config, order) => executor.block_on(slots::produce(config, order, hull, producer)),
-            Self::Socket => executor.block_on(socket::produce(hull)),
-            #[cfg(feature = "ipc-channel")]
-            Self::IpcChannel => ipc_channel::produce(hull),
-            #[cfg(feature = "iceoryx2")]
-            Self::Iceoryx2 => iceoryx2::produce(hull),
-            #[expect(clippy::allow_attributes, reason = "it depends on the features")]
-            #[allow(unreachable_patterns, reason = "it depends on the features")]
-            _ => Err(io::Error::other("this lab was built without that rival's feature")),
+            Self::Iceoryx2 => iceoryx2::produce(&control, hull).await,
+            #[cfg(not(all(feature = "ipc-channel", feature = "iceoryx2")))]
+            _ => anyhow::bail!("this lab was built without that rival's feature"),
         }
     }
 }

@@ -8,21 +8,18 @@ mod fast_path;
 mod given_back;
 mod growth;
 mod idle;
-mod in_process;
 mod memory;
 mod pipe;
 mod prompt;
-mod round_trip;
-mod round_trip_hot;
-mod trips;
+mod round_trips;
 
 use crate::question::Question;
 
-/// All questions, in the order of the report.
+/// All questions, in the order in which they are asked.
 pub(crate) const ALL: [&Question; 14] = [
-    &round_trip::QUESTION,
-    &round_trip_hot::QUESTION,
-    &in_process::QUESTION,
+    &round_trips::COLD,
+    &round_trips::HOT,
+    &round_trips::IN_PROCESS,
     &prompt::QUESTION,
     &fast_path::QUESTION,
     &arm::QUESTION,

@@ -1,24 +1,21 @@
 //! `prompt`: from a wake until the task runs, by what the thread that armed its wait does.
 //!
 //! A task of a runtime with two workers starts another task and then arms its wait. The worker runs the other task next: it
-//! computes or blocks. The second worker has nothing to do. Then the wake comes that is measured.
+//! computes or blocks. The second worker has nothing to do. Then comes the wake that is measured.
 
-use crate::answer::Answer;
-use crate::contestant::{Contestant, Figures};
-use crate::directory::directory;
 use crate::ours::Config;
-use crate::population;
-use crate::question::{Chart, Effort, Question, Unit};
-use crate::stage::pin;
-use crate::verdict::Verdict;
-use futex_tokio::{AsyncFutex, Word};
-use std::fs::{self, File};
-use std::io;
+use crate::population::words;
+use crate::question::{Contestant, Figures, Question, Unit};
+use crate::report::directory;
+use crate::rounds::pin;
+use anyhow::Result;
+use futex_tokio::AsyncFutex;
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
-use std::thread::{self, ThreadId};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -28,28 +25,31 @@ pub(super) const QUESTION: Question = Question {
     asks: "How long does it take from a wake until the task runs, by what the thread does that armed its wait?",
     unit: Unit::Nanoseconds,
     reference: Some("ours, uring"),
-    seconds: (18, 5),
-    contestants,
-    verdicts,
-    charts: &[Chart::Bars(ASLEEP), Chart::Bars(SHORT), Chart::Bars(LONG), Chart::Bars(POLLED), Chart::Bars(FSYNC)],
+    seconds: [18, 5],
+    contestants: |_| {
+        let contestant = |config: Config| {
+            let start = move || {
+                let scene = Scene::new(config)?;
+                Ok(Box::new(move |figures: &mut Figures| scene.turn(figures)) as _)
+            };
+            Contestant { cpu: Some(OTHER_CPU), ..Contestant::new(config, start) }
+        };
+        [Config::Uring, Config::Interrupting, Config::Waitv, Config::Thread].map(contestant).into()
+    },
+    // The answer is a choice between kinds of rings and backends.
+    verdicts: |_| Vec::new(),
 };
-
-const ASLEEP: &str = "asleep in epoll";
-const SHORT: &str = "computes for 1 ms";
-const LONG: &str = "computes for 10 ms";
-const POLLED: &str = "computes for 10 ms, the other worker in epoll";
-const FSYNC: &str = "in fsync of 16 MiB";
 
 /// The cases, with the number of wakes in a turn.
 const CASES: [(&str, Work, Start, usize); 5] = [
-    (ASLEEP, Work::Nothing, Start::Futex, 30),
-    (SHORT, Work::Compute(Duration::from_millis(1)), Start::Futex, 20),
-    (LONG, Work::Compute(Duration::from_millis(10)), Start::Futex, 10),
-    (POLLED, Work::Compute(Duration::from_millis(10)), Start::Notify, 10),
-    (FSYNC, Work::Fsync, Start::Futex, 10),
+    ("asleep in epoll", Work::Nothing, Start::Futex, 30),
+    ("computes for 1 ms", Work::Compute(Duration::from_millis(1)), Start::Futex, 20),
+    ("computes for 10 ms", Work::Compute(Duration::from_millis(10)), Start::Futex, 10),
+    ("computes for 10 ms, the other worker in epoll", Work::Compute(Duration::from_millis(10)), Start::Notify, 10),
+    ("in fsync of 16 MiB", Work::Fsync, Start::Futex, 10),
 ];
 
-/// Bytes that an fsync writes.
+/// Number of bytes that an fsync writes.
 const WRITTEN: usize = 16 << 20;
 /// Workers without a task are asleep after this time.
 const PAUSE: Duration = Duration::from_micros(500);
@@ -57,24 +57,8 @@ const PAUSE: Duration = Duration::from_micros(500);
 const WORK_CPU: usize = 0;
 const OTHER_CPU: usize = 1;
 
-fn contestants(_: Effort) -> Vec<Contestant> {
-    let contestant = |config: Config| {
-        let start = move || {
-            let scene = Scene::new(config)?;
-            Ok(move |figures: &mut Figures| scene.turn(figures))
-        };
-        Contestant::new(config.to_string(), start).on(Some(OTHER_CPU))
-    };
-    Config::KINDS.map(contestant).into()
-}
-
-/// None: the answer is a choice between kinds of rings and backends.
-fn verdicts(_: &Answer) -> Vec<Verdict> {
-    Vec::new()
-}
-
 /// What the worker does after the task has armed its wait.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
     Nothing,
     Compute(Duration),
@@ -90,132 +74,96 @@ enum Start {
     Notify,
 }
 
-impl Work {
-    fn carry_out(self, file: &File) {
-        match self {
-            Self::Nothing => {}
-            Self::Compute(time) => {
-                let start = Instant::now();
-                while start.elapsed() < time {}
-            }
-            // One that fails is over at once, and its wake is not counted.
-            Self::Fsync => drop(file.sync_all()),
-        }
-    }
-}
-
-/// The side that wakes, and what it learns from the task.
 struct Scene {
-    _runtime: Runtime,
-    word: Word,
+    runtime: Runtime,
+    futex: AsyncFutex,
     notify: Arc<Notify>,
     file: Arc<File>,
-    works: Sender<Work>,
-    /// The worker that begins the work.
-    begun: Receiver<ThreadId>,
-    /// When the work was done.
-    done: Receiver<Instant>,
-    /// When the task ran, and the worker on which it had armed its wait.
-    ran: Receiver<(Instant, ThreadId)>,
 }
 
 impl Scene {
-    fn new(config: Config) -> io::Result<Self> {
+    fn new(config: Config) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let word = population::words(1)?.remove(0);
-        let (notify, file) = (Arc::new(Notify::new()), Arc::new(unnamed_file()?));
-        let (works, wanted) = channel();
-        let (begins, begun) = channel();
-        let (ends, done) = channel();
-        let (runs, ran) = channel();
         let futex = {
             let _entered = runtime.enter();
-            AsyncFutex::with_reactor(&config.reactor()?, &word)
+            AsyncFutex::with_reactor(&config.reactor()?, words(1)?.remove(0))
         };
-        let task = Task { futex, notify: notify.clone(), file: file.clone(), wanted, begins, ends, runs };
-        runtime.spawn(task.run());
-        Ok(Self { _runtime: runtime, word, notify, file, works, begun, done, ran })
+        // Beside the report: a directory for temporary files may be in memory, and then `fsync` does not wait.
+        let file = Arc::new(tempfile::tempfile_in(directory())?);
+        Ok(Self { runtime, futex, notify: Arc::default(), file })
     }
 
-    fn turn(&self, figures: &mut Figures) -> io::Result<()> {
+    fn turn(&self, figures: &mut Figures) -> Result<()> {
         for (case, work, start, count) in CASES {
             for _ in 0..count {
-                if let Work::Fsync = work {
+                if work == Work::Fsync {
                     self.file.write_all_at(&vec![1; WRITTEN], 0)?;
                 }
-                figures.many(case, self.wake(work, start).map_err(io::Error::other)?);
+                figures.add(case, self.wake(work, start)?);
             }
         }
         Ok(())
     }
 
     /// Nanoseconds from a wake until the task runs. `None` if the work was another worker's, or over before the wake.
-    fn wake(&self, work: Work, start: Start) -> Result<Option<f64>, RecvError> {
+    fn wake(&self, work: Work, start: Start) -> Result<Option<f64>> {
+        let change = || {
+            self.futex.word().fetch_add(1, Ordering::Release);
+            self.futex.wake(1);
+        };
+        let (begins, begun) = channel();
+        let seen = self.futex.word().load(Ordering::Acquire);
+        let task = task(self.futex.clone(), seen, self.notify.clone(), self.file.clone(), work, begins);
+        let task = self.runtime.spawn(task);
         thread::sleep(PAUSE);
-        let _ = self.works.send(work); // if the task has ended, nothing is received below
         match start {
-            Start::Futex => self.change(),
+            Start::Futex => change(),
             Start::Notify => self.notify.notify_one(),
         }
-        let worker = self.begun.recv()?;
-        if let Work::Nothing = work {
+        begun.recv()?;
+        if work == Work::Nothing {
             thread::sleep(PAUSE);
         }
         let woken = Instant::now();
-        self.change();
-        let ((ran, armed_by), done) = (self.ran.recv()?, self.done.recv()?);
-        let counts = armed_by == worker && (matches!(work, Work::Nothing) || done > woken);
+        change();
+        let Some((ran, work_done)) = self.runtime.block_on(task)?? else { return Ok(None) };
+        let counts = work == Work::Nothing || work_done > woken;
         Ok(counts.then(|| ran.duration_since(woken).as_nanos() as f64))
     }
-
-    /// Changes the word, then wakes.
-    fn change(&self) {
-        self.word.fetch_add(1, Ordering::Release);
-        self.word.wake(1);
-    }
 }
 
-/// The task that is woken.
-struct Task {
+/// The task that is woken. `seen` is the value of the word before the first wake. Returns when the task ran and when the work
+/// was over, or `None` if the work was another worker's.
+async fn task(
     futex: AsyncFutex,
+    seen: u32,
     notify: Arc<Notify>,
     file: Arc<File>,
-    wanted: Receiver<Work>,
-    begins: Sender<ThreadId>,
-    ends: Sender<Instant>,
-    runs: Sender<(Instant, ThreadId)>,
-}
-
-impl Task {
-    /// Runs until a wait fails.
-    async fn run(self) -> io::Result<()> {
-        let mut seen = 0;
-        loop {
-            seen = tokio::select! {
-                value = self.futex.wait_until(|value| value != seen) => value?,
-                () = self.notify.notified() => seen,
-            };
-            let Ok(work) = self.wanted.try_recv() else { return Ok(()) };
-            let (begins, ends, file) = (self.begins.clone(), self.ends.clone(), self.file.clone());
-            // The next task of this worker. Tokio does not wake another worker for a single one.
-            tokio::spawn(async move {
-                let _ = pin(WORK_CPU); // a call into the kernel, so it comes before the wake
-                let _ = begins.send(thread::current().id());
-                work.carry_out(&file);
-                let _ = ends.send(Instant::now());
-                let _ = pin(OTHER_CPU);
-            });
-            let worker = thread::current().id();
-            seen = self.futex.wait_until(|value| value != seen).await?;
-            let _ = self.runs.send((Instant::now(), worker));
+    work: Work,
+    begins: Sender<()>,
+) -> Result<Option<(Instant, Instant)>> {
+    let seen = tokio::select! {
+        value = futex.wait_until(|value| value != seen) => value?,
+        () = notify.notified() => seen,
+    };
+    // The next task of this worker. Tokio does not wake another worker for a single one.
+    let work = tokio::spawn(async move {
+        let _ = pin(WORK_CPU); // a call into the kernel, so it comes before the wake
+        let _ = begins.send(());
+        let start = Instant::now();
+        match work {
+            Work::Nothing => {}
+            Work::Compute(time) => while start.elapsed() < time {},
+            // If it fails it is over at once, and its wake is not counted.
+            Work::Fsync => drop(file.sync_all()),
         }
-    }
-}
-
-/// A file beside the report: a directory for temporary files may be in memory, where `fsync` has nothing to wait for.
-fn unnamed_file() -> io::Result<File> {
-    let path = directory().join("prompt.tmp");
-    let file = File::create(&path)?;
-    fs::remove_file(path)?;
-    Ok(file)
+        let done = Instant::now();
+        let _ = pin(OTHER_CPU);
+        (done, thread::current().id())
+    });
+    let armed_by = thread::current().id();
+    futex.wait_until(|value| value != seen).await?;
+    let ran = Instant::now();
+    let (work_done, worked_by) = work.await?;
+    Ok((armed_by == worked_by).then_some((ran, work_done)))
 }

@@ -7,54 +7,40 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    pub(crate) fn add(&mut self, round: usize, mut figures: Vec<f64>) {
+    pub(crate) fn add(&mut self, round: usize, figures: Vec<f64>) {
         if self.rounds.len() <= round {
             self.rounds.resize_with(round + 1, Vec::new);
         }
-        figures.sort_unstable_by(f64::total_cmp);
-        self.rounds[round] = figures;
+        self.rounds[round] = sorted(figures);
     }
 
     /// The median of the rounds' medians: a round that was disturbed counts as one.
     pub(crate) fn p50(&self) -> Option<f64> {
-        median(self.medians().flatten().collect())
+        quantile(&sorted(self.medians().flatten().collect()), 0.5)
     }
 
-    /// Of all figures together.
+    /// A quantile of all figures together.
     pub(crate) fn quantile(&self, share: f64) -> Option<f64> {
-        quantile(&self.sorted(), share)
+        quantile(&sorted(self.rounds.concat()), share)
     }
 
     /// The quartiles of the rounds' medians: how steady the machine was.
-    pub(crate) fn quartiles(&self) -> Option<(f64, f64)> {
-        let mut medians: Vec<f64> = self.medians().flatten().collect();
-        medians.sort_unstable_by(f64::total_cmp);
-        Some((quantile(&medians, 0.25)?, quantile(&medians, 0.75)?))
+    pub(crate) fn quartiles(&self) -> [Option<f64>; 2] {
+        let medians = sorted(self.medians().flatten().collect());
+        [0.25, 0.75].map(|share| quantile(&medians, share))
     }
 
-    /// The median over the rounds of the ratio of this one's median to the other's.
+    /// The median over the rounds of the ratio of this series' median to the other's.
     pub(crate) fn ratio(&self, other: &Self) -> Option<f64> {
         self.paired(other, |a, b| a / b)
     }
 
-    /// As [`ratio`](Series::ratio), the difference.
-    pub(crate) fn above(&self, other: &Self) -> Option<f64> {
-        self.paired(other, |a, b| a - b)
-    }
-
-    /// All figures, in order of size.
-    pub(crate) fn sorted(&self) -> Vec<f64> {
-        let mut all: Vec<f64> = self.rounds.iter().flatten().copied().collect();
-        all.sort_unstable_by(f64::total_cmp);
-        all
-    }
-
-    /// How many rounds have figures.
+    /// Number of rounds that have figures.
     pub(crate) fn rounds(&self) -> usize {
         self.rounds.iter().filter(|round| !round.is_empty()).count()
     }
 
-    /// How many figures there are.
+    /// Number of figures.
     pub(crate) fn len(&self) -> usize {
         self.rounds.iter().map(Vec::len).sum()
     }
@@ -63,15 +49,16 @@ impl Series {
         self.rounds.iter().map(|round| quantile(round, 0.5))
     }
 
-    fn paired(&self, other: &Self, compare: impl Fn(f64, f64) -> f64) -> Option<f64> {
-        let pairs = self.medians().zip(other.medians());
-        median(pairs.filter_map(|(a, b)| Some(compare(a?, b?))).filter(|value| value.is_finite()).collect())
+    /// The median over the rounds of a comparison of the medians.
+    pub(crate) fn paired(&self, other: &Self, compare: impl Fn(f64, f64) -> f64) -> Option<f64> {
+        let pairs = self.medians().zip(other.medians()).filter_map(|(a, b)| Some(compare(a?, b?)));
+        quantile(&sorted(pairs.filter(|value| value.is_finite()).collect()), 0.5)
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_unstable_by(f64::total_cmp);
-    quantile(&values, 0.5)
+    values
 }
 
 /// By the nearest rank.
@@ -103,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_that_one_of_them_sat_out_has_no_ratio() {
+    fn a_round_that_one_contestant_sat_out_has_no_ratio() {
         let mut ours = Series::default();
         ours.add(1, vec![6.0]);
         assert_eq!(ours.ratio(&series(&[&[1.0], &[3.0]])), Some(2.0));
