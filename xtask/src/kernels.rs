@@ -172,12 +172,17 @@ fn image(packages: &Packages, kernel: &Kernel) -> Result<PathBuf, String> {
             "there is no package linux-image-{major}.{minor}…-cloud-{architecture}; --suite adds other releases of Debian"
         )
     })?;
-    let boot = packages.unpacked(&format!("{package}:{architecture}"))?.join("boot");
-    let files = fs::read_dir(&boot).map_err(|error| format!("{}: {error}", boot.display()))?;
-    let mut paths = files.filter_map(|file| file.ok().map(|file| file.path()));
-    let is_image =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz"));
-    paths.find(is_image).ok_or_else(|| format!("{package} has no kernel"))
+    // Since Linux 6.19 the package only depends on the one with the kernel.
+    for package in [package.clone(), package.replacen("linux-image-", "linux-binary-", 1)] {
+        let boot = packages.unpacked(&format!("{package}:{architecture}"))?.join("boot");
+        let mut paths = fs::read_dir(boot).into_iter().flatten().filter_map(|file| file.ok().map(|file| file.path()));
+        let is_image =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz"));
+        if let Some(image) = paths.find(is_image) {
+            return Ok(image);
+        }
+    }
+    Err(format!("{package} has no kernel"))
 }
 
 fn commands(packages: &Packages, processor: Processor) -> Result<Commands, String> {

@@ -103,7 +103,7 @@ async fn the_error_for_a_forbidden_backend_names_the_other_choices() {
         // The error has the kind of the reason.
         let kind = if backend == "uring" && !cfg!(feature = "uring") { "Unsupported" } else { "PermissionDenied" };
         let why = why.split_once(": ").expect("a colon").1;
-        let others = if backend == "uring" { "waitv or thread" } else { "thread" };
+        let others = if backend == "uring" && has(Backend::Waitv) { "waitv or thread" } else { "thread" };
         let expected = format!(
             "error {kind}: the futex backend {backend} is not available here, but {others} can be chosen: {why}"
         );

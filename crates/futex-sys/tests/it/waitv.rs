@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Returns true if `futex_waitv` is available. It is missing before Linux 5.16 and in some sandboxes.
-fn is_here() -> bool {
+pub(crate) fn is_here() -> bool {
     let word = word();
     let probe = waitv(&[WaitvEntry::new(&word, Scope::Shared, 1)], None);
     probe.map_err(|error| skip(format!("no futex_waitv: {error}"))).is_ok()
