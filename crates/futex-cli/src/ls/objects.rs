@@ -210,7 +210,7 @@ fn mounts(text: &[u8]) -> impl Iterator<Item = ((u32, u32), bool)> {
         let mut fields = line.split(|&byte| byte == b' ');
         let (major, minor) = std::str::from_utf8(fields.nth(2)?).ok()?.split_once(':')?;
         let system = fields.skip_while(|&field| field != b"-").nth(1)?;
-        let is_memory = matches!(system, b"tmpfs" | b"hugetlbfs" | b"ramfs" | b"devtmpfs");
+        let is_memory = matches!(system, b"tmpfs" | b"hugetlbfs" | b"ramfs" | b"devtmpfs" | b"rootfs");
         Some(((major.parse().ok()?, minor.parse().ok()?), is_memory))
     })
 }
