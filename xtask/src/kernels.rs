@@ -172,13 +172,15 @@ fn image(packages: &Packages, kernel: &Kernel) -> Result<PathBuf, String> {
             "there is no package linux-image-{major}.{minor}…-cloud-{architecture}; --suite adds other releases of Debian"
         )
     })?;
-    // Since Linux 6.19 the package only depends on the one with the kernel.
+    // Since Linux 6.19 the package only depends on the one with the kernel, which is beside its modules.
     for package in [package.clone(), package.replacen("linux-image-", "linux-binary-", 1)] {
-        let boot = packages.unpacked(&format!("{package}:{architecture}"))?.join("boot");
-        let mut paths = fs::read_dir(boot).into_iter().flatten().filter_map(|file| file.ok().map(|file| file.path()));
+        let root = packages.unpacked(&format!("{package}:{architecture}"))?;
+        let paths =
+            |directory: PathBuf| fs::read_dir(directory).into_iter().flatten().flatten().map(|file| file.path());
+        let mut files = paths(root.join("boot")).chain(paths(root.join("usr/lib/modules")).flat_map(paths));
         let is_image =
             |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz"));
-        if let Some(image) = paths.find(is_image) {
+        if let Some(image) = files.find(is_image) {
             return Ok(image);
         }
     }
