@@ -8,7 +8,7 @@ const NANOS_PER_SEC: i64 = 1_000_000_000;
 
 /// A point in time on the monotonic clock (`CLOCK_MONOTONIC`), with a resolution of one nanosecond.
 ///
-/// A deadline is absolute. So a wait that is interrupted by a signal, and starts again, keeps its end.
+/// A deadline is absolute. So a wait that is interrupted by a signal and starts again still gives up at the same time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline {
     secs: i64,
@@ -16,7 +16,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The point in time that is `timeout` from now. A deadline beyond the range of the clock never passes.
+    /// Returns the point in time that is `timeout` from now. If this is beyond the range of the clock, the deadline never passes.
     #[must_use]
     pub fn after(timeout: Duration) -> Self {
         let now = clock_gettime(ClockId::Monotonic);
@@ -47,7 +47,7 @@ impl Deadline {
     }
 }
 
-/// An [`Instant`] is measured on `CLOCK_MONOTONIC` too. An instant in the past becomes the present.
+/// Converts an [`Instant`], which is measured on `CLOCK_MONOTONIC` too. If the instant has passed, the deadline is now.
 impl From<Instant> for Deadline {
     fn from(instant: Instant) -> Self {
         Self::after(instant.saturating_duration_since(Instant::now()))

@@ -15,7 +15,8 @@ use std::io;
 use std::num::NonZeroU32;
 use std::sync::atomic::AtomicU32;
 
-/// The mask that matches every waiter and every wake (`FUTEX_BITSET_MATCH_ANY`).
+/// The mask with all bits (`FUTEX_BITSET_MATCH_ANY`), which matches every other mask. Waits and wakes without a mask have this
+/// mask. Pass it to a function that takes a mask if you need none.
 pub const MATCH_ANY: NonZeroU32 = NonZeroU32::MAX;
 
 /// Which waiters and wakers find each other on a word.
@@ -50,8 +51,8 @@ pub enum WaitOutcome {
     TimedOut,
 }
 
-/// `futex(FUTEX_WAIT_BITSET)`: blocks the thread while the word is `expected`, until `deadline` or until a wake whose mask
-/// shares a bit with `mask`.
+/// `futex(FUTEX_WAIT_BITSET)`: if the word equals `expected`, blocks the thread until `deadline` or until a wake whose mask has a
+/// bit in common with `mask`. Otherwise returns at once.
 ///
 /// The kernel compares the word and queues the thread in one step, so a wake that follows a change of the word is not missed.
 /// A wake may have been meant for an earlier use of the same address (`futex(2)`), so check the condition again afterwards.
@@ -93,7 +94,7 @@ pub fn wake(word: &AtomicU32, scope: Scope, n: u32) -> io::Result<u32> {
     wake_masked(word, scope, n, MATCH_ANY)
 }
 
-/// `futex(FUTEX_WAKE_BITSET)`: [`wake`] for the waiters whose mask shares a bit with `mask`.
+/// `futex(FUTEX_WAKE_BITSET)`: like [`wake`], but wakes only waiters whose mask has a bit in common with `mask`.
 ///
 /// # Errors
 ///
@@ -122,8 +123,8 @@ pub fn requeue(from: &AtomicU32, to: &AtomicU32, scope: Scope, n: u32, moved: u3
     Ok(count(sys::requeue(from, scope.flags(), clamp(n), clamp(moved), to)?))
 }
 
-/// `futex(FUTEX_CMP_REQUEUE)`: compares `from` with `expected` and, if they are equal, does [`requeue`] in the same step.
-/// Returns `None` if they differ.
+/// `futex(FUTEX_CMP_REQUEUE)`: compares `from` with `expected`. If they are equal, wakes and moves waiters like [`requeue`], in
+/// the same step. Returns `None` if they differ.
 ///
 /// # Errors
 ///

@@ -10,34 +10,34 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 
-/// Shared memory under a POSIX name that this process owns. Dropping the owner removes the name.
+/// Shared memory under a POSIX name that this process owns. Dropping this value removes the name.
 ///
-/// An owner dereferences to its [`SharedMemory`]. Clones of the `SharedMemory`, and processes that have opened it, keep the
-/// memory after the name is removed.
+/// A `NamedMemory` dereferences to its [`SharedMemory`]. Clones of the `SharedMemory`, and processes that have opened the name,
+/// can use the memory after the name is removed.
 ///
 /// # When the name is removed
 ///
-/// Dropping the owner removes the name, and so does [`unlink`](Self::unlink). In these cases the name stays:
+/// Dropping a `NamedMemory` removes the name, and so does [`unlink`](Self::unlink). In these cases a drop leaves the name:
 ///
-/// - [`keep`](Self::keep) was called.
 /// - The name no longer leads to this memory, because another process has [replaced](Self::replace) the memory.
-/// - The owner is a copy in a child of `fork`, and is dropped there.
-/// - The process ends without dropping the owner: it is killed, aborts, or calls [`std::process::exit`]. The next owner then
-///   uses [`replace`](Self::replace).
+/// - The drop happens in a child of `fork`, which has a copy of the value.
 /// - The process has no descriptor left (`ulimit -n`). The removal needs one for a moment.
-/// - Another process holds the lock of the name for a second (see below).
+/// - Another process holds the lock of the name for more than one second (see below).
+///
+/// The name also stays if the value is not dropped: after [`keep`](Self::keep), or if the process is killed, aborts, or calls
+/// [`std::process::exit`]. The next process can then take over the name with [`replace`](Self::replace).
 ///
 /// # Several processes that change one name
 ///
-/// Owners and [`SharedMemory::unlink`] lock the object that has the name (`flock`), verify that it still has the name, change
-/// the name, and unlock the object. So an owner never removes the name of another object. This protocol works among users of
-/// this library only: `shm_unlink` in another program takes no lock. Do not hold an `flock` of your own on the object, because
-/// the name can't be changed meanwhile.
+/// Each function that removes or replaces a name works in four steps: it locks the object that has the name (`flock`), checks
+/// that the object still has the name, changes the name, and unlocks the object. So a `NamedMemory` never removes the name of
+/// another object. This protocol works among users of this library only: `shm_unlink` in another program takes no lock. Do not
+/// hold an `flock` of your own on the object, because nobody can remove or replace the name meanwhile.
 ///
-/// The lock is held for microseconds, unless the process that holds it is stopped meanwhile (`SIGSTOP`). The others block
-/// their thread and give up after a second: they return a `ResourceBusy` error, or, in `Drop`, leave the name. The kernel
-/// releases the lock of a process that dies. Only a child that was forked while the lock was held, and has not called `exec`,
-/// keeps the lock alive.
+/// The lock is held for microseconds, unless the process that holds it is stopped meanwhile (`SIGSTOP`). The other processes
+/// block their thread and give up after one second: functions return a `ResourceBusy` error, and a drop leaves the name. The
+/// kernel releases the lock of a process that dies. There is one exception: a child that was forked while the lock was held
+/// keeps the lock until it ends or calls `exec`.
 ///
 /// # Examples
 ///
@@ -63,7 +63,7 @@ pub struct NamedMemory {
 }
 
 impl NamedMemory {
-    /// New memory, made like that of [`SharedMemory::create`].
+    /// Creates memory under a name, like [`SharedMemory::create`], and owns the name.
     ///
     /// # Errors
     ///
@@ -72,28 +72,30 @@ impl NamedMemory {
         Self::create_with(name, len, |_| Ok(()))
     }
 
-    /// [`create`](Self::create) that takes the name away from the object that has it, if there is one.
+    /// Like [`create`](Self::create), but if the name is taken, the new object takes it over from the old object.
     ///
     /// Use this function in a process that starts again and discards the memory of its predecessor. At every moment the name
-    /// leads to the complete old object or to the complete new object. Processes that have opened the old object keep it, and
-    /// are not informed. They can watch the process that made it (see [`ProcessId`](crate::ProcessId)), or the new owner can
-    /// change and wake one of its words.
+    /// leads to the complete old object or to the complete new object.
     ///
-    /// If the process is killed during the call, the name leads to the old or to the new object. The kill may leave a hidden
-    /// file `.NAME.PID.NUMBER.tmp` in `/dev/shm`: usually only if it comes between two system calls at the very end, but in a
-    /// sandbox without `/proc` or `O_TMPFILE` at any time during the call.
+    /// Processes that have opened the old object keep it, and are not informed. To notice the change, they can watch the process
+    /// that made the old object (see [`ProcessId`](crate::ProcessId)). Or the caller informs them: it opens the old object before
+    /// this call, and afterwards changes a word in the old object and wakes its waiters.
+    ///
+    /// If the process is killed during the call, the name leads to the old or to the new object. A hidden file
+    /// `.NAME.PID.NUMBER.tmp` may remain in `/dev/shm`. Usually this can only happen between two system calls at the very end.
+    /// In a sandbox without `/proc` or `O_TMPFILE`, it can happen at any time during the call.
     ///
     /// # Errors
     ///
     /// Those of [`SharedMemory::create`] except `AlreadyExists`. `PermissionDenied` if the old object belongs to another user.
-    /// `ResourceBusy` if another process holds the lock for a second (that process may be stopped). After an error the name
-    /// is unchanged.
+    /// `ResourceBusy` if another process holds the lock for more than one second (that process may be stopped). After an error
+    /// the name is unchanged.
     pub fn replace(name: impl AsRef<OsStr>, len: usize) -> io::Result<Self> {
         Self::replace_with(name, len, |_| Ok(()))
     }
 
-    /// [`create`](Self::create) of memory that `init` sets up before the object gets its name. So a process that opens the
-    /// name always finds complete memory, even if this process is killed.
+    /// Like [`create`](Self::create), but calls `init` to set up the memory before the object gets its name. So a process that
+    /// opens the name always finds complete memory, even if this process is killed.
     ///
     /// In some sandboxes `init` is called twice, the second time with other memory.
     ///
@@ -126,7 +128,7 @@ impl NamedMemory {
         SharedMemory::create_with(name, len, init).map(|memory| Self::own(memory, name))
     }
 
-    /// [`replace`](Self::replace) with memory that `init` sets up before the object gets its name, as described at
+    /// Like [`replace`](Self::replace), but calls `init` to set up the new memory before the object gets the name. See
     /// [`create_with`](Self::create_with).
     ///
     /// # Errors
@@ -145,7 +147,7 @@ impl NamedMemory {
         Self { memory, name: name.to_owned(), owner: Some(Origin::here()) }
     }
 
-    /// The name in its original form, with or without a leading slash.
+    /// Returns the name as the caller has written it, with or without a leading slash.
     #[must_use]
     pub fn name(&self) -> &OsStr {
         &self.name
@@ -167,15 +169,15 @@ impl NamedMemory {
     /// # Errors
     ///
     /// `NotFound` if the name no longer leads to this memory. `PermissionDenied` if this process may not remove the name.
-    /// `ResourceBusy` if another process holds the lock for a second (that process may be stopped). After an error the name
-    /// is unchanged.
+    /// `ResourceBusy` if another process holds the lock for more than one second (that process may be stopped). After an error
+    /// the name is unchanged.
     pub fn unlink(mut self) -> io::Result<()> {
         self.owner = None;
         self.remove()
     }
 
-    /// Gives up the ownership of the name, and returns the memory. The name stays until it is
-    /// [removed](SharedMemory::unlink).
+    /// Gives up the ownership of the name, and returns the memory. The name stays until somebody removes it, for instance with
+    /// [`SharedMemory::unlink`].
     pub fn keep(mut self) -> SharedMemory {
         self.owner = None;
         self.memory.clone()

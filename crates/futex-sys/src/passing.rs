@@ -16,17 +16,17 @@ use std::os::fd::{AsFd, OwnedFd};
 impl SharedMemory {
     /// Sends the memory over a Unix socket, as one message of one descriptor (`SCM_RIGHTS`) and one byte.
     ///
-    /// The peer calls [`receive`](Self::receive), or, in another language, receives the descriptor. It gets the same memory,
-    /// not a copy. The value of the byte has no meaning.
+    /// The peer calls [`receive`](Self::receive), or, in another language, receives the descriptor. The peer gets the same
+    /// memory, not a copy. The value of the byte has no meaning.
     ///
     /// The call blocks while the socket's buffer is full, unless the socket is non-blocking. If the peer has closed the
     /// socket, the call returns an error and raises no signal (`SIGPIPE`).
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the socket is non-blocking and its buffer is full: nothing was sent, and nothing is allocated for the
-    /// error. `BrokenPipe` or `ConnectionReset` if the peer has closed the socket. `InvalidInput` if the socket is of another
-    /// family. Others of `sendmsg(2)`.
+    /// `WouldBlock` if the socket is non-blocking and its buffer is full. Nothing was sent then. `BrokenPipe` or
+    /// `ConnectionReset` if the peer has closed the socket. `InvalidInput` if the socket is not a Unix socket. Other errors of
+    /// `sendmsg(2)`.
     ///
     /// # Examples
     ///
@@ -74,11 +74,12 @@ impl SharedMemory {
         }
     }
 
-    /// Receives memory that a peer has [sent](Self::send) over a Unix socket, if it is sealed against shrinking.
+    /// Receives memory that a peer has [sent](Self::send) over a Unix socket. The memory must be sealed against shrinking. Other
+    /// memory is refused.
     ///
-    /// Any process that has an unsealed object open for writing can make it shorter. Then an access to the lost pages raises
-    /// `SIGBUS`, which ends this process. Memory made by [`anonymous`](Self::anonymous) is sealed. If you trust the peer, use
-    /// [`receive_unsealed`](Self::receive_unsealed) for other memory.
+    /// The reason: any process that has an unsealed object open for writing can make it shorter. Then an access to the lost pages
+    /// raises `SIGBUS`, which ends this process. Memory made by [`anonymous`](Self::anonymous) is sealed. If you trust the peer,
+    /// use [`receive_unsealed`](Self::receive_unsealed) for other memory.
     ///
     /// The call blocks until there is a message, unless the socket is non-blocking. The descriptor is closed on `exec`.
     ///
@@ -92,9 +93,9 @@ impl SharedMemory {
     ///
     /// - `WouldBlock` if the socket is non-blocking and there is no message.
     /// - `UnexpectedEof` if the peer has closed the socket.
-    /// - Others of `recvmsg(2)`.
+    /// - Other errors of `recvmsg(2)`.
     ///
-    /// After these errors the message is consumed and its descriptors are closed:
+    /// The following errors mean that a message was received and discarded, and that its descriptors are closed:
     ///
     /// - `InvalidData` if the memory is not sealed, or if the message does not have the form that [`send`](Self::send) sends.
     /// - `Other` if the descriptor did not arrive, for instance because this process has no descriptors left.
@@ -110,7 +111,8 @@ impl SharedMemory {
         Ok(memory)
     }
 
-    /// [`receive`](Self::receive) for memory that may be unsealed, for instance that of a POSIX name or of a file.
+    /// Like [`receive`](Self::receive), but also accepts memory that is not sealed, for instance memory with a POSIX name or a
+    /// file.
     ///
     /// # Errors
     ///

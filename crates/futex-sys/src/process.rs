@@ -72,12 +72,12 @@ pub struct ProcessId {
 }
 
 impl ProcessId {
-    /// The identity of the calling process. A child of `fork` has another identity. `exec` keeps the identity.
+    /// Returns the identity of the calling process. A child of `fork` has another identity. `exec` keeps the identity.
     ///
     /// # Errors
     ///
-    /// `Unsupported` if there is no `/proc`, and in a time namespace other than the initial one: there `/proc` shows shifted
-    /// start times (`time_namespaces(7)`). Others if no descriptors or no memory are left.
+    /// `Unsupported` if there is no `/proc`, and in a time namespace other than the initial one, because `/proc` shows shifted
+    /// start times there (`time_namespaces(7)`). Other kinds if the process has no descriptors or no memory left.
     pub fn current() -> io::Result<Self> {
         let namespace = proc_fs::pid_namespace()?;
         proc_fs::check_time_namespace()?;
@@ -85,7 +85,7 @@ impl ProcessId {
         Ok(Self { pid: getpid(), birth, namespace })
     }
 
-    /// The identity of the process that now has this pid, in the pid namespace of the caller.
+    /// Returns the identity of the process that now has this pid, in the pid namespace of the caller.
     ///
     /// The caller must be sure that the pid still belongs to the intended process. The pid of a child is safe until the caller
     /// reaps (waits for) the child, even after the child has ended. A pid from shared memory is not safe: publish the
@@ -112,13 +112,13 @@ impl ProcessId {
         Ok(Self { pid: checked, birth, namespace })
     }
 
-    /// The pid. If the process has ended, another process may have the same pid by now.
+    /// Returns the pid. If the process has ended, another process may have the same pid by now.
     #[must_use]
     pub fn pid(self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// The identity as words for shared memory:
+    /// Converts the identity into four words for shared memory:
     ///
     /// 1. the pid,
     /// 2. the lower 32 bits of the start time in clock ticks (1/100 s) since boot, field 22 of `/proc/PID/stat`,
@@ -132,10 +132,10 @@ impl ProcessId {
         [self.pid(), low, high, self.namespace.get()]
     }
 
-    /// The identity with these [words](Self::to_words).
+    /// Converts four [words](Self::to_words) into an identity.
     ///
-    /// The words may have any values, so they may come from memory that a peer writes to. [`open`](Self::open) checks whether
-    /// they belong to a running process.
+    /// Any values are safe here, also values that an untrusted peer wrote. [`open`](Self::open) checks whether they belong to a
+    /// running process.
     ///
     /// # Errors
     ///
@@ -163,16 +163,16 @@ impl ProcessId {
         Ok(Self { pid, birth, namespace })
     }
 
-    /// Opens a pidfd of the process to watch for its end. It is not an error if the process has already ended.
+    /// Opens a pidfd of the process, to watch for the end of the process. It is not an error if the process has already ended.
     ///
     /// # Errors
     ///
     /// After an error it is unknown whether the process runs.
     ///
-    /// - `Unsupported` if the process was published in another pid namespace than that of the caller, and in the cases of
+    /// - `Unsupported` if the process published its identity in another pid namespace than the caller's, and in the cases of
     ///   [`from_pid`](Self::from_pid). To notice the end of such a peer, let the peer change a word regularly, and wait with a
     ///   timeout.
-    /// - Others if no descriptors or no memory are left.
+    /// - Other kinds if the calling process has no descriptors or no memory left.
     pub fn open(self) -> io::Result<Process> {
         proc_fs::check_pid_namespace(self.namespace)?;
         proc_fs::check_time_namespace()?;
@@ -254,12 +254,12 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// Those of `poll(2)`. None is known to occur unless `RLIMIT_NOFILE` is zero.
+    /// Those of `poll(2)`. The only known one occurs if `RLIMIT_NOFILE` is zero.
     pub fn has_ended(&self) -> io::Result<bool> {
         self.wait(Some(Duration::ZERO))
     }
 
-    /// Blocks the thread until the process has ended or `timeout` has passed. Without a timeout, it waits as long as the
+    /// Blocks the thread until the process has ended or `timeout` has passed. If `timeout` is `None`, waits as long as the
     /// process runs. Returns true if the process has ended. Signals do not end the wait.
     ///
     /// # Errors
@@ -278,7 +278,8 @@ impl Process {
         }
     }
 
-    /// The pidfd, which polls readable once the process has ended. `None` if the process had already ended when it was opened.
+    /// Returns the pidfd, which is readable (for `poll`) once the process has ended. Returns `None` if the process had already
+    /// ended when [`ProcessId::open`] was called.
     ///
     /// The pidfd is for an event loop: use it only with `poll` and `epoll`. It is closed on `exec`.
     #[must_use]
@@ -286,7 +287,7 @@ impl Process {
         self.pidfd.as_ref().map(|pidfd| pidfd.as_fd())
     }
 
-    /// The [`pidfd`](Self::pidfd) as an owned descriptor.
+    /// Returns the [`pidfd`](Self::pidfd) as an owned descriptor.
     #[must_use]
     pub fn into_pidfd(self) -> Option<OwnedFd> {
         self.pidfd

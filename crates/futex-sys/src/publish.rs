@@ -18,7 +18,7 @@ pub(crate) fn publish<T: AsFd>(name: PosixName<'_>, make: impl Fn(OwnedFd) -> io
     first_way(name, |way| publish_by(way, name, &make))
 }
 
-/// [`publish`] that takes the name away from the object that has it, if there is one.
+/// Like [`publish`], but if the name is taken, the new object takes it over from the old object.
 pub(crate) fn replace<T: AsFd>(name: PosixName<'_>, make: impl Fn(OwnedFd) -> io::Result<T>) -> io::Result<T> {
     first_way(name, |way| replace_by(way, name, &make))
 }

@@ -41,12 +41,14 @@ use std::time::{Duration, Instant};
 ///
 /// # Full memory
 ///
-/// The functions that make memory allocate all of its pages. So a `/dev/shm` without room (containers often have 64 MiB) is
-/// an error of kind `StorageFull`, and no later access raises `SIGBUS` for lack of memory. The time is proportional to the
-/// length (measured on Linux 6.18: 0.2 s per GiB). After an error, neither a name nor memory is left behind.
+/// The functions that make memory allocate all of its pages. So no later access raises `SIGBUS` for lack of memory. If
+/// `/dev/shm` has too little room, the function returns an error of kind `StorageFull` (in containers `/dev/shm` often has
+/// 64 MiB). The time is proportional to the length (measured on Linux 6.18: 0.2 s per GiB). After an error, neither a name nor
+/// memory is left behind.
 ///
-/// - A memfd has no limit of its own. A length beyond the memory and swap of the machine is refused with `OutOfMemory`. If a
-///   shorter length exceeds the limit of the memory cgroup (of the container), the kernel kills a process of the group.
+/// - If the length exceeds the memory and swap of the machine, the error is `OutOfMemory`. If it only exceeds the limit of the
+///   memory cgroup (of the container), the kernel kills a process of that group. The memory of [`anonymous`](Self::anonymous)
+///   has no other limit.
 /// - On a file system without `fallocate`, a zero byte is written into each page.
 /// - To allocate pages only when they are touched, make the object yourself (`memfd_create`, `ftruncate`) and use
 ///   [`from_fd`](Self::from_fd).
@@ -81,14 +83,14 @@ pub struct SharedMemory {
 }
 
 impl SharedMemory {
-    /// New memory of `len` bytes, all zero, without a name: a memfd, sealed against shrinking and growing, and closed on
-    /// `exec`. All of its pages are [allocated](Self#full-memory).
+    /// Makes memory of `len` bytes, all zero, without a name. The memory is a memfd, sealed against shrinking and growing, and
+    /// closed on `exec`. All of its pages are [allocated](Self#full-memory).
     ///
     /// # Errors
     ///
     /// `InvalidInput` for less than 4 bytes or more than [`isize::MAX`]. `OutOfMemory` for more than the memory and swap of the
-    /// machine. `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`). Others if no descriptors or no memory are
-    /// left.
+    /// machine. `FileTooLarge` for more than `ulimit -f` allows (`RLIMIT_FSIZE`). Other kinds if the process has no descriptors
+    /// or no memory left.
     pub fn anonymous(len: usize) -> io::Result<Self> {
         check_len(len)?;
         let memory = Self::make(memfd()?, len, &"a new memfd")?;
@@ -97,12 +99,12 @@ impl SharedMemory {
         Ok(memory)
     }
 
-    /// New memory of `len` bytes, all zero, under a POSIX [name](Self#names). Only this user may open it (mode 0600, regardless
-    /// of the umask).
+    /// Makes memory of `len` bytes, all zero, under a POSIX [name](Self#names). Only this user may open the memory (mode 0600,
+    /// regardless of the umask).
     ///
-    /// The object gets its name after its length and all of its [pages](Self#full-memory), so no other process opens an
+    /// The object gets its name last, after its length and all of its [pages](Self#full-memory). So no other process opens an
     /// incomplete object. The name stays until it is [removed](Self::unlink), even after the last process that maps the
-    /// memory has ended. [`NamedMemory::create`](crate::NamedMemory::create) makes memory whose owner removes the name.
+    /// memory has ended. To remove the name by a drop, use [`NamedMemory::create`](crate::NamedMemory::create).
     ///
     /// # Errors
     ///
@@ -113,7 +115,7 @@ impl SharedMemory {
         Self::create_with(name.as_ref(), len, |_| Ok(()))
     }
 
-    /// [`create`](Self::create) of memory that `init` sets up before the object gets its name.
+    /// Like [`create`](Self::create), but calls `init` to set up the memory before the object gets its name.
     pub(crate) fn create_with(name: &OsStr, len: usize, init: impl Fn(&Self) -> io::Result<()>) -> io::Result<Self> {
         let name = PosixName::new(name)?;
         check_len(len)?;
@@ -127,7 +129,7 @@ impl SharedMemory {
         publish(name, |file| Self::make_with(file, len, name, &init))?.ok_or_else(taken)
     }
 
-    /// [`create_with`](Self::create_with) that takes the name away from the object that has it, if there is one.
+    /// Like [`create_with`](Self::create_with), but if the name is taken, the new object takes it over from the old object.
     pub(crate) fn replace_with(name: &OsStr, len: usize, init: impl Fn(&Self) -> io::Result<()>) -> io::Result<Self> {
         let name = PosixName::new(name)?;
         check_len(len)?;
@@ -150,7 +152,7 @@ impl SharedMemory {
     /// # Errors
     ///
     /// - `NotFound` if the name does not exist.
-    /// - `UnexpectedEof` for an object of 0 bytes: its creator has not set its length yet, or died before it did. Only other
+    /// - `UnexpectedEof` for an object of 0 bytes: its creator has not set the length yet, or died before that. Only other
     ///   programs make such objects (with `shm_open`). The functions of this crate set the length before the name.
     /// - `PermissionDenied` if this process may not read and write the object, usually because it belongs to another user.
     /// - `InvalidInput` for an invalid name, and for an object that has 1 to 3 bytes or is not a regular file.
@@ -161,13 +163,14 @@ impl SharedMemory {
         Self::map(name.open()?, &name)
     }
 
-    /// [`open`](Self::open) that waits up to `timeout` until the name exists and its object has a length.
+    /// Like [`open`](Self::open), but waits up to `timeout` until the name exists and its object is no longer empty (0 bytes).
     ///
-    /// It blocks the thread, and tries again after pauses of 1 ms that double up to 100 ms. It tries at least once.
+    /// The function blocks the thread. It tries at least once. The first pause between two tries is 1 ms, and each further pause
+    /// is twice as long, up to 100 ms.
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open): `NotFound` and `UnexpectedEof` after the timeout, all others immediately.
+    /// Those of [`open`](Self::open). `NotFound` and `UnexpectedEof` are returned after the timeout, all others at once.
     ///
     /// # Examples
     ///
@@ -204,7 +207,7 @@ impl SharedMemory {
 
     /// [Opens](Self::open) the memory under a POSIX name, or [creates](Self::create) it with `len` bytes if the name is free.
     ///
-    /// Several processes may call it at once: all of them get the same object, with its full length.
+    /// If several processes call this function at once, all of them get the same object, with its full length.
     ///
     /// # Errors
     ///
@@ -226,19 +229,19 @@ impl SharedMemory {
         }
     }
 
-    /// Removes a POSIX name, whatever object has it. Processes that map the object keep it.
+    /// Removes a POSIX name, no matter which object has the name now. Processes that map the object can still use it.
     ///
     /// First the function locks the object that has the name (`flock`), because another process may be about to remove or
-    /// replace the name too ([`NamedMemory`](crate::NamedMemory#several-processes-that-change-one-name)). It waits for the
-    /// lock for up to a second. So do not hold an `flock` of your own on the object.
+    /// replace the name too ([`NamedMemory`](crate::NamedMemory#several-processes-that-change-one-name)). The function waits up
+    /// to one second for the lock. So do not hold an `flock` of your own on the object.
     ///
-    /// An object that can't be locked (it is not a regular file, or this user may not open it) is unlinked without the lock,
-    /// like by `shm_unlink(3)`.
+    /// If the object can't be locked (it is not a regular file, or this user may not open it), the function removes the name
+    /// without the lock, like `shm_unlink(3)` does.
     ///
     /// # Errors
     ///
-    /// `NotFound` if the name does not exist. `PermissionDenied` if this process may not remove it. `InvalidInput` for an
-    /// invalid name. `ResourceBusy` if another process holds the lock for a second (that process may be stopped).
+    /// `NotFound` if the name does not exist. `PermissionDenied` if this process may not remove the name. `InvalidInput` for an
+    /// invalid name. `ResourceBusy` if another process holds the lock for more than one second (that process may be stopped).
     pub fn unlink(name: impl AsRef<OsStr>) -> io::Result<()> {
         let name = PosixName::new(&name)?;
         match Holder::of(name)? {
@@ -252,8 +255,8 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// `UnexpectedEof` for an object of 0 bytes. `InvalidInput` for one of 1 to 3 bytes, and for anything but a memfd or a
-    /// regular file. `PermissionDenied` if the descriptor was not opened for reading and writing.
+    /// `UnexpectedEof` for an object of 0 bytes. `InvalidInput` for an object of 1 to 3 bytes, and for an object that is not a
+    /// memfd or a regular file. `PermissionDenied` if the descriptor was not opened for reading and writing.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         Self::map(fd, &"the descriptor")
     }
@@ -262,8 +265,8 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// Those of opening a file for reading and writing. `UnexpectedEof` for a file of 0 bytes. `InvalidInput` for a file of 1
-    /// to 3 bytes, and for a file that is not regular.
+    /// The errors of opening a file for reading and writing. `UnexpectedEof` for a file of 0 bytes. `InvalidInput` for a file of
+    /// 1 to 3 bytes, and for a file that is not regular.
     pub fn open_path(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         // Non-blocking, so that opening a pipe at this path does not wait for its other end.
@@ -273,14 +276,14 @@ impl SharedMemory {
         Self::map(fd, &path.display())
     }
 
-    /// Number of bytes, at least 4.
+    /// Returns the number of bytes, which is at least 4.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "shared memory is never empty")]
     pub fn len(&self) -> usize {
         self.object.len
     }
 
-    /// The futex word at `offset` bytes from the start. It keeps the mapping alive.
+    /// Returns the futex word at `offset` bytes from the start. The word keeps the mapping alive.
     ///
     /// # Errors
     ///
@@ -296,16 +299,16 @@ impl SharedMemory {
         })
     }
 
-    /// The whole memory as words, without the last one to three bytes if the length is not a multiple of four.
+    /// Returns the whole memory as words, without the last one to three bytes if the length is not a multiple of four.
     ///
-    /// Use the words, without `unsafe`, for the data that futex words guard:
-    /// [relaxed](std::sync::atomic::Ordering::Relaxed) loads and stores compile to plain loads and stores.
+    /// With these words a program can load and store its data without `unsafe`. If a futex word guards the data,
+    /// [relaxed](std::sync::atomic::Ordering::Relaxed) loads and stores suffice. They compile to plain loads and stores.
     #[must_use]
     pub fn as_words(&self) -> &[AtomicU32] {
         self.object.mapping.words()
     }
 
-    /// The start of the mapping in this process, aligned to a page.
+    /// Returns the start of the mapping in this process. It is aligned to a page.
     ///
     /// The pointer is valid while this handle, a clone of it, or a [`Word`] in the memory lives.
     #[must_use]
@@ -316,8 +319,8 @@ impl SharedMemory {
     /// Returns true if the object is sealed against shrinking (`F_SEAL_SHRINK`). Then no process can make it shorter, and no
     /// access raises `SIGBUS` because of lost pages.
     ///
-    /// Returns false for a memfd of huge pages (`MFD_HUGETLB`), even if it is sealed: any process that has it can free pages
-    /// of it (`FALLOC_FL_PUNCH_HOLE`), and the next access raises `SIGBUS` if the system has no huge page left.
+    /// Returns false for a memfd of huge pages (`MFD_HUGETLB`), even if it is sealed. Each process that has the memfd can free
+    /// its pages (`FALLOC_FL_PUNCH_HOLE`), and the next access raises `SIGBUS` if the system has no huge page left.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         is_sealed(self)
@@ -369,7 +372,7 @@ impl AsRawFd for SharedMemory {
     }
 }
 
-/// [`SharedMemory::from_fd`].
+/// Maps the memory of a descriptor with [`SharedMemory::from_fd`].
 impl TryFrom<OwnedFd> for SharedMemory {
     type Error = io::Error;
 
@@ -388,7 +391,7 @@ impl fmt::Debug for SharedMemory {
     }
 }
 
-/// [`SharedMemory::create`] of an empty file, which is named `what` in messages.
+/// Like [`SharedMemory::create`], but makes the memory of an empty file. Messages name the file `what`.
 ///
 /// # Errors
 ///

@@ -52,7 +52,7 @@ unsafe impl Send for Word {}
 unsafe impl Sync for Word {}
 
 impl Word {
-    /// A handle to a word in memory that the caller manages.
+    /// Makes a handle to a word in memory that the caller manages.
     ///
     /// # Safety
     ///
@@ -70,7 +70,8 @@ impl Word {
         Self { ptr: unsafe { NonNull::new_unchecked(ptr.cast()) }, owner: None }
     }
 
-    /// A handle to a word of memory that `owner` keeps mapped. The last clone of the handle drops `owner`.
+    /// Makes a handle to a word of memory that `owner` keeps mapped. When the last clone of the handle is dropped, `owner` is
+    /// dropped.
     ///
     /// # Safety
     ///
@@ -78,7 +79,7 @@ impl Word {
     ///
     /// # Panics
     ///
-    /// Panics when [`from_ptr`](Word::from_ptr) does.
+    /// In the same cases as [`from_ptr`](Word::from_ptr).
     #[must_use]
     pub unsafe fn from_ptr_with_owner(ptr: *mut u32, owner: Arc<dyn Send + Sync>) -> Self {
         // SAFETY: The caller promises a pointer that is valid while `owner` lives. The handle and its clones keep `owner` alive.
@@ -93,22 +94,24 @@ impl Word {
         Some(Self { ptr: NonNull::from(word), owner: Some(owner.clone()) })
     }
 
-    /// Blocks the thread while the word is `expected`, until a wake or until `timeout` has passed.
+    /// If the word equals `expected`, blocks the thread until a wake or until `timeout` has passed. Otherwise returns at once.
     ///
     /// A wait may be woken although the word has not changed, so load the word again, in a loop. To limit the time of the
     /// whole loop, use [`wait_deadline`](Word::wait_deadline). Signals do not end the wait.
     ///
     /// This function loads the word before it calls the kernel. So it raises `SIGBUS`, like every access, if the word's page
-    /// is gone (the file was truncated). `futex::wait` of `futex-sys` does not load the word and returns an error instead.
+    /// is gone (the file was truncated). The function `futex::wait` of `futex-sys` does not load the word. It returns an error
+    /// instead.
     ///
     /// # Errors
     ///
-    /// `OutOfMemory` if the kernel has no memory. The kernel's `EFAULT` if the file is truncated during the call.
+    /// `OutOfMemory` if the kernel has no memory. If the file is truncated during the call, the error has no kind of its own, and
+    /// its message ends with that of the kernel's `EFAULT` ("Bad address").
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> io::Result<WaitOutcome> {
         self.block(expected, MATCH_ANY, || timeout.map(Deadline::after))
     }
 
-    /// [`wait`](Word::wait) with a point in time at which it gives up: a [`Deadline`] or a [`std::time::Instant`].
+    /// Like [`wait`](Word::wait), but gives up at a point in time: a [`Deadline`] or a [`std::time::Instant`].
     ///
     /// # Errors
     ///
@@ -122,7 +125,7 @@ impl Word {
     /// use std::time::Duration;
     ///
     /// let word = Word::from(Arc::new(AtomicU32::new(0)));
-    /// let deadline = Deadline::after(Duration::from_millis(1)); // for all rounds of the loop
+    /// let deadline = Deadline::after(Duration::from_millis(1)); // for the whole loop
     /// while word.load(Ordering::Acquire) == 0 {
     ///     if word.wait_deadline(0, deadline)? == WaitOutcome::TimedOut {
     ///         break;
@@ -134,8 +137,8 @@ impl Word {
         self.block(expected, MATCH_ANY, || Some(deadline.into()))
     }
 
-    /// Blocks the thread while the word is `expected`, until `deadline` or until a wake whose mask shares a bit with `mask`.
-    /// A wake without a mask matches every wait.
+    /// Like [`wait_deadline`](Word::wait_deadline), but a wake ends the wait only if the mask of the wake has a bit in common
+    /// with `mask`. A wake without a mask ends any wait. If `deadline` is `None`, the wait has no time limit.
     ///
     /// # Errors
     ///
@@ -159,59 +162,61 @@ impl Word {
 
     /// Wakes up to `n` waiters of any kind, in any process. Returns the number of waiters that the kernel woke.
     ///
-    /// The longest waiting is woken first. Only threads of a real-time class come before the others, by their priority.
+    /// The kernel first wakes the waiter that has been in the queue longest. There is one exception: threads with a real-time
+    /// priority are woken before the other waiters, the highest priority first.
     ///
-    /// Zero wakes nobody, and `u32::MAX` wakes all. If the word's page is gone (the file was truncated), no waiter can be
-    /// woken, and the count is zero.
+    /// If `n` is 0, no waiter is woken. If `n` is `u32::MAX`, all waiters are woken. If the word's page is gone (the file was
+    /// truncated), no waiter can be woken, and the count is zero.
     ///
     /// # Signal safety
     ///
-    /// A signal handler may call this function: it takes no lock and allocates no memory, also if the kernel returns an
+    /// A signal handler may call this function: it takes no lock and allocates no memory, even if the kernel returns an
     /// error. The handler must use a `Word` that stays alive, because dropping the last clone frees memory.
     ///
-    /// `errno` keeps its value on x86, 32- and 64-bit ARM and 64-bit RISC-V: there rustix makes system calls without the C
-    /// library. On other processors, and in a program that enables `use-libc` of rustix, a failed call sets `errno`. There
-    /// the handler must save and restore `errno`, which signal-safety(7) requires of every handler.
+    /// A signal handler must save and restore `errno` if it calls functions that set it (signal-safety(7)). On x86, 32- and
+    /// 64-bit ARM and 64-bit RISC-V, this function never sets `errno`, because the crate rustix makes system calls without the C
+    /// library. On other processors, and in a program that enables the feature `use-libc` of rustix, a failed call sets `errno`.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     #[inline]
     pub fn wake(&self, n: u32) -> u32 {
         self.wake_masked(n, MATCH_ANY)
     }
 
-    /// [`wake`](Word::wake) for one waiter. Returns true if the kernel woke one.
+    /// Wakes one waiter, like [`wake(1)`](Word::wake). Returns true if the kernel woke one.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the result")]
     #[inline]
     pub fn wake_one(&self) -> bool {
         self.wake(1) != 0
     }
 
-    /// [`wake`](Word::wake) for all waiters. Returns the number of waiters that the kernel woke.
+    /// Wakes all waiters, like [`wake(u32::MAX)`](Word::wake). Returns the number of waiters that the kernel woke.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     #[inline]
     pub fn wake_all(&self) -> u32 {
         self.wake(u32::MAX)
     }
 
-    /// [`wake`](Word::wake) for the waiters whose mask shares a bit with `mask`. A signal handler may call this function too.
+    /// Like [`wake`](Word::wake), but wakes only waiters whose mask has a bit in common with `mask`. A signal handler may call
+    /// this function too.
     #[expect(clippy::must_use_candidate, reason = "a waker seldom needs the count")]
     #[inline]
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
         futex::wake_masked(self, Scope::Shared, n, mask).unwrap_or(0)
     }
 
-    /// Counts the waiters that are in the kernel, without waking any: blocked threads and the waits of io_uring and
-    /// `futex_waitv`, in all processes and with any mask.
+    /// Counts the waiters of this word in the kernel, without waking any waiter. The waiters are blocked threads, and waits of
+    /// io_uring and `futex_waitv`, in all processes and with any mask.
     ///
-    /// Use it in tests, tools and monitoring only, because the count may be out of date when it is returned.
+    /// Use this function in tests, tools and monitoring only, because the count may be out of date when it is returned.
     ///
-    /// The kernel counts the waiters by a requeue from the word to itself (`FUTEX_REQUEUE`), which keeps their order. The
-    /// time is linear in the number of waiters, and wakes of the word block meanwhile (measured on Linux 6.18 with ten
-    /// waiters: 0.2 µs per waiter). The call allocates the word's page if the page has no memory yet.
+    /// The kernel counts the waiters when it moves them from the word to the same word (`FUTEX_REQUEUE`). This keeps their
+    /// order. The time is linear in the number of waiters, and wakes of the word block meanwhile (measured on Linux 6.18 with
+    /// ten waiters: 0.2 µs per waiter). The call allocates the word's page if the page has no memory yet.
     ///
     /// # Errors
     ///
-    /// The kernel's `EFAULT` if the word's page is gone (the file was truncated). `EPERM` or `ENOSYS` if a sandbox forbids
-    /// the call.
+    /// `PermissionDenied` or `Unsupported` if a sandbox forbids the call. If the word's page is gone (the file was truncated),
+    /// the error has no kind of its own, and its message ends with that of the kernel's `EFAULT` ("Bad address").
     pub fn waiters(&self) -> io::Result<u32> {
         futex::requeue(self, self, Scope::Shared, 0, u32::MAX)
             .map_err(|error| explain(error, format!("cannot count the waiters of {self:?}")))
@@ -220,14 +225,13 @@ impl Word {
     /// Returns true if both handles refer to the same futex word, so that a wake on one reaches the waiters on the other.
     ///
     /// Words in [`SharedMemory`](crate::SharedMemory) are compared by their offset and by the device and inode of their
-    /// object, which are read when the memory is mapped. So two mappings of one object have the same words. All other words
-    /// are compared by address, also the words of [`from_ptr`](Word::from_ptr) and
-    /// [`from_ptr_with_owner`](Word::from_ptr_with_owner) whose memory is shared.
+    /// object. (Device and inode are read when the memory is mapped.) So two mappings of one object have the same words. All
+    /// other words are compared by address. This includes the words of [`from_ptr`](Word::from_ptr) and
+    /// [`from_ptr_with_owner`](Word::from_ptr_with_owner), even if their memory is shared.
     ///
-    /// In rare cases the result is true for two different words. Inode numbers of memfds, and of some memory file systems,
-    /// have 32 bits and wrap around, so two objects can have the same number. So use the result only to order the waits on a
-    /// word and to pass wakes on. A wake that reaches the wrong word is harmless: every waiter has to expect wakes without a
-    /// change.
+    /// In rare cases the result is true for two different words: inode numbers of memfds, and of some memory file systems,
+    /// have 32 bits and wrap around, so two objects can have the same number. So use the result only if a mistake is harmless,
+    /// for instance to choose a word to wake: every waiter must expect a wake without a change.
     #[must_use]
     pub fn same_word(&self, other: &Self) -> bool {
         self.ptr == other.ptr || self.place().is_some_and(|place| other.place() == Some(place))
