@@ -9,24 +9,27 @@ use std::str::FromStr;
 ///
 /// | backend | needs | path of a wake |
 /// |---|---|---|
-/// | `Uring` | io_uring with its futex operations, Linux 6.7 and later | kernel → ring → eventfd → executor → task |
-/// | `Waitv` | `futex_waitv`, Linux 5.16 and later | kernel → parked thread (up to 127 words) → task |
+/// | `Uring` | io_uring with futex operations (Linux 6.7) | kernel → ring → eventfd → epoll → task |
+/// | `Waitv` | `futex_waitv` (Linux 5.16) | kernel → parked thread (up to 127 words) → task |
 /// | `Thread` | any futex | kernel → parked thread (one wait) → task |
 ///
-/// By default a reactor tries the backends in this order and takes the first one that works; it ignores the kernel version.
-/// Containers often forbid io_uring by seccomp, and some also forbid `futex_waitv`.
+/// A *parked* thread is a thread of the backend that is blocked in the kernel.
 ///
-/// A wake *without* a change of the word may find nobody on `Waitv` and `Thread`, while a thread parks anew. The return value
-/// of the wake shows that.
+/// By default a reactor tries the backends in this order and takes the first one that works, whatever the version of the kernel
+/// is. Containers often forbid io_uring by seccomp, and some also forbid `futex_waitv`.
+///
+/// On `Waitv` and `Thread`, the thread of a wait sometimes leaves the kernel for a moment and enters it again. A *bare* wake,
+/// which comes without a change of the word, finds nobody in that moment. The return value of the wake shows this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
     /// Waits are entries of an io_uring and need no thread.
     Uring,
-    /// Each thread is parked for up to 127 words. A wait with a mask has a thread of its own, as on `Thread`.
+    /// Each thread is parked for up to 127 words. A wait with a mask has a thread of its own, like on `Thread`.
     Waitv,
-    /// Each wait has a parked thread. When the wait is cancelled, its thread stays parked for at most as long as the wait
-    /// had lasted (at least 10 ms, at most 10 s), and hands on a wake that finds it.
+    /// Each wait has a parked thread. When the wait is cancelled, its thread stays parked for some time: usually at most for as
+    /// long as the wait had lasted (or 10 ms, if that is longer), and never for more than 10 s. If a wake finds the thread in
+    /// that time, the thread passes the wake on to the next waiter.
     Thread,
 }
 

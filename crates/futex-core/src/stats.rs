@@ -2,7 +2,8 @@
 
 /// The statistics of a [`Reactor`](crate::Reactor).
 ///
-/// Each armed wait is counted in exactly one of the six figures on the right:
+/// A wait is *armed* when the kernel, or a thread of the backend, gets it. Each armed wait is counted in exactly one of the six
+/// figures on the right:
 ///
 /// `armed = armed_now + woken + mismatched + cancelled + failed + closed`
 ///
@@ -11,26 +12,27 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Number of waits ever armed, including refused waits. A wait that the kernel ended unasked and that was armed again
-    /// counts once.
+    /// Number of waits ever armed, including refused waits. If the kernel ended a wait unasked and the reactor armed it again,
+    /// the wait counts once.
     pub armed: u64,
-    /// Number of waits armed now. A wait that has ended does not count, even if its owner has not polled yet.
+    /// Number of waits armed now. A wait that has ended does not count, even if its future was not polled since.
     pub armed_now: usize,
-    /// Number of waits that ended as [`Woken`](crate::Outcome::Woken), including waits whose owner had already left.
+    /// Number of waits that ended as [`Woken`](crate::Outcome::Woken), including waits whose future was dropped at the same
+    /// time.
     pub woken: u64,
     /// Number of armed waits that ended because their word no longer had the expected value.
     pub mismatched: u64,
-    /// Number of waits whose owner left before they ended.
+    /// Number of waits whose future was dropped before they ended.
     pub cancelled: u64,
-    /// Number of waits that were refused, because memory or threads were lacking or the word's page was gone, and of waits
-    /// that were armed in the same batch as a refused one.
+    /// Number of refused waits, and of waits that were armed in the same batch as a refused one. A wait is refused if memory or
+    /// threads are lacking, or if the word's page is gone.
     pub failed: u64,
     /// Number of waits that ended because the reactor was closed.
     pub closed: u64,
-    /// Number of consumed wakes that were passed to the next waiter because the owner of the wait had left. Not part of
-    /// the equation.
+    /// Number of consumed wakes that were passed to the next waiter, because the future of the wait had been dropped. This is
+    /// not part of the equation.
     pub handed_on: u64,
-    /// Number of open rings (on `Uring`) or of threads (on the other backends). Not part of the equation.
+    /// Number of open rings (on `Uring`) or of threads (on the other backends). This is not part of the equation.
     pub units: usize,
 }
 
