@@ -9,15 +9,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 impl AsyncFutex {
-    /// Returns a stream of the word's values. Each value differs from the one before it, and the first differs from
+    /// Returns a stream of the word's values. Each value differs from the value before it, and the first value differs from
     /// `last_seen`.
     ///
     /// The stream does not queue values. If the word changes more often than the consumer polls, the consumer gets the latest
-    /// value only. A process that changes the word must wake its waiters afterwards.
+    /// value only. A process that changes the word must wake the waiters of the word afterwards.
     ///
     /// # Errors
     ///
-    /// Those of [`WaitAsync`](crate::WaitAsync). An error is the last item of the stream.
+    /// The items have the errors of [`WaitAsync`](crate::WaitAsync). After an error the stream ends.
     ///
     /// # Cancel safety
     ///
@@ -58,8 +58,8 @@ impl AsyncFutex {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: if a call of `next()` is dropped before it is ready, the following call returns the same value or a later one.
-/// Dropping the stream behaves like dropping a [`WaitAsync`](crate::WaitAsync).
+/// Cancel safe: if a call of `next()` is dropped before it is ready, the following call waits for the same change. Dropping the
+/// stream behaves like dropping a [`WaitAsync`](crate::WaitAsync).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Changes {

@@ -83,7 +83,7 @@ impl Driver {
     fn poll_edge(&self) -> Poll<io::Result<()>> {
         let edge = poll_fn(|cx| {
             self.eventfd.poll_read_ready(cx).map_ok(|mut guard| {
-                // Cleared before the turn, so that a completion that the turn just misses is a new edge.
+                // Cleared before the turn, so that a completion that comes too late for this turn makes a new edge.
                 guard.clear_ready();
             })
         });

@@ -9,8 +9,8 @@ use std::num::NonZeroU32;
 
 /// A futex word that tasks of any process can wait on.
 ///
-/// It is a cheap handle to a [`Word`] and a [`Reactor`]. One word may have any number of handles, in any number of processes.
-/// It may also have waiters and wakers that do not use this crate, such as threads that block in `FUTEX_WAIT`.
+/// An `AsyncFutex` is a cheap handle to a [`Word`] and a [`Reactor`]. One word may have any number of handles, in any number of
+/// processes. Programs without this crate may wait on the word and wake it, too.
 ///
 /// To end a wait, *change the word, then wake*: see [the contract](crate#the-contract).
 #[derive(Clone)]
@@ -28,7 +28,7 @@ impl AsyncFutex {
     ///
     /// # Errors
     ///
-    /// Those of [`Reactor::current`], for instance outside a runtime.
+    /// Those of [`Reactor::current`], for instance `Unsupported` outside a runtime.
     pub fn new(word: impl Into<Word>) -> io::Result<Self> {
         Ok(Self::with_reactor(&Reactor::current()?, word))
     }
@@ -67,14 +67,15 @@ impl AsyncFutex {
 
     /// Wakes up to `n` waiters of any kind, in any process. Returns how many waiters the kernel woke.
     ///
-    /// This is [`Word::wake`], so a signal handler may call it. An `n` of 0 wakes no waiter, and `u32::MAX` wakes all of them.
+    /// This is [`Word::wake`], so a signal handler may call it. If `n` is 0, no waiter is woken. If `n` is `u32::MAX`, all
+    /// waiters are woken.
     ///
-    /// The kernel wakes the waiter that has queued longest first. A wait on `Waitv` or `Thread` goes to the end of the queue
-    /// each time its thread parks again.
+    /// The kernel first wakes the waiter that has been in the queue longest. On `Waitv` and `Thread`, the thread of a wait
+    /// sometimes leaves the kernel and enters it again. The wait then goes to the end of the queue.
     ///
     /// The count includes waits that are being cancelled. It also includes threads that are still parked after their wait was
-    /// cancelled (on `Thread`, and on `Waitv` for a wait with a mask). Each of these hands its wake on to the next waiter. A
-    /// waiter in another process may miss a wake that is handed on, in the same cases as a [bare wake](crate#bare-wakes).
+    /// cancelled (on `Thread`, and on `Waitv` for a wait with a mask). Each of these hands its wake on to the next waiter. See
+    /// [bare wakes](crate#bare-wakes) for the waiters that a handed-on wake can miss.
     #[inline]
     pub fn wake(&self, n: u32) -> u32 {
         self.word.wake(n)
@@ -92,8 +93,8 @@ impl AsyncFutex {
         self.word.wake_all()
     }
 
-    /// Wakes up to `n` waiters whose mask shares a bit with `mask`, like [`wake`](AsyncFutex::wake). A wait without a mask
-    /// matches every wake.
+    /// Like [`wake`](AsyncFutex::wake), but wakes only waiters whose mask has a bit in common with `mask`. Waits without a mask
+    /// match every wake.
     #[inline]
     pub fn wake_masked(&self, n: u32, mask: NonZeroU32) -> u32 {
         self.word.wake_masked(n, mask)

@@ -5,7 +5,8 @@
 //!
 //! - No thread of the runtime blocks, and nothing polls the word.
 //! - A change that lasts and is followed by a wake is never missed.
-//! - Dropping the future cancels the wait, and no wake is lost.
+//! - Dropping the future cancels the wait. If the wait has consumed a wake, that wake is [handed on](WaitAsync#cancel-safety)
+//!   to the next waiter.
 //!
 //! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md)
 //! ([中文](https://github.com/async-futex/async-futex/blob/main/docs/guide.zh.md)) has a complete program for each use: peers
@@ -20,8 +21,8 @@
 //!
 //! - at once, if the word differs from `expected`;
 //! - after a wake;
-//! - sometimes without a reason. This is rare on `Uring`. It is more common on `Waitv`, because waits on different words can
-//!   share a thread there, and a wake of one word may end the waits on the others.
+//! - sometimes without a reason. This is rare on the [backends](#backends) `Uring` and `Thread`. It is more common on `Waitv`,
+//!   because waits on different words can share a thread there, and a wake of one word may end the waits on the others.
 //!
 //! So load the word again after each wait, in a loop. [`AsyncFutex::wait_until`] is such a loop.
 //!
@@ -53,20 +54,24 @@
 //!
 //! # Backends
 //!
-//! Each runtime has a [`Reactor`], which waits in the kernel. It uses io_uring if the system allows it, and otherwise threads
-//! that block in `futex_waitv` or `FUTEX_WAIT`. The environment variable `FUTEX_BACKEND` (`uring`, `waitv` or `thread`)
-//! overrides this choice. [`Backend`] compares the three.
+//! Each runtime has a [`Reactor`], which waits in the kernel. The reactor uses io_uring (the backend `Uring`) if the system
+//! allows that. Otherwise it uses threads that block in `futex_waitv` (`Waitv`) or `FUTEX_WAIT` (`Thread`). The environment
+//! variable `FUTEX_BACKEND` (`uring`, `waitv` or `thread`) overrides this choice. [`Backend`] compares the three backends.
 //!
 //! # Bare wakes
 //!
-//! A *bare* wake is a wake without a change that lasts: the word has not changed, or it is `expected` again.
+//! A *bare* wake is a wake without a change that lasts: the word has not changed, or it has the value `expected` again.
 //!
-//! - On `Uring`, a bare wake reaches every wait that has returned `Pending`. There is one exception: when a thread exits, Linux
-//!   6.16 to 6.18.48 end the waits that this thread has armed. The reactor arms them again, and until then a bare wake misses
-//!   them.
-//! - On `Waitv` and `Thread`, a bare wake misses a wait whose thread has not parked yet, or is about to park again.
+//! - On `Uring`, a bare wake reaches every wait that has returned `Pending`. There is one exception: the kernels 6.16 to 6.18.48
+//!   end all waits that a thread armed when that thread exits. The reactor arms these waits again. A bare wake that comes
+//!   before that misses them.
+//! - On `Waitv` and `Thread`, a bare wake misses a wait whose thread is not *parked* (blocked in the kernel) at that moment: it
+//!   has not parked yet, or it has left the kernel and is about to enter it again.
 //!
 //! The number that the wake returns does not include the waits that it misses.
+//!
+//! A wake that is handed on may miss waits in the same cases, with one difference: on `Waitv` and `Thread` it does not miss the
+//! waits of the process that hands it on.
 //!
 //! # Features
 //!

@@ -55,9 +55,12 @@ pub async fn send_memory(socket: &UnixStream, memory: &SharedMemory) -> io::Resu
 
 /// Receives shared memory that a peer has sent over a Unix socket with [`send_memory`] or [`SharedMemory::send`].
 ///
-/// The memory must be sealed against shrinking, as memory of [`SharedMemory::anonymous`] is. Other memory is refused.
+/// The memory must be sealed against shrinking, like memory of [`SharedMemory::anonymous`]. Other memory is refused.
 ///
 /// This is [`SharedMemory::receive`] for a Tokio socket.
+///
+/// An untrusted peer can block the thread of the runtime: it can send a file of a file system that it runs itself (FUSE), and
+/// delay the system calls on that file. If this matters, receive in a thread of your own with [`SharedMemory::receive`].
 ///
 /// # Errors
 ///
@@ -73,8 +76,8 @@ pub async fn receive_memory(socket: &UnixStream) -> io::Result<SharedMemory> {
 /// Receives shared memory like [`receive_memory`], but also accepts memory that is not sealed, such as memory with a POSIX name
 /// or a file.
 ///
-/// A peer can make such memory shorter. An access to the lost pages then ends this process (`SIGBUS`). So use this only among
-/// processes that trust each other.
+/// A peer can make such memory shorter. An access to the lost pages then ends this process (`SIGBUS`). So use this function only
+/// among processes that trust each other.
 ///
 /// # Errors
 ///
@@ -87,15 +90,15 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
     socket.async_io(Interest::READABLE, || SharedMemory::receive_unsealed(socket)).await
 }
 
-/// Opens shared memory by its POSIX name. Waits until the name exists and the object with this name has its length.
+/// Opens shared memory by its POSIX name. Waits until the name exists and its object is no longer empty (0 bytes).
 ///
-/// The first poll calls [`SharedMemory::open`]. While the error is `NotFound` or `UnexpectedEof`, this tries again after a
-/// pause. The first pause is 1 ms, and each further one is twice as long, up to 100 ms. The waiting has no limit, so put a
-/// [`timeout`](tokio::time::timeout) around it.
+/// The first poll calls [`SharedMemory::open`]. While the error is `NotFound` or `UnexpectedEof`, the function tries again after
+/// a pause. The first pause is 1 ms, and each further pause is twice as long, up to 100 ms. The function waits without a limit,
+/// so put a [`timeout`](tokio::time::timeout) around it.
 ///
 /// # Errors
 ///
-/// - All other errors of [`SharedMemory::open`], without a further try.
+/// - All other errors of [`SharedMemory::open`]. They are returned at once.
 /// - `Unsupported` outside a Tokio runtime, and in a runtime without a timer.
 /// - `BrokenPipe` if the runtime of the first poll has shut down.
 ///
@@ -104,7 +107,7 @@ pub async fn receive_memory_unsealed(socket: &UnixStream) -> io::Result<SharedMe
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropping the future ends the waiting, and has no other effect.
+/// Cancel safe: if the future is dropped, it stops waiting. The drop has no other effect.
 ///
 /// # Examples
 ///

@@ -9,8 +9,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// Returns a future that is ready when a process has ended. Use it in a `select!`, together with a wait for an answer of that
-/// process.
+/// Returns a future that is ready when a process has ended. Use this future in a `select!`, together with a wait for an answer
+/// of that process.
 ///
 /// The process need not be a child. If it has ended already, the future is ready at the first poll. The current runtime drives
 /// the future.
@@ -27,7 +27,7 @@ use std::task::{Context, Poll, ready};
 ///
 /// - `Unsupported` outside a runtime, and in a runtime without an I/O driver.
 /// - Those of [`ProcessId::open`], among them `Unsupported` if the process can't be watched from here.
-/// - Other kinds if the runtime is shutting down, or no descriptors or no memory are left.
+/// - Other kinds if the runtime is shutting down, or if the calling process has no descriptors or no memory left.
 ///
 /// # Cancel safety
 ///
@@ -75,8 +75,8 @@ pub fn process_end(process: ProcessId) -> io::Result<ProcessEnd> {
 
 /// The future of [`process_end`].
 ///
-/// It borrows nothing, so it can be spawned. Any runtime may poll it, as long as the runtime that drives it runs. After it was
-/// ready without an error, it is ready at each further poll.
+/// The future borrows nothing, so it can be spawned. Any runtime may poll it, as long as the runtime that drives the future runs.
+/// After the future was ready without an error, it is ready at each further poll.
 ///
 /// # Errors
 ///

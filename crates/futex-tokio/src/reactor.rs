@@ -9,16 +9,18 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// Waits in the kernel for futexes, and wakes their tasks. A Tokio runtime drives it.
+/// A reactor waits on futex words in the kernel, and wakes the tasks that wait for them. A Tokio runtime drives the reactor.
 ///
 /// Each runtime has a reactor, which [`AsyncFutex::new`](crate::AsyncFutex::new) uses and [`Reactor::current`] returns. To
 /// choose the backend, make another reactor with [`Reactor::builder`].
 ///
-/// The runtime in which a reactor is made drives it. Futures that wait with the reactor may be polled anywhere, also on other
-/// runtimes and executors. On `Uring`, they are woken only while the driving runtime runs. (A current-thread runtime runs only
-/// inside its `block_on`.) The shutdown of the runtime [closes](Reactor::close) its reactors.
+/// A reactor is driven by the runtime in which it is made. Futures that wait with the reactor may be polled anywhere, also on
+/// other runtimes and executors. On `Uring`, their tasks are woken only while the driving runtime runs. (A current-thread
+/// runtime runs only inside its `block_on`.) When the runtime shuts down, it [closes](Reactor::close) its reactors.
 ///
-/// Clones are handles to the same reactor.
+/// Clones are handles to the same reactor, and each [`AsyncFutex`](crate::AsyncFutex) contains a handle. Dropping the last
+/// handle closes the reactor. For the reactor of [`current`](Reactor::current), this crate keeps a handle until the runtime
+/// shuts down.
 ///
 /// # After `fork`
 ///
@@ -94,11 +96,12 @@ impl Reactor {
     /// [`current`](Reactor::current), the next call of `current` makes a new one. The runtime's shutdown closes reactors in the
     /// same way.
     ///
-    /// When this returns, no waiter of the reactor is left in the kernel. Each wake that a wait has consumed is reported to the
-    /// owner of the wait, or handed on. The call does not wait for the threads that armed the waits.
+    /// When this returns, no waiter of the reactor is left in the kernel. A wait that has consumed a wake ends without an error.
+    /// If the future of such a wait was dropped, the wake is [handed on](crate::WaitAsync#cancel-safety). The call may be made
+    /// while the threads that polled the futures are blocked or busy: it does not wait for them.
     ///
     /// There is one exception: on `Thread`, and on `Waitv` for waits with a mask, threads may stay parked for up to 10 s after
-    /// the call. A thread that receives a wake in that time hands it on.
+    /// the call. A thread that receives a wake in that time hands the wake on.
     pub fn close(&self) {
         self.core().close();
     }
@@ -147,34 +150,35 @@ impl ReactorBuilder {
         self
     }
 
-    /// If `interrupting` is true, the kernel interrupts a running thread to post the end of a wait that this thread has armed.
-    /// The default is false. This affects [`Backend::Uring`] only.
+    /// If `interrupting` is true, the end of a wait is reported at once, even while the thread that armed the wait computes. The
+    /// default is false. This affects [`Backend::Uring`] only.
     ///
-    /// The kernel posts the completion of a wait on the thread that armed it:
+    /// When a wake ends a wait, the kernel posts a *completion*, which makes the runtime wake the task. The kernel does this on
+    /// the thread that armed the wait, which is the thread on which the first poll of the future ran:
     ///
     /// - A thread that sleeps in a call such as `epoll_wait` posts it at once.
     /// - A thread that computes posts it when it next enters the kernel, at the latest at the next clock tick. A tick comes
     ///   every 1 to 4 ms, but on a `nohz_full` processor there may be none. If `interrupting` is true, the thread posts the
     ///   completion within 0.1 ms (measured on Linux 6.18, 2 CPUs).
     ///
-    /// The setting gains time only if another thread of the runtime waits for events at that moment. Its price is an interrupt
-    /// between processors per completion, and under load it can cost more than half of the throughput. The
+    /// This gains time only if another thread of the runtime waits for events at that moment. The price is an interrupt between
+    /// processors per completion. Under load this can cost more than half of the throughput. The
     /// [measurements](https://github.com/async-futex/async-futex/blob/main/docs/kernel-support.md#late-completions) show when
-    /// it pays off.
+    /// the setting pays off.
     pub fn interrupting(mut self, interrupting: bool) -> Self {
         self.core = self.core.interrupting(interrupting);
         self
     }
 
-    /// Makes the reactor. The current runtime drives it.
+    /// Makes the reactor. It is driven by the current runtime.
     ///
     /// # Errors
     ///
     /// - `Unsupported` outside a runtime, and in a runtime without an I/O driver.
     /// - `InvalidInput` if `FUTEX_BACKEND` does not name a backend.
-    /// - The reason why the chosen backend is not available here. The message names the backends after it, in the order of
-    ///   [`Backend`], that are available.
-    /// - The kernel's error if no descriptors are left.
+    /// - If the chosen backend is not available here: an error with the reason. Its message also lists the available backends
+    ///   that come later in [`Backend`].
+    /// - The kernel's error if the process has no descriptors left.
     pub fn build(self) -> io::Result<Reactor> {
         // Checked first, so that nothing is opened if there is no runtime.
         current_runtime(ADVICE)?;

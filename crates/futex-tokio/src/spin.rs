@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// waits sleep at once. After eight more waits that spun in vain, the pause is 32 waits, and so on up to 4,096. When a spin sees
 /// a change, the next pause is 16 waits again.
 ///
-/// Each [`AsyncFutex`](crate::AsyncFutex) counts this for itself, so create it once and use it for many waits. A clone starts
+/// Each [`AsyncFutex`](crate::AsyncFutex) has its own counts. So create a futex once and use it for many waits. A clone starts
 /// with a copy of the counts.
 ///
 /// [`wait_any`](crate::wait_any()) and [owned waits](crate::WaitAsyncOwned) do not spin.

@@ -14,11 +14,9 @@ use std::task::{Context, Poll, ready};
 use tokio::task::coop::has_budget_remaining;
 
 impl AsyncFutex {
-    /// Waits while the word is `expected`, until a wake.
+    /// If the word equals `expected`, waits until a wake. Otherwise the future is ready at the first poll, without a system call.
     ///
-    /// If the word differs from `expected`, the future is ready at the first poll, without a system call.
-    ///
-    /// The future may also be ready without a change and without a wake. So load the word again after the wait, in a loop.
+    /// A wait may also end without a change and without a wake. So load the word again after the wait, in a loop.
     /// [`wait_until`](AsyncFutex::wait_until) is such a loop.
     ///
     /// A wait never misses a change that lasts and is followed by a wake. It may miss a [bare wake](crate#bare-wakes).
@@ -61,8 +59,8 @@ impl AsyncFutex {
         self.wait_async_masked(expected, MATCH_ANY)
     }
 
-    /// Waits like [`wait_async`](AsyncFutex::wait_async), but only for wakes whose mask shares a bit with `mask`. So one word
-    /// can serve up to 32 kinds of waiters. A plain wake matches every mask.
+    /// Waits like [`wait_async`](AsyncFutex::wait_async), but a wake ends the wait only if the mask of the wake has a bit in
+    /// common with `mask`. So one word can serve up to 32 kinds of waiters. A wake without a mask ends any wait.
     ///
     /// # Errors
     ///
@@ -76,8 +74,8 @@ impl AsyncFutex {
         WaitAsync { wait: Wait { expected, mask, waiter: Waiter::new(), budget: Budget::default() }, futex: self }
     }
 
-    /// Waits like [`wait_async`](AsyncFutex::wait_async), but the future owns its futex and borrows nothing. So a struct can
-    /// hold it beside the futex, and a collection can hold waits that begin at different times.
+    /// Waits like [`wait_async`](AsyncFutex::wait_async), but the future contains a clone of the futex and borrows nothing. So a
+    /// struct can hold a futex together with its wait, and a collection of waits need not end before the futexes are dropped.
     ///
     /// This is short for [`wait_async`](AsyncFutex::wait_async) followed by [`into_owned`](WaitAsync::into_owned).
     ///
@@ -135,10 +133,14 @@ impl AsyncFutex {
 
 /// The future of [`AsyncFutex::wait_async`].
 ///
-/// After a poll has returned `Pending`, the wait is *armed*. On `Uring` that means that the kernel has it, with one
-/// [exception](crate#bare-wakes). On `Waitv` and `Thread`, a thread of the backend has it, and is parked or
-/// about to park. (If the word differs but the task has used up its [cooperative budget](tokio::task::coop), `Pending` means
-/// that the task is scheduled to poll again.)
+/// After a poll has returned `Pending`, the wait is *armed*:
+///
+/// - On `Uring`, the wait is in the kernel. (The kernels 6.16 to 6.18.48 may end it [early](crate#bare-wakes). The reactor then
+///   arms it again.)
+/// - On `Waitv` and `Thread`, a thread of the backend waits in the kernel, or is about to do so.
+///
+/// In one case `Pending` has another meaning: if the word differs, but the task has used up its
+/// [cooperative budget](tokio::task::coop), the task is scheduled to poll again.
 ///
 /// A future that is polled after it was ready begins a new wait.
 ///
@@ -147,7 +149,7 @@ impl AsyncFutex {
 /// - `BrokenPipe` if the reactor was closed, or the runtime that drives it has shut down.
 /// - `Unsupported` in a fork of the reactor's process.
 /// - `OutOfMemory` if the kernel has no memory for the wait, or can't start a thread for it.
-/// - Other kinds if no descriptors are left, or a sandbox forbids the wait.
+/// - Other kinds if the process has no descriptors left, or if a sandbox forbids the wait.
 ///
 /// The kind is never `WouldBlock` or `Interrupted`.
 ///
@@ -156,13 +158,14 @@ impl AsyncFutex {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future, as `select!` and `timeout` do, cancels the wait. If the wait has consumed a wake, the drop hands that
-/// wake on to the next waiter of the word, in any process. So no wake is lost.
+/// Dropping the future, like `select!` and `timeout` do, cancels the wait. If the kernel has already woken the wait, and counted
+/// it in the result of the wake, the wait has *consumed* the wake. The drop then *hands the wake on*: it wakes the next waiter of
+/// the word, in any process. See [bare wakes](crate#bare-wakes) for the waiters that a handed-on wake can miss.
 ///
-/// On `Waitv` and `Thread`, a thread of the backend may not have seen the wake when the future is dropped. Then that thread
-/// hands the wake on as soon as it sees it.
+/// On `Waitv` and `Thread`, it is possible that the thread of the wait has not noticed the wake when the future is dropped. Then
+/// this thread hands the wake on later.
 ///
-/// The drop does not wait for the thread that armed the wait.
+/// The drop may run while the thread that armed the wait is blocked or busy: it does not wait for that thread.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAsync<'a> {
     wait: Wait,
@@ -170,14 +173,15 @@ pub struct WaitAsync<'a> {
 }
 
 impl WaitAsync<'_> {
-    /// Converts the wait, whether it is armed or not, into a future that owns its futex. The future does not [spin](Spin).
+    /// Converts the wait, armed or not, into a future that contains a clone of the futex. The future does not [spin](Spin).
     pub fn into_owned(self) -> WaitAsyncOwned {
         // Each of many such waits would have a spinner of its own, which has learned nothing, and would spin in vain.
         WaitAsyncOwned { wait: self.wait, futex: self.futex.clone().with_spin(Spin::OFF) }
     }
 }
 
-/// The future of [`AsyncFutex::wait_async_owned`]: a [`WaitAsync`] that owns its futex. It does not [spin](Spin).
+/// The future of [`AsyncFutex::wait_async_owned`]: a [`WaitAsync`] that contains a clone of the futex. This future does not
+/// [spin](Spin).
 ///
 /// # Errors
 ///

@@ -10,35 +10,38 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// Waits until one of several futexes is ready. Returns the index of its target, and the value of its word.
+/// Waits until one of several targets is ready. Returns the index of this target, and the value of its word.
 ///
-/// A target is a pair `(futex, expected)`. It is ready if the word differs from `expected`, or after a wake. In a target
-/// `(futex, expected, mask)`, only wakes whose mask shares a bit with `mask` count.
+/// A target is a pair `(futex, expected)`. It is ready if the word differs from `expected`, or after a wake. A target may have a
+/// third element, a mask. Then a wake ends the wait only if the mask of the wake has a bit in common with this mask.
 ///
-/// The words may lie in different memory, and the futexes may have different reactors. The waits do not [spin](crate::Spin).
-/// Each call arms one wait per word, and at its end cancels those that are still armed. So use one task per word for many words
-/// that change often.
+/// The words may lie in different memory, and the futexes may have different reactors. Several targets may have the same word;
+/// each of them counts as a waiter. The number of targets is not limited, but on `Thread` each target needs a thread (on `Waitv`
+/// each target with a mask). The waits do not [spin](crate::Spin).
+///
+/// Unless a word differs at the beginning, each call arms one wait per target, and at the end cancels the waits that are still
+/// armed. If there are many words that change often, it is cheaper to use one task per word.
 ///
 /// # Order
 ///
-/// 1. The first poll loads the words in the order of the targets. The first word that differs is the result, and no wait is
-///    armed.
+/// 1. The first poll loads the words in the order of the targets. The first target whose word differs is the result, and no
+///    wait is armed.
 /// 2. If no word differs, the first poll arms all waits. Waits with the same reactor are armed in the order of the targets. On
-///    `Uring` this takes one submission per 64 waits of a ring.
-/// 3. If several targets are ready after that, the one with the lowest index is the result. The other waits end. If one of them
-///    has consumed a wake, that wake is handed on to the next waiter of its word.
+///    `Uring` this takes about one system call per 64 waits.
+/// 3. If several targets are ready after that, the target with the lowest index is the result. The other waits are cancelled. If
+///    one of them has consumed a wake, that wake is handed on to the next waiter of its word.
 ///
-/// So a word that is always ready hides the words after it. If that matters, rotate the targets.
+/// So a target that is always ready hides the targets after it. If that matters, rotate the targets.
 ///
 /// # Value
 ///
-/// If a word differed at the first poll, the result has the value that differed. Otherwise the value is loaded after the wait
-/// has ended. It may be `expected`, because a wait may end without a change. Both loads have acquire ordering.
+/// If a word differed at the first poll, that value is returned. Otherwise the word is loaded after the wait has ended. This
+/// value may still equal `expected`, because a wait may end without a change. Both loads have acquire ordering.
 ///
 /// # Errors
 ///
 /// - `InvalidInput` if there are no targets, because the wait would never end.
-/// - Those of [`WaitAsync`](crate::WaitAsync). No wait is left armed after an error.
+/// - Those of [`WaitAsync`](crate::WaitAsync). After an error no wait is armed.
 ///
 /// # Cancel safety
 ///

@@ -12,9 +12,9 @@ impl AsyncFutex {
     /// Waits until `pred` returns true for the value of the word, and returns that value.
     ///
     /// The first poll calls `pred` with the current value. If the result is false, the wait sleeps and calls `pred` again after
-    /// each wake. So a process that changes the word must wake its waiters afterwards.
+    /// each wake. So a process that changes the word must wake the waiters of the word afterwards.
     ///
-    /// Intermediate values can be missed. Wait only for values that stay until the waiter has seen them.
+    /// Intermediate values can be missed. Wait only for values that stay until the waiter has loaded them.
     ///
     /// # Panics
     ///
