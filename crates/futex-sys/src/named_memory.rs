@@ -79,11 +79,11 @@ impl NamedMemory {
     ///
     /// Processes that have opened the old object keep it, and are not informed. To notice the change, they can watch the process
     /// that made the old object (see [`ProcessId`](crate::ProcessId)). Or the caller informs them: it opens the old object before
-    /// this call, and afterwards changes a word in the old object and wakes its waiters.
+    /// this call, and afterwards changes a word in the old object and wakes the waiters of that word.
     ///
     /// If the process is killed during the call, the name leads to the old or to the new object. A hidden file
-    /// `.NAME.PID.NUMBER.tmp` may remain in `/dev/shm`. Usually this can only happen between two system calls at the very end.
-    /// In a sandbox without `/proc` or `O_TMPFILE`, it can happen at any time during the call.
+    /// `.NAME.PID.NUMBER.tmp` may remain in `/dev/shm`. Usually a kill leaves this file only if it comes between two system calls
+    /// at the very end. In a sandbox without `/proc` or `O_TMPFILE`, a kill at any time during the call may leave the file.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// # Publishing
 ///
 /// 1. The peer stores the four [words](ProcessId::to_words) of its identity, with relaxed stores.
-/// 2. It changes another word, the *state*, with a release store, and wakes the waiters of the state.
+/// 2. The peer changes another word, the *state*, with a release store, and wakes the waiters of the state.
 /// 3. Other processes load the state with acquire loads. When the state has changed, they load the four words.
 ///
 /// Before a successor stores its own identity in the same place, it must reset the state. Otherwise another process may load
@@ -29,11 +29,11 @@ use std::time::Duration;
 ///
 /// # Limits
 ///
-/// Two processes have the same identity if the second one gets the pid of the first one and both start within one clock tick
-/// (1/100 s). The kernel assigns all other free pids first (by default there are 32,768 or more). So this takes thousands of
-/// new processes within a tick, or a privileged process that chooses a pid.
+/// Two processes have the same identity if the second process gets the pid of the first, and both start within one clock tick
+/// (1/100 s). The kernel assigns all other free pids first (by default there are 32,768 or more). So this happens only if
+/// thousands of processes start within a tick, or if a privileged process chooses a pid.
 ///
-/// An identity is valid until the system is rebooted. It does not survive checkpoint and restore.
+/// An identity is valid until the system is rebooted. After checkpoint and restore, an identity is no longer valid.
 ///
 /// # Examples
 ///
@@ -194,7 +194,7 @@ fn to_pid(pid: u32) -> Option<Pid> {
 /// A process whose end can be waited for (`pidfd_open(2)`). [`ProcessId::open`] returns it.
 ///
 /// A process has ended when all of its threads have ended, for any reason. A process that has ended and is not reaped yet (a
-/// *zombie*) counts as ended. A stopped process does not.
+/// *zombie*) counts as ended. A stopped process does not count as ended.
 ///
 /// # Examples
 ///

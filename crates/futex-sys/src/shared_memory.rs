@@ -42,13 +42,13 @@ use std::time::{Duration, Instant};
 /// # Full memory
 ///
 /// The functions that make memory allocate all of its pages. So no later access raises `SIGBUS` for lack of memory. If
-/// `/dev/shm` has too little room, the function returns an error of kind `StorageFull` (in containers `/dev/shm` often has
-/// 64 MiB). The time is proportional to the length (measured on Linux 6.18: 0.2 s per GiB). After an error, neither a name nor
-/// memory is left behind.
+/// `/dev/shm` has too little room (in containers it often has 64 MiB), these functions return an error of kind `StorageFull`.
+/// The time is proportional to the length (measured on Linux 6.18: 0.2 s per GiB). After an error, neither a name nor memory is
+/// left behind.
 ///
-/// - If the length exceeds the memory and swap of the machine, the error is `OutOfMemory`. If it only exceeds the limit of the
-///   memory cgroup (of the container), the kernel kills a process of that group. The memory of [`anonymous`](Self::anonymous)
-///   has no other limit.
+/// - The memory of [`anonymous`](Self::anonymous) is not limited by the room of `/dev/shm`. If the length exceeds the memory and
+///   swap of the machine, the error is `OutOfMemory`. If the length exceeds only the limit of the memory cgroup (of the
+///   container), the kernel kills a process of that group.
 /// - On a file system without `fallocate`, a zero byte is written into each page.
 /// - To allocate pages only when they are touched, make the object yourself (`memfd_create`, `ftruncate`) and use
 ///   [`from_fd`](Self::from_fd).
@@ -320,7 +320,8 @@ impl SharedMemory {
     /// access raises `SIGBUS` because of lost pages.
     ///
     /// Returns false for a memfd of huge pages (`MFD_HUGETLB`), even if it is sealed. Each process that has the memfd can free
-    /// its pages (`FALLOC_FL_PUNCH_HOLE`), and the next access raises `SIGBUS` if the system has no huge page left.
+    /// pages of the memfd (`FALLOC_FL_PUNCH_HOLE`). The next access to such a page raises `SIGBUS` if the system has no huge
+    /// page left.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         is_sealed(self)
