@@ -17,8 +17,8 @@ pub struct Stats {
     pub armed: u64,
     /// Number of waits armed now. A wait that has ended does not count, even if its future was not polled since.
     pub armed_now: usize,
-    /// Number of waits that ended as [`Woken`](crate::Outcome::Woken), including waits whose future was dropped at the same
-    /// time.
+    /// Number of waits that ended as [`Woken`](crate::Outcome::Woken). This includes waits that had consumed a wake when their
+    /// future was dropped.
     pub woken: u64,
     /// Number of armed waits that ended because their word no longer had the expected value.
     pub mismatched: u64,
