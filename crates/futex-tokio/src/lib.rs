@@ -62,8 +62,8 @@
 //!
 //! A *bare* wake is a wake without a change that lasts: the word has not changed, or it has the value `expected` again.
 //!
-//! - On `Uring`, a bare wake reaches every wait that has returned `Pending`. There is one exception: the kernels 6.16 to 6.18.48
-//!   end all waits that a thread armed when that thread exits. The reactor arms these waits again. A bare wake that comes
+//! - On `Uring`, a bare wake reaches every wait that has returned `Pending`. There is one exception: when a thread exits, the
+//!   kernels 6.16 to 6.18.48 end all waits that this thread armed. The reactor arms these waits again. A bare wake that comes
 //!   before that misses them.
 //! - On `Waitv` and `Thread`, a bare wake misses a wait whose thread is not *parked* (blocked in the kernel) at that moment: it
 //!   has not parked yet, or it has left the kernel and is about to enter it again.

@@ -12,14 +12,14 @@ use std::task::{Context, Poll, ready};
 /// Returns a future that is ready when a process has ended. Use this future in a `select!`, together with a wait for an answer
 /// of that process.
 ///
-/// The process need not be a child. If it has ended already, the future is ready at the first poll. The current runtime drives
-/// the future.
+/// The process need not be a child. If the process has already ended, the future is ready at the first poll. The current runtime
+/// drives the future.
 ///
 /// # After the end, load the word again
 ///
-/// A process may change a word, wake its waiters, and end. Then this future may be ready *before* the wait for the word, even
-/// in a `biased` `select!` that polls the wait first: the runtime learns of the two events separately. So when the process has
-/// ended, load the word once more. Everything that the process did before its end is visible then.
+/// A process may change a word, wake the waiters of the word, and end. Then this future may be ready *before* the wait for the
+/// word, even in a `biased` `select!` that polls the wait first, because the runtime gets the two events separately. So when the
+/// process has ended, load the word once more. Everything that the process did before its end is visible then.
 ///
 /// # Errors
 ///

@@ -24,8 +24,8 @@ use std::sync::Arc;
 ///
 /// # After `fork`
 ///
-/// A reactor belongs to the process that made it. In a child of `fork`, a wait with it is an error, and dropping it has no
-/// effect. A new runtime in the child has a reactor of its own.
+/// A reactor belongs to the process that made it. In a child of `fork`, a wait with this reactor is an error, and dropping the
+/// reactor has no effect. A new runtime in the child has a reactor of its own.
 ///
 /// # Examples
 ///
@@ -48,7 +48,7 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// Returns the reactor of the current runtime. The first call makes it.
+    /// Returns the reactor of the current runtime. The first call makes the reactor.
     ///
     /// The reactor uses the first [backend](Backend) that works here, or the one that `FUTEX_BACKEND` names.
     ///
@@ -92,13 +92,13 @@ impl Reactor {
         self.core().stats()
     }
 
-    /// Closes the reactor. All its waits end with an error (`BrokenPipe`). If it was the reactor of
-    /// [`current`](Reactor::current), the next call of `current` makes a new one. The runtime's shutdown closes reactors in the
-    /// same way.
+    /// Closes the reactor. All waits of the reactor end with an error (`BrokenPipe`). If this was the reactor of
+    /// [`current`](Reactor::current), the next call of `current` makes a new reactor. The runtime's shutdown closes reactors in
+    /// the same way.
     ///
     /// When this returns, no waiter of the reactor is left in the kernel. A wait that has consumed a wake ends without an error.
-    /// If the future of such a wait was dropped, the wake is [handed on](crate::WaitAsync#cancel-safety). The call may be made
-    /// while the threads that polled the futures are blocked or busy: it does not wait for them.
+    /// If the future of such a wait was dropped, the wake is [handed on](crate::WaitAsync#cancel-safety). The call does not wait
+    /// for the threads that armed the waits, which may be blocked or busy.
     ///
     /// There is one exception: on `Thread`, and on `Waitv` for waits with a mask, threads may stay parked for up to 10 s after
     /// the call. A thread that receives a wake in that time hands the wake on.
@@ -154,12 +154,12 @@ impl ReactorBuilder {
     /// default is false. This affects [`Backend::Uring`] only.
     ///
     /// When a wake ends a wait, the kernel posts a *completion*, which makes the runtime wake the task. The kernel does this on
-    /// the thread that armed the wait, which is the thread on which the first poll of the future ran:
+    /// the thread that armed the wait (the thread that polled the future):
     ///
-    /// - A thread that sleeps in a call such as `epoll_wait` posts it at once.
-    /// - A thread that computes posts it when it next enters the kernel, at the latest at the next clock tick. A tick comes
-    ///   every 1 to 4 ms, but on a `nohz_full` processor there may be none. If `interrupting` is true, the thread posts the
-    ///   completion within 0.1 ms (measured on Linux 6.18, 2 CPUs).
+    /// - If this thread sleeps in a call such as `epoll_wait`, the completion is posted at once.
+    /// - If this thread computes, the completion is posted when the thread next enters the kernel, at the latest at the next
+    ///   clock tick. A tick comes every 1 to 4 ms, but on a `nohz_full` processor there may be none. If `interrupting` is true,
+    ///   the completion is posted within 0.1 ms (measured on Linux 6.18, 2 CPUs).
     ///
     /// This gains time only if another thread of the runtime waits for events at that moment. The price is an interrupt between
     /// processors per completion. Under load this can cost more than half of the throughput. The

@@ -165,7 +165,7 @@ impl AsyncFutex {
 /// On `Waitv` and `Thread`, it is possible that the thread of the wait has not noticed the wake when the future is dropped. Then
 /// this thread hands the wake on later.
 ///
-/// The drop may run while the thread that armed the wait is blocked or busy: it does not wait for that thread.
+/// The drop does not wait for the thread that armed the wait, which may be blocked or busy.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAsync<'a> {
     wait: Wait,

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 /// Waits until one of several targets is ready. Returns the index of this target, and the value of its word.
 ///
 /// A target is a pair `(futex, expected)`. It is ready if the word differs from `expected`, or after a wake. A target may have a
-/// third element, a mask. Then a wake ends the wait only if the mask of the wake has a bit in common with this mask.
+/// third element, a mask. Then a wake makes the target ready only if the two masks have a bit in common.
 ///
 /// The words may lie in different memory, and the futexes may have different reactors. Several targets may have the same word;
 /// each of them counts as a waiter. The number of targets is not limited, but on `Thread` each target needs a thread (on `Waitv`
