@@ -13,6 +13,7 @@ use crate::screen::{Change, Screen};
 use crate::value::Offset;
 use crate::{runtime, word};
 use futex_tokio::{AsyncFutex, Word, wait_any};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::pending;
@@ -20,9 +21,10 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
+use tokio::time::sleep;
 
 /// The mask of watches.
 const WATCHES: NonZeroU32 = NonZeroU32::new(1 << 31).expect("a bit");
@@ -81,7 +83,10 @@ async fn watch(
             if noted.take() {
                 screen.begin_anew();
             }
-            screen.show(&changes)?;
+            for changes in changes.chunks(AT_ONCE) {
+                room().await?;
+                screen.show(changes)?;
+            }
             // A word that always changes must not keep signals from being seen.
             screen.pause().await;
         }
@@ -102,6 +107,20 @@ async fn wake(words: &[Watched]) -> io::Result<()> {
     let (index, _) = wait_any(targets).await?;
     // If the word had changed before the wait was armed, this wake has no cause, which every waiter allows for.
     words[index].futex.wake_masked(1, OTHERS);
+    Ok(())
+}
+
+/// How many changes are written at once: their text always fits into one page, which is the least room that a pipe reports.
+const AT_ONCE: usize = 32;
+
+/// Returns when standard output has room. A write without room would block, and during it no signal would be seen.
+async fn room() -> io::Result<()> {
+    /// Tokio can't tell it: it does not see that a write of others took the room.
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    while poll(&mut [PollFd::new(&io::stdout(), PollFlags::OUT)], Some(&Timespec::default()))? == 0 {
+        sleep(PAUSE).await;
+    }
     Ok(())
 }
 

@@ -5,13 +5,13 @@ use crate::support::{
     until_waiters, word,
 };
 use futex_sys::Word;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::num::NonZeroU32;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::scope;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// A line without its time, which is checked: it is now.
 #[track_caller]
@@ -158,6 +158,38 @@ fn a_word_that_always_changes_keeps_no_other_word_and_no_signal_from_being_seen(
             assert_eq!((ended.status, &*ended.stderr), (Some(143), ""));
         });
     });
+}
+
+#[test]
+fn a_watch_ends_by_a_signal_though_its_reader_does_not_read() {
+    // The write into the full pipe blocked. A handler of the signal restarted it, so only SIGKILL ended the watch.
+    let page = page();
+    let word = word(&page, 0);
+    let mut command = futex(["watch", name(&page), "0"]);
+    let mut watch = command.stdout(Stdio::piped()).spawn().expect("the command starts");
+    let pipe = watch.stdout.take().expect("a pipe");
+    until(|| {
+        let written = || rustix::io::ioctl_fionread(&pipe).expect("a pipe");
+        let before = written();
+        for _ in 0..1000 {
+            word.fetch_add(1, Ordering::SeqCst);
+            word.wake_all();
+            std::thread::yield_now();
+        }
+        // Less than 16 pages, each of which has room for less than a line.
+        before > 15 * (4096 - 100) && written() == before
+    });
+    kill_process(Pid::from_child(&watch), Signal::TERM).expect("it lives");
+    let mut status = None;
+    let start = Instant::now();
+    while status.is_none() && start.elapsed().as_secs() < 20 {
+        std::thread::yield_now();
+        status = watch.try_wait().expect("a child");
+    }
+    if status.is_none() {
+        watch.kill().expect("a child");
+    }
+    assert_eq!(status.and_then(|status| status.code()), Some(143));
 }
 
 #[test]
