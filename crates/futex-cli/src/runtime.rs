@@ -7,7 +7,7 @@ use futex_tokio::SharedMemory;
 use rustix::fs::{fstat, inotify};
 use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::task::Poll;
 use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,6 +23,7 @@ pub(crate) fn run<T>(
     note: impl Fn(&str),
     wait: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    check_descriptors(memory)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = signals()?;
@@ -34,6 +35,17 @@ pub(crate) fn run<T>(
             // The kernel refuses a wait on a page that is gone, perhaps before it reports the new length.
             result = wait => result.map_err(|failure| shortened(object, memory, last).unwrap_or(failure)),
         }
+    })
+}
+
+/// Tokio panics if the last descriptors run out while it prepares for signals.
+fn check_descriptors(memory: &SharedMemory) -> Result<(), Failure> {
+    /// A runtime takes five (Tokio 1.54): an epoll instance and its eventfd, a pair of sockets, and a duplicate of one of them.
+    const TAKEN: usize = 8;
+
+    let spare = (0..TAKEN).map(|_| memory.as_fd().try_clone_to_owned()).collect::<io::Result<Vec<_>>>();
+    spare.map(drop).map_err(|error| {
+        Failure::new(format_args!("cannot wait, because too few descriptors are left (see `ulimit -n`): {error}"))
     })
 }
 

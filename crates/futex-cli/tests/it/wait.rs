@@ -5,7 +5,7 @@ use crate::support::{
 };
 use rustix::process::Signal;
 use std::fs::File;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
 #[test]
@@ -162,6 +162,25 @@ fn a_wait_works_if_io_uring_is_forbidden_and_says_why_if_it_was_asked_for() {
         });
         assert!(sentence.iter().any(|sentence| ended.stderr.starts_with(sentence)), "{}", ended.stderr);
     });
+}
+
+#[test]
+fn a_wait_without_enough_descriptors_says_so() {
+    // With some of these limits, Tokio panicked because it could not make the sockets that tell it of signals.
+    let page = page();
+    for limit in 4..=16 {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" wait \"$1\" 0 1");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_futex"), name(&page)]).stdin(Stdio::null());
+        let ended = run(&mut shell);
+        match ended.status {
+            Some(0) => assert_eq!((&*ended.stdout, &*ended.stderr), ("0\n", "")),
+            status => {
+                assert_eq!((status, &*ended.stdout), (Some(1), ""), "{limit}: {}", ended.stderr);
+                assert!(ended.stderr.contains("ulimit -n") && ended.stderr.lines().count() == 1, "{}", ended.stderr);
+            }
+        }
+    }
 }
 
 #[test]
