@@ -80,11 +80,11 @@ async fn watch(
         if changes.is_empty() {
             wake(&words).await?;
         } else {
-            if noted.take() {
-                screen.begin_anew();
-            }
             for changes in changes.chunks(AT_ONCE) {
                 room().await?;
+                if noted.take() {
+                    screen.begin_anew();
+                }
                 screen.show(changes)?;
             }
             // A word that always changes must not keep signals from being seen.
