@@ -15,8 +15,10 @@ use self::sleepers::Sleeper;
 use self::stat::stat_open;
 use self::state::State;
 use procfs::process::Process as Handle;
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -73,6 +75,11 @@ impl Snapshot {
         };
         let mut snapshot = Self { processes: Vec::new(), hidden: 0, problem: problem.map(str::to_owned) };
         let own = std::process::id();
+        if let Err(error) = check_descriptors() {
+            snapshot.problem.get_or_insert_with(|| {
+                format!("not all processes are seen, because too few descriptors are left (see `ulimit -n`): {error}")
+            });
+        }
         let handles = procfs::process::all_processes().map_err(|error| {
             snapshot.problem.get_or_insert_with(|| format!("no process is seen: cannot list /proc: {error}"));
         });
@@ -117,6 +124,20 @@ impl<'a> Index<'a> {
         let others = of(object.open).filter(move |process| process.maps_of(object).next().is_none());
         mapping.chain(others.filter(move |_| object.open != object.mapped))
     }
+}
+
+/// A process whose files can't be opened would be left out, as one that has ended.
+fn check_descriptors() -> io::Result<()> {
+    /// `/proc`, the directories of a process, of its threads and of one of them, and a file or its descriptors.
+    const TAKEN: usize = 6;
+
+    (0..TAKEN).map(|_| File::open("/proc")).collect::<io::Result<Vec<_>>>().map(drop).or_else(|error| {
+        match Errno::from_io_error(&error) {
+            Some(Errno::MFILE | Errno::NFILE) => Err(error),
+            // Without /proc, another sentence says so.
+            _ => Ok(()),
+        }
+    })
 }
 
 impl Process {

@@ -9,7 +9,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::os::fd::AsRawFd as _;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::atomic::Ordering;
 
 #[test]
@@ -312,5 +312,22 @@ fn what_is_not_memory_is_refused_in_one_sentence() {
     for object in [&format!("{name}-not"), "/dev/null", "/", "1:99999", "999999999:1", "./nothing", &empty.0] {
         let sentence = refusal(run(["show", object]));
         assert!(sentence.starts_with("futex: ") && sentence.lines().count() == 1, "{object}: {sentence}");
+    }
+}
+
+#[test]
+fn processes_that_are_not_seen_for_lack_of_descriptors_are_mentioned() {
+    // It said that no process maps the object.
+    let (name, memory) = named("descriptors", 4096);
+    let waiter = Running::waiter("thread", &name, 0);
+    until_waiters(&memory.word(0).unwrap(), 1);
+    let output = |limit: u32| {
+        let script = format!("ulimit -n {limit}; exec \"$0\" show \"$1\"");
+        finish(Command::new("sh").args(["-c", &script, FUTEX, &name]))
+    };
+    for limit in 4..=16 {
+        let Output { stdout, stderr, .. } = output(limit);
+        let [shown, errors] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(shown.contains(&format!("{} futex", waiter.id())) || errors.contains("ulimit -n"), "{limit}: {errors}");
     }
 }
