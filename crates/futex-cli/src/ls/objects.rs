@@ -130,6 +130,8 @@ const DELETED: &[u8] = b" (deleted)";
 fn kind_of(map: &Map) -> Kind {
     let path = map.path.as_bytes();
     match path.strip_suffix(DELETED) {
+        // It was given a name by PR_SET_VMA_ANON_NAME, which can have slashes, and is no path.
+        _ if path.starts_with(b"[anon_shmem:") => Kind::Anonymous,
         None => Kind::File,
         Some(_) if memfd_name(&map.path).is_some() => Kind::Memfd,
         Some(path) if path == b"/dev/zero" || path.starts_with(b"/SYSV") => Kind::Anonymous,
@@ -149,7 +151,8 @@ impl Mapped<'_> {
         let id = ObjectId::same(*file);
         let mut kind = self.kind;
         let by_path = || {
-            let stat = stat_path(path, AtFlags::empty()).ok()?;
+            let is_path = path.as_bytes().starts_with(b"/");
+            let stat = stat_path(path, AtFlags::empty()).ok().filter(|_| is_path)?;
             // On some file systems of disks the devices differ.
             let is_same = FileId::of(&stat) == *file || !self.is_memory && stat.stx_ino == file.inode;
             is_same.then(|| (Object::Path(PathBuf::from(path)), stat))
@@ -239,6 +242,8 @@ mod tests {
         assert_eq!(kind("/memfd: (deleted)"), Kind::Memfd);
         assert_eq!(kind("/SYSV0000002a (deleted)"), Kind::Anonymous);
         assert_eq!(kind("/dev/zero (deleted)"), Kind::Anonymous);
+        // Named by PR_SET_VMA_ANON_NAME. It was listed as a file with this path.
+        assert_eq!(kind("[anon_shmem:../jobs (deleted)]"), Kind::Anonymous);
     }
 
     #[test]
