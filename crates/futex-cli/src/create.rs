@@ -3,6 +3,7 @@
 use crate::args::Create;
 use crate::failure::Failure;
 use crate::object::Object;
+use crate::output::printable;
 use crate::value::Length;
 use futex_sys::__private::make_of_file;
 use futex_tokio::SharedMemory;
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Create) -> Result<(), Failure> {
 fn create(path: &Path, length: usize) -> io::Result<()> {
     let mode = Mode::RUSR | Mode::WUSR;
     let file = openat(CWD, path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC, mode)?;
-    let made = fchmod(&file, mode).map_err(io::Error::from).and_then(|()| make_of_file(file, length, &path.display()));
+    let made = fchmod(&file, mode).map_err(io::Error::from).and_then(|()| make_of_file(file, length, &printable(path)));
     made.map(drop).inspect_err(|_| {
         // A file without its memory is worth nothing, and why it has none says more than why it can't be removed.
         let _ = unlink(path);

@@ -17,8 +17,9 @@ pub(crate) fn man(args: &Man) -> Result<(), Failure> {
     command.build();
     if let Some(name) = &args.command {
         let found = command.find_subcommand(name).cloned();
-        let found =
-            found.ok_or_else(|| Failure::new(format_args!("there is no command {name}: see `futex --help`")))?;
+        let found = found.ok_or_else(|| {
+            Failure::new(format_args!("there is no command {}: see `futex --help`", output::printable(name)))
+        })?;
         command = found;
     }
     let mut page = Vec::new();

@@ -79,7 +79,14 @@ fn is_number(cell: &str) -> bool {
 /// A name or a path as one line can show it: other processes choose them, and may put in what moves the cursor.
 pub(crate) fn printable(name: impl AsRef<OsStr>) -> String {
     let name = name.as_ref().to_string_lossy();
-    if name.contains(char::is_control) { name.escape_debug().to_string() } else { name.into_owned() }
+    if name.contains(garbles) { name.escape_debug().to_string() } else { name.into_owned() }
+}
+
+/// True for what moves the cursor, and for what turns the direction of the text after it around.
+fn garbles(sign: char) -> bool {
+    let is_direction =
+        matches!(sign, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    sign.is_control() || is_direction || matches!(sign, '\u{2028}' | '\u{2029}')
 }
 
 fn cannot_write(error: io::Error) -> Failure {
@@ -113,5 +120,7 @@ mod tests {
     fn a_name_that_moves_the_cursor_is_shown_with_escapes() {
         assert_eq!(printable("jobs é"), "jobs é");
         assert_eq!(printable("a\x1b[2J\n"), "a\\u{1b}[2J\\n");
+        // From a right-to-left override on, a terminal would show the rest of the line backwards.
+        assert_eq!(printable("a\u{202e}b\u{2028}"), "a\\u{202e}b\\u{2028}");
     }
 }
