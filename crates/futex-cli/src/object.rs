@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::output::printable;
 use futex_tokio::SharedMemory;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -35,6 +35,7 @@ impl Object {
     /// The object, open for reading.
     pub(crate) fn open_to_look(&self) -> Result<OwnedFd, Failure> {
         let flags = SAFELY | OFlags::RDONLY;
+        self.check_before()?;
         let opened = match self {
             Self::Name(name) => openat(CWD, entry(name)?, flags | OFlags::NOFOLLOW, Mode::empty()),
             Self::Path(path) => openat(CWD, path, flags, Mode::empty()),
@@ -48,8 +49,11 @@ impl Object {
 
     /// The object, mapped for reading and writing.
     pub(crate) fn open_to_change(&self) -> Result<SharedMemory, Failure> {
+        self.check_before()?;
         // The library's sentences have the name or the path.
-        let explain = |error: io::Error| Failure::new(format_args!("{error}{}", self.hint(error.kind())));
+        let explain = |error: io::Error| {
+            Failure::new(format_args!("{}{}", printable(error.to_string()), self.hint(error.kind())))
+        };
         match self {
             Self::Name(name) => {
                 entry(name)?;
@@ -93,11 +97,29 @@ impl Object {
         openat(CWD, format!("/proc/self/fd/{}", found.as_raw_fd()), flags, Mode::empty()).map_err(cannot_open)
     }
 
-    /// Refuses what is not a regular file. Memfds are regular files.
+    /// Refuses a pipe or a device by its name: if it were opened, a writer that waits for a reader of the pipe would go on.
+    fn check_before(&self) -> Result<(), Failure> {
+        let found = match self {
+            Self::Name(name) => statat(CWD, entry(name)?, AtFlags::SYMLINK_NOFOLLOW),
+            Self::Path(path) => statat(CWD, path, AtFlags::empty()),
+            Self::Descriptor { .. } => return Ok(()),
+        };
+        match found.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            // Opening it says more about a link.
+            Err(_) | Ok(FileType::Symlink) => Ok(()),
+            Ok(file) => self.check(file),
+        }
+    }
+
     fn check_type(&self, fd: &OwnedFd) -> Result<(), Failure> {
         let stat =
             fstat(fd).map_err(|errno| Failure::new(format_args!("cannot get the metadata of {self}: {errno}")))?;
-        let what = match FileType::from_raw_mode(stat.st_mode) {
+        self.check(FileType::from_raw_mode(stat.st_mode))
+    }
+
+    /// Refuses what is not a regular file. Memfds are regular files.
+    fn check(&self, file: FileType) -> Result<(), Failure> {
+        let what = match file {
             FileType::RegularFile => return Ok(()),
             FileType::Directory => "a directory",
             FileType::Socket => "a socket",

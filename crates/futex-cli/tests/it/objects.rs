@@ -2,7 +2,8 @@
 
 use crate::support::{Running, ended, futex, name, new_name, page, run, skip, until, until_waiters, word};
 use futex_sys::{NamedMemory, SharedMemory};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, inotify, mknodat};
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
@@ -110,11 +111,11 @@ fn what_is_not_a_name_is_a_clear_error() {
 fn what_is_not_a_regular_file_is_a_clear_error() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("it is UTF-8");
-    refuses(&mut set(path), &format!("cannot open {path} as shared memory: Is a directory (os error 21)"));
+    refuses(&mut set(path), &format!("{path} is a directory, and not shared memory"));
 
     let pipe = format!("{path}/pipe");
     mknodat(CWD, &*pipe, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
-    refuses(&mut set(&pipe), &format!("{pipe} can't be shared memory: it is neither a memfd nor a regular file"));
+    refuses(&mut set(&pipe), &format!("{pipe} is a pipe, and not shared memory"));
 
     let child = Command::new("sleep").arg("1000").stdin(Stdio::piped()).spawn().expect("a process");
     let object = format!("{}:0", child.id());
@@ -166,7 +167,7 @@ fn an_object_without_a_word_at_the_offset_is_a_clear_error() {
     let hint = "its creator has not set its length, or died before it did. Wait, or remove it";
     refuses(&mut set(&path), &format!("{path} has no bytes yet: {hint}"));
     file.set_len(3).expect("a length");
-    refuses(&mut set(&path), &format!("{path} can't be shared memory: its 3 bytes have no place for a word of 4"));
+    refuses(&mut set(&path), &format!("{path} can't be shared memory: it has 3 bytes, and a word needs 4"));
     file.set_len(7).expect("a length");
     assert_eq!(run(&mut set(&path)), ended(0, "0\n", ""));
     let beyond = format!("{path}: a word at offset 4 ends beyond the shared memory, which has 7 bytes");
@@ -300,5 +301,33 @@ fn rm_removes_no_directory_and_no_link() {
     refuses(
         &mut futex(["rm", "1:2"]),
         "cannot remove 1:2: a descriptor is not a name; the object lives until nobody has it",
+    );
+}
+
+#[test]
+fn a_pipe_is_refused_without_being_opened() {
+    // A command that only shows opened the pipe before it looked at its type. A writer that waited for a reader went on, and
+    // was ended by SIGPIPE.
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+    let events = inotify::init(inotify::CreateFlags::NONBLOCK).expect("an inotify instance");
+    inotify::add_watch(&events, &pipe, inotify::WatchFlags::OPEN).expect("a watch");
+    for command in [&["show"][..], &["wait"], &["watch"], &["wake"]] {
+        let offset = (command != ["show"]).then_some("0");
+        let value = (command == ["wait"]).then_some("0");
+        let mut program = futex([]);
+        program.args(command).arg(&pipe).args(offset).args(value);
+        refuses(&mut program, &format!("{} is a pipe, and not shared memory", pipe.display()));
+        assert_eq!(rustix::io::read(&events, &mut [0; 1024]), Err(Errno::AGAIN), "{command:?}");
+    }
+}
+
+#[test]
+fn a_path_that_moves_the_cursor_is_shown_with_escapes() {
+    // A script may take paths from a directory in which others make files.
+    refuses(
+        &mut set("./a\x1b[2J\nb"),
+        "cannot open ./a\\u{1b}[2J\\nb as shared memory: No such file or directory (os error 2)",
     );
 }
