@@ -328,6 +328,9 @@ fn processes_that_are_not_seen_for_lack_of_descriptors_are_mentioned() {
     for limit in 4..=16 {
         let Output { stdout, stderr, .. } = output(limit);
         let [shown, errors] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
-        assert!(shown.contains(&format!("{}  futex", waiter.id())) || errors.contains("ulimit -n"), "{limit}: {errors}");
+        assert!(
+            shown.contains(&format!("{}  futex", waiter.id())) || errors.contains("ulimit -n"),
+            "{limit}: {errors}"
+        );
     }
 }
