@@ -27,11 +27,13 @@ const LEFT_BEHIND: usize = 32;
 /// Time after which no thread is left parked: 10 s, and one second for a busy machine.
 const LONGEST_PARK: Duration = Duration::from_secs(10 + 1);
 
-/// Lets one test run at a time, because the tests count threads. Returns `None` on `Uring`, which parks no threads. This is not a
-/// skip.
+/// Lets one test run at a time, because the tests count threads, and waits until the threads of earlier tests have ended. Returns
+/// `None` on `Uring`, which parks no threads. This is not a skip.
 fn alone() -> Option<MutexGuard<'static, ()>> {
     static ALONE: Mutex<()> = Mutex::new(());
-    (backend() != Backend::Uring).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+    let alone = (backend() != Backend::Uring).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))?;
+    until_within(LONGEST_PARK, || backend_threads() == 0);
+    Some(alone)
 }
 
 fn futex(word: impl Into<Word>) -> AsyncFutex {
@@ -50,10 +52,10 @@ fn lone(futex: &AsyncFutex, expected: u32) -> WaitAsync<'_> {
 /// Makes 200 waits that time out after a millisecond. The word has another value each time, so that no wait can take over the
 /// thread of an earlier wait.
 async fn time_out_200_times(futex: &AsyncFutex) {
-    let (before, threads) = (futex.reactor().stats(), backend_threads());
+    let before = futex.reactor().stats();
     let mut wait = lone(futex, 0);
     arm(&mut wait).await;
-    until(|| backend_threads() > threads); // A thread is counted only when it has its name.
+    until_waiters(futex.word(), 1); // A thread is counted only when it has its name.
     drop(wait);
     for value in 1..200 {
         futex.word().store(value, Ordering::Release);

@@ -1,7 +1,7 @@
 //! How a thread of `Waitv` processes the kernel's answers, and how waits are placed in groups.
 
 use super::*;
-use crate::tests::parked::{arm, next_woken, no_turn, until, until_waiting, waiters, word};
+use crate::tests::parked::{arm, next_woken, until, until_waiting, waiters, waitv, word};
 use futex_sys::SharedMemory;
 use std::sync::atomic::AtomicBool;
 
@@ -73,7 +73,8 @@ fn refused() -> io::Result<WaitvOutcome> {
 /// and returned behind all waiters that had come meanwhile, and a wake without a change found nobody in between.
 #[test]
 fn a_thread_is_not_called_back_for_a_wait_that_it_has_already_loaded() {
-    let (mut waitv, word) = (Waitv::new(no_turn()), word());
+    let Some(mut waitv) = waitv() else { return };
+    let word = word();
     waitv.arm(0, word.clone(), 0, MATCH_ANY).unwrap();
     until_waiting(&word, 1);
     assert!(waitv.shared.lock().news.is_empty(), "the thread has already loaded the wait");
@@ -103,7 +104,8 @@ fn a_group_takes_waits_until_it_is_full_and_again_when_one_has_ended() {
 /// Regression: the groups were asked one after the other, and the first one that had a wait on the word took the wake.
 #[test]
 fn a_wake_that_is_handed_on_ends_the_longest_waiting_wait_whichever_thread_has_it() {
-    let (mut waitv, word) = (Waitv::new(no_turn()), word());
+    let Some(mut waitv) = waitv() else { return };
+    let word = word();
     let mut state = waitv.shared.lock();
     let [first, second] = [(); 2].map(|()| add_group(&mut state, CALLED));
     for (serial, slot, key) in [(1, 30, second), (2, 20, first), (3, 10, second), (4, 0, first)] {
@@ -131,7 +133,8 @@ fn closing_calls_all_threads_back_before_it_waits_for_one() {
         }
     }
 
-    let (mut waitv, word) = (Waitv::new(no_turn()), word());
+    let Some(mut waitv) = waitv() else { return };
+    let word = word();
     let shared = waitv.shared.clone();
     // A group without a thread in front of a real one, and one behind it.
     let before = add_group(&mut shared.lock(), PARKED);

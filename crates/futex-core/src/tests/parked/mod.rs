@@ -7,6 +7,7 @@ mod shared_thread;
 mod user_code;
 
 use crate::backends::Turn;
+use crate::backends::waitv::Waitv;
 use crate::queue::{Ending, Queue};
 use futex_sys::futex::{Scope, requeue};
 use futex_sys::{SharedMemory, Word};
@@ -23,6 +24,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Returns a turn that does nothing, because the test takes the completions itself.
 pub(crate) fn no_turn() -> Turn {
     Arc::new(|| ())
+}
+
+/// Returns true if the kernel has `futex_waitv`, which is of Linux 5.16. Otherwise it is printed that a test is skipped.
+pub(crate) fn has_waitv() -> bool {
+    let probe = Waitv::probe();
+    if let Err(error) = &probe {
+        assert!(
+            std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none_or(|set| set == "0"),
+            "skips are forbidden: {error}"
+        );
+        eprintln!("SKIPPED: {error}");
+    }
+    probe.is_ok()
+}
+
+/// Makes the backend `Waitv`, or returns `None` if the kernel [lacks it](has_waitv).
+pub(crate) fn waitv() -> Option<Waitv> {
+    has_waitv().then(|| Waitv::new(no_turn()))
 }
 
 pub(crate) fn mask(bits: u32) -> NonZeroU32 {

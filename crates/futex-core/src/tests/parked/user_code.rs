@@ -1,6 +1,6 @@
 //! Foreign code on the threads of the backends: wakers that panic, and wakers that need much stack.
 
-use super::{until, until_waiting, word};
+use super::{has_waitv, until, until_waiting, word};
 use crate::backends::{Turn, thread::Threads, waitv::Waitv};
 use crate::engine::{Engine, Queues};
 use crate::outcome::Outcome;
@@ -17,6 +17,11 @@ use std::task::{Context, Poll, Wake, Waker};
 type Open = fn(Turn) -> Box<dyn Queue<Word>>;
 
 const BACKENDS: [Open; 2] = [|turn| Box::new(Threads::new(turn)), |turn| Box::new(Waitv::new(turn))];
+
+/// Returns those of the backends that the kernel has.
+fn backends() -> impl Iterator<Item = Open> {
+    BACKENDS.into_iter().take(if has_waitv() { 2 } else { 1 })
+}
 
 /// Makes an engine with one queue. The threads call `before` before each turn.
 fn engine(open: Open, before: impl Fn() + Send + Sync + 'static) -> Arc<Engine<Word>> {
@@ -70,7 +75,7 @@ fn poll(engine: &Engine<Word>, word: &Word, wait: &mut RawWaiter<Word>, task: &A
 #[test]
 fn wakers_that_panic_on_the_thread_of_a_backend_stop_neither_other_wakers_nor_later_waits() {
     const WAITS: u32 = 5;
-    for (open, threads) in BACKENDS.into_iter().zip([WAITS, 1]) {
+    for (open, threads) in backends().zip([WAITS, 1]) {
         // No thread turns before the completions of all waits are there.
         let (all, once) = (Barrier::new(threads as usize), AtomicU32::new(0));
         let engine = engine(open, move || {
@@ -120,7 +125,7 @@ fn use_stack(bytes: usize, start: Option<usize>) {
 #[test]
 fn a_waker_may_use_a_mebibyte_of_stack_on_the_thread_of_a_backend() {
     in_its_own_process("a_waker_may_use_a_mebibyte_of_stack_on_the_thread_of_a_backend", || {
-        for open in BACKENDS {
+        for open in backends() {
             let done = Arc::new(AtomicBool::new(false));
             let mut backend = open({
                 let done = done.clone();
