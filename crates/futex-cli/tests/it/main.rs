@@ -2,6 +2,7 @@
 
 mod change;
 mod examples;
+mod hangs;
 mod objects;
 mod support;
 mod terminal;
