@@ -54,8 +54,9 @@ pub(crate) struct Found {
     pub(crate) error: Option<String>,
 }
 
-/// How many words are counted between two looks at the clock.
-const BATCH: usize = 64;
+/// How many bytes are searched for pages between two looks at the clock, or one page if that is larger. For most objects a
+/// search takes no time. Of an object of huge pages, all bytes are read.
+const WINDOW: usize = 64 << 20;
 
 /// `known` are offsets of words that have waiters.
 pub(crate) fn scan(view: &MemoryView, limits: &Limits, known: impl IntoIterator<Item = usize>) -> Found {
@@ -134,21 +135,29 @@ impl Scan<'_> {
         let not_zero: Vec<_> = self.found.words.keys().copied().collect();
         // Until all are done, so that an error leaves it.
         self.found.uncounted = Some(start..end);
-        for (done, offset) in known.into_iter().chain(not_zero).enumerate() {
-            if done % BATCH == 0 && until.has_passed() {
+        // The clock is cheap compared to a count, which may read a huge page.
+        for offset in known.into_iter().chain(not_zero) {
+            if until.has_passed() {
                 return Ok(());
             }
             self.count_word(offset, true)?;
         }
+        let window = WINDOW.max(self.page_size()?);
         let mut from = start;
-        while let Some(pages) = self.view.next_pages(from)?.filter(|pages| pages.start < end) {
-            let words = (pages.start - pages.start % 4..pages.end.min(end)).step_by(4);
-            for (done, offset) in words.take_while(|offset| end - offset >= 4).enumerate() {
-                if done % BATCH == 0 {
-                    self.found.uncounted = Some(offset..end);
-                    if until.has_passed() {
-                        return Ok(());
-                    }
+        while from < end {
+            self.found.uncounted = Some(from..end);
+            if until.has_passed() {
+                return Ok(());
+            }
+            let within = from..(from - from % window).saturating_add(window).min(end);
+            let Some(pages) = self.view.next_pages(within.clone())? else {
+                from = within.end;
+                continue;
+            };
+            for offset in (pages.start - pages.start % 4..pages.end).step_by(4).take_while(|offset| end - offset >= 4) {
+                self.found.uncounted = Some(offset..end);
+                if until.has_passed() {
+                    return Ok(());
                 }
                 self.count_word(offset, false)?;
             }
@@ -156,6 +165,11 @@ impl Scan<'_> {
         }
         self.found.uncounted = None;
         Ok(())
+    }
+
+    /// The size of the huge pages, or one that is less than a window.
+    fn page_size(&self) -> io::Result<usize> {
+        Ok(usize::try_from(rustix::fs::fstat(self.view)?.st_blksize).unwrap_or(WINDOW))
     }
 
     /// `is_known` keeps a word although there is no room, or it has no waiters.

@@ -11,23 +11,23 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-/// Shared memory as a tool looks into it: it reads values and counts waiters, and changes nothing.
+/// A view of shared memory for tools that inspect it: it reads values and counts waiters, and changes nothing.
 ///
-/// A descriptor that is open for reading only is enough. No waiter is woken or loses its place, and no page is allocated. If
-/// another process shortens the object meanwhile, the result is an error, and no access raises `SIGBUS`, because the memory is
-/// read through the descriptor and never through the mapping.
+/// A descriptor that is open for reading is enough. No waiter is woken or loses its place in the queue, and no page is
+/// allocated. The memory is read through the descriptor and never through the mapping. Therefore no access raises `SIGBUS` if
+/// another process shortens the object meanwhile: the result is an error.
 ///
 /// # Pages
 ///
-/// A wait brings the page of its word into memory, so words of a page that is not there have no waiters and are not looked into.
-/// (Only if another process gives the page back while somebody waits, by `FALLOC_FL_PUNCH_HOLE`, are there waiters without a
-/// page, and those are not found.)
+/// A wait brings the page of its word into memory. Therefore the words of a page that is not in memory have no waiters, and
+/// need not be inspected. There is one exception: if another process frees the page while a waiter waits
+/// (`FALLOC_FL_PUNCH_HOLE`), that waiter has no page, and is not found.
 ///
 /// | File system | Pages that [`next_pages`](Self::next_pages) returns |
 /// |---|---|
-/// | tmpfs: memfds, POSIX names | all that there are, also if they are swapped out, and no other |
-/// | hugetlbfs (`MFD_HUGETLB`) | those with a byte that is not 0, if the object is not wholly in memory: the kernel does not tell which others there are, and [`knows_pages`](Self::knows_pages) returns false |
-/// | any other | all of the object, because a page that was never written may be in memory, and may have waiters. A count then brings the page into the page cache, which takes no room of the file system |
+/// | tmpfs: memfds, POSIX names | exactly the pages that are allocated, including those that are swapped out |
+/// | hugetlbfs (`MFD_HUGETLB`) | all pages, if all of them are allocated. Otherwise only the pages that have a byte that is not 0, because the kernel does not report which other pages are allocated; [`knows_pages`](Self::knows_pages) then returns false |
+/// | any other | all pages of the object, because a page that was never written may be in memory, and may have waiters. A count brings the page into the page cache, which takes no space of the file system |
 ///
 /// # Examples
 ///
@@ -163,26 +163,35 @@ impl MemoryView {
         }
     }
 
-    /// The first range at or after `from` that has [pages](Self#pages), in which words may have waiters. `None` if there is
-    /// none.
+    /// The first part of `range` that has [pages](Self#pages), in which words may have waiters. `None` if there is none.
+    ///
+    /// For an object of huge pages it may read all of `range`, and the pages that `range` begins and ends in. A caller with
+    /// little time asks for one piece of a large object after the other.
     ///
     /// # Errors
     ///
     /// Those of `lseek(2)` and `pread(2)`.
-    pub fn next_pages(&self, from: usize) -> io::Result<Option<Range<usize>>> {
-        let rest = Some(from..self.len).filter(|rest| !rest.is_empty());
+    pub fn next_pages(&self, range: Range<usize>) -> io::Result<Option<Range<usize>>> {
+        let range = range.start..range.end.min(self.len);
+        if range.is_empty() {
+            return Ok(None);
+        }
         match self.pages {
-            Pages::Sought => self.next_data(from),
-            Pages::Any => Ok(rest),
+            Pages::Sought => {
+                let data = self.next_data(range.start)?.filter(|data| data.start < range.end);
+                Ok(data.map(|data| data.start..data.end.min(range.end)))
+            }
+            Pages::Any => Ok(Some(range)),
             Pages::Huge(size) => match self.huge_pages()? {
                 HugePages::None => Ok(None),
-                HugePages::All => Ok(rest),
+                HugePages::All => Ok(Some(range)),
                 HugePages::Some => {
-                    let mut start = from;
-                    while start < self.len {
-                        let end = (start - start % size).saturating_add(size).min(self.len);
-                        if self.has_data(start - start % size..end)? {
-                            return Ok(Some(start..end));
+                    let mut start = range.start;
+                    while start < range.end {
+                        let page = start - start % size;
+                        let end = page.saturating_add(size).min(self.len);
+                        if self.has_data(page..end)? {
+                            return Ok(Some(start..end.min(range.end)));
                         }
                         start = end;
                     }

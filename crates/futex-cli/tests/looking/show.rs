@@ -119,6 +119,21 @@ fn a_sparse_object_is_shown_at_once_and_gets_no_page() {
 }
 
 #[test]
+#[ignore = "systems seldom have huge pages: sysctl vm.nr_hugepages=1"]
+fn an_object_of_huge_pages_is_shown_within_the_time_limit() {
+    // It took minutes: the search for pages that are not 0 read all of the object, and did not look at the clock.
+    let fd = memfd_create("huge", MemfdFlags::CLOEXEC | MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB).unwrap();
+    ftruncate(&fd, 1 << 40).unwrap();
+    // A page that is all 0, so that the search goes on after it.
+    rustix::fs::fallocate(&fd, rustix::fs::FallocateFlags::empty(), 0, 2 << 20).unwrap();
+    let mut command = Command::new(FUTEX);
+    command.args(["show", &format!("{}:{}", std::process::id(), fd.as_raw_fd()), "--limit", "1s", "--json"]);
+    let mut show = Running::start(command);
+    // Reading a TiB takes longer than a minute.
+    until(|| show.0.try_wait().unwrap().is_some_and(|status| status.success()));
+}
+
+#[test]
 fn a_stopped_process_stands_out() {
     if !backends().contains(&"waitv") {
         return;

@@ -50,9 +50,9 @@ fn a_sparse_object_is_looked_into_and_gets_no_page() {
     let view = view_of(&fd);
     assert_eq!((view.len(), view.knows_pages().unwrap()), (len, true));
     assert_eq!(view.next_data(0).unwrap(), Some(middle..middle + page));
-    assert_eq!(view.next_pages(middle + 8).unwrap(), Some(middle + 8..middle + page));
-    assert_eq!(view.next_pages(middle + page).unwrap(), None);
-    assert_eq!(view.next_pages(len).unwrap(), None);
+    assert_eq!(view.next_pages(middle + 8..len).unwrap(), Some(middle + 8..middle + page));
+    assert_eq!(view.next_pages(middle + page..len).unwrap(), None);
+    assert_eq!(view.next_pages(len..usize::MAX).unwrap(), None);
     let mut bytes = [1; PAGE];
     for offset in [0, middle - PAGE, middle, middle + page, len - PAGE] {
         assert_eq!(view.waiters(offset).unwrap(), 0);
@@ -160,7 +160,7 @@ fn an_object_that_is_shortened_gives_errors() {
 
     ftruncate(&fd, 0).unwrap();
     assert!(view.waiters(0).is_err());
-    assert_eq!((view.next_data(0).unwrap(), view.next_pages(0).unwrap()), (None, None));
+    assert_eq!((view.next_data(0).unwrap(), view.next_pages(0..len).unwrap()), (None, None));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn an_object_is_looked_into_while_its_pages_come_and_go() {
     });
     while !changer.is_finished() {
         let mut from = 0;
-        while let Some(range) = view.next_pages(from).unwrap() {
+        while let Some(range) = view.next_pages(from..view.len()).unwrap() {
             assert!(from <= range.start && range.start < range.end && range.end <= view.len(), "{range:?} from {from}");
             // Errors are allowed while the object is short.
             let _ = view.waiters(range.start);
@@ -206,7 +206,7 @@ fn a_waiter_in_a_page_of_a_file_that_was_never_written_is_found() {
         move || futex::wait(&view.mapping.words()[PAGE / 4], Scope::Shared, 0, MATCH_ANY, None).unwrap()
     });
     until_waiters(&view, PAGE, 1);
-    let range = view.next_pages(PAGE).unwrap().unwrap();
+    let range = view.next_pages(PAGE..2 * PAGE).unwrap().unwrap();
     assert!(range.contains(&PAGE), "{range:?}");
     if !matches!(view.pages, Pages::Sought) {
         assert_eq!(blocks(&file), before, "a count takes no room of the file system");
@@ -226,10 +226,31 @@ fn pages_that_were_reserved_are_not_data_until_they_are_touched() {
         move || word.wait(0, None).unwrap()
     });
     until_waiters(&view, 0, 1);
-    assert_eq!(view.next_pages(0).unwrap().map(|range| range.start), Some(0));
+    assert_eq!(view.next_pages(0..view.len()).unwrap().map(|range| range.start), Some(0));
     assert!(memory.word(0).unwrap().wake_one());
     waiter.join().unwrap();
     assert_eq!(blocks(&memory), before);
+}
+
+#[test]
+fn a_search_for_pages_ends_at_the_end_of_its_range() {
+    // It read all of an object of huge pages in one call, which is minutes for a large object, whatever time the caller had.
+    let page = rustix::param::page_size();
+    let fd = new_memfd(8 * page as u64, MemfdFlags::empty()).unwrap();
+    pwrite(&fd, &[1; 4], 5 * page as u64).unwrap();
+    let mut view = view_of(&fd);
+    // Few systems have huge pages. Pages of tmpfs are searched as if they were some.
+    for pages in [Pages::Sought, Pages::Huge(page), Pages::Huge(2 * page)] {
+        view.pages = pages;
+        assert_eq!(view.next_pages(0..4 * page).unwrap(), None);
+        assert_eq!(view.next_pages(0..5 * page + 8).unwrap().map(|found| found.end), Some(5 * page + 8));
+        assert_eq!(view.next_pages(5 * page + 4..usize::MAX).unwrap(), Some(5 * page + 4..6 * page));
+        assert_eq!(view.next_pages(6 * page..8 * page).unwrap(), None);
+    }
+    view.pages = Pages::Any;
+    assert_eq!(view.next_pages(8..16).unwrap(), Some(8..16));
+    assert_eq!(view.next_pages(8..usize::MAX).unwrap(), Some(8..8 * page));
+    assert_eq!(view.next_pages(16..8).unwrap(), None);
 }
 
 #[test]
@@ -238,13 +259,13 @@ fn an_object_of_huge_pages_is_inspected_and_takes_none() {
     let size = 2 << 20;
     let fd = new_memfd(3 * size as u64, MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB).unwrap();
     let view = view_of(&fd);
-    assert_eq!((view.next_pages(0).unwrap(), view.waiters(size).unwrap(), blocks(&fd)), (None, 0, 0));
+    assert_eq!((view.next_pages(0..3 * size).unwrap(), view.waiters(size).unwrap(), blocks(&fd)), (None, 0, 0));
     // Files of huge pages can't be written, so the second page is touched in a mapping.
     let memory = SharedMemory::from_fd(fd).unwrap();
     memory.word(size).unwrap().store(1, std::sync::atomic::Ordering::Relaxed);
     let before = blocks(&memory);
-    assert_eq!(view.next_pages(0).unwrap(), Some(size..2 * size));
-    assert_eq!(view.next_pages(2 * size).unwrap(), None);
+    assert_eq!(view.next_pages(0..3 * size).unwrap(), Some(size..2 * size));
+    assert_eq!(view.next_pages(2 * size..3 * size).unwrap(), None);
     assert!(!view.knows_pages().unwrap());
     assert_eq!((view.waiters(0).unwrap(), view.waiters(size + 4).unwrap()), (0, 0));
     assert_eq!(blocks(&memory), before);
