@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::object::Object;
-use crate::value::{Condition, Count, Length, Number, Offset, Range};
+use crate::value::{self, Condition, Count, Length, Number, Offset, Range};
 use clap::{Parser, Subcommand};
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Doctor(Doctor),
     Ls(Ls),
     Show(Show),
+    Get(Get),
     Wait(Wait),
     Wake(Wake),
     Set(Set),
@@ -72,7 +73,7 @@ pub(crate) struct Ls {
     #[arg(long)]
     pub(crate) all: bool,
     /// How long to count waiters, in all
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = value::time, allow_hyphen_values = true)]
     pub(crate) limit: Duration,
     /// Print one JSON array
     #[arg(long)]
@@ -85,16 +86,30 @@ pub(crate) struct Show {
     /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
     /// One offset, or START..END in bytes, where either may be left out
+    #[arg(allow_negative_numbers = true)]
     pub(crate) range: Option<Range>,
-    /// How many words to show
-    #[arg(long, value_name = "N", default_value = "1000")]
+    /// How many words to show; words on which threads are seen to sleep are shown in addition
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = value::size, allow_negative_numbers = true)]
     pub(crate) max: usize,
     /// How long to count waiters
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = value::time, allow_hyphen_values = true)]
     pub(crate) limit: Duration,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Prints the values that words have, one per line
+///
+/// Permission to read the object is enough. The command is not a waiter, and no page is allocated.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  holder=$(futex get jobs 0)")]
+pub(crate) struct Get {
+    /// A POSIX name, a path, or PID:FD
+    pub(crate) object: Object,
+    /// The places of the words, in bytes
+    #[arg(required = true, value_name = "OFFSET", allow_negative_numbers = true)]
+    pub(crate) offsets: Vec<Offset>,
 }
 
 /// Waits until a word changes or meets a condition, and prints its value
@@ -102,11 +117,12 @@ pub(crate) struct Show {
 /// With VALUE it waits once: until a wake, or not at all if the word has another value. Rarely, it returns without either. With
 /// --until it returns when the condition is met, and not before.
 #[derive(Debug, clap::Args)]
-#[command(after_help = WAIT_HELP)]
+#[command(after_help = WAIT_HELP, override_usage = WAIT_USAGE)]
 pub(crate) struct Wait {
     /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
     /// The place of the word, in bytes
+    #[arg(allow_negative_numbers = true)]
     pub(crate) offset: Offset,
     /// Wait while the word has this value
     #[arg(allow_negative_numbers = true, required_unless_present = "until", conflicts_with = "until")]
@@ -115,9 +131,13 @@ pub(crate) struct Wait {
     #[arg(long, value_name = "CONDITION")]
     pub(crate) until: Option<Condition>,
     /// Give up after this time, with status 124: 5s, 100ms, 1m 30s
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = value::time, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
 }
+
+const WAIT_USAGE: &str = "\
+futex wait OBJECT OFFSET VALUE [--timeout TIME]
+       futex wait OBJECT OFFSET --until CONDITION [--timeout TIME]";
 
 const WAIT_HELP: &str = "\
 Examples:
@@ -133,9 +153,10 @@ pub(crate) struct Wake {
     /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
     /// The place of the word, in bytes
+    #[arg(allow_negative_numbers = true)]
     pub(crate) offset: Offset,
     /// How many: a number, or all
-    #[arg(default_value = "1")]
+    #[arg(default_value = "1", allow_negative_numbers = true)]
     pub(crate) n: Count,
 }
 
@@ -145,12 +166,13 @@ pub(crate) struct Set {
     /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
     /// The place of the word, in bytes
+    #[arg(allow_negative_numbers = true)]
     pub(crate) offset: Offset,
     /// The value to store; -1 is the largest one
     #[arg(allow_negative_numbers = true)]
     pub(crate) value: Number,
     /// How many to wake: a number, or all
-    #[arg(long, value_name = "N", default_value = "all")]
+    #[arg(long, value_name = "N", default_value = "all", allow_negative_numbers = true)]
     pub(crate) wake: Count,
 }
 
@@ -160,12 +182,13 @@ pub(crate) struct Add {
     /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
     /// The place of the word, in bytes
+    #[arg(allow_negative_numbers = true)]
     pub(crate) offset: Offset,
     /// May be negative; the sum wraps around at 2^32
     #[arg(allow_negative_numbers = true)]
     pub(crate) delta: Number,
     /// How many to wake: a number, or all
-    #[arg(long, value_name = "N", default_value = "all")]
+    #[arg(long, value_name = "N", default_value = "all", allow_negative_numbers = true)]
     pub(crate) wake: Count,
 }
 
@@ -178,6 +201,7 @@ pub(crate) struct Cas {
     /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
     /// The place of the word, in bytes
+    #[arg(allow_negative_numbers = true)]
     pub(crate) offset: Offset,
     /// The value that the word must have
     #[arg(allow_negative_numbers = true)]
@@ -186,7 +210,7 @@ pub(crate) struct Cas {
     #[arg(allow_negative_numbers = true)]
     pub(crate) new: Number,
     /// How many to wake: a number, or all
-    #[arg(long, value_name = "N", default_value = "all")]
+    #[arg(long, value_name = "N", default_value = "all", allow_negative_numbers = true)]
     pub(crate) wake: Count,
 }
 
@@ -205,7 +229,7 @@ pub(crate) struct Watch {
     /// A POSIX name, a path, or PID:FD
     pub(crate) object: Object,
     /// The places of the words, in bytes
-    #[arg(required = true, value_name = "OFFSET")]
+    #[arg(required = true, value_name = "OFFSET", allow_negative_numbers = true)]
     pub(crate) offsets: Vec<Offset>,
     /// Print one JSON object per change
     #[arg(long)]
@@ -220,6 +244,7 @@ pub(crate) struct Create {
     /// A POSIX name or a path
     pub(crate) object: Object,
     /// Bytes; K, M and G may follow, for multiples of 1024
+    #[arg(allow_negative_numbers = true)]
     pub(crate) length: Length,
 }
 
@@ -241,7 +266,7 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// Prints a manual page, of a command or of all
+/// Prints the manual page of a command, or of `futex`
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  futex man wait | man -l -")]
 pub(crate) struct Man {

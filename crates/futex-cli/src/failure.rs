@@ -9,6 +9,8 @@ use std::process::ExitCode;
 pub(crate) enum Failure {
     /// Status 1, with a sentence on standard error.
     Error(String),
+    /// Status 2, with a sentence: the command line is wrong in a way that its parser does not know.
+    Usage(String),
     /// Status 1. What is wrong has been printed.
     Reported,
     /// Status 3: the word had another value, which is this one.
@@ -31,6 +33,10 @@ impl Failure {
             Self::Error(sentence) => {
                 say(sentence);
                 ExitCode::from(1)
+            }
+            Self::Usage(sentence) => {
+                say(sentence);
+                ExitCode::from(2)
             }
             Self::Reported => ExitCode::from(1),
             Self::OtherValue(value) => {

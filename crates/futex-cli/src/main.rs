@@ -23,6 +23,7 @@ mod change;
 mod create;
 mod doctor;
 mod failure;
+mod get;
 mod ls;
 mod manual;
 mod object;
@@ -59,6 +60,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(args),
         Command::Ls(args) => ls::run(&args),
         Command::Show(args) => show::run(&args),
+        Command::Get(args) => get::run(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Wake(args) => change::wake(&args),
         Command::Set(args) => change::set(&args),

@@ -18,7 +18,7 @@ pub(crate) fn man(args: &Man) -> Result<(), Failure> {
     if let Some(name) = &args.command {
         let found = command.find_subcommand(name).cloned();
         let found = found.ok_or_else(|| {
-            Failure::new(format_args!("there is no command {}: see `futex --help`", output::printable(name)))
+            Failure::Usage(format!("there is no command {}: see `futex --help`", output::printable(name)))
         })?;
         command = found;
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A value of a word: decimal or hexadecimal. A negative one stands for the value that it wraps around to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +154,12 @@ impl FromStr for Condition {
         let found = COMPARISONS.iter().find_map(|&(sign, comparison)| Some((comparison, text.strip_prefix(sign)?)));
         let (comparison, value) = found.ok_or("a condition is ==N, !=N, <N, <=N, >N, >=N or &N")?;
         let Number(value) = value.trim().parse()?;
-        Ok(Self { comparison, value })
+        match (comparison, value) {
+            (Comparison::Less | Comparison::AnyBit, 0) | (Comparison::Greater, u32::MAX) => {
+                Err(format!("no value meets {text}, so the wait would not end"))
+            }
+            _ => Ok(Self { comparison, value }),
+        }
     }
 }
 
@@ -164,7 +170,13 @@ impl fmt::Display for Condition {
     }
 }
 
-fn size(text: &str) -> Result<usize, String> {
+/// A duration with a unit.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("“{text}” is not a time; a time has a unit, as in 5s, 100ms or “1m 30s”"))
+}
+
+pub(crate) fn size(text: &str) -> Result<usize, String> {
     usize::try_from(unsigned(text)?).map_err(|_| format!("{text} is too large"))
 }
 
@@ -237,6 +249,10 @@ mod tests {
         assert_eq!(values(">2"), [3, 4]);
         assert_eq!(values(">=2"), [2, 3, 4]);
         assert_eq!(values("&3"), [1, 2, 3]);
+        for never in ["<0", "&0", ">4294967295", "> -1"] {
+            let error = never.parse::<Condition>().unwrap_err();
+            assert_eq!(error, format!("no value meets {never}, so the wait would not end"));
+        }
         assert!("2".parse::<Condition>().is_err());
         assert!("=2".parse::<Condition>().is_err());
         assert_eq!("<=0x10".parse::<Condition>().unwrap().to_string(), "<=16");

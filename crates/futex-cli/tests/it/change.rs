@@ -88,3 +88,19 @@ fn cas_changes_nothing_and_wakes_nobody_if_the_word_has_another_value() {
     word.wake_all();
     waiters.until_woken(&word, 1);
 }
+
+#[test]
+fn get_prints_values_and_gives_an_object_no_memory() {
+    let fd = rustix::fs::memfd_create("sparse", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
+    rustix::fs::ftruncate(&fd, 8192).expect("it grows");
+    rustix::io::pwrite(&fd, &u32::MAX.to_ne_bytes(), 4).expect("a value is written");
+    let blocks = || rustix::fs::fstat(&fd).expect("metadata").st_blocks;
+    let before = blocks();
+    let object = format!("{}:{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&fd));
+    assert_eq!(run(&mut futex(["get", &object, "4"])), ended(0, "4294967295\n", ""));
+    assert_eq!(run(&mut futex(["get", &object, "0x1000", "4", "0"])), ended(0, "0\n4294967295\n0\n", ""));
+    assert_eq!(blocks(), before);
+    let sentence =
+        format!("futex: cannot read {object}: there is no word at offset 0x2000, because it has 8192 bytes\n");
+    assert_eq!(run(&mut futex(["get", &object, "0", "8192"])), ended(1, "", &sentence));
+}

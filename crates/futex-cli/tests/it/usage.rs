@@ -46,8 +46,34 @@ fn help_is_on_standard_output() {
 }
 
 #[test]
+fn a_negative_number_and_an_impossible_condition_are_refused_in_plain_words() {
+    // The advice was to write `-- -1`, which can't work, and the condition waited for ever.
+    let page = page();
+    let object = name(&page);
+    let wrong: [(&[&str], &str); 11] = [
+        (&["show", object, "--max", "-1"], "“-1” is not a number"),
+        (&["show", object, "--limit", "-1s"], "“-1s” is not a time"),
+        (&["show", object, "--max", "x"], "“x” is not a number"),
+        (&["set", object, "0", "1", "--wake", "-1"], "“-1” is not a number"),
+        (&["wake", object, "0", "-1"], "“-1” is not a number"),
+        (&["create", "futex-cli-no-such-object", "-1"], "“-1” is not a number"),
+        (&["wait", object, "-4", "0"], "“-4” is not a number"),
+        (&["wait", object, "0", "--until", "<0"], "no value meets <0"),
+        (&["wait", object, "0", "--until", ">4294967295"], "no value meets >4294967295"),
+        (&["wait", object, "0", "--until", "&0"], "no value meets &0"),
+        (&["wait", object, "0"], "--until CONDITION"),
+    ];
+    for (arguments, part) in wrong {
+        let ended = run(futex([]).args(arguments));
+        assert_eq!((ended.status, &*ended.stdout), (Some(2), ""), "{arguments:?}");
+        assert!(ended.stderr.contains(part), "{arguments:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("tip:"), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn completions_and_manual_pages_have_each_command() {
-    let commands = ["doctor", "ls", "show", "wait", "wake", "set", "add", "cas", "watch", "create", "rm"];
+    let commands = ["doctor", "ls", "show", "get", "wait", "wake", "set", "add", "cas", "watch", "create", "rm"];
     for arguments in [&["completions", "bash"][..], &["completions", "zsh"], &["completions", "fish"], &["man"]] {
         let ended = run(futex([]).args(arguments));
         assert_eq!((ended.status, &*ended.stderr), (Some(0), ""));
@@ -60,7 +86,7 @@ fn completions_and_manual_pages_have_each_command() {
         assert_eq!((ended.status, &*ended.stderr), (Some(0), ""));
         assert!(ended.stdout.contains(&format!(".TH futex-{command} 1")), "{}", ended.stdout);
     }
-    assert_eq!(run(&mut futex(["man", "cp"])), ended(1, "", "futex: there is no command cp: see `futex --help`\n"));
+    assert_eq!(run(&mut futex(["man", "cp"])), ended(2, "", "futex: there is no command cp: see `futex --help`\n"));
 }
 
 #[test]
