@@ -14,8 +14,7 @@ const DIRECTORIES: [&str; 4] = ["etc/systemd", "run/systemd", "usr/local/lib/sys
 
 pub(super) fn remove_ipc() -> Finding {
     const TOPIC: &str = "remove_ipc";
-    // As libsystemd asks it.
-    if !Path::new("/run/systemd/seats").exists() {
+    if !runs(Path::new("/"), has_process) {
         return Finding::ok(TOPIC, "logind does not run here, so names stay when a user logs out");
     }
     if !is_on(Path::new("/")) {
@@ -38,6 +37,18 @@ pub(super) fn remove_ipc() -> Finding {
         "write `[Login]` and `RemoveIPC=no` to /etc/systemd/logind.conf.d/shared-memory.conf and restart systemd-logind, or run \
          `loginctl enable-linger USER`, or run the service as a system user",
     )
+}
+
+/// libsystemd asks only for the directory of seats, which the image of a container can have although nothing runs.
+fn runs(root: &Path, has_process: impl FnOnce() -> bool) -> bool {
+    root.join("run/systemd/seats").exists() && (root.join("run/systemd/system").exists() || has_process())
+}
+
+/// True if a process has the name of logind. Systems without systemd have elogind.
+fn has_process() -> bool {
+    let processes = procfs::process::all_processes().into_iter().flatten().flatten();
+    let mut names = processes.filter_map(|process| Some(process.stat().ok()?.comm));
+    names.any(|name| matches!(&*name, "systemd-logind" | "elogind" | "elogind-daemon"))
 }
 
 /// What the configuration says, as `logind.conf(5)` reads it.
@@ -97,6 +108,15 @@ mod tests {
 
     const NO: &str = "[Login]\nRemoveIPC=no\n";
     const YES: &str = "[Login]\nRemoveIPC=yes\n";
+
+    #[test]
+    fn logind_runs_if_its_directory_is_there_and_a_system_or_a_process() {
+        let seats = root(&[("run/systemd/seats/seat0", "")]);
+        assert!(!runs(seats.path(), || false), "as in an image that was made from a running system");
+        assert!(runs(seats.path(), || true));
+        assert!(runs(root(&[("run/systemd/seats/seat0", ""), ("run/systemd/system/x", "")]).path(), || false));
+        assert!(!runs(root(&[("run/systemd/system/x", "")]).path(), || true));
+    }
 
     #[test]
     fn names_are_removed_unless_the_configuration_says_no() {
