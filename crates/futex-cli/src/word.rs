@@ -19,8 +19,8 @@ pub(crate) fn word(object: &Object, memory: &SharedMemory, Offset(offset): Offse
     let word = memory.word(offset).map_err(|error| Failure::new(format_args!("{object}: {error}")))?;
     // Objects of others may have no page there yet. If `/dev/shm` is full, the first access to the page would raise SIGBUS.
     match fallocate(memory, FallocateFlags::KEEP_SIZE, offset as u64, 4) {
-        Err(Errno::NOSPC) => Err(Failure::new(format_args!(
-            "{object} has no memory at offset {offset} yet, and its file system is full: remove what is not used from it, or \
+        Err(Errno::NOSPC | Errno::DQUOT) => Err(Failure::new(format_args!(
+            "{object} has no memory at offset {offset} yet, and its file system or the quota is full: remove what is not used from it, or \
              make it larger (`mount -o remount,size=…`)"
         ))),
         // All others are met again, or do not matter: a file system without the call is not that of shared memory.

@@ -135,7 +135,8 @@ fn a_page_for_which_there_is_no_memory_is_an_error_and_not_sigbus() {
         let [command, name, offset, value] = &arguments;
         let ended = run(&mut futex([command, name, offset, value]));
         assert_eq!((ended.status, &*ended.stdout), (Some(1), ""));
-        let sentence = format!("futex: {name} has no memory at offset 64 yet, and its file system is full: ");
+        let sentence =
+            format!("futex: {name} has no memory at offset 64 yet, and its file system or the quota is full: ");
         assert!(ended.stderr.starts_with(&sentence), "{}", ended.stderr);
     });
     assert_eq!(word(&page, 64).load(Ordering::SeqCst), 0);
