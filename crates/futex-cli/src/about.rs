@@ -69,6 +69,8 @@ pub(crate) fn unknown() -> String {
 pub(crate) struct Holder {
     pub(crate) pid: u32,
     pub(crate) command: String,
+    /// What the process was started with. It may have changed that. `None` if it has ended or has none.
+    pub(crate) command_line: Option<Vec<String>>,
     pub(crate) state: State,
     pub(crate) user: Option<String>,
     pub(crate) user_uid: Option<u32>,
@@ -89,6 +91,7 @@ impl Holder {
         Self {
             pid: process.pid,
             command: process.command.clone(),
+            command_line: process.command_line(),
             state: process.state,
             user: process.uid.and_then(|uid| users.name(uid)).map(str::to_owned),
             user_uid: process.uid,
@@ -113,16 +116,21 @@ impl Holder {
     }
 }
 
-/// Says that there are processes that could not be looked into.
-pub(crate) fn hidden(processes: usize) -> Option<String> {
-    let count = match processes {
-        0 => return None,
-        1 => "a process".to_owned(),
-        count => format!("{count} processes"),
+/// Says that there are processes that could not be inspected, and which, if they are few.
+pub(crate) fn hidden(processes: &[u32]) -> Option<String> {
+    let who = match processes {
+        [] => return None,
+        [pid] => format!("process {pid}"),
+        few @ [_, _, ..] if few.len() <= LISTED => format!("{} processes ({})", few.len(), list(few, u32::to_string)),
+        many => format!("{} processes", many.len()),
     };
-    let hint = if rustix::process::geteuid().is_root() { "" } else { "; to see all, run it as root" };
-    Some(format!("{count} could not be looked into, for lack of permission{hint}"))
+    let why = if rustix::process::geteuid().is_root() { REFUSED_TO_ROOT } else { "; to see more, run it as root" };
+    Some(format!("{who} could not be inspected, for lack of permission{why}"))
 }
+
+/// Why root does not see a process.
+pub(crate) const REFUSED_TO_ROOT: &str =
+    " (the kernel protects some processes from root too, and root without CAP_SYS_PTRACE from others)";
 
 /// A part of an object, in bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -137,12 +145,14 @@ impl From<Range<usize>> for Part {
     }
 }
 
+/// How many of a kind are named.
+const LISTED: usize = 5;
+
 /// Some of them, and how many more.
 pub(crate) fn list<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
-    const SHOWN: usize = 5;
-    let mut texts: Vec<_> = items.iter().take(SHOWN).map(text).collect();
-    if items.len() > SHOWN {
-        texts.push(format!("{} more", items.len() - SHOWN));
+    let mut texts: Vec<_> = items.iter().take(LISTED).map(text).collect();
+    if items.len() > LISTED {
+        texts.push(format!("{} more", items.len() - LISTED));
     }
     texts.join(", ")
 }
@@ -183,6 +193,15 @@ mod tests {
         let sizes = [0, 1, 1023, 4096, 6 << 20, (1 << 30) + 1, 1 << 40].map(size);
         assert_eq!(sizes, ["0", "1", "1023", "4K", "6M", "1073741825", "1024G"]);
         assert_eq!([0, 59, 60, 7_199, 90_000].map(age), ["0s", "59s", "1m", "1h", "1d"]);
+    }
+
+    #[test]
+    fn processes_that_are_hidden_are_named_if_they_are_few() {
+        let begins = |pids: &[u32], text: &str| hidden(pids).unwrap().starts_with(text);
+        assert_eq!(hidden(&[]), None);
+        assert!(begins(&[1], "process 1 could not be inspected, for lack of permission"));
+        assert!(begins(&[1, 7], "2 processes (1, 7) could not be inspected"));
+        assert!(begins(&[1, 2, 3, 4, 5, 6], "6 processes could not be inspected"));
     }
 
     #[test]

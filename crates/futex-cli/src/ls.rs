@@ -7,6 +7,8 @@ use crate::about::{Holder, Metadata, Part, exact, hidden, list, size, table_with
 use crate::args::Ls;
 use crate::failure::{Failure, say};
 use crate::output::{self, printable};
+use crate::proc::maps::FileId;
+use crate::proc::stat::stat_open;
 use crate::proc::users::Users;
 use crate::proc::{Sleepers, Snapshot};
 use crate::scan::{Limits, scan};
@@ -58,7 +60,7 @@ pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
         }
         listed.push(line);
     }
-    for problem in problems.into_iter().chain(snapshot.problem).chain(hidden(snapshot.hidden)) {
+    for problem in problems.into_iter().chain(snapshot.problem).chain(hidden(&snapshot.hidden)) {
         say(problem);
     }
     if args.json { output::json(&listed) } else { output::text(text(&listed, args.waiters)) }
@@ -71,6 +73,11 @@ fn count(line: &mut Listed, seen: &Seen, snapshot: &Snapshot, time: Duration) {
         None => Err(Failure::new("it is nowhere open, and only root may open it by a mapping")),
     };
     let view = match opened.and_then(|fd| Ok(MemoryView::from_fd(fd)?)) {
+        // The name or the descriptor may be another object's by now.
+        Ok(view) if !stat_open(&view).is_ok_and(|stat| FileId::of(&stat) == seen.id.open) => {
+            line.error = Some("it was replaced while it was listed".to_owned());
+            return;
+        }
         Ok(view) => view,
         Err(failure) => {
             line.error = Some(match failure {

@@ -1,10 +1,12 @@
 //! Names, paths and descriptors of shared memory, and how each is opened.
 
+use crate::about::REFUSED_TO_ROOT;
 use crate::failure::Failure;
 use crate::output::printable;
 use futex_tokio::SharedMemory;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -52,7 +54,13 @@ impl Object {
         self.check_before()?;
         // The library's sentences have the name or the path.
         let explain = |error: io::Error| {
-            Failure::new(format_args!("{}{}", printable(error.to_string()), self.hint(error.kind())))
+            let needs = match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    " (this command needs permission to read and to write; `show` and `get` only to read)"
+                }
+                _ => "",
+            };
+            Failure::new(format_args!("{}{needs}{}", printable(error.to_string()), self.hint(error.kind())))
         };
         match self {
             Self::Name(name) => {
@@ -84,6 +92,9 @@ impl Object {
                 (State::Ended, _) => format!("process {pid} has ended"),
                 (State::Unknown, _) => format!("there is no process {pid} that this one can see"),
                 (State::Lives, Errno::NOENT) => format!("process {pid} has no descriptor {fd}"),
+                (State::Lives, Errno::ACCESS | Errno::PERM) if geteuid().is_root() => {
+                    format!("root has no permission to inspect process {pid}{REFUSED_TO_ROOT}")
+                }
                 (State::Lives, Errno::ACCESS | Errno::PERM) => {
                     format!("process {pid} or its object belongs to another user; try it as that user, or as root")
                 }
@@ -139,6 +150,7 @@ impl Object {
                 format!("; for the file in this directory, write ./{self}")
             }
             (Self::Name(_), io::ErrorKind::NotFound) => "; `futex ls` lists the names that exist".to_owned(),
+            (_, io::ErrorKind::PermissionDenied) if geteuid().is_root() => String::new(),
             (_, io::ErrorKind::PermissionDenied) => "; try it as the user to whom it belongs, or as root".to_owned(),
             _ => String::new(),
         }

@@ -49,8 +49,8 @@ pub(crate) struct Process {
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) processes: Vec<Process>,
-    /// Number of processes that this user may not look into.
-    pub(crate) hidden: usize,
+    /// Processes that this user may not inspect.
+    pub(crate) hidden: Vec<u32>,
     /// A sentence about why there may be processes that were not even counted.
     pub(crate) problem: Option<String>,
 }
@@ -73,7 +73,7 @@ impl Snapshot {
         } else {
             None
         };
-        let mut snapshot = Self { processes: Vec::new(), hidden: 0, problem: problem.map(str::to_owned) };
+        let mut snapshot = Self { processes: Vec::new(), hidden: Vec::new(), problem: problem.map(str::to_owned) };
         let own = std::process::id();
         if let Err(error) = check_descriptors() {
             snapshot.problem.get_or_insert_with(|| {
@@ -88,11 +88,12 @@ impl Snapshot {
                 match Process::of(&handle, sleepers) {
                     Ok(Some(process)) => snapshot.processes.push(process),
                     Ok(None) => {}
-                    Err(Hidden) => snapshot.hidden += 1,
+                    Err(Hidden) => snapshot.hidden.push(number(handle.pid())),
                 }
             }
         }
         snapshot.processes.sort_by_key(|process| process.pid);
+        snapshot.hidden.sort_unstable();
         snapshot
     }
 
@@ -166,6 +167,13 @@ impl Process {
             hides_threads: sleepers.is_none(),
             sleepers: sleepers.unwrap_or_default(),
         }))
+    }
+
+    /// The arguments that it was started with. Bytes that are not UTF-8 are replaced.
+    pub(crate) fn command_line(&self) -> Option<Vec<String>> {
+        let text = std::fs::read(format!("/proc/{}/cmdline", self.pid)).ok().filter(|text| !text.is_empty())?;
+        let text = text.strip_suffix(&[0]).unwrap_or(&text);
+        Some(text.split(|&byte| byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect())
     }
 
     pub(crate) fn maps_of(&self, object: ObjectId) -> impl Iterator<Item = &Map> {

@@ -54,7 +54,8 @@ pub(crate) fn run(args: &Show) -> Result<(), Failure> {
         error: found.error,
         knows_pages: view.knows_pages().unwrap_or(true),
         processes: snapshot.index().users_of(id).map(|process| Holder::of(process, id, &users)).collect(),
-        hidden_processes: snapshot.hidden,
+        hidden_processes: snapshot.hidden.len(),
+        hidden: snapshot.hidden.clone(),
     };
     if let Some(problem) = &snapshot.problem {
         say(problem);

@@ -27,6 +27,9 @@ pub(super) struct Shown {
     pub(super) knows_pages: bool,
     pub(super) processes: Vec<Holder>,
     pub(super) hidden_processes: usize,
+    /// Their numbers.
+    #[serde(skip)]
+    pub(super) hidden: Vec<u32>,
 }
 
 #[derive(Debug, Serialize)]

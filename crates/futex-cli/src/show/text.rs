@@ -8,7 +8,7 @@ use crate::proc::state::State;
 pub(super) fn of(shown: &Shown) -> String {
     let mut sections = vec![about(shown)];
     sections.push(match shown.words.is_empty() {
-        true => "No word that is not 0 or has waiters was found.\n".to_owned(),
+        true => no_words(shown),
         false => words(&shown.words),
     });
     let notes = notes(shown);
@@ -20,6 +20,23 @@ pub(super) fn of(shown: &Shown) -> String {
         false => processes(&shown.processes),
     });
     sections.join("\n")
+}
+
+/// What stands in the place of a table without rows. It says no more than what was read and counted.
+fn no_words(shown: &Shown) -> String {
+    let Part { start, end } = shown.range;
+    let words = format!("All words of {start:#x}..{end:#x}");
+    if shown.is_cut {
+        "No word is shown, because --max is 0.\n".to_owned()
+    } else if shown.error.is_some() {
+        format!("Not all words of {start:#x}..{end:#x} were inspected. Those that were are 0, and have no waiters.\n")
+    } else if shown.not_read.is_some() {
+        format!("{words} that were read are 0.\n")
+    } else if shown.not_counted.is_some() || !shown.knows_pages {
+        format!("{words} are 0. Not all of them were inspected for waiters.\n")
+    } else {
+        format!("{words} are 0, and none has waiters.\n")
+    }
 }
 
 fn about(shown: &Shown) -> String {
@@ -91,9 +108,14 @@ fn notes(shown: &Shown) -> Vec<String> {
             part(cut)
         ));
     }
-    if shown.is_cut {
-        let count = shown.words.len();
-        notes.push(format!("The table ends after {count} rows. For more, use --max or a range."));
+    match shown.words.len() {
+        // `no_words` says so.
+        0 => {}
+        1 if shown.is_cut => notes.push("The table ends after 1 row. For more, use --max or a range.".to_owned()),
+        count if shown.is_cut => {
+            notes.push(format!("The table ends after {count} rows. For more, use --max or a range."));
+        }
+        _ => {}
     }
     if !shown.knows_pages {
         notes.push(
@@ -126,7 +148,7 @@ fn notes(shown: &Shown) -> Vec<String> {
              if kernel.yama.ptrace_scope is 0."
         ));
     }
-    notes.extend(hidden(shown.hidden_processes).map(|sentence| format!("Not all is known: {sentence}.")));
+    notes.extend(hidden(&shown.hidden).map(|sentence| format!("Not all is known: {sentence}.")));
     notes
 }
 
@@ -161,9 +183,33 @@ fn processes(holders: &[Holder]) -> String {
             access.to_owned(),
             descriptors,
             if holder.has_ring { "yes".to_owned() } else { unknown() },
+            holder.command_line.as_deref().map_or_else(unknown, command_line),
         ];
         (columns.to_vec(), holder.state.is_halted())
     };
-    let header = ["PID", "COMMAND", "STATE", "USER", "ACCESS", "DESCRIPTORS", "RING"];
+    let header = ["PID", "COMMAND", "STATE", "USER", "ACCESS", "DESCRIPTORS", "RING", "COMMAND LINE"];
     table_with_warnings(&header, holders.iter().map(row).collect())
+}
+
+/// As much of a command line as a line of the table has room for.
+fn command_line(arguments: &[String]) -> String {
+    const ROOM: usize = 60;
+    let text = arguments.iter().map(printable).collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_cut_and_moves_no_cursor() {
+        let line = |arguments: &[&str]| command_line(&arguments.iter().map(|&text| text.into()).collect::<Vec<_>>());
+        assert_eq!(line(&["futex", "wait", "\u{1b}[2J", "0"]), "futex wait \\u{1b}[2J 0");
+        assert_eq!(line(&["é".repeat(60).as_str()]), "é".repeat(60));
+        assert_eq!(line(&["é".repeat(61).as_str()]), "é".repeat(60) + "…");
+    }
 }

@@ -207,7 +207,7 @@ fn an_object_of_another_user_is_a_clear_error() {
     let memfd = SharedMemory::anonymous(4096).expect("a memfd");
     let sentence = format!(
         "futex: cannot open shared memory \"{0}\", which belongs to another user, or whose mode forbids it: Permission denied \
-         (os error 13); try it as the user to whom it belongs, or as root\n",
+         (os error 13) (this command needs permission to read and to write; `show` and `get` only to read); try it as the user to whom it belongs, or as root\n",
         name(&page)
     );
     assert_eq!(nobody(name(&page)), ended(1, "", &sentence));

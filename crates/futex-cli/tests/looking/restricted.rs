@@ -32,7 +32,7 @@ fn an_object_of_another_user_is_listed_and_not_looked_into() {
     assert_eq!((&line["words_with_waiters"], &line["processes"]), (&Value::Null, &serde_json::json!([])));
     assert!(line["error"].as_str().unwrap().contains("ermission denied"), "{line}");
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(errors.contains("for lack of permission; to see all, run it as root"), "{errors}");
+    assert!(errors.contains("for lack of permission; to see more, run it as root"), "{errors}");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn waiters_of_other_users_are_counted_and_unattributed() {
     });
     let output = finish(nobody.command("futex").args(["show", &name]));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("unattributed: waits") && text.contains("to see all, run it as root"), "{text}");
+    assert!(text.contains("unattributed: waits") && text.contains("to see more, run it as root"), "{text}");
 }
 
 #[test]

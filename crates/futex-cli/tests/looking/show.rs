@@ -28,7 +28,10 @@ fn who_waits_is_shown_on_each_backend() {
         let holder = find(&shown["processes"], "pid", waiter.id()).unwrap();
         assert_eq!((&holder["is_mapped"], &holder["is_writable"]), (&true.into(), &true.into()));
         assert_eq!((&holder["command"], &holder["state"]), (&"futex".into(), &"sleeping".into()));
+        let line = [FUTEX, "wait", &name, "64", "0"];
+        assert_eq!(holder["command_line"], serde_json::json!(line));
         let people = text(["show", &name]);
+        assert!(people.contains("COMMAND LINE"), "{people}");
         if backend == "uring" {
             assert_eq!((&found["sleepers"], &found["unattributed"]), (&serde_json::json!([]), &1.into()));
             assert_eq!(holder["has_ring"], true);
@@ -227,12 +230,24 @@ fn what_was_left_out_is_said() {
     assert_eq!((shown["words"].as_array().unwrap().len(), &shown["is_cut"]), (1000, &true.into()));
     let shown = json(["show", &name, "--json", "--max", "20000"]);
     assert_eq!((shown["words"].as_array().unwrap().len(), &shown["is_cut"]), (1 << 14, &false.into()));
+    assert!(text(["show", &name, "--max", "1"]).contains("The table ends after 1 row."));
+    let none = text(["show", &name, "--max", "0"]);
+    assert!(none.contains("\nNo word is shown, because --max is 0.\n") && !none.contains("table"), "{none}");
     assert!(text(["show", &name, "--max", "10"]).contains("The table ends after 10 rows."));
 
     let shown = json(["show", &name, "--json", "--limit", "0s", "--max", "3"]);
     assert_eq!(shown["not_counted"], serde_json::json!({ "start": 0, "end": 1 << 16 }));
     assert_eq!(shown["words"][0]["waiters"], Value::Null);
     assert!(text(["show", &name, "--limit", "0s"]).contains("not all words of 0x0..0x10000 were counted"));
+}
+
+#[test]
+fn nothing_is_said_about_words_that_were_not_inspected() {
+    // It said that no word with waiters was found, although none was counted.
+    let (name, _memory) = named("zero", 4096);
+    assert!(text(["show", &name]).contains("\nAll words of 0x0..0x1000 are 0, and none has waiters.\n"));
+    let shown = text(["show", &name, "8", "--limit", "0s"]);
+    assert!(shown.contains("\nAll words of 0x8..0xc are 0. Not all of them were inspected for waiters.\n"), "{shown}");
 }
 
 #[test]
