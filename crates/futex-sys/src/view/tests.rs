@@ -250,7 +250,7 @@ fn a_search_for_pages_ends_at_the_end_of_its_range() {
     view.pages = Pages::Any;
     assert_eq!(view.next_pages(8..16).unwrap(), Some(8..16));
     assert_eq!(view.next_pages(8..usize::MAX).unwrap(), Some(8..8 * page));
-    assert_eq!(view.next_pages(16..8).unwrap(), None);
+    assert_eq!(view.next_pages(Range { start: 16, end: 8 }).unwrap(), None);
 }
 
 #[test]
