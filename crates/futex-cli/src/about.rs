@@ -4,7 +4,7 @@ use crate::object::Object;
 use crate::output::{aligned, printable};
 use crate::proc::state::State;
 use crate::proc::users::Users;
-use crate::proc::{ObjectId, Process};
+use crate::proc::{ObjectId, Process, REFUSED_TO_ROOT};
 use rustix::fs::{Statx, StatxFlags};
 use serde::Serialize;
 use std::ops::Range;
@@ -127,10 +127,6 @@ pub(crate) fn hidden(processes: &[u32]) -> Option<String> {
     let why = if rustix::process::geteuid().is_root() { REFUSED_TO_ROOT } else { "; to see more, run it as root" };
     Some(format!("{who} could not be inspected, for lack of permission{why}"))
 }
-
-/// Why root does not see a process.
-pub(crate) const REFUSED_TO_ROOT: &str =
-    " (the kernel protects some processes from root too, and root without CAP_SYS_PTRACE from others)";
 
 /// A part of an object, in bytes.
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -1,8 +1,8 @@
 //! Names, paths and descriptors of shared memory, and how each is opened.
 
-use crate::about::REFUSED_TO_ROOT;
 use crate::failure::Failure;
 use crate::output::printable;
+use crate::proc::REFUSED_TO_ROOT;
 use futex_tokio::SharedMemory;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;

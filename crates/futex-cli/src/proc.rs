@@ -24,6 +24,10 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+/// Why root does not see a process.
+pub(crate) const REFUSED_TO_ROOT: &str =
+    " (the kernel protects some processes from root too, and root without CAP_SYS_PTRACE from others)";
+
 /// A process that maps shared memory or has files open.
 #[derive(Debug)]
 pub(crate) struct Process {
