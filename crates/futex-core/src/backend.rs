@@ -19,7 +19,7 @@ use std::str::FromStr;
 /// is. Containers often forbid io_uring by seccomp, and some also forbid `futex_waitv`.
 ///
 /// On `Waitv` and `Thread`, the thread of a wait sometimes leaves the kernel for a moment and enters it again. A *bare* wake,
-/// which comes without a change of the word, finds nobody in that moment. The return value of the wake shows this.
+/// which comes without a change of the word that lasts, finds nobody in that moment. The return value of the wake shows this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
@@ -27,9 +27,9 @@ pub enum Backend {
     Uring,
     /// Each thread is parked for up to 127 words. A wait with a mask has a thread of its own, like on `Thread`.
     Waitv,
-    /// Each wait has a parked thread. When the wait is cancelled, its thread stays parked for some time: usually at most for as
-    /// long as the wait had lasted (or 10 ms, if that is longer), and never for more than 10 s. If a wake finds the thread in
-    /// that time, the thread passes the wake on to the next waiter.
+    /// Each wait has a parked thread. When the wait is cancelled, its thread may stay parked, but for 10 s at most. Usually
+    /// this time is not longer than the wait was. (After a wait shorter than 10 ms, it is usually up to 10 ms.) If a wake
+    /// finds the thread in that time, the thread hands the wake on to the next waiter.
     Thread,
 }
 

@@ -71,8 +71,8 @@ impl Reactor {
         self.inner.kind
     }
 
-    /// Returns the better backends that are not available here, with the reasons, best first. Empty if the caller or
-    /// `FUTEX_BACKEND` chose the backend.
+    /// Returns the backends that are preferred to the one in use but are not available here, best first, each with the
+    /// reason. The iterator is empty if the caller or `FUTEX_BACKEND` chose the backend.
     pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
         self.inner.passed.iter().map(|(kind, reason)| (*kind, reason))
     }

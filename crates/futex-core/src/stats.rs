@@ -2,8 +2,8 @@
 
 /// The statistics of a [`Reactor`](crate::Reactor).
 ///
-/// A wait is *armed* when the kernel, or a thread of the backend, gets it. Each armed wait is counted in exactly one of the six
-/// figures on the right:
+/// A wait is *armed* when the kernel, or a thread of the backend, gets it. Each armed wait is counted in exactly one of the
+/// six figures on the right side of this equation:
 ///
 /// `armed = armed_now + woken + mismatched + cancelled + failed + closed`
 ///

@@ -8,7 +8,8 @@ const NANOS_PER_SEC: i64 = 1_000_000_000;
 
 /// A point in time on the monotonic clock (`CLOCK_MONOTONIC`), with a resolution of one nanosecond.
 ///
-/// A deadline is absolute. So a wait that is interrupted by a signal and starts again still gives up at the same time.
+/// A deadline is absolute. So a wait that is interrupted by a signal and starts again still gives up at the original
+/// deadline.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline {
     secs: i64,

@@ -15,8 +15,8 @@ use std::io;
 use std::num::NonZeroU32;
 use std::sync::atomic::AtomicU32;
 
-/// The mask with all bits (`FUTEX_BITSET_MATCH_ANY`), which matches every other mask. Waits and wakes without a mask have this
-/// mask. Pass it to a function that takes a mask if you need none.
+/// The mask with all bits (`FUTEX_BITSET_MATCH_ANY`), which matches every other mask. Waits and wakes without a mask have
+/// this mask. If a function takes a mask and you do not need one, pass this constant.
 pub const MATCH_ANY: NonZeroU32 = NonZeroU32::MAX;
 
 /// Which waiters and wakers find each other on a word.

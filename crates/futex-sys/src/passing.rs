@@ -84,7 +84,8 @@ impl SharedMemory {
     /// The call blocks until there is a message, unless the socket is non-blocking. The descriptor is closed on `exec`.
     ///
     /// The socket must not have an option that adds data to messages (`SO_PASSCRED`, `SO_PASSSEC`, `SO_PASSPIDFD`). With such
-    /// an option, memory is refused. With `SO_PASSPIDFD`, each message without a descriptor also leaves a pidfd open.
+    /// an option, memory is refused. `SO_PASSPIDFD` has a second effect: each received message that has no descriptor leaves
+    /// an open pidfd in this process.
     ///
     /// A peer can send a file of a file system that it runs itself (FUSE). The peer decides how long the system calls on that
     /// file take. So receive from an untrusted peer in a thread that may block.

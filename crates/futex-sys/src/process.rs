@@ -25,7 +25,7 @@ use std::time::Duration;
 /// 3. Other processes load the state with acquire loads. When the state has changed, they load the four words.
 ///
 /// Before a successor stores its own identity in the same place, it must reset the state. Otherwise another process may load
-/// words of both processes, and [`open`](ProcessId::open) then reports a process that has ended.
+/// a mixture of both identities. [`open`](ProcessId::open) treats the mixture as the identity of a process that has ended.
 ///
 /// # Limits
 ///
@@ -254,7 +254,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// Those of `poll(2)`. The only known one occurs if `RLIMIT_NOFILE` is zero.
+    /// The errors of `poll(2)`. The only known error occurs if `RLIMIT_NOFILE` is zero.
     pub fn has_ended(&self) -> io::Result<bool> {
         self.wait(Some(Duration::ZERO))
     }

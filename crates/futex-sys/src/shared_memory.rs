@@ -153,7 +153,7 @@ impl SharedMemory {
     ///
     /// - `NotFound` if the name does not exist.
     /// - `UnexpectedEof` for an object of 0 bytes: its creator has not set the length yet, or died before that. Only other
-    ///   programs make such objects (with `shm_open`). The functions of this crate set the length before the name.
+    ///   programs make such objects (with `shm_open`). `SharedMemory` and `NamedMemory` set the length before the name.
     /// - `PermissionDenied` if this process may not read and write the object, usually because it belongs to another user.
     /// - `InvalidInput` for an invalid name, and for an object that has 1 to 3 bytes or is not a regular file.
     ///

@@ -57,8 +57,8 @@ impl Word {
     /// # Safety
     ///
     /// `ptr` points to four bytes that are mapped, readable, writable and aligned to four bytes. Every Rust program accesses
-    /// them by atomic operations of 32 bits only. Both hold from this call until the last clone of the handle is dropped and
-    /// the last wait that was made with a clone has ended.
+    /// them by atomic operations of 32 bits only. These two conditions must hold as long as the handle or a clone of it
+    /// exists, and as long as a wait that was made with one of them has not ended.
     ///
     /// # Panics
     ///
@@ -105,8 +105,8 @@ impl Word {
     ///
     /// # Errors
     ///
-    /// `OutOfMemory` if the kernel has no memory. If the file is truncated during the call, the error has no kind of its own, and
-    /// its message ends with that of the kernel's `EFAULT` ("Bad address").
+    /// `OutOfMemory` if the kernel has no memory. If the file is truncated during the call, the error can't be recognised by
+    /// its kind. Its message ends with "Bad address" (the kernel's `EFAULT`).
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> io::Result<WaitOutcome> {
         self.block(expected, MATCH_ANY, || timeout.map(Deadline::after))
     }
@@ -209,14 +209,15 @@ impl Word {
     ///
     /// Use this function in tests, tools and monitoring only, because the count may be out of date when it is returned.
     ///
-    /// The kernel counts the waiters when it moves them from the word to the same word (`FUTEX_REQUEUE`). This keeps their
-    /// order. The time is linear in the number of waiters, and wakes of the word block meanwhile (measured on Linux 6.18 with
-    /// ten waiters: 0.2 µs per waiter). The call allocates the word's page if the page has no memory yet.
+    /// To count the waiters, this function asks the kernel to requeue them from the word to the same word (`FUTEX_REQUEUE`).
+    /// This returns their number, and keeps their order. The time is linear in the number of waiters, and wakes of the word
+    /// block meanwhile (measured on Linux 6.18 with ten waiters: 0.2 µs per waiter). The call allocates the word's page if
+    /// the page has no memory yet.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied` or `Unsupported` if a sandbox forbids the call. If the word's page is gone (the file was truncated),
-    /// the error has no kind of its own, and its message ends with that of the kernel's `EFAULT` ("Bad address").
+    /// `PermissionDenied` or `Unsupported` if a sandbox forbids the call. If the word's page is gone (the file was
+    /// truncated), the error can't be recognised by its kind. Its message ends with "Bad address" (the kernel's `EFAULT`).
     pub fn waiters(&self) -> io::Result<u32> {
         futex::requeue(self, self, Scope::Shared, 0, u32::MAX)
             .map_err(|error| explain(error, format!("cannot count the waiters of {self:?}")))

@@ -70,8 +70,9 @@ impl AsyncFutex {
     /// This is [`Word::wake`], so a signal handler may call it. If `n` is 0, no waiter is woken. If `n` is `u32::MAX`, all
     /// waiters are woken.
     ///
-    /// The kernel first wakes the waiter that has been in the queue longest. On `Waitv` and `Thread`, the thread of a wait
-    /// sometimes leaves the kernel and enters it again. The wait then goes to the end of the queue.
+    /// The kernel first wakes the waiter that has been in the queue longest. (Threads with a real-time priority come before
+    /// the other waiters.) On `Waitv` and `Thread`, the thread of a wait sometimes leaves the kernel and enters it again. The
+    /// wait then goes to the end of the queue.
     ///
     /// The count includes waits that are being cancelled. It also includes threads that are still parked after their wait was
     /// cancelled (on `Thread`, and on `Waitv` for a wait with a mask). Each of these hands its wake on to the next waiter. See

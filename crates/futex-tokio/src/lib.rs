@@ -6,7 +6,7 @@
 //! - No thread of the runtime blocks, and nothing polls the word.
 //! - A change that lasts and is followed by a wake is never missed.
 //! - Dropping the future cancels the wait. If the wait has consumed a wake, that wake is [handed on](WaitAsync#cancel-safety)
-//!   to the next waiter.
+//!   to the next waiter. So no waiter misses a change that lasts.
 //!
 //! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/guide.md)
 //! ([中文](https://github.com/async-futex/async-futex/blob/main/docs/guide.zh.md)) has a complete program for each use: peers
@@ -21,7 +21,7 @@
 //!
 //! - at once, if the word differs from `expected`;
 //! - after a wake;
-//! - sometimes without a reason. This is rare on the [backends](#backends) `Uring` and `Thread`. It is more common on `Waitv`,
+//! - sometimes without a cause. This is rare on the [backends](#backends) `Uring` and `Thread`. It is more common on `Waitv`,
 //!   because waits on different words can share a thread there, and a wake of one word may end the waits on the others.
 //!
 //! So load the word again after each wait, in a loop. [`AsyncFutex::wait_until`] is such a loop.
@@ -62,16 +62,16 @@
 //!
 //! A *bare* wake is a wake without a change that lasts: the word has not changed, or it has the value `expected` again.
 //!
-//! - On `Uring`, a bare wake reaches every wait that has returned `Pending`. There is one exception: when a thread exits, the
-//!   kernels 6.16 to 6.18.48 end all waits that this thread armed. The reactor arms these waits again. A bare wake that comes
-//!   before that misses them.
-//! - On `Waitv` and `Thread`, a bare wake misses a wait whose thread is not *parked* (blocked in the kernel) at that moment: it
-//!   has not parked yet, or it has left the kernel and is about to enter it again.
+//! - On `Uring`, a bare wake reaches every wait that is [armed](WaitAsync). There is one exception: when a thread exits, the
+//!   kernels 6.16 to 6.18.48 end all waits that this thread armed. The reactor arms these waits again. Until then, a bare
+//!   wake misses them.
+//! - On `Waitv` and `Thread`, a bare wake misses a wait whose thread is not *parked* (blocked in the kernel) at that moment.
+//!   Such a thread has not parked yet, or it has left the kernel and is about to enter it again.
 //!
 //! The number that the wake returns does not include the waits that it misses.
 //!
-//! A wake that is handed on may miss waits in the same cases, with one difference: on `Waitv` and `Thread` it does not miss the
-//! waits of the process that hands it on.
+//! A wake that is handed on can miss the same waits as a bare wake. But on `Waitv` and `Thread` these are waits of *other*
+//! processes only.
 //!
 //! # Features
 //!

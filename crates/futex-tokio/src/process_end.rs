@@ -75,8 +75,9 @@ pub fn process_end(process: ProcessId) -> io::Result<ProcessEnd> {
 
 /// The future of [`process_end`].
 ///
-/// The future borrows nothing, so it can be spawned. Any runtime may poll it, as long as the runtime that drives the future runs.
-/// After the future was ready without an error, it is ready at each further poll.
+/// The future borrows nothing, so it can be spawned. Any runtime may poll it. The runtime in which [`process_end`] was called
+/// drives the future, so that runtime must still run. After the future was ready without an error, it is ready at each
+/// further poll.
 ///
 /// # Errors
 ///

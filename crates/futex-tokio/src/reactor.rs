@@ -70,8 +70,8 @@ impl Reactor {
         self.core().backend()
     }
 
-    /// Returns the better backends that are not available here, best first, each with the reason. The iterator is empty if the
-    /// caller or `FUTEX_BACKEND` chose the backend.
+    /// Returns the backends that are preferred to the one in use but are not available here, best first, each with the
+    /// reason. The iterator is empty if the caller or `FUTEX_BACKEND` chose the backend.
     pub fn passed_over(&self) -> impl Iterator<Item = (Backend, &io::Error)> {
         self.core().passed_over()
     }
@@ -96,12 +96,11 @@ impl Reactor {
     /// [`current`](Reactor::current), the next call of `current` makes a new reactor. The runtime's shutdown closes reactors in
     /// the same way.
     ///
-    /// When this returns, no waiter of the reactor is left in the kernel. A wait that has consumed a wake ends without an error.
-    /// If the future of such a wait was dropped, the wake is [handed on](crate::WaitAsync#cancel-safety). The call does not wait
-    /// for the threads that armed the waits, which may be blocked or busy.
-    ///
-    /// There is one exception: on `Thread`, and on `Waitv` for waits with a mask, threads may stay parked for up to 10 s after
-    /// the call. A thread that receives a wake in that time hands the wake on.
+    /// When this returns, no waiter of the reactor is left in the kernel. There is one exception: on `Thread`, and on `Waitv`
+    /// for waits with a mask, threads may stay parked for up to 10 s after the call. A thread that receives a wake in that
+    /// time hands the wake on. A wait that has consumed a wake ends without an error. If the future of such a wait was
+    /// dropped, the wake is [handed on](crate::WaitAsync#cancel-safety). The threads that armed the waits may be blocked or
+    /// busy. The call does not wait for them.
     pub fn close(&self) {
         self.core().close();
     }
@@ -161,8 +160,9 @@ impl ReactorBuilder {
     ///   clock tick. A tick comes every 1 to 4 ms, but on a `nohz_full` processor there may be none. If `interrupting` is true,
     ///   the completion is posted within 0.1 ms (measured on Linux 6.18, 2 CPUs).
     ///
-    /// This gains time only if another thread of the runtime waits for events at that moment. The price is an interrupt between
-    /// processors per completion. Under load this can cost more than half of the throughput. The
+    /// This gains time only if another thread of the runtime waits for events at that moment, because the thread that
+    /// computes can't run the woken task. Each completion costs an interrupt from one processor to another. Under load this
+    /// can cost more than half of the throughput. The
     /// [measurements](https://github.com/async-futex/async-futex/blob/main/docs/kernel-support.md#late-completions) show when
     /// the setting pays off.
     pub fn interrupting(mut self, interrupting: bool) -> Self {
@@ -176,8 +176,9 @@ impl ReactorBuilder {
     ///
     /// - `Unsupported` outside a runtime, and in a runtime without an I/O driver.
     /// - `InvalidInput` if `FUTEX_BACKEND` does not name a backend.
-    /// - If the chosen backend is not available here: an error with the reason. Its message also lists the available backends
-    ///   that come later in [`Backend`].
+    /// - `PermissionDenied`, `Unsupported`, `OutOfMemory` or another kind if the chosen backend is not available here. The
+    ///   message has the reason. It also lists the available backends among those that come after the chosen one in
+    ///   [`Backend`].
     /// - The kernel's error if the process has no descriptors left.
     pub fn build(self) -> io::Result<Reactor> {
         // Checked first, so that nothing is opened if there is no runtime.

@@ -74,8 +74,9 @@ impl AsyncFutex {
         WaitAsync { wait: Wait { expected, mask, waiter: Waiter::new(), budget: Budget::default() }, futex: self }
     }
 
-    /// Waits like [`wait_async`](AsyncFutex::wait_async), but the future contains a clone of the futex and borrows nothing. So a
-    /// struct can hold a futex together with its wait, and a collection of waits need not end before the futexes are dropped.
+    /// Waits like [`wait_async`](AsyncFutex::wait_async), but the future contains a clone of the futex and borrows nothing.
+    /// So a struct can hold a futex together with its wait, and you may drop the futexes while a collection still holds their
+    /// waits.
     ///
     /// This is short for [`wait_async`](AsyncFutex::wait_async) followed by [`into_owned`](WaitAsync::into_owned).
     ///
@@ -158,14 +159,15 @@ impl AsyncFutex {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future, like `select!` and `timeout` do, cancels the wait. If the kernel has already woken the wait, and counted
-/// it in the result of the wake, the wait has *consumed* the wake. The drop then *hands the wake on*: it wakes the next waiter of
-/// the word, in any process. See [bare wakes](crate#bare-wakes) for the waiters that a handed-on wake can miss.
+/// Dropping the future, like `select!` and `timeout` do, cancels the wait. If the kernel has already woken the wait, and
+/// counted it in the result of the wake, the wait has *consumed* the wake. The drop then *hands the wake on*: it wakes the
+/// next waiter of the word, in any process. So no waiter misses a change that lasts. (Without such a change, a wake that is
+/// handed on can miss some waiters: see [bare wakes](crate#bare-wakes).)
 ///
 /// On `Waitv` and `Thread`, it is possible that the thread of the wait has not noticed the wake when the future is dropped. Then
 /// this thread hands the wake on later.
 ///
-/// The drop does not wait for the thread that armed the wait, which may be blocked or busy.
+/// The thread that armed the wait may be blocked or busy. The drop does not wait for this thread.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct WaitAsync<'a> {
     wait: Wait,

@@ -15,9 +15,9 @@ use std::task::{Context, Poll, ready};
 /// A target is a pair `(futex, expected)`. It is ready if the word differs from `expected`, or after a wake. A target may have a
 /// third element, a mask. Then a wake makes the target ready only if the two masks have a bit in common.
 ///
-/// The words may lie in different memory, and the futexes may have different reactors. Several targets may have the same word;
-/// each of them counts as a waiter. The number of targets is not limited, but on `Thread` each target needs a thread (on `Waitv`
-/// each target with a mask). The waits do not [spin](crate::Spin).
+/// The words may lie in different memory, and the futexes may have different reactors. Several targets may have the same
+/// word; each of them counts as a waiter. The number of targets is not limited, but on `Thread` each target needs a thread.
+/// On `Waitv` each target with a mask needs a thread. The waits do not [spin](crate::Spin).
 ///
 /// Unless a word differs at the beginning, each call arms one wait per target, and at the end cancels the waits that are still
 /// armed. If there are many words that change often, it is cheaper to use one task per word.
