@@ -151,6 +151,11 @@ fn a_stopped_process_stands_out() {
     until_waiters(&word, 0);
     let shown = show();
     assert_eq!(find(&shown["processes"], "pid", waiter.id()).unwrap()["state"], "stopped");
+    if cfg!(target_arch = "aarch64") {
+        // There a thread that stops forgets its system call, so nothing shows that it is in a wait (Linux 6.12).
+        assert!(text(["show", &name]).contains(" is stopped."));
+        return;
+    }
     let found = find(&shown["words"], "offset", 0).unwrap();
     let sleeper = find(&found["sleepers"], "pid", waiter.id()).unwrap();
     assert_eq!((&sleeper["state"], &sleeper["is_queued"]), (&"stopped".into(), &false.into()));
