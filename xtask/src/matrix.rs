@@ -2,7 +2,7 @@
 
 use crate::kernels;
 use crate::need::Need;
-use crate::step::{Step, cargo, cargo_of, xtask};
+use crate::step::{FORBID_SKIPS, Step, cargo, cargo_of, xtask};
 use crate::workspace::{self, MSRV, PROGRAM, PUBLISHED};
 
 /// Steps that pass or fail together.
@@ -16,9 +16,6 @@ pub(crate) struct Row {
     pub(crate) has_tests: bool,
     pub(crate) steps: Vec<Step>,
 }
-
-/// The variable that makes a skip a failure of the test.
-pub(crate) const FORBID_SKIPS: &str = "FUTEX_TESTS_FORBID_SKIPS";
 
 /// The toolchain of the rows that use unstable tools.
 const NIGHTLY: &str = "nightly";

@@ -1,8 +1,9 @@
 //! `cargo xtask test`: runs the matrix.
 
 use crate::error::Error;
-use crate::matrix::{self, FORBID_SKIPS, Row};
+use crate::matrix::{self, Row};
 use crate::report::{self, Outcome, Report, Tests};
+use crate::step::FORBID_SKIPS;
 use crate::{step, workspace};
 use clap::builder::PossibleValuesParser;
 use std::env;
