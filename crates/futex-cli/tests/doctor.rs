@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "filters of system calls are set between fork and exec")]
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+use futex_tests::skip;
 use seccompiler::SeccompCmpOp::MaskedEq;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCondition, SeccompFilter, SeccompRule, apply_filter,
@@ -119,11 +120,6 @@ fn within(sandboxes: Vec<BpfProgram>) -> Command {
 
 fn forbidding(calls: &[i64], action: SeccompAction) -> Command {
     within(vec![filter(calls, &[], action)])
-}
-
-fn skip(reason: &str) {
-    assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "a skip is forbidden: {reason}");
-    eprintln!("SKIPPED: {reason}");
 }
 
 /// True if a command runs here. Otherwise the test is skipped.

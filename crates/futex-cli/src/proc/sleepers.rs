@@ -72,20 +72,10 @@ fn place(maps: &[Map], address: u64) -> Option<(&Map, u64)> {
 
 mod number {
     /// `futex` and `restart_syscall`, which the former is continued by after a stop if it has a timeout.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) const FUTEX: [i64; 2] = [202, 219];
-    /// The generic table, among others of 64-bit ARM and RISC-V.
-    #[cfg(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "loongarch64"))]
-    pub(super) const FUTEX: [i64; 2] = [98, 128];
-    #[cfg(target_arch = "powerpc64")]
-    pub(super) const FUTEX: [i64; 2] = [221, 0];
-    #[cfg(not(any(
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        target_arch = "riscv64",
-        target_arch = "loongarch64",
-        target_arch = "powerpc64"
-    )))]
+    #[cfg(target_pointer_width = "64")]
+    pub(super) const FUTEX: [i64; 2] = [libc::SYS_futex, libc::SYS_restart_syscall];
+    /// A program of 32 bits knows other numbers than those of the processes that it looks at.
+    #[cfg(not(target_pointer_width = "64"))]
     pub(super) const FUTEX: [i64; 2] = [-2, -2];
     /// The same on all processors.
     pub(super) const FUTEX_WAITV: i64 = 449;

@@ -1,5 +1,7 @@
 //! What the tests share: the program as a child, objects for it, and the backends of this machine.
 
+pub(crate) use futex_tests::{blocked, skip, until, until_waiters};
+
 use futex_sys::{NamedMemory, WaitOutcome, Word};
 use rustix::process::{Pid, Signal, kill_process};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
@@ -7,8 +9,8 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread::{JoinHandle, spawn, yield_now};
-use std::time::{Duration, Instant};
+use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
 
 /// What nothing in these tests takes on the slowest machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -148,38 +150,11 @@ pub(crate) fn word(page: &NamedMemory, offset: usize) -> Word {
     page.word(offset).expect("a word")
 }
 
-/// A thread that waits while `word` is 0, one of `count` waiters when this returns. The kernel has it at its place until it ends.
-#[track_caller]
-pub(crate) fn blocked(word: &Word, count: u32) -> JoinHandle<WaitOutcome> {
-    let thread = spawn({
-        let word = word.clone();
-        move || word.wait(0, None).expect("a wait")
-    });
-    until_waiters(word, count);
-    thread
-}
-
 /// Waits until a [`blocked`] thread is woken.
 #[track_caller]
 pub(crate) fn is_woken(thread: JoinHandle<WaitOutcome>) {
     until(|| thread.is_finished());
     assert_eq!(thread.join().expect("no panic"), WaitOutcome::Woken);
-}
-
-/// Returns once the kernel has `n` waiters on a word.
-#[track_caller]
-pub(crate) fn until_waiters(word: &Word, n: u32) {
-    until(|| word.waiters().expect("the word is mapped") == n);
-}
-
-/// Returns once `condition` is true, yielding the processor in between.
-#[track_caller]
-pub(crate) fn until(mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < LIMIT, "a condition did not come true within a minute");
-        yield_now();
-    }
 }
 
 /// Changes a word, then wakes all.
@@ -230,13 +205,4 @@ pub(crate) fn forbidden<const N: usize>(
     if let Err(panic) = spawn(forbid).join() {
         std::panic::resume_unwind(panic);
     }
-}
-
-/// Says that a test can't run here, and why. CI sets `FUTEX_TESTS_FORBID_SKIPS`, which makes it a failure.
-pub(crate) fn skip(reason: &str) {
-    assert!(
-        std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(),
-        "this test can't run here, and FUTEX_TESTS_FORBID_SKIPS forbids to skip it: {reason}"
-    );
-    eprintln!("SKIPPED: {reason}");
 }

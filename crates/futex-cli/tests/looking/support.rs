@@ -1,13 +1,14 @@
 //! Processes that wait, and the command that looks at them.
 
+pub(crate) use futex_tests::{skip, until, until_waiters};
+
 use futex_sys::futex::{Scope, WaitvEntry, waitv};
-use futex_sys::{NamedMemory, SharedMemory, Word};
+use futex_sys::{NamedMemory, SharedMemory};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
 
 pub(crate) const FUTEX: &str = env!("CARGO_BIN_EXE_futex");
 
@@ -37,12 +38,6 @@ fn has_rings() -> bool {
     false
 }
 
-/// Says that a test can't run here, and why. CI sets `FUTEX_TESTS_FORBID_SKIPS`, which makes it a failure.
-pub(crate) fn skip(reason: &str) {
-    assert!(std::env::var_os("FUTEX_TESTS_FORBID_SKIPS").is_none(), "this test can't run here: {reason}");
-    eprintln!("SKIPPED: {reason}");
-}
-
 /// A name that no other test has.
 pub(crate) fn unique(what: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -54,21 +49,6 @@ pub(crate) fn named(what: &str, len: usize) -> (String, NamedMemory) {
     let name = unique(what);
     let memory = NamedMemory::create(&name, len).unwrap();
     (name, memory)
-}
-
-/// Returns once `condition` is true, which has to be within a minute.
-#[track_caller]
-pub(crate) fn until(mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed().as_secs() < 60, "a condition did not come true within a minute");
-        std::thread::yield_now();
-    }
-}
-
-#[track_caller]
-pub(crate) fn until_waiters(word: &Word, n: u32) {
-    until(|| word.waiters().unwrap() == n);
 }
 
 /// What `futex show OBJECT --json` says once it shows that each of the waiters of the word at `offset` is a thread of `pid`.
