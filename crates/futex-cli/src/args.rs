@@ -112,6 +112,16 @@ pub(crate) struct Get {
     pub(crate) offsets: Vec<Offset>,
 }
 
+/// A word: its object, and where it lies in that.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Place {
+    /// A POSIX name, a path, or PID:FD
+    pub(crate) object: Object,
+    /// The place of the word, in bytes
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) offset: Offset,
+}
+
 /// Waits until a word changes or meets a condition, and prints its value
 ///
 /// With VALUE it waits once: until a wake, or not at all if the word has another value. Rarely, it returns without either. With
@@ -119,11 +129,8 @@ pub(crate) struct Get {
 #[derive(Debug, clap::Args)]
 #[command(after_help = WAIT_HELP, override_usage = WAIT_USAGE)]
 pub(crate) struct Wait {
-    /// A POSIX name, a path, or PID:FD
-    pub(crate) object: Object,
-    /// The place of the word, in bytes
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) offset: Offset,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Wait while the word has this value
     #[arg(allow_negative_numbers = true, required_unless_present = "until", conflicts_with = "until")]
     pub(crate) value: Option<Number>,
@@ -150,11 +157,8 @@ Examples:
 /// A waiter that finds its word unchanged may wait again. To end a wait, change the word, and then wake: `set`, `add` and `cas` do both.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Wake {
-    /// A POSIX name, a path, or PID:FD
-    pub(crate) object: Object,
-    /// The place of the word, in bytes
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) offset: Offset,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// How many: a number, or all
     #[arg(default_value = "1", allow_negative_numbers = true)]
     pub(crate) n: Count,
@@ -163,11 +167,8 @@ pub(crate) struct Wake {
 /// Stores a value in a word, wakes its waiters, and prints how many
 #[derive(Debug, clap::Args)]
 pub(crate) struct Set {
-    /// A POSIX name, a path, or PID:FD
-    pub(crate) object: Object,
-    /// The place of the word, in bytes
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) offset: Offset,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// The value to store; -1 is the largest one
     #[arg(allow_negative_numbers = true)]
     pub(crate) value: Number,
@@ -179,11 +180,8 @@ pub(crate) struct Set {
 /// Adds to a word, wakes its waiters, and prints how many
 #[derive(Debug, clap::Args)]
 pub(crate) struct Add {
-    /// A POSIX name, a path, or PID:FD
-    pub(crate) object: Object,
-    /// The place of the word, in bytes
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) offset: Offset,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// May be negative; the sum wraps around at 2^32
     #[arg(allow_negative_numbers = true)]
     pub(crate) delta: Number,
@@ -198,11 +196,8 @@ pub(crate) struct Add {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  futex cas jobs 0 0 1 && echo \"the lock is mine\"")]
 pub(crate) struct Cas {
-    /// A POSIX name, a path, or PID:FD
-    pub(crate) object: Object,
-    /// The place of the word, in bytes
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) offset: Offset,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// The value that the word must have
     #[arg(allow_negative_numbers = true)]
     pub(crate) expected: Number,

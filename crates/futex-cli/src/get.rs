@@ -2,8 +2,8 @@
 
 use crate::args::Get;
 use crate::failure::Failure;
-use crate::output;
 use crate::value::Offset;
+use crate::{output, word};
 use futex_sys::MemoryView;
 
 pub(crate) fn run(args: &Get) -> Result<(), Failure> {
@@ -15,10 +15,8 @@ pub(crate) fn run(args: &Get) -> Result<(), Failure> {
     for &Offset(offset) in &args.offsets {
         let mut value = [0; 4];
         if view.read(offset, &mut value).map_err(cannot)? < value.len() {
-            let len = view.len();
-            return Err(Failure::new(format_args!(
-                "cannot read {object}: there is no word at offset {offset:#x}, because it has {len} bytes"
-            )));
+            let why = word::is_missing(offset, view.len());
+            return Err(Failure::new(format_args!("cannot read {object}: {why}")));
         }
         lines.push_str(&format!("{}\n", u32::from_ne_bytes(value)));
     }

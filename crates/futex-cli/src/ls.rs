@@ -87,9 +87,7 @@ fn count(line: &mut Listed, seen: &Seen, snapshot: &Snapshot, time: Duration) {
             return;
         }
     };
-    let sleepers = snapshot.processes.iter().flat_map(|process| &process.sleepers);
-    let known = sleepers.filter(|sleeper| sleeper.file == seen.id.mapped);
-    let known = known.filter_map(|sleeper| usize::try_from(sleeper.offset).ok());
+    let known = snapshot.sleepers_on(seen.id).map(|(offset, _)| offset);
     // The words are kept so that those that are not 0 come first.
     let limits = Limits { range: 0..view.len(), words: 64 * 1024, read: time / 2, count: time / 2 };
     let found = scan(&view, &limits, known);

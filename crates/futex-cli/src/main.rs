@@ -14,6 +14,7 @@
 //! | `proc.rs` | processes, what they map and have open, and which of their threads sleep on a word |
 //! | `scan.rs` | the words of an object that are not 0 or have waiters |
 //! | `about.rs` | what is said about objects and processes |
+//! | `descriptors.rs` | whether descriptors are left |
 //! | `failure.rs` | how a command ends when it does not succeed |
 //! | `output.rs` | text for people, and JSON |
 
@@ -21,6 +22,7 @@ mod about;
 mod args;
 mod change;
 mod create;
+mod descriptors;
 mod doctor;
 mod failure;
 mod get;

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::output::printable;
 use crate::proc::REFUSED_TO_ROOT;
+use crate::proc::state::State;
 use futex_tokio::SharedMemory;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
@@ -88,17 +89,18 @@ impl Object {
     /// a pipe can have effects.
     fn open_descriptor(&self, pid: u32, fd: u32, flags: OFlags) -> Result<OwnedFd, Failure> {
         let cannot_open = |errno: Errno| {
-            let why = match (state(pid), errno) {
-                (State::Ended, _) => format!("process {pid} has ended"),
-                (State::Unknown, _) => format!("there is no process {pid} that this one can see"),
-                (State::Lives, Errno::NOENT) => format!("process {pid} has no descriptor {fd}"),
-                (State::Lives, Errno::ACCESS | Errno::PERM) if geteuid().is_root() => {
+            let why = match (State::of_process(pid), errno) {
+                (None, _) => format!("there is no process {pid} that this one can see"),
+                // It stays until its parent has asked for its status.
+                (Some(State::Zombie), _) => format!("process {pid} has ended"),
+                (Some(_), Errno::NOENT) => format!("process {pid} has no descriptor {fd}"),
+                (Some(_), Errno::ACCESS | Errno::PERM) if geteuid().is_root() => {
                     format!("root has no permission to inspect process {pid}{REFUSED_TO_ROOT}")
                 }
-                (State::Lives, Errno::ACCESS | Errno::PERM) => {
+                (Some(_), Errno::ACCESS | Errno::PERM) => {
                     format!("process {pid} or its object belongs to another user; try it as that user, or as root")
                 }
-                (State::Lives, _) => errno.to_string(),
+                (Some(_), _) => errno.to_string(),
             };
             Failure::new(format_args!("cannot open {self}: {why}"))
         };
@@ -169,22 +171,6 @@ fn entry(name: &OsStr) -> Result<PathBuf, Failure> {
         )));
     }
     Ok(Path::new(NAMES).join(OsStr::from_bytes(entry)))
-}
-
-enum State {
-    Lives,
-    Ended,
-    Unknown,
-}
-
-/// What `/proc` says of a process. One that has ended stays until its parent has asked for its status.
-fn state(pid: u32) -> State {
-    let stat = i32::try_from(pid).ok().and_then(|pid| procfs::process::Process::new(pid).ok()?.stat().ok());
-    match stat {
-        Some(stat) if matches!(stat.state, 'Z' | 'X') => State::Ended,
-        Some(_) => State::Lives,
-        None => State::Unknown,
-    }
 }
 
 /// A command line may have bytes that are not UTF-8, and so may a name.

@@ -9,16 +9,15 @@ pub(crate) mod stat;
 pub(crate) mod state;
 pub(crate) mod users;
 
-use self::maps::{FileId, Map};
+use self::maps::{DELETED, FileId, Map};
 use self::read::{Hidden, number, read_descriptors, read_maps, read_stat};
 use self::sleepers::Sleeper;
 use self::stat::stat_open;
 use self::state::State;
+use crate::descriptors;
 use procfs::process::Process as Handle;
-use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -48,6 +47,10 @@ pub(crate) struct Process {
     /// True if they were asked for and can't be seen.
     pub(crate) hides_threads: bool,
 }
+
+/// Descriptors that reading a process takes at once: `/proc`, the directories of a process, of its threads and of one of them,
+/// and a file or its descriptors.
+const TAKEN: usize = 6;
 
 /// What was read of all processes but this one.
 #[derive(Debug)]
@@ -79,7 +82,8 @@ impl Snapshot {
         };
         let mut snapshot = Self { processes: Vec::new(), hidden: Vec::new(), problem: problem.map(str::to_owned) };
         let own = std::process::id();
-        if let Err(error) = check_descriptors() {
+        // A process whose files can't be opened would be left out, as one that has ended.
+        if let Err(error) = descriptors::check_spare(TAKEN) {
             snapshot.problem.get_or_insert_with(|| {
                 format!("not all processes are seen, because too few descriptors are left (see `ulimit -n`): {error}")
             });
@@ -99,6 +103,13 @@ impl Snapshot {
         snapshot.processes.sort_by_key(|process| process.pid);
         snapshot.hidden.sort_unstable();
         snapshot
+    }
+
+    /// The threads that sleep on words of an object, with the offsets of the words.
+    pub(crate) fn sleepers_on(&self, object: ObjectId) -> impl Iterator<Item = (usize, &Sleeper)> {
+        let sleepers = self.processes.iter().flat_map(|process| &process.sleepers);
+        let of_object = sleepers.filter(move |sleeper| sleeper.file == object.mapped);
+        of_object.filter_map(|sleeper| Some((usize::try_from(sleeper.offset).ok()?, sleeper)))
     }
 
     pub(crate) fn index(&self) -> Index<'_> {
@@ -129,20 +140,6 @@ impl<'a> Index<'a> {
         let others = of(object.open).filter(move |process| process.maps_of(object).next().is_none());
         mapping.chain(others.filter(move |_| object.open != object.mapped))
     }
-}
-
-/// A process whose files can't be opened would be left out, as one that has ended.
-fn check_descriptors() -> io::Result<()> {
-    /// `/proc`, the directories of a process, of its threads and of one of them, and a file or its descriptors.
-    const TAKEN: usize = 6;
-
-    (0..TAKEN).map(|_| File::open("/proc")).collect::<io::Result<Vec<_>>>().map(drop).or_else(|error| {
-        match Errno::from_io_error(&error) {
-            Some(Errno::MFILE | Errno::NFILE) => Err(error),
-            // Without /proc, another sentence says so.
-            _ => Ok(()),
-        }
-    })
 }
 
 impl Process {
@@ -213,5 +210,5 @@ impl ObjectId {
 /// The name of a memfd as its creator gave it, from the path in `maps`.
 pub(crate) fn memfd_name(path: &OsStr) -> Option<&OsStr> {
     let name = path.as_bytes().strip_prefix(b"/memfd:")?;
-    Some(OsStr::from_bytes(name.strip_suffix(b" (deleted)").unwrap_or(name)))
+    Some(OsStr::from_bytes(name.strip_suffix(DELETED).unwrap_or(name)))
 }

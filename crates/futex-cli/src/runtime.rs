@@ -1,5 +1,6 @@
 //! What the commands that wait have in common: their runtime, and what ends them beside the word.
 
+use crate::descriptors;
 use crate::failure::Failure;
 use crate::object::Object;
 use crate::value::Offset;
@@ -7,7 +8,7 @@ use futex_tokio::SharedMemory;
 use rustix::fs::{fstat, inotify};
 use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::task::Poll;
 use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,7 +24,9 @@ pub(crate) fn run<T>(
     note: impl Fn(&str),
     wait: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    check_descriptors(memory)?;
+    descriptors::check_spare(TAKEN).map_err(|error| {
+        Failure::new(format_args!("cannot wait, because too few descriptors are left (see `ulimit -n`): {error}"))
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = signals()?;
@@ -38,16 +41,9 @@ pub(crate) fn run<T>(
     })
 }
 
-/// Tokio panics if the last descriptors run out while it prepares for signals.
-fn check_descriptors(memory: &SharedMemory) -> Result<(), Failure> {
-    /// A runtime takes five (Tokio 1.54): an epoll instance and its eventfd, a pair of sockets, and a duplicate of one of them.
-    const TAKEN: usize = 8;
-
-    let spare = (0..TAKEN).map(|_| memory.as_fd().try_clone_to_owned()).collect::<io::Result<Vec<_>>>();
-    spare.map(drop).map_err(|error| {
-        Failure::new(format_args!("cannot wait, because too few descriptors are left (see `ulimit -n`): {error}"))
-    })
-}
+/// Descriptors that must be left. A runtime takes five (Tokio 1.54): an epoll instance and its eventfd, a pair of sockets, and a
+/// duplicate of one of them. Tokio panics if the last ones run out while it prepares for signals.
+const TAKEN: usize = 8;
 
 /// The signals that ask for the end, with their numbers. One that was ignored when this program was started stays ignored
 /// (`nohup`, and SIGINT for the background jobs of a script).

@@ -7,13 +7,12 @@ use self::shown::{Shown, Word};
 use crate::about::{Holder, Metadata, Part, exact};
 use crate::args::Show;
 use crate::failure::{Failure, say};
-use crate::output;
-use crate::proc::sleepers::Sleeper;
 use crate::proc::stat::stat_open;
 use crate::proc::users::Users;
 use crate::proc::{ObjectId, Sleepers, Snapshot};
 use crate::scan::{Limits, scan};
 use crate::value::Range;
+use crate::{output, word};
 use futex_sys::MemoryView;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +28,10 @@ pub(crate) fn run(args: &Show) -> Result<(), Failure> {
         within(args.range, view.len()).map_err(|why| Failure::new(format_args!("cannot show {object}: {why}")))?;
 
     let snapshot = Snapshot::take(Sleepers::Of(&|file| file == id.mapped));
-    let mut sleepers = sleepers_by_word(&snapshot, id);
+    let mut sleepers = BTreeMap::<usize, Vec<_>>::new();
+    for (offset, sleeper) in snapshot.sleepers_on(id) {
+        sleepers.entry(offset).or_default().push(sleeper);
+    }
     let is_one = range.len() == 4;
     let limits =
         Limits { range: range.clone(), words: args.max, read: args.limit.max(LEAST_READING), count: args.limit };
@@ -54,7 +56,6 @@ pub(crate) fn run(args: &Show) -> Result<(), Failure> {
         error: found.error,
         knows_pages: view.knows_pages().unwrap_or(true),
         processes: snapshot.index().users_of(id).map(|process| Holder::of(process, id, &users)).collect(),
-        hidden_processes: snapshot.hidden.len(),
         hidden: snapshot.hidden.clone(),
     };
     if let Some(problem) = &snapshot.problem {
@@ -73,15 +74,5 @@ fn within(range: Option<Range>, len: usize) -> Result<std::ops::Range<usize>, St
     if start.checked_add(4).is_some_and(|first| first <= end) {
         return Ok(start..end);
     }
-    Err(format!("there is no word at offset {start:#x}, because it has {len} bytes"))
-}
-
-fn sleepers_by_word(snapshot: &Snapshot, id: ObjectId) -> BTreeMap<usize, Vec<&Sleeper>> {
-    let mut words = BTreeMap::<usize, Vec<_>>::new();
-    for sleeper in snapshot.processes.iter().flat_map(|process| &process.sleepers) {
-        if let (true, Ok(offset)) = (sleeper.file == id.mapped, usize::try_from(sleeper.offset)) {
-            words.entry(offset).or_default().push(sleeper);
-        }
-    }
-    words
+    Err(word::is_missing(start, len))
 }

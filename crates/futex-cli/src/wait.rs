@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use tokio::time::timeout;
 
 pub(crate) fn run(args: &Wait) -> Result<(), Failure> {
-    let (memory, word) = word::open(&args.object, args.offset)?;
-    let value = runtime::run(&args.object, &memory, args.offset, |line| say(line), async {
+    let (memory, word) = word::open(&args.place)?;
+    let value = runtime::run(&args.place.object, &memory, args.place.offset, |line| say(line), async {
         match args.timeout {
             Some(time) => timeout(time, wait(args, word)).await.map_err(|_| Failure::TimedOut)?,
             None => wait(args, word).await,

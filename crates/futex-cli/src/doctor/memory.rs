@@ -2,11 +2,11 @@
 
 use super::report::{Finding, bytes};
 use super::system::number;
+use crate::object::NAMES;
 use futex_sys::{NamedMemory, SharedMemory};
 use rustix::fs::{FlockOperation, FsWord, Mode, OFlags, StatVfsMountFlags, flock, open, statfs, statvfs};
 use std::io;
 
-const DIRECTORY: &str = "/dev/shm";
 /// `TMPFS_MAGIC` of `linux/magic.h`.
 const TMPFS: FsWord = 0x0102_1994;
 /// What container runtimes give if nobody asks for more.
@@ -18,14 +18,11 @@ const MORE: &str = "give it more: `--shm-size=1g` of docker and podman, a volume
 
 pub(super) fn dev_shm() -> Finding {
     const TOPIC: &str = "dev_shm";
-    let (system, space) = match statfs(DIRECTORY).and_then(|system| Ok((system, statvfs(DIRECTORY)?))) {
+    let (system, space) = match statfs(NAMES).and_then(|system| Ok((system, statvfs(NAMES)?))) {
         Ok(both) => both,
         Err(errno) => {
-            return Finding::problem(
-                TOPIC,
-                format!("{DIRECTORY} cannot be used, so there are no POSIX names: {errno}"),
-            )
-            .advise(MOUNT);
+            return Finding::problem(TOPIC, format!("{NAMES} cannot be used, so there are no POSIX names: {errno}"))
+                .advise(MOUNT);
         }
     };
     let [size, free] = [space.f_blocks, space.f_bavail].map(|blocks| blocks.saturating_mul(space.f_frsize));
@@ -33,8 +30,8 @@ pub(super) fn dev_shm() -> Finding {
     // A tmpfs without a limit says that it has no blocks.
     let limited = size > 0;
     let found = match limited {
-        true => format!("{DIRECTORY} is {found} of {}, of which {} are free", bytes(size), bytes(free)),
-        false => format!("{DIRECTORY} is {found} without a limit"),
+        true => format!("{NAMES} is {found} of {}, of which {} are free", bytes(size), bytes(free)),
+        false => format!("{NAMES} is {found} without a limit"),
     };
     if space.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Finding::problem(TOPIC, format!("{found}; it is read-only, so no name can be made"))
@@ -78,13 +75,13 @@ fn make_a_name() -> io::Result<()> {
     let result = NamedMemory::replace(&name, 4096).and_then(NamedMemory::unlink);
     if result.is_err() {
         // It may have been made and not be removed, for lack of a descriptor.
-        let _ = std::fs::remove_file(format!("{DIRECTORY}/{name}"));
+        let _ = std::fs::remove_file(format!("{NAMES}/{name}"));
     }
     result
 }
 
 fn open_nameless() -> rustix::io::Result<()> {
-    let file = open(DIRECTORY, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?;
+    let file = open(NAMES, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)
 }
 

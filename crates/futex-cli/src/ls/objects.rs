@@ -1,7 +1,7 @@
 //! Finding shared objects: the names in `/dev/shm`, and what processes map.
 
 use crate::object::{NAMES, Object};
-use crate::proc::maps::{FileId, Map};
+use crate::proc::maps::{DELETED, FileId, Map};
 use crate::proc::stat::stat_path;
 use crate::proc::{Index, ObjectId, Process, Snapshot, memfd_name};
 use rustix::fs::{AtFlags, FileType, Statx};
@@ -123,9 +123,6 @@ struct Mapped<'a> {
     is_memory: bool,
     is_writable: bool,
 }
-
-/// What the kernel puts behind the path of a file whose name is gone.
-const DELETED: &[u8] = b" (deleted)";
 
 fn kind_of(map: &Map) -> Kind {
     let path = map.path.as_bytes();

@@ -12,6 +12,9 @@ pub(crate) struct FileId {
     pub(crate) inode: u64,
 }
 
+/// What the kernel puts behind the path of a file whose name is gone.
+pub(crate) const DELETED: &[u8] = b" (deleted)";
+
 /// A shared mapping of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Map {

@@ -1,6 +1,6 @@
 //! What a process or a thread does.
 
-use procfs::process::{ProcState, Stat};
+use procfs::process::{ProcState, Process, Stat};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
@@ -19,6 +19,12 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// `None` if there is no such process, or `/proc` does not show it.
+    pub(crate) fn of_process(pid: u32) -> Option<Self> {
+        let stat = Process::new(i32::try_from(pid).ok()?).and_then(|process| process.stat());
+        stat.ok().as_ref().map(Self::of)
+    }
+
     pub(crate) fn of(stat: &Stat) -> Self {
         match stat.state() {
             Ok(ProcState::Running) => Self::Running,

@@ -4,7 +4,7 @@ use crate::about::{Holder, Metadata, Part};
 use crate::proc::sleepers::Sleeper;
 use crate::proc::state::State;
 use crate::scan::Waiters;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What is shown. This is the JSON too, so docs/cli.md describes each field.
 #[derive(Debug, Serialize)]
@@ -26,10 +26,13 @@ pub(super) struct Shown {
     /// False if there may be pages that were not looked into (huge pages only).
     pub(super) knows_pages: bool,
     pub(super) processes: Vec<Holder>,
-    pub(super) hidden_processes: usize,
-    /// Their numbers.
-    #[serde(skip)]
+    /// The processes that could not be inspected. The JSON has how many.
+    #[serde(rename = "hidden_processes", serialize_with = "len")]
     pub(super) hidden: Vec<u32>,
+}
+
+fn len<S: Serializer>(processes: &[u32], serializer: S) -> Result<S::Ok, S::Error> {
+    processes.len().serialize(serializer)
 }
 
 #[derive(Debug, Serialize)]
