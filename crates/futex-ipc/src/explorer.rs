@@ -1,0 +1,119 @@
+//! Runs the steps of three processes in every order, with kills, over a model of the memory and of the kernel.
+//!
+//! [`world`] is the memory, the kernel and the processes, [`search`] visits every state that can be reached, and the other files
+//! have what the processes do. All accesses are sequentially consistent here; the orderings are what the loom models are for.
+//!
+//! # What the kernel of the model does
+//!
+//! - Waits queue first in, first out, all places together. Comparing and queueing is one step.
+//! - A kill takes effect between any two steps. The waits of the dead stay in the queue for any time, and swallow wakes, as on
+//!   Linux 6.12. The lock of the slot is freed some time after the kill.
+//! - A process that joins again takes the lock of its slot first.
+//! - Each living process has a watcher that marks and sweeps the dead, one step at a time.
+//! - A process that is stopped makes no step, and keeps its wait and its lock.
+//!
+//! # What is checked in each state
+//!
+//! What the lock promises ([`Scenario::check`]), and that somebody can go on unless all are done (otherwise a living process
+//! sleeps for ever). At the end: from each state there is a way to one where all are done, without a kill, a cancel or a join.
+//!
+//! # How much
+//!
+//! With `FUTEX_IPC_EXPLORE=all` each test has all kinds of trouble at once. Without it they come in pairs.
+
+mod crash_points;
+mod event;
+mod members;
+mod mutex;
+mod once;
+mod rwlock;
+mod search;
+mod semaphore;
+mod world;
+
+use self::world::World;
+use crate::steps::{Place, Role, Step, Words};
+use std::fmt::Debug;
+use std::hash::Hash;
+
+/// Number of processes.
+pub(crate) const N: usize = 3;
+
+/// What the task of a process does.
+pub(crate) trait Program: Copy + Eq + Hash + Debug {
+    /// Makes the next step of whatever operation it is at. `Done` is the end of the program.
+    fn step<W: Words>(&mut self, words: &W) -> Step<()>;
+
+    /// Passes a wake to the operation.
+    fn woken(&mut self);
+
+    /// Cancels the operation, or returns false if it can't be cancelled.
+    fn cancel(&mut self) -> bool;
+
+    /// See [`Machine::renumber`](crate::steps::Machine::renumber).
+    fn renumber(&mut self, f: &mut dyn FnMut(Place, u64) -> u64);
+}
+
+/// How often what happens in the exploration.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Trouble {
+    pub(crate) kills: u8,
+    pub(crate) rejoins: u8,
+    pub(crate) cancels: u8,
+    pub(crate) stops: u8,
+}
+
+impl Trouble {
+    pub(crate) const NONE: Self = Self { kills: 0, rejoins: 0, cancels: 0, stops: 0 };
+
+    pub(crate) const fn new(kills: u8, rejoins: u8, cancels: u8) -> Self {
+        Self { kills, rejoins, cancels, stops: 0 }
+    }
+}
+
+/// A counter or a version, which the explorer numbers anew in each state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub(crate) place: Place,
+    /// The bits that count.
+    pub(crate) bits: u64,
+}
+
+/// What is explored.
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario<P: Program, const CELLS: usize> {
+    /// How many of the processes there are.
+    pub(crate) processes: usize,
+    /// What a process does, by its slot, also when it joins again.
+    pub(crate) start: fn(usize) -> P,
+    /// The words at the beginning.
+    pub(crate) cells: [u64; CELLS],
+    pub(crate) trouble: Trouble,
+    /// The words, for a sweep.
+    pub(crate) roles: &'static [(Role, Place)],
+    pub(crate) counted: &'static [Counted],
+    /// What is wrong with a state.
+    pub(crate) check: fn(&World<P, CELLS>) -> Option<&'static str>,
+    /// True if a process need not come to its end.
+    pub(crate) excused: fn(&World<P, CELLS>, usize) -> bool,
+    /// True if a process that dies in this state of its program leaves the data in the middle of a change.
+    pub(crate) inside: fn(&P) -> bool,
+    /// Follows a step of a program, for what [`World::dirty`] says.
+    pub(crate) followed: fn(before: &P, after: &P, dirty: &mut bool),
+    /// Watchers may examine a slot at any time, not only after a death.
+    pub(crate) examine_always: bool,
+    /// Maximum number of watchers that are at work at the same time. A process that joins again sweeps beside them.
+    pub(crate) sweepers: usize,
+    /// Keep whole states, and not only hashes of them.
+    pub(crate) whole: bool,
+}
+
+/// True if each exploration is to have everything at once.
+pub(crate) fn all_at_once() -> bool {
+    std::env::var_os("FUTEX_IPC_EXPLORE").is_some_and(|value| value == "all")
+}
+
+/// Number of sweepers beside a process that joins again, which is one too.
+pub(crate) fn few() -> usize {
+    if all_at_once() { N } else { 1 }
+}

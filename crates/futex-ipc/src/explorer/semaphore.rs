@@ -1,0 +1,194 @@
+//! The semaphore.
+
+use super::world::World;
+use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
+use crate::steps::record::{Attach, Records};
+use crate::steps::semaphore::{Acquire, Release, Semaphore, TryAcquire, UndoAcquire, available};
+use crate::steps::{Cancel, Machine, Place, Role, Step, Words, halves, high, low};
+
+const STATE: Place = Place(0);
+const EVENT: Place = Place(1);
+const TURNSTILE: Place = Place(2);
+const RECORDS: Records = Records(Place(3));
+const CELLS: usize = 6;
+
+/// Acquires and releases once. The process attaches itself first if it joins again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Holder {
+    at: At,
+    n: u8,
+    capacity: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum At {
+    Attach(Attach),
+    Acquire(Acquire),
+    Try(TryAcquire),
+    Inside,
+    Release(Release),
+    Undo(UndoAcquire),
+}
+
+impl Holder {
+    const fn place(self) -> Semaphore {
+        Semaphore { state: STATE, event: EVENT, turnstile: TURNSTILE, records: RECORDS, capacity: self.capacity as u32 }
+    }
+
+    fn new(n: u8, capacity: u8) -> Self {
+        Self { at: At::Attach(Attach::new(RECORDS)), n, capacity }
+    }
+
+    fn trying(n: u8, capacity: u8) -> Self {
+        let this = Self::new(n, capacity);
+        Self { at: At::Try(TryAcquire::new(this.place(), n.into())), ..this }
+    }
+}
+
+impl Program for Holder {
+    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
+        let (place, n) = (self.place(), self.n.into());
+        self.at = match &mut self.at {
+            At::Attach(attach) => match attach.step(words) {
+                Step::Done(()) => At::Acquire(Acquire::new(place, n)),
+                step => return step,
+            },
+            At::Acquire(acquire) => match acquire.step(words) {
+                Step::Done(()) => At::Inside,
+                step => return step,
+            },
+            At::Try(acquire) => match acquire.step(words) {
+                Step::Done(true) => At::Inside,
+                step => return step.map(drop),
+            },
+            At::Inside => At::Release(Release::new(place, n)),
+            At::Release(release) => return release.step(words),
+            At::Undo(undo) => return undo.step(words),
+        };
+        Step::Next
+    }
+
+    fn woken(&mut self) {
+        if let At::Acquire(acquire) = &mut self.at {
+            acquire.woken();
+        }
+    }
+
+    fn cancel(&mut self) -> bool {
+        let At::Acquire(acquire) = self.at else { return false };
+        self.at = At::Undo(acquire.cancel());
+        true
+    }
+
+    fn renumber(&mut self, f: &mut dyn FnMut(Place, u64) -> u64) {
+        match &mut self.at {
+            At::Acquire(acquire) => acquire.renumber(f),
+            At::Try(acquire) => acquire.renumber(f),
+            At::Release(release) => release.renumber(f),
+            At::Undo(undo) => undo.renumber(f),
+            At::Attach(_) | At::Inside => {}
+        }
+    }
+}
+
+fn check(world: &World<Holder, CELLS>) -> Option<&'static str> {
+    let held: u32 = world.programs().filter(|program| program.at == At::Inside).map(|program| u32::from(program.n)).sum();
+    let capacity = world.programs().next().map_or(0, |program| program.capacity.into());
+    if held > capacity {
+        return Some("more holders than permits");
+    }
+    if held + available(world.cells[0]) > capacity {
+        return Some("more permits than there are");
+    }
+    let records = &world.cells[3..];
+    if records.iter().any(|record| high(*record) > 2 || low(*record) > capacity) {
+        return Some("a record has wrapped");
+    }
+    None
+}
+
+const fn scenario(start: fn(usize) -> Holder, capacity: u8) -> Scenario<Holder, CELLS> {
+    let attached = halves(1, 0);
+    Scenario {
+        processes: 3,
+        start,
+        cells: [capacity as u64, 0, 0, attached, attached, attached],
+        trouble: Trouble::NONE,
+        roles: &[(Role::Lock, TURNSTILE), (Role::Counter, EVENT)],
+        counted: &[
+            Counted { place: STATE, bits: 0xffff_ffff << 32 },
+            Counted { place: EVENT, bits: u64::MAX },
+        ],
+        check,
+        excused: |_, _| false,
+        inside: |_| false,
+        followed: |_, _, _| (),
+        examine_always: false,
+        sweepers: N,
+        whole: false,
+    }
+}
+
+const ONE: Scenario<Holder, CELLS> = scenario(|_| Holder::new(1, 1), 1);
+/// Demands of 2, 1 and 1 of 2.
+const UNEVEN: Scenario<Holder, CELLS> = scenario(|slot| Holder::new(if slot == 0 { 2 } else { 1 }, 2), 2);
+/// Demands of 3, 2 and 1 of 3.
+const LARGE: Scenario<Holder, CELLS> = scenario(|slot| Holder::new([3, 2, 1][slot], 3), 3);
+
+#[test]
+fn holders_one_after_the_other() {
+    Scenario { whole: true, ..ONE }.holds("semaphore of 1");
+    Scenario { whole: true, ..LARGE }.holds("semaphore of 3, demands 3 2 1");
+}
+
+#[test]
+fn holders_of_which_one_is_killed() {
+    Scenario { trouble: Trouble::new(1, 0, 0), ..ONE }.holds("semaphore of 1, a kill");
+}
+
+#[test]
+fn holders_of_which_two_are_killed() {
+    Scenario { trouble: Trouble::new(2, 0, 0), sweepers: few(), ..ONE }.holds("semaphore of 1, 2 kills");
+}
+
+#[test]
+fn holders_of_which_one_is_killed_and_joins_again() {
+    Scenario { trouble: Trouble::new(1, 1, 0), sweepers: few(), processes: 2, ..ONE }
+        .holds("semaphore of 1, 2 holders, a kill and a rejoin");
+    if all_at_once() {
+        Scenario { trouble: Trouble::new(1, 1, 0), ..ONE }.holds("semaphore of 1, a kill and a rejoin");
+    }
+}
+
+#[test]
+fn holders_of_which_one_is_killed_and_one_cancelled() {
+    Scenario { trouble: Trouble::new(1, 0, 1), sweepers: few(), ..ONE }.holds("semaphore of 1, a kill and a cancel");
+}
+
+#[test]
+fn holders_of_different_size_of_which_one_is_cancelled() {
+    Scenario { trouble: Trouble::new(0, 0, 1), ..UNEVEN }.holds("semaphore of 2, demands 2 1 1, a cancel");
+    Scenario { trouble: Trouble::new(0, 0, 1), ..LARGE }.holds("semaphore of 3, demands 3 2 1, a cancel");
+}
+
+#[test]
+fn holders_of_different_size_of_which_one_is_killed() {
+    Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..UNEVEN }.holds("semaphore of 2, demands 2 1 1, a kill");
+    let kills = if all_at_once() { Trouble::new(2, 0, 1) } else { Trouble::new(1, 0, 0) };
+    Scenario { trouble: kills, sweepers: few(), ..LARGE }.holds("semaphore of 3, demands 3 2 1, kills");
+}
+
+#[test]
+fn holders_of_which_one_only_tries() {
+    let start = |slot| if slot == 2 { Holder::trying(1, 1) } else { Holder::new(1, 1) };
+    Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..ONE }.holds("semaphore of 1, one tries, a kill");
+}
+
+#[test]
+fn holders_of_whom_all_may_happen() {
+    let all = Trouble::new(1, 1, 1);
+    Scenario { processes: 2, trouble: all, sweepers: few(), ..ONE }.holds("semaphore of 1, 2 holders, all");
+    if all_at_once() {
+        Scenario { trouble: Trouble::new(2, 1, 0), sweepers: 1, ..ONE }.holds("semaphore of 1, 2 kills and a rejoin");
+    }
+}

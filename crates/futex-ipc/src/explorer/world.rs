@@ -1,0 +1,473 @@
+//! The memory, the kernel and the processes, and what can happen next.
+
+use super::{N, Program, Scenario, Trouble};
+use crate::steps::member::{DEAD, FREE, Join, LIVE, Mark, slot_word};
+use crate::steps::sweep::Sweep;
+use crate::steps::{Machine, Member, Place, Recheck, Role, Step, Words, high, low};
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::Ordering;
+
+/// A state.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct World<P, const CELLS: usize> {
+    pub(crate) cells: [u64; CELLS],
+    pub(crate) slots: [u64; N],
+    pub(crate) queue: Queue,
+    pub(crate) processes: [Process<P>; N],
+    pub(crate) trouble: Trouble,
+    /// A process died in the middle of a change, and nobody has settled that.
+    pub(crate) dirty: bool,
+}
+
+/// A process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Process<P> {
+    pub(crate) life: Life,
+    /// It has the lock of its slot. A process that was killed keeps it for a moment.
+    pub(crate) locked: bool,
+    pub(crate) generation: u32,
+    pub(crate) task: Task<P>,
+    pub(crate) wait: Wait,
+    /// Its last step was one at which it may be cancelled.
+    pub(crate) suspended: bool,
+    watcher: Watcher,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Life {
+    Alive,
+    Stopped,
+    Dead,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Task<P> {
+    Joining(Join),
+    Running(P),
+    Over,
+}
+
+/// What the kernel has of a task.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Wait {
+    None,
+    Arming(Place, u32),
+    Queued(Place, u32),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Watcher {
+    Idle,
+    Mark(Mark),
+    Sweep(Sweep),
+    Recheck(Recheck),
+}
+
+/// The waits in the kernel, first come, first served.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Queue {
+    waits: [u8; 6],
+    len: u8,
+}
+
+/// Instead of a process: the wait of one that was killed.
+const ZOMBIE: u8 = 0xf;
+
+impl Queue {
+    fn push(&mut self, place: Place, process: u8) {
+        self.waits[usize::from(self.len)] = u8::try_from(place.0).unwrap() << 4 | process;
+        self.len += 1;
+    }
+
+    fn remove(&mut self, index: usize) -> u8 {
+        let wait = self.waits[index];
+        self.waits.copy_within(index + 1.., index);
+        self.waits[5] = 0;
+        self.len -= 1;
+        wait & 0xf
+    }
+
+    fn find(&self, mut fits: impl FnMut(Place, u8) -> bool) -> Option<usize> {
+        self.waits[..usize::from(self.len)].iter().position(|wait| fits(Place((wait >> 4).into()), wait & 0xf))
+    }
+}
+
+/// What happens between two states.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Event {
+    Steps(usize),
+    Arms(usize),
+    IsCancelled(usize),
+    WatcherSteps(usize),
+    ExaminesSlot(usize, usize),
+    ComparesAgain(usize),
+    IsKilled(usize),
+    LosesLock(usize),
+    JoinsAgain(usize),
+    IsStopped(usize),
+    KernelDropsZombie(usize),
+}
+
+impl Event {
+    /// False for what need not happen.
+    pub(crate) fn must_happen(self) -> bool {
+        !matches!(self, Self::IsCancelled(_) | Self::IsKilled(_) | Self::JoinsAgain(_) | Self::IsStopped(_))
+    }
+}
+
+impl<P: Program, const CELLS: usize> World<P, CELLS> {
+    pub(crate) fn new(scenario: &Scenario<P, CELLS>) -> Self {
+        let process = |slot| {
+            let life = if slot < scenario.processes { Life::Alive } else { Life::Dead };
+            Process {
+                life,
+                locked: life == Life::Alive,
+                generation: 1,
+                task: Task::Running((scenario.start)(slot)),
+                wait: Wait::None,
+                suspended: false,
+                watcher: Watcher::Idle,
+            }
+        };
+        let mut processes = std::array::from_fn(process);
+        let mut slots = [slot_word(1, LIVE); N];
+        for slot in scenario.processes..N {
+            slots[slot] = slot_word(0, FREE);
+            processes[slot].generation = 0;
+            processes[slot].task = Task::Over;
+        }
+        Self { cells: scenario.cells, slots, queue: Queue::default(), processes, trouble: scenario.trouble, dirty: false }
+    }
+
+    /// The programs of those who live.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &P> {
+        self.processes.iter().filter(|process| process.life != Life::Dead).filter_map(|process| match &process.task {
+            Task::Running(program) => Some(program),
+            _ => None,
+        })
+    }
+
+    /// True if nothing is left to happen for those who live.
+    pub(crate) fn is_done(&self, scenario: &Scenario<P, CELLS>) -> bool {
+        self.processes.iter().enumerate().all(|(i, process)| {
+            process.life != Life::Alive || process.task == Task::Over || (scenario.excused)(self, i)
+        })
+    }
+
+    /// Appends what can happen next.
+    pub(crate) fn events(&self, scenario: &Scenario<P, CELLS>, out: &mut Vec<Event>) {
+        let alive = self.processes.iter().filter(|process| process.life == Life::Alive).count();
+        for (i, process) in self.processes.iter().enumerate().take(scenario.processes) {
+            if process.life != Life::Dead && self.trouble.kills > 0 && alive > 1 {
+                out.push(Event::IsKilled(i));
+            }
+            match process.life {
+                Life::Alive => self.events_of(scenario, i, out),
+                Life::Stopped => {}
+                Life::Dead if process.locked => out.push(Event::LosesLock(i)),
+                Life::Dead if self.trouble.rejoins > 0 => out.push(Event::JoinsAgain(i)),
+                Life::Dead => {}
+            }
+        }
+        for index in 0..usize::from(self.queue.len) {
+            if self.queue.waits[index] & 0xf == ZOMBIE {
+                out.push(Event::KernelDropsZombie(index));
+            }
+        }
+    }
+
+    fn events_of(&self, scenario: &Scenario<P, CELLS>, i: usize, out: &mut Vec<Event>) {
+        let process = &self.processes[i];
+        match (process.task, process.wait) {
+            (Task::Over, _) => {}
+            (_, Wait::None) => out.push(Event::Steps(i)),
+            (_, Wait::Arming(..)) => out.push(Event::Arms(i)),
+            (_, Wait::Queued(..)) => {}
+        }
+        if process.suspended && self.trouble.cancels > 0 && !matches!(process.wait, Wait::Arming(..)) {
+            if let Task::Running(mut program) = process.task {
+                if program.cancel() {
+                    out.push(Event::IsCancelled(i));
+                }
+            }
+        }
+        match process.watcher {
+            Watcher::Idle if matches!(process.task, Task::Joining(_)) => {}
+            Watcher::Idle => {
+                let at_it = self.processes.iter().filter(|process| process.watcher != Watcher::Idle).count();
+                let all = if at_it < scenario.sweepers { scenario.processes } else { 0 };
+                for j in (0..all).filter(|&j| j != i) {
+                    let died = !self.processes[j].locked || low(self.slots[j]) == DEAD;
+                    if low(self.slots[j]) != FREE && (died || scenario.examine_always) {
+                        out.push(Event::ExaminesSlot(i, j));
+                    }
+                }
+                if let Wait::Queued(place, expected) = process.wait {
+                    if scenario.trouble.stops > 0 && low(self.cells[place.0 as usize]) != expected {
+                        out.push(Event::ComparesAgain(i));
+                    }
+                }
+            }
+            _ => out.push(Event::WatcherSteps(i)),
+        }
+        if self.trouble.stops > 0 {
+            out.push(Event::IsStopped(i));
+        }
+    }
+
+    /// The state after an event.
+    pub(crate) fn after(mut self, scenario: &Scenario<P, CELLS>, event: Event) -> Self {
+        match event {
+            Event::Steps(i) => self.step(scenario, i),
+            Event::Arms(i) => {
+                let Wait::Arming(place, expected) = self.processes[i].wait else { unreachable!() };
+                self.processes[i].wait = if low(self.cells[place.0 as usize]) == expected {
+                    self.queue.push(place, u8::try_from(i).unwrap());
+                    Wait::Queued(place, expected)
+                } else {
+                    Wait::None
+                };
+            }
+            Event::IsCancelled(i) => {
+                self.trouble.cancels -= 1;
+                let own = u8::try_from(i).unwrap();
+                if let Some(index) = self.queue.find(|_, process| process == own) {
+                    self.queue.remove(index);
+                }
+                let process = &mut self.processes[i];
+                process.wait = Wait::None;
+                process.suspended = false;
+                if let Task::Running(program) = &mut process.task {
+                    program.cancel();
+                }
+            }
+            Event::WatcherSteps(i) => self.watcher_step(scenario, i),
+            Event::ExaminesSlot(i, j) => {
+                self.processes[i].watcher = Watcher::Mark(Mark::new(u32::try_from(j).unwrap()));
+                self.watcher_step(scenario, i);
+            }
+            Event::ComparesAgain(i) => {
+                let Wait::Queued(place, expected) = self.processes[i].wait else { unreachable!() };
+                self.processes[i].watcher = Watcher::Recheck(Recheck::new(place, expected));
+                self.watcher_step(scenario, i);
+            }
+            Event::IsKilled(i) => self.kill(scenario, i),
+            Event::LosesLock(i) => self.processes[i].locked = false,
+            Event::JoinsAgain(i) => {
+                self.trouble.rejoins -= 1;
+                let process = &mut self.processes[i];
+                process.life = Life::Alive;
+                process.locked = true;
+                process.task = Task::Joining(Join::new(u32::try_from(i).unwrap()));
+            }
+            Event::IsStopped(i) => {
+                self.trouble.stops -= 1;
+                self.processes[i].life = Life::Stopped;
+            }
+            Event::KernelDropsZombie(index) => {
+                self.queue.remove(index);
+            }
+        }
+        self.renumber(scenario);
+        self
+    }
+
+    fn step(&mut self, scenario: &Scenario<P, CELLS>, i: usize) {
+        let Process { mut task, .. } = self.processes[i];
+        let step = match &mut task {
+            Task::Joining(join) => match self.run(scenario, i, |view| join.step(view)) {
+                Step::Done(member) => {
+                    self.processes[i].generation = member.generation;
+                    task = Task::Running((scenario.start)(i));
+                    Step::Next
+                }
+                step => step.map(drop),
+            },
+            Task::Running(program) => {
+                let before = *program;
+                let step = self.run(scenario, i, |view| program.step(view));
+                (scenario.followed)(&before, program, &mut self.dirty);
+                step
+            }
+            Task::Over => unreachable!(),
+        };
+        let process = &mut self.processes[i];
+        process.task = if step == Step::Done(()) { Task::Over } else { task };
+        process.suspended = matches!(step, Step::Contended | Step::Sleep { .. });
+        if let Step::Sleep { place, expected } = step {
+            process.wait = Wait::Arming(place, expected);
+        }
+    }
+
+    fn watcher_step(&mut self, scenario: &Scenario<P, CELLS>, i: usize) {
+        let mut watcher = self.processes[i].watcher;
+        let done = match &mut watcher {
+            Watcher::Idle => unreachable!(),
+            Watcher::Mark(mark) => match self.run(scenario, i, |view| mark.step(view)) {
+                Step::Done(Some(dead)) => {
+                    watcher = Watcher::Sweep(Sweep::new(dead));
+                    false
+                }
+                step => matches!(step, Step::Done(_)),
+            },
+            Watcher::Sweep(sweep) => self.run(scenario, i, |view| sweep.step(view)) == Step::Done(()),
+            Watcher::Recheck(recheck) => matches!(self.run(scenario, i, |view| recheck.step(view)), Step::Done(_)),
+        };
+        self.processes[i].watcher = if done { Watcher::Idle } else { watcher };
+    }
+
+    pub(crate) fn kill(&mut self, scenario: &Scenario<P, CELLS>, i: usize) {
+        self.trouble.kills = self.trouble.kills.saturating_sub(1);
+        let own = u8::try_from(i).unwrap();
+        let process = &mut self.processes[i];
+        self.dirty |= matches!(&process.task, Task::Running(program) if (scenario.inside)(program));
+        *process = Process {
+            life: Life::Dead,
+            locked: true,
+            generation: 0,
+            task: Task::Over,
+            wait: Wait::None,
+            suspended: false,
+            watcher: Watcher::Idle,
+        };
+        for wait in &mut self.queue.waits[..usize::from(self.queue.len)] {
+            if *wait & 0xf == own {
+                *wait |= ZOMBIE;
+            }
+        }
+    }
+
+    /// Runs a step of a process, which makes one access at most.
+    fn run<T>(&mut self, scenario: &Scenario<P, CELLS>, i: usize, step: impl FnOnce(&View<'_, P, CELLS>) -> T) -> T {
+        let view = View { scenario, world: RefCell::new(self), i, accesses: Cell::new(0) };
+        let outcome = step(&view);
+        assert!(view.accesses.get() <= 1, "a step made more than one access");
+        outcome
+    }
+
+    /// Gives what counts the value 0, what was loaded from it and is still the same too, and what is stale one that does not
+    /// come again. Machines compare such values, and do nothing else with them.
+    fn renumber(&mut self, scenario: &Scenario<P, CELLS>) {
+        for counted in scenario.counted {
+            let (index, bits) = (counted.place.0 as usize, counted.bits);
+            let there = self.cells[index] & bits;
+            // A value that was loaded from the low half alone is compared without the high half.
+            let mut fresh = |place: Place, seen: u64| {
+                let is_stale = (seen ^ there) & bits != 0;
+                match place == counted.place {
+                    true => seen & !bits | if is_stale { bits } else { 0 },
+                    false => seen,
+                }
+            };
+            for process in &mut self.processes {
+                if let Task::Running(program) = &mut process.task {
+                    program.renumber(&mut fresh);
+                }
+                if let Wait::Arming(place, expected) | Wait::Queued(place, expected) = &mut process.wait {
+                    if bits & u64::from(u32::MAX) != 0 {
+                        *expected = low(fresh(*place, (*expected).into()));
+                    }
+                }
+            }
+            self.cells[index] &= !bits;
+        }
+    }
+}
+
+/// The memory as a process has it.
+struct View<'a, P: Program, const CELLS: usize> {
+    scenario: &'a Scenario<P, CELLS>,
+    world: RefCell<&'a mut World<P, CELLS>>,
+    i: usize,
+    accesses: Cell<u32>,
+}
+
+impl<P: Program, const CELLS: usize> View<'_, P, CELLS> {
+    fn access<T>(&self, f: impl FnOnce(&mut World<P, CELLS>) -> T) -> T {
+        self.accesses.set(self.accesses.get() + 1);
+        f(&mut self.world.borrow_mut())
+    }
+}
+
+impl<P: Program, const CELLS: usize> Words for View<'_, P, CELLS> {
+    fn load(&self, place: Place, _: Ordering) -> u64 {
+        self.access(|world| world.cells[place.0 as usize])
+    }
+
+    fn store(&self, place: Place, value: u64, _: Ordering) {
+        self.access(|world| world.cells[place.0 as usize] = value);
+    }
+
+    fn compare_exchange(&self, place: Place, current: u64, new: u64, _: Ordering) -> Result<u64, u64> {
+        self.access(|world| replace(&mut world.cells[place.0 as usize], current, new))
+    }
+
+    fn fetch_add(&self, place: Place, n: u64, _: Ordering) -> u64 {
+        self.access(|world| {
+            let cell = &mut world.cells[place.0 as usize];
+            std::mem::replace(cell, cell.wrapping_add(n))
+        })
+    }
+
+    fn wake(&self, place: Place, n: u32) -> u32 {
+        self.access(|world| {
+            let mut woken = 0;
+            while woken < n {
+                let Some(index) = world.queue.find(|there, _| there == place) else { break };
+                let process = world.queue.remove(index);
+                woken += 1;
+                if process != ZOMBIE {
+                    let process = &mut world.processes[usize::from(process)];
+                    process.wait = Wait::None;
+                    if let Task::Running(program) = &mut process.task {
+                        program.woken();
+                    }
+                }
+            }
+            woken
+        })
+    }
+
+    fn slot(&self, slot: u32, _: Ordering) -> u64 {
+        self.access(|world| world.slots[slot as usize])
+    }
+
+    fn replace_slot(&self, slot: u32, current: u64, new: u64) -> Result<u64, u64> {
+        self.access(|world| replace(&mut world.slots[slot as usize], current, new))
+    }
+
+    fn is_locked(&self, slot: u32) -> bool {
+        self.access(|world| world.processes[slot as usize].locked)
+    }
+
+    fn slots(&self) -> u32 {
+        u32::try_from(self.scenario.processes).unwrap()
+    }
+
+    fn me(&self) -> Member {
+        let generation = self.world.borrow().processes[self.i].generation;
+        Member { slot: u32::try_from(self.i).unwrap(), generation }
+    }
+
+    fn swept(&self, index: u32) -> Option<(Role, Place)> {
+        self.scenario.roles.get(index as usize).copied()
+    }
+}
+
+fn replace(cell: &mut u64, current: u64, new: u64) -> Result<u64, u64> {
+    if *cell == current {
+        *cell = new;
+        return Ok(current);
+    }
+    Err(*cell)
+}
+
+impl<P: Program, const CELLS: usize> World<P, CELLS> {
+    /// One line for what somebody who searches a fault wants to see.
+    pub(crate) fn show(&self) -> String {
+        let cells: Vec<_> = self.cells.iter().map(|cell| format!("{:x}:{:08x}", high(*cell), low(*cell))).collect();
+        let slots: Vec<_> = self.slots.iter().map(|slot| format!("{}:{}", high(*slot), low(*slot))).collect();
+        let queue: Vec<_> = self.queue.waits[..usize::from(self.queue.len)].iter().map(|w| format!("{w:02x}")).collect();
+        format!("words {} slots {} queue {}", cells.join(" "), slots.join(" "), queue.join(" "))
+    }
+}

@@ -1,0 +1,261 @@
+//! The algorithms, as steps.
+//!
+//! A *machine* is an operation that has begun: a small enum that says how far it is. [`Machine::step`] makes **at most one
+//! access** to the shared memory (a load, a compare-and-swap, a wake, …) and says what comes next. So the same algorithm is
+//! run by an async driver, by one that blocks the thread, by loom, and by an explorer that kills processes between two steps.
+//!
+//! # What a driver does
+//!
+//! It calls [`Machine::step`] until that returns [`Step::Done`].
+//!
+//! - [`Step::Next`]: it steps again. Nothing may be suspended or cancelled here.
+//! - [`Step::Contended`]: another member was faster, or the memory is damaged. The driver steps again, but not without a bound:
+//!   after [`PATIENCE`] of them without a sleep in between it yields to other tasks, or gives up with an error. No count that is
+//!   in the shared memory bounds a loop.
+//! - [`Step::Sleep`]: it waits until the low half of the word at `place` differs from `expected`, or until a wake. After a wake
+//!   that the kernel counted it calls [`Machine::woken`]. Then it steps again in either case. A sleep that ends at once since the
+//!   word differs counts like `Contended`.
+//!
+//! An operation may be cancelled when its last step was `Contended` or `Sleep`. [`Cancel::cancel`] returns the machine of what
+//! must be done then. It never sleeps, makes at most one wake for a lock, and runs within `Drop`. A driver whose wait was ended
+//! by a wake says so with [`Machine::woken`] first, unless that wake was handed on already.
+//!
+//! # The memory
+//!
+//! An object is an array of 64-bit words, and a [`Place`] is an index into it. All accesses have the whole width. The low half of
+//! a word is what the kernel compares when somebody sleeps on it.
+//!
+//! No machine has a fence. Where two sides each change one word and then load the other's (a *Dekker* pair), all four accesses
+//! are `SeqCst`, and the comments name the partner. On x86-64 such a load costs nothing, where a fence would cost 10 ns.
+
+pub mod event;
+pub mod member;
+pub mod mutex;
+pub mod once;
+pub mod record;
+pub mod rwlock;
+pub mod semaphore;
+pub mod sweep;
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::atomic::Ordering;
+
+/// Maximum number of [`Step::Contended`] in a row before a driver yields.
+pub const PATIENCE: u32 = 64;
+
+/// A 64-bit word of an object, by its index.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Place(pub u32);
+
+/// A member of the region: a slot of the table, and how often that slot was taken when the member took it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Member {
+    /// Index into the table of members.
+    pub slot: u32,
+    /// Generation of the slot. A word that names another one does not mean this member.
+    pub generation: u32,
+}
+
+/// What a sweep does to a word. See [`sweep`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Role {
+    /// The word of a [`mutex`].
+    Lock,
+    /// A counter that sleepers compare.
+    Counter,
+    /// A word whose value says by itself whether to sleep.
+    Flag,
+}
+
+/// The accesses that steps make. A driver implements them for real memory, and the models for theirs.
+///
+/// Each is one step. `slots`, `me` and `swept` are not accesses to memory that others write at the same time.
+pub trait Words {
+    /// Loads a word.
+    fn load(&self, place: Place, order: Ordering) -> u64;
+
+    /// Stores a word.
+    fn store(&self, place: Place, value: u64, order: Ordering);
+
+    /// Replaces `current` by `new`, or returns what is there instead. `order` is that of a success; a failure is relaxed.
+    ///
+    /// # Errors
+    ///
+    /// The value of the word, if it is not `current`.
+    fn compare_exchange(&self, place: Place, current: u64, new: u64, order: Ordering) -> Result<u64, u64>;
+
+    /// Adds to a word, wrapping, and returns what was there.
+    fn fetch_add(&self, place: Place, n: u64, order: Ordering) -> u64;
+
+    /// Subtracts from a word, wrapping, and returns what was there.
+    fn fetch_sub(&self, place: Place, n: u64, order: Ordering) -> u64 {
+        self.fetch_add(place, n.wrapping_neg(), order)
+    }
+
+    /// Wakes up to `n` of those that sleep on a word, and returns how many.
+    fn wake(&self, place: Place, n: u32) -> u32;
+
+    /// Loads a slot of the table of members. See [`member`].
+    fn slot(&self, slot: u32, order: Ordering) -> u64;
+
+    /// Replaces the word of a slot if it is `current` (acquire and release).
+    ///
+    /// # Errors
+    ///
+    /// The value of the word, if it is not `current`.
+    fn replace_slot(&self, slot: u32, current: u64, new: u64) -> Result<u64, u64>;
+
+    /// Asks the kernel: true if some process has the lock of a slot. Without an answer it is true: unknown means alive.
+    fn is_locked(&self, slot: u32) -> bool;
+
+    /// Number of slots of the table, from this process's own memory.
+    fn slots(&self) -> u32;
+
+    /// The member that this process is.
+    fn me(&self) -> Member;
+
+    /// The words of the whole directory, one after the other; `None` after the last one.
+    ///
+    /// The driver loads the number of objects after the sweep began (acquire).
+    fn swept(&self, index: u32) -> Option<(Role, Place)>;
+}
+
+/// What a step led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step<T> {
+    /// Another step follows.
+    Next,
+    /// Another step follows, since this one has lost against another member's.
+    Contended,
+    /// The machine sleeps as long as the low half of the word at `place` is `expected`.
+    Sleep {
+        /// The word.
+        place: Place,
+        /// The low half with which to sleep.
+        expected: u32,
+    },
+    /// The operation is over.
+    Done(T),
+}
+
+impl<T> Step<T> {
+    /// Maps what an operation gives.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Self::Next => Step::Next,
+            Self::Contended => Step::Contended,
+            Self::Sleep { place, expected } => Step::Sleep { place, expected },
+            Self::Done(value) => Step::Done(f(value)),
+        }
+    }
+}
+
+/// An operation that has begun.
+pub trait Machine: Copy + Eq + Hash + Debug {
+    /// What the operation gives.
+    type Output;
+
+    /// Makes the next step, with at most one access to the memory.
+    fn step<W: Words>(&mut self, words: &W) -> Step<Self::Output>;
+
+    /// Notes that the sleep was ended by a wake.
+    fn woken(&mut self) {}
+
+    /// Replaces each value that the machine has loaded from a word and compares later. For the explorer, which gives words
+    /// that count low numbers, so that it meets the same state again.
+    #[cfg(test)]
+    fn renumber(&mut self, _: &mut dyn FnMut(Place, u64) -> u64) {}
+}
+
+/// An operation that can be cancelled.
+pub trait Cancel: Machine {
+    /// What a cancelled operation has left to do. It never sleeps.
+    type Undo: Machine<Output = ()>;
+
+    /// Ends the operation early. Allowed when the last step was [`Step::Contended`] or [`Step::Sleep`].
+    fn cancel(self) -> Self::Undo;
+}
+
+/// Wakes some that sleep on a word, or nobody.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Wake {
+    place: Place,
+    n: u32,
+}
+
+impl Wake {
+    /// Wakes up to `n`.
+    #[must_use]
+    pub fn new(place: Place, n: u32) -> Self {
+        Self { place, n }
+    }
+}
+
+impl Machine for Wake {
+    type Output = ();
+
+    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
+        if self.n > 0 {
+            words.wake(self.place, self.n);
+        }
+        Step::Done(())
+    }
+}
+
+/// Compares the word of a sleep again, once a second. Only a wake that was consumed by a stopped process leaves work for it.
+///
+/// 1. Load the word (`SeqCst`). If it is as expected, the sleep goes on.
+/// 2. Otherwise a wake was lost, and others may have lost theirs: wake all.
+///
+/// It gives the number of those who were woken. A driver counts the calls that gave more than 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Recheck {
+    place: Place,
+    expected: u32,
+    differs: bool,
+}
+
+impl Recheck {
+    /// Compares once.
+    #[must_use]
+    pub fn new(place: Place, expected: u32) -> Self {
+        Self { place, expected, differs: false }
+    }
+}
+
+impl Machine for Recheck {
+    type Output = u32;
+
+    fn step<W: Words>(&mut self, words: &W) -> Step<u32> {
+        if self.differs {
+            return Step::Done(words.wake(self.place, u32::MAX));
+        }
+        self.differs = low(words.load(self.place, Ordering::SeqCst)) != self.expected;
+        if self.differs { Step::Next } else { Step::Done(0) }
+    }
+
+    #[cfg(test)]
+    fn renumber(&mut self, f: &mut dyn FnMut(Place, u64) -> u64) {
+        self.expected = low(f(self.place, self.expected.into()));
+    }
+}
+
+/// The half of a word that the kernel compares.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+#[must_use]
+pub const fn low(word: u64) -> u32 {
+    word as u32
+}
+
+/// The other half of a word.
+#[must_use]
+pub const fn high(word: u64) -> u32 {
+    low(word >> 32)
+}
+
+/// A word of two halves.
+#[must_use]
+pub const fn halves(high: u32, low: u32) -> u64 {
+    (high as u64) << 32 | low as u64
+}

@@ -1,0 +1,155 @@
+//! The event with manual reset: while it is set, nobody waits.
+//!
+//! Bits 2 to 63 count how often it was set, so that each `set` releases all who waited, also if a `reset` follows at once.
+
+use super::{SET, W};
+use crate::steps::{Cancel, Machine, Place, Step, Wake, Words, low};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+const COUNT: u64 = !(SET | W);
+const ONE: u64 = 4;
+
+/// Waits until the event is set.
+///
+/// 1. Load the word (Acquire; the partner is [`Set`]). Set: done. Otherwise remember the count.
+/// 2. CAS W on, unless it is. It failed: 3 with what is there.
+/// 3. Sleep on the word. Then load it (Acquire). Set, or of another count: done. Otherwise 2.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Wait {
+    word: Place,
+    count: Option<u64>,
+    flag: Option<u64>,
+}
+
+impl Wait {
+    /// Begins to wait.
+    #[must_use]
+    pub fn new(word: Place) -> Self {
+        Self { word, count: None, flag: None }
+    }
+}
+
+impl Machine for Wait {
+    type Output = ();
+
+    #[inline]
+    fn step<M: Words>(&mut self, words: &M) -> Step<()> {
+        if let Some(word) = self.flag.take() {
+            let sleep = Step::Sleep { place: self.word, expected: low(word | W) };
+            // It failed: the word is loaded again, with Acquire.
+            return words.compare_exchange(self.word, word, word | W, Relaxed).map_or(Step::Contended, |_| sleep);
+        }
+        let word = words.load(self.word, Acquire);
+        let count = *self.count.get_or_insert(word & COUNT);
+        if word & SET != 0 || word & COUNT != count {
+            return Step::Done(());
+        }
+        if word & W != 0 {
+            return Step::Sleep { place: self.word, expected: low(word) };
+        }
+        self.flag = Some(word);
+        Step::Next
+    }
+}
+
+impl Cancel for Wait {
+    type Undo = Wake;
+
+    /// Nothing is left to do: a wake for one waiter is for all.
+    fn cancel(self) -> Wake {
+        Wake::new(self.word, 0)
+    }
+}
+
+/// Sets the event. It gives true if it was not set before.
+///
+/// 1. Load the word. Set: done (acquire and release by 2 only, so a `set` of an event that is set publishes nothing).
+/// 2. CAS set, count + 1, W off (release; the partner is [`Wait`]). It failed: 1, with what is there.
+/// 3. If W was on, wake all.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Set {
+    word: Place,
+    at: At,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum At {
+    Load,
+    Replace(u64),
+    Wake,
+}
+
+impl Set {
+    /// Begins to set.
+    #[must_use]
+    pub fn new(word: Place) -> Self {
+        Self { word, at: At::Load }
+    }
+}
+
+impl Machine for Set {
+    type Output = bool;
+
+    fn step<M: Words>(&mut self, words: &M) -> Step<bool> {
+        let (seen, step) = match self.at {
+            At::Load => (words.load(self.word, Relaxed), Step::Next),
+            At::Replace(word) => {
+                let set = (word & COUNT).wrapping_add(ONE) | SET;
+                match words.compare_exchange(self.word, word, set, AcqRel) {
+                    Ok(_) if word & W == 0 => return Step::Done(true),
+                    Ok(_) => {
+                        self.at = At::Wake;
+                        return Step::Next;
+                    }
+                    Err(other) => (other, Step::Contended),
+                }
+            }
+            At::Wake => {
+                words.wake(self.word, u32::MAX);
+                return Step::Done(true);
+            }
+        };
+        if seen & SET != 0 {
+            return Step::Done(false);
+        }
+        self.at = At::Replace(seen);
+        step
+    }
+}
+
+/// Resets the event. It gives true if it was set.
+///
+/// 1. Load the word. Not set: done.
+/// 2. CAS not set. It failed: 1, with what is there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Reset {
+    word: Place,
+    seen: Option<u64>,
+}
+
+impl Reset {
+    /// Begins to reset.
+    #[must_use]
+    pub fn new(word: Place) -> Self {
+        Self { word, seen: None }
+    }
+}
+
+impl Machine for Reset {
+    type Output = bool;
+
+    fn step<M: Words>(&mut self, words: &M) -> Step<bool> {
+        let (seen, step) = match self.seen {
+            None => (words.load(self.word, Relaxed), Step::Next),
+            Some(word) => match words.compare_exchange(self.word, word, word & !SET, AcqRel) {
+                Ok(_) => return Step::Done(true),
+                Err(other) => (other, Step::Contended),
+            },
+        };
+        if seen & SET == 0 {
+            return Step::Done(false);
+        }
+        self.seen = Some(seen);
+        step
+    }
+}

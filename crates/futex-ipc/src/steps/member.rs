@@ -1,0 +1,173 @@
+//! The table of members: one word per slot.
+//!
+//! The low half is the state, the high half the generation:
+//!
+//! > FREE(g) → LIVE(g + 1) → DEAD(g + 1) → FREE(g + 1)
+//!
+//! all by compare-and-swap. A member that leaves goes from LIVE to FREE at once. While it is LIVE a member holds the lock of its
+//! slot in the kernel, which no process can hold for it after its death. **FREE means swept**: no word of the directory names the
+//! member, and all who might wait for it were woken. Before that the slot is not taken again.
+
+use super::sweep::Sweep;
+use super::{Machine, Member, Step, Words, halves, high, low};
+use std::sync::atomic::Ordering::Acquire;
+
+/// Nobody has the slot, and what its last member left is swept.
+pub const FREE: u32 = 0;
+/// A member has the slot.
+pub const LIVE: u32 = 1;
+/// The member died, and what it left is not swept yet.
+pub const DEAD: u32 = 2;
+
+/// The word of a slot.
+#[must_use]
+pub const fn slot_word(generation: u32, state: u32) -> u64 {
+    halves(generation, state)
+}
+
+/// True if the word of a slot says that its member of this generation lives.
+#[must_use]
+pub const fn is_live(word: u64, generation: u32) -> bool {
+    word == slot_word(generation, LIVE)
+}
+
+/// Makes this process the member of a slot. The caller holds the slot's lock in the kernel, and lost it nowhere in between.
+///
+/// 1. Load the word (Acquire).
+/// 2. FREE(g): CAS → LIVE(g + 1). Done.
+/// 3. LIVE(g): its member died unseen, since its lock was free. CAS → DEAD(g).
+/// 4. DEAD(g): sweep, which ends with FREE(g). Then 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Join {
+    slot: u32,
+    at: Joining,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Joining {
+    Load,
+    Replace(u64, u64),
+    Sweep(Sweep),
+}
+
+impl Join {
+    /// Begins to join as the member of a slot.
+    #[must_use]
+    pub fn new(slot: u32) -> Self {
+        Self { slot, at: Joining::Load }
+    }
+}
+
+impl Machine for Join {
+    type Output = Member;
+
+    fn step<W: Words>(&mut self, words: &W) -> Step<Member> {
+        match &mut self.at {
+            Joining::Load => {
+                let word = words.slot(self.slot, Acquire);
+                let generation = high(word);
+                self.at = match low(word) {
+                    FREE => Joining::Replace(word, slot_word(generation.wrapping_add(1), LIVE)),
+                    DEAD => Joining::Sweep(Sweep::new(Member { slot: self.slot, generation })),
+                    // LIVE, or what is no state: it is swept as well.
+                    _ => Joining::Replace(word, slot_word(generation, DEAD)),
+                };
+                Step::Next
+            }
+            Joining::Replace(word, new) => {
+                let (word, new) = (*word, *new);
+                self.at = Joining::Load;
+                match words.replace_slot(self.slot, word, new) {
+                    Ok(_) if low(new) == LIVE => {
+                        Step::Done(Member { slot: self.slot, generation: high(new) })
+                    }
+                    _ => Step::Contended,
+                }
+            }
+            Joining::Sweep(sweep) => match sweep.step(words) {
+                Step::Done(()) => {
+                    self.at = Joining::Load;
+                    Step::Contended
+                }
+                Step::Next => Step::Next,
+                Step::Contended | Step::Sleep { .. } => Step::Contended,
+            },
+        }
+    }
+}
+
+/// Leaves: LIVE → FREE. The caller owns nothing and holds nothing any more, and unlocks the slot afterwards.
+///
+/// It gives false if the slot is not this member's any more, that is if it was taken for dead by mistake.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Leave;
+
+impl Machine for Leave {
+    type Output = bool;
+
+    fn step<W: Words>(&mut self, words: &W) -> Step<bool> {
+        let Member { slot, generation } = words.me();
+        let left = words.replace_slot(slot, slot_word(generation, LIVE), slot_word(generation, FREE));
+        Step::Done(left.is_ok())
+    }
+}
+
+/// Finds out whether the member of a slot died, and marks the slot if it did. It gives the dead member, which must be swept.
+///
+/// 1. Load the word (Acquire). FREE: done. DEAD: done, it must be swept (its sweeper may be dead too).
+/// 2. LIVE(g): ask the kernel whether the slot is locked. It is: done.
+/// 3. CAS LIVE(g) → DEAD(g).
+///
+/// The order of 1 and 2 matters. The other way round a member may join in between, and is taken for dead.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Mark {
+    slot: u32,
+    at: Marking,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Marking {
+    Load,
+    Ask(u64),
+    Replace(u64),
+}
+
+impl Mark {
+    /// Begins to examine a slot.
+    #[must_use]
+    pub fn new(slot: u32) -> Self {
+        Self { slot, at: Marking::Load }
+    }
+}
+
+impl Machine for Mark {
+    type Output = Option<Member>;
+
+    fn step<W: Words>(&mut self, words: &W) -> Step<Option<Member>> {
+        match self.at {
+            Marking::Load => {
+                let word = words.slot(self.slot, Acquire);
+                match low(word) {
+                    FREE => Step::Done(None),
+                    DEAD => Step::Done(Some(Member { slot: self.slot, generation: high(word) })),
+                    _ => {
+                        self.at = Marking::Ask(word);
+                        Step::Next
+                    }
+                }
+            }
+            Marking::Ask(word) => {
+                if words.is_locked(self.slot) {
+                    return Step::Done(None);
+                }
+                self.at = Marking::Replace(word);
+                Step::Next
+            }
+            Marking::Replace(word) => {
+                let generation = high(word);
+                let marked = words.replace_slot(self.slot, word, slot_word(generation, DEAD));
+                Step::Done(marked.is_ok().then_some(Member { slot: self.slot, generation }))
+            }
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The mutex: one word that names its owner.
+//!
+//! | bits | |
+//! |---|---|
+//! | 0 to 29 | slot of the owner + 1; 0: free |
+//! | 30 | [`INC`]: an owner died inside the section, and no owner since has settled that |
+//! | 31 | [`C`], contended: somebody may sleep on the word |
+//! | 32 to 63 | generation of the owner |
+//!
+//! The kernel compares the low half only. That suffices: a locker sleeps on a word that has C, and whoever changes such a word
+//! clears C and wakes.
+//!
+//! An owner that is not a living member of its generation is dead, also one whose slot is not in the table. So a word that
+//! somebody has overwritten heals.
+//!
+//! What a process that was killed has left is repaired twice: by the next locker that finds a dead owner, and by a [sweep] of all
+//! words, which wakes all sleepers *also of words that are free*. The kill may have come between an unlock and its wake, or the
+//! wake may have gone to the process that was killed.
+//!
+//! A locker does not look at the table a second time before it sleeps. It sleeps only while the word names the dead owner, and
+//! the sweep of a death is over only when no word names it and all sleepers are woken after that.
+//!
+//! [sweep]: super::sweep
+
+use super::member::is_live;
+use super::{Cancel, Machine, Member, Place, Step, Wake, Words, halves, high, low};
+use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+/// An owner died inside the section.
+pub const INC: u64 = 1 << 30;
+
+/// Somebody may sleep on the word.
+pub const C: u64 = 1 << 31;
+
+const OWNER: u32 = (1 << 30) - 1;
+
+/// The word of a mutex that `member` owns.
+#[must_use]
+pub const fn owned_by(member: Member) -> u64 {
+    halves(member.generation, (member.slot + 1) & OWNER)
+}
+
+/// The member that a word names as the owner. Its slot may be any number.
+#[must_use]
+pub const fn owner(word: u64) -> Option<Member> {
+    match low(word) & OWNER {
+        0 => None,
+        slot => Some(Member { slot: slot - 1, generation: high(word) }),
+    }
+}
+
+/// What the owner of a mutex knows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Locked {
+    /// True if an owner died inside the section, and none since has settled it.
+    pub died: bool,
+}
+
+/// Locks.
+///
+/// 1. CAS 0 → me (Acquire; the partner is the Release of [`Unlock`] or of the sweep). Success: done. Otherwise go on with what is
+///    there.
+/// 2. Free, with INC: CAS → me, keeping INC, with C if this locker has slept (others may sleep behind it, and the unlock that
+///    woke it has cleared C). Success: done. Otherwise 2 or 3 with what is there.
+/// 3. Owned: load the owner's slot (Acquire). Dead: CAS → me, with INC and with C, since whoever slept behind the dead owner
+///    still does.
+/// 4. Alive: CAS C on, unless it is. Sleep on the word with C. Then load the word: 2 or 3.
+///
+/// Cancelled after a wake, it wakes the next one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Lock {
+    word: Place,
+    at: At,
+    slept: bool,
+    order: Ordering,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum At {
+    Fast,
+    Load,
+    Owner(u64),
+    Take(u64),
+    Flag(u64),
+}
+
+impl Lock {
+    /// Begins to lock.
+    #[must_use]
+    pub fn new(word: Place) -> Self {
+        Self { word, at: At::Fast, slept: false, order: Acquire }
+    }
+
+    /// Begins to lock, as one half of a Dekker pair: the owner loads other words next. Its CAS is `SeqCst`.
+    #[must_use]
+    pub(super) fn before_loads(word: Place) -> Self {
+        Self { order: SeqCst, ..Self::new(word) }
+    }
+
+    fn saw(&mut self, word: u64) {
+        self.at = if owner(word).is_none() { At::Take(word) } else { At::Owner(word) };
+    }
+
+    fn sleep(&mut self, word: u64) -> Step<Locked> {
+        self.at = At::Load;
+        Step::Sleep { place: self.word, expected: low(word) }
+    }
+
+    fn slow<W: Words>(&mut self, words: &W) -> Step<Locked> {
+        match self.at {
+            At::Fast | At::Load => {
+                let word = words.load(self.word, Relaxed);
+                self.saw(word);
+                Step::Next
+            }
+            At::Owner(word) => {
+                if is_dead(words, word) {
+                    self.at = At::Take(word);
+                    return Step::Next;
+                }
+                if word & C != 0 {
+                    return self.sleep(word);
+                }
+                self.at = At::Flag(word);
+                Step::Next
+            }
+            At::Take(word) => {
+                let taken_over = owner(word).is_some();
+                let mut new = owned_by(words.me()) | word & (INC | C);
+                if taken_over {
+                    new |= INC | C;
+                }
+                if self.slept {
+                    new |= C;
+                }
+                // Ordering: Acquire. The partner is the Release of `Unlock`; of the owner that died nothing is Acquired but
+                // what it has published itself, by `commit`.
+                match words.compare_exchange(self.word, word, new, self.order) {
+                    Ok(_) => Step::Done(Locked { died: new & INC != 0 }),
+                    Err(other) => {
+                        self.saw(other);
+                        Step::Contended
+                    }
+                }
+            }
+            At::Flag(word) => {
+                if let Err(other) = words.compare_exchange(self.word, word, word | C, Relaxed) {
+                    self.saw(other);
+                    return Step::Contended;
+                }
+                self.sleep(word | C)
+            }
+        }
+    }
+}
+
+impl Machine for Lock {
+    type Output = Locked;
+
+    #[inline]
+    fn step<W: Words>(&mut self, words: &W) -> Step<Locked> {
+        if self.at != At::Fast {
+            return self.slow(words);
+        }
+        match words.compare_exchange(self.word, 0, owned_by(words.me()), self.order) {
+            Ok(_) => Step::Done(Locked { died: false }),
+            Err(other) => {
+                self.saw(other);
+                Step::Next
+            }
+        }
+    }
+
+    fn woken(&mut self) {
+        self.slept = true;
+    }
+}
+
+impl Cancel for Lock {
+    type Undo = Wake;
+
+    fn cancel(self) -> Wake {
+        Wake::new(self.word, self.slept.into())
+    }
+}
+
+/// Locks, unless the owner is alive: steps 1 to 3 of [`Lock`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TryLock(Lock);
+
+impl TryLock {
+    /// Begins to try.
+    #[must_use]
+    pub fn new(word: Place) -> Self {
+        Self(Lock::new(word))
+    }
+
+    /// As [`Lock::before_loads`].
+    #[must_use]
+    pub(super) fn before_loads(word: Place) -> Self {
+        Self(Lock::before_loads(word))
+    }
+}
+
+impl Machine for TryLock {
+    type Output = Option<Locked>;
+
+    #[inline]
+    fn step<W: Words>(&mut self, words: &W) -> Step<Option<Locked>> {
+        if matches!(self.0.at, At::Flag(_)) {
+            return Step::Done(None);
+        }
+        match self.0.step(words) {
+            Step::Sleep { .. } => Step::Done(None),
+            step => step.map(Some),
+        }
+    }
+}
+
+/// Unlocks.
+///
+/// 1. CAS me → 0, or → INC if the death of an owner is not settled (Release; the partner is the Acquire of [`Lock`]). Another
+///    locker may have set C meanwhile: CAS again.
+/// 2. If C was set, wake one.
+///
+/// It is not a swap, so that an owner that was taken for dead by mistake does not release its successor's lock. It gives false
+/// then.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Unlock {
+    word: Place,
+    at: Unlocking,
+    leaves: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Unlocking {
+    /// With what beside the owner was there when it was locked.
+    First(u64),
+    Again(u64),
+    Wake,
+}
+
+impl Unlock {
+    /// Begins to unlock what was locked as `locked`. If `settled`, the next owners are not told of a death.
+    #[must_use]
+    pub fn new(word: Place, locked: Locked, settled: bool) -> Self {
+        let inc = if locked.died { INC } else { 0 };
+        Self { word, at: Unlocking::First(inc), leaves: if settled { 0 } else { inc } }
+    }
+}
+
+impl Machine for Unlock {
+    type Output = bool;
+
+    #[inline]
+    fn step<W: Words>(&mut self, words: &W) -> Step<bool> {
+        let me = words.me();
+        let word = match self.at {
+            Unlocking::First(flags) => owned_by(me) | flags,
+            Unlocking::Again(word) => word,
+            Unlocking::Wake => {
+                words.wake(self.word, 1);
+                return Step::Done(true);
+            }
+        };
+        match words.compare_exchange(self.word, word, self.leaves, Release) {
+            Ok(_) if word & C != 0 => {
+                self.at = Unlocking::Wake;
+                Step::Next
+            }
+            Ok(_) => Step::Done(true),
+            Err(other) if owner(other) == Some(me) => {
+                self.at = Unlocking::Again(other);
+                Step::Contended
+            }
+            Err(_) => Step::Done(false),
+        }
+    }
+}
+
+/// Repairs the word of a mutex after a death, as a part of a [sweep](super::sweep).
+///
+/// 1. Load the word. The dead member does not own it: done.
+/// 2. CAS → INC, without C (release and acquire). The word has changed, so a sleeper that compares it anew does not sleep again.
+///    It failed: 1, with what is there.
+///
+/// The sweep wakes all sleepers in either case.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Repair {
+    word: Place,
+    dead: Member,
+    seen: Option<u64>,
+}
+
+impl Repair {
+    /// Begins to repair.
+    #[must_use]
+    pub fn new(word: Place, dead: Member) -> Self {
+        Self { word, dead, seen: None }
+    }
+}
+
+impl Machine for Repair {
+    type Output = ();
+
+    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
+        let (step, there) = match self.seen {
+            None => (Step::Next, words.load(self.word, Acquire)),
+            Some(word) => match words.compare_exchange(self.word, word, INC, AcqRel) {
+                Ok(_) => return Step::Done(()),
+                Err(other) => (Step::Contended, other),
+            },
+        };
+        if owner(there) != Some(self.dead) {
+            return Step::Done(());
+        }
+        self.seen = Some(there);
+        step
+    }
+}
+
+/// True if a word names an owner that is dead.
+pub(super) fn is_dead<W: Words>(words: &W, word: u64) -> bool {
+    owner(word).is_some_and(|Member { slot, generation }| {
+        // Ordering: Acquire. The partner is the CAS that marks the slot.
+        slot >= words.slots() || !is_live(words.slot(slot, Acquire), generation)
+    })
+}
+
+/// Makes another copy of a value the current one, within the section.
+///
+/// Ordering: Release. The partner is [`current`] of the next owner, which may come without an unlock, after a death. So the copy
+/// must be written before this.
+pub fn commit<W: Words>(words: &W, place: Place, number: u64) {
+    words.store(place, number, Release);
+}
+
+/// Loads the number of the current copy, within the section. Ordering: see [`commit`].
+pub fn current<W: Words>(words: &W, place: Place) -> u64 {
+    words.load(place, Acquire)
+}

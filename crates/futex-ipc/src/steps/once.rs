@@ -1,0 +1,146 @@
+//! The cell that is initialised once: a [mutex](super::mutex), and a word that is 1 once the value is there.
+//!
+//! An initialiser that dies, fails or is cancelled is replaced by the next one. What it had written of the value is written anew,
+//! so a death inside needs no notice.
+
+use super::mutex::{Lock, Locked, Unlock};
+use super::{Cancel, Machine, Place, Step, Wake, Words};
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+/// Where a cell lies.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Once {
+    /// The mutex of the initialisers.
+    pub word: Place,
+    /// 1 once the value is there. Any other value is as good as 0.
+    pub done: Place,
+}
+
+/// What the caller has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Turn {
+    /// The value is there.
+    Ready,
+    /// It owns the mutex, and writes the value. Then [`Finish`]; or [`Unlock`] if it has none.
+    Initialise(Locked),
+}
+
+/// Gets the value, or the task to write it.
+///
+/// 1. Load `done` (Acquire; the partner is the store of [`Finish`]). 1: ready.
+/// 2. [Lock](Lock) the mutex.
+/// 3. Load `done` (Acquire: a death may lie between the store and this lock). Not 1: initialise, with the mutex.
+/// 4. 1: unlock, ready.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Get {
+    place: Once,
+    at: At,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum At {
+    Look,
+    Lock(Lock),
+    Again(Locked),
+    Unlock(Unlock),
+}
+
+impl Get {
+    /// Begins to get.
+    #[must_use]
+    pub fn new(place: Once) -> Self {
+        Self { place, at: At::Look }
+    }
+}
+
+impl Machine for Get {
+    type Output = Turn;
+
+    #[inline]
+    fn step<W: Words>(&mut self, words: &W) -> Step<Turn> {
+        let Once { word, done } = self.place;
+        self.at = match &mut self.at {
+            At::Look if words.load(done, Acquire) == 1 => return Step::Done(Turn::Ready),
+            At::Look => At::Lock(Lock::new(word)),
+            At::Lock(lock) => match lock.step(words) {
+                Step::Done(locked) => At::Again(locked),
+                step => return step.map(Turn::Initialise),
+            },
+            At::Again(locked) if words.load(done, Acquire) == 1 => At::Unlock(Unlock::new(word, *locked, true)),
+            At::Again(locked) => return Step::Done(Turn::Initialise(*locked)),
+            At::Unlock(unlock) => return unlock.step(words).map(|_| Turn::Ready),
+        };
+        Step::Next
+    }
+
+    fn woken(&mut self) {
+        if let At::Lock(lock) = &mut self.at {
+            lock.woken();
+        }
+    }
+}
+
+impl Cancel for Get {
+    type Undo = UndoGet;
+
+    fn cancel(self) -> UndoGet {
+        match self.at {
+            At::Lock(lock) => UndoGet::Wake(lock.cancel()),
+            At::Unlock(unlock) => UndoGet::Unlock(unlock),
+            At::Again(locked) => UndoGet::Unlock(Unlock::new(self.place.word, locked, true)),
+            At::Look => UndoGet::Wake(Wake::new(self.place.word, 0)),
+        }
+    }
+}
+
+/// What a cancelled [`Get`] has left to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum UndoGet {
+    /// It did not own the mutex.
+    Wake(Wake),
+    /// It owned the mutex.
+    Unlock(Unlock),
+}
+
+impl Machine for UndoGet {
+    type Output = ();
+
+    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
+        match self {
+            Self::Wake(wake) => wake.step(words),
+            Self::Unlock(unlock) => unlock.step(words).map(drop),
+        }
+    }
+}
+
+/// Ends the initialisation.
+///
+/// 1. Store 1 in `done` (Release; the partner is the load of [`Get`]). The value was written before.
+/// 2. [Unlock](Unlock).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Finish {
+    place: Once,
+    stored: bool,
+    unlock: Unlock,
+}
+
+impl Finish {
+    /// Begins to end what [`Get`] gave.
+    #[must_use]
+    pub fn new(place: Once, locked: Locked) -> Self {
+        Self { place, stored: false, unlock: Unlock::new(place.word, locked, true) }
+    }
+}
+
+impl Machine for Finish {
+    type Output = ();
+
+    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
+        if self.stored {
+            return self.unlock.step(words).map(drop);
+        }
+        words.store(self.place.done, 1, Release);
+        self.stored = true;
+        Step::Next
+    }
+}

@@ -1,0 +1,29 @@
+//! The read-write lock: the word of a [mutex](super::mutex) for the writer, and [records](super::record) for the readers, who
+//! enter without any lock.
+//!
+//! | place | |
+//! |---|---|
+//! | word | the mutex of the writers; readers sleep on it as well |
+//! | event | a counter that the writer sleeps on while there are readers |
+//! | records | how many readers each member has |
+//!
+//! A writer owns the word first and waits for the readers then, and no reader enters meanwhile. So writers are not starved.
+
+mod read;
+mod write;
+
+pub use self::read::{EndRead, Read, TryRead, UndoRead};
+pub use self::write::{TryWrite, UndoWrite, Write};
+use super::Place;
+use super::record::Records;
+
+/// Where a read-write lock lies.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RwLock {
+    /// The word.
+    pub word: Place,
+    /// The counter to sleep on.
+    pub event: Place,
+    /// The records of the members.
+    pub records: Records,
+}
