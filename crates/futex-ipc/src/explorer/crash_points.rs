@@ -1,0 +1,77 @@
+//! Stops each operation after every single step, declares its member dead, sweeps, and checks that the others go on.
+//!
+//! The explorer does this too, among much else. Here each failure names the operation and the step, and a driver of real memory
+//! can do the same.
+
+use super::world::{Event, Life, Task, World};
+use super::{Program, Scenario};
+
+/// How many operations and crash points were tried.
+pub(super) fn crash_everywhere<P: Program, const CELLS: usize>(scenario: &Scenario<P, CELLS>, name: &str) -> usize {
+    let mut tried = 0;
+    // The victim is alone, comes behind one who got far, or before one who comes later.
+    for steps_of_other in [0, 1, 2, 3, 4, 5, 6, 8, 10, 14, 20] {
+        for victim in 0..scenario.processes {
+            for steps in 0.. {
+                let mut world = World::new(scenario);
+                let other = (victim + 1) % scenario.processes;
+                go(scenario, &mut world, other, steps_of_other);
+                let went = go(scenario, &mut world, victim, steps);
+                world.kill(scenario, victim);
+                finish(scenario, &mut world, &format!("{name}: {victim} dies after {steps} steps, {steps_of_other} of {other}"));
+                tried += 1;
+                if went < steps {
+                    break;
+                }
+            }
+        }
+    }
+    tried
+}
+
+/// Lets the task of a process go some steps, and gives how many it went before it slept or was over.
+fn go<P: Program, const CELLS: usize>(scenario: &Scenario<P, CELLS>, world: &mut World<P, CELLS>, i: usize, steps: usize) -> usize {
+    for went in 0..steps {
+        let mut events = Vec::new();
+        world.events(scenario, &mut events);
+        let Some(event) = events.into_iter().find(|event| matches!(event, Event::Steps(j) | Event::Arms(j) if *j == i)) else {
+            return went;
+        };
+        *world = world.after(scenario, event);
+    }
+    steps
+}
+
+/// Lets the others go on, and the watchers last, until nothing is left to do.
+fn finish<P: Program, const CELLS: usize>(scenario: &Scenario<P, CELLS>, world: &mut World<P, CELLS>, name: &str) {
+    for _ in 0..10_000 {
+        if let Some(what) = (scenario.check)(world) {
+            panic!("{name}: {what}\n{}", world.show());
+        }
+        let mut events = Vec::new();
+        world.events(scenario, &mut events);
+        let is_task = |event: &Event| matches!(event, Event::Steps(_) | Event::Arms(_));
+        let next = events.iter().find(|event| is_task(event)).or(events.iter().find(|event| event.must_happen()));
+        let Some(&event) = next else { break };
+        *world = world.after(scenario, event);
+    }
+    for (i, process) in world.processes.iter().enumerate() {
+        let over = process.life != Life::Alive || process.task == Task::Over || (scenario.excused)(world, i);
+        assert!(over, "{name}: one who lives does not come to its end\n{}\n{:#?}", world.show(), process.task);
+    }
+}
+
+#[test]
+fn after_a_death_at_any_step_the_others_go_on() {
+    let mut tried = 0;
+    tried += crash_everywhere(&super::mutex::LOCKERS, "mutex");
+    tried += crash_everywhere(&super::semaphore::ONE, "semaphore of 1");
+    tried += crash_everywhere(&super::semaphore::LARGE, "semaphore of 3");
+    tried += crash_everywhere(&super::rwlock::RRW, "rwlock RRW");
+    tried += crash_everywhere(&super::rwlock::RWW, "rwlock RWW");
+    tried += crash_everywhere(&super::once::CELL, "once");
+    tried += crash_everywhere(&super::event::EVENT, "event");
+    tried += crash_everywhere(&super::event::ONE_BY_ONE, "automatic event");
+    println!("{tried} crash points");
+    assert!(tried > 500, "{tried} crash points");
+}

@@ -1,0 +1,103 @@
+//! The cell that is initialised once.
+
+use super::world::World;
+use super::{N, Program, Scenario, Trouble, all_at_once, few};
+use crate::steps::mutex::Locked;
+use crate::steps::once::{Finish, Get, Once, Turn, UndoGet};
+use crate::steps::{Cancel, Machine, Place, Role, Step, Words};
+
+const ONCE: Once = Once { word: Place(0), done: Place(1) };
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum User {
+    Get(Get),
+    Initialises(Locked),
+    Finish(Finish),
+    Has,
+    Undo(UndoGet),
+}
+
+impl Program for User {
+    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
+        *self = match self {
+            Self::Get(get) => match get.step(words) {
+                Step::Done(Turn::Ready) => Self::Has,
+                Step::Done(Turn::Initialise(locked)) => Self::Initialises(locked),
+                step => return step.map(drop),
+            },
+            Self::Initialises(locked) => Self::Finish(Finish::new(ONCE, *locked)),
+            Self::Finish(finish) => match finish.step(words) {
+                Step::Done(()) => Self::Has,
+                step => return step,
+            },
+            Self::Has => return Step::Done(()),
+            Self::Undo(undo) => return undo.step(words),
+        };
+        Step::Next
+    }
+
+    fn woken(&mut self) {
+        if let Self::Get(get) = self {
+            get.woken();
+        }
+    }
+
+    fn cancel(&mut self) -> bool {
+        let Self::Get(get) = self else { return false };
+        *self = Self::Undo(get.cancel());
+        true
+    }
+
+    fn renumber(&mut self, _: &mut dyn FnMut(Place, u64) -> u64) {}
+}
+
+fn check(world: &World<User, 2>) -> Option<&'static str> {
+    let initialisers = world.programs().filter(|program| matches!(program, User::Initialises(_))).count();
+    if initialisers > 1 {
+        return Some("two initialise at the same time");
+    }
+    if initialisers > 0 && world.cells[1] == 1 {
+        return Some("one initialises what is there");
+    }
+    if world.cells[1] != 1 && world.programs().any(|program| *program == User::Has) {
+        return Some("one has what is not there");
+    }
+    None
+}
+
+pub(super) const CELL: Scenario<User, 2> = Scenario {
+    processes: 3,
+    start: |_| User::Get(Get::new(ONCE)),
+    cells: [0, 0],
+    trouble: Trouble::NONE,
+    roles: &[(Role::Lock, ONCE.word)],
+    counted: &[],
+    check,
+    excused: |_, _| false,
+    inside: |_| false,
+    followed: |_, _, _| (),
+    examine_always: false,
+    sweepers: N,
+    whole: false,
+};
+
+#[test]
+fn a_cell_is_initialised_once() {
+    Scenario { whole: true, ..CELL }.holds("once");
+}
+
+#[test]
+fn a_cell_of_whose_initialisers_two_are_killed() {
+    Scenario { trouble: Trouble::new(2, 0, 0), sweepers: few(), ..CELL }.holds("once, 2 kills");
+}
+
+#[test]
+fn a_cell_of_whose_initialisers_one_is_killed_and_one_cancelled() {
+    Scenario { trouble: Trouble::new(1, 0, 1), sweepers: few(), ..CELL }.holds("once, a kill and a cancel");
+}
+
+#[test]
+fn a_cell_of_whose_initialisers_one_is_killed_and_joins_again() {
+    let processes = if all_at_once() { 3 } else { 2 };
+    Scenario { processes, trouble: Trouble::new(1, 1, 0), ..CELL }.holds("once, a kill and a rejoin");
+}

@@ -8,11 +8,11 @@ use crate::steps::rwlock::{EndRead, Read, RwLock, TryRead, TryWrite, UndoRead, U
 use crate::steps::{Cancel, Machine, Place, Role, Step, Words, halves, high, low};
 
 const LOCK: RwLock = RwLock { word: Place(0), event: Place(1), records: Records(Place(2)) };
-const CELLS: usize = 5;
+pub(super) const CELLS: usize = 5;
 
 /// Reads or writes once. The process attaches itself first if it joins again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct User {
+pub(super) struct User {
     at: At,
     next: Next,
 }
@@ -154,8 +154,8 @@ const fn scenario(start: fn(usize) -> User) -> Scenario<User, CELLS> {
     }
 }
 
-const RRW: Scenario<User, CELLS> = scenario(|slot| user([Next::Read, Next::Read, Next::Write][slot]));
-const RWW: Scenario<User, CELLS> = scenario(|slot| user([Next::Read, Next::Write, Next::Write][slot]));
+pub(super) const RRW: Scenario<User, CELLS> = scenario(|slot| user([Next::Read, Next::Read, Next::Write][slot]));
+pub(super) const RWW: Scenario<User, CELLS> = scenario(|slot| user([Next::Read, Next::Write, Next::Write][slot]));
 const WWW: Scenario<User, CELLS> = scenario(|_| user(Next::Write));
 
 #[test]
@@ -191,6 +191,11 @@ fn a_reader_and_two_writers_of_whom_two_are_killed() {
 #[test]
 fn two_readers_and_a_writer_of_whom_one_is_killed_and_one_cancelled() {
     Scenario { trouble: Trouble::new(1, 0, 1), sweepers: few(), ..RRW }.holds("rwlock RRW, a kill and a cancel");
+}
+
+#[test]
+fn two_readers_and_a_writer_of_whom_one_is_cancelled() {
+    Scenario { trouble: Trouble::new(0, 0, 1), ..RRW }.holds("rwlock RRW, a cancel");
 }
 
 #[test]

@@ -10,11 +10,11 @@ const STATE: Place = Place(0);
 const EVENT: Place = Place(1);
 const TURNSTILE: Place = Place(2);
 const RECORDS: Records = Records(Place(3));
-const CELLS: usize = 6;
+pub(super) const CELLS: usize = 6;
 
 /// Acquires and releases once. The process attaches itself first if it joins again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Holder {
+pub(super) struct Holder {
     at: At,
     n: u8,
     capacity: u8,
@@ -93,7 +93,7 @@ impl Program for Holder {
 
 fn check(world: &World<Holder, CELLS>) -> Option<&'static str> {
     let held: u32 = world.programs().filter(|program| program.at == At::Inside).map(|program| u32::from(program.n)).sum();
-    let capacity = world.programs().next().map_or(0, |program| program.capacity.into());
+    let capacity = world.programs().next()?.capacity.into();
     if held > capacity {
         return Some("more holders than permits");
     }
@@ -129,11 +129,11 @@ const fn scenario(start: fn(usize) -> Holder, capacity: u8) -> Scenario<Holder, 
     }
 }
 
-const ONE: Scenario<Holder, CELLS> = scenario(|_| Holder::new(1, 1), 1);
+pub(super) const ONE: Scenario<Holder, CELLS> = scenario(|_| Holder::new(1, 1), 1);
 /// Demands of 2, 1 and 1 of 2.
 const UNEVEN: Scenario<Holder, CELLS> = scenario(|slot| Holder::new(if slot == 0 { 2 } else { 1 }, 2), 2);
 /// Demands of 3, 2 and 1 of 3.
-const LARGE: Scenario<Holder, CELLS> = scenario(|slot| Holder::new([3, 2, 1][slot], 3), 3);
+pub(super) const LARGE: Scenario<Holder, CELLS> = scenario(|slot| Holder::new([3, 2, 1][slot], 3), 3);
 
 #[test]
 fn holders_one_after_the_other() {
