@@ -21,6 +21,7 @@
 //!
 //! With `FUTEX_IPC_EXPLORE=all` each test has all kinds of trouble at once. Without it they come in pairs.
 
+mod barrier;
 mod crash_points;
 mod event;
 mod members;

@@ -10,3 +10,5 @@ pub mod steps;
 mod explorer;
 #[cfg(test)]
 mod loom_models;
+#[cfg(test)]
+mod sync;

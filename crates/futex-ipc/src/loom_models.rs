@@ -1,0 +1,178 @@
+//! Models of the memory orderings: threads run the steps over memory in which a load may see old values.
+//!
+//! Each thread stands for a member. Data that a lock guards are words too, with relaxed accesses, so that a missing ordering shows
+//! as an old value. The explorer has the kills; here there is one death, of a member that has committed.
+
+mod memory;
+
+use self::memory::Memory;
+use crate::steps::event::{Set, SetOne, Wait, WaitOne};
+use crate::steps::member::Mark;
+use crate::steps::mutex::{self, Lock, Unlock};
+use crate::steps::once::{Finish, Get, Once, Turn};
+use crate::steps::record::Records;
+use crate::steps::rwlock::{EndRead, Read, RwLock, Write};
+use crate::steps::semaphore::{Acquire, Release, Semaphore};
+use crate::steps::sweep::Sweep;
+use crate::steps::{Place, Role};
+use crate::sync::model;
+
+const WORD: Place = Place(0);
+const EVENT: Place = Place(1);
+/// Data.
+const ONE: Place = Place(2);
+const OTHER: Place = Place(3);
+const TURNSTILE: Place = Place(4);
+const RECORDS: Records = Records(Place(5));
+
+const RWLOCK: RwLock = RwLock { word: WORD, event: EVENT, records: RECORDS };
+const SEMAPHORE: Semaphore =
+    Semaphore { state: WORD, event: EVENT, turnstile: TURNSTILE, records: RECORDS, capacity: 1 };
+const ONCE: Once = Once { word: WORD, done: EVENT };
+
+#[test]
+fn what_an_owner_wrote_is_seen_by_the_next_owner() {
+    model("mutex, two owners", || {
+        let memory = Memory::new(&[(Role::Lock, WORD)]);
+        let threads = [0, 1].map(|slot| {
+            memory.spawn(slot, |member| {
+                let locked = member.run(Lock::new(WORD));
+                member.write(ONE, member.read(ONE) + 1);
+                assert!(member.run(Unlock::new(WORD, locked, true)));
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(memory.member(0).read(ONE), 2);
+    });
+}
+
+/// The value has two copies. The member dies without an unlock, after its commit.
+#[test]
+fn what_a_member_committed_before_its_death_is_seen_by_the_next_owner() {
+    model("mutex, a death after a commit", || {
+        let memory = Memory::new(&[(Role::Lock, WORD)]);
+        let dying = memory.spawn(0, |member| {
+            member.run(Lock::new(WORD));
+            member.write(ONE, 7);
+            mutex::commit(member, OTHER, 1);
+            member.die();
+        });
+        let member = memory.member(1);
+        if let Some(dead) = member.run(Mark::new(0)) {
+            member.run(Sweep::new(dead));
+            let locked = member.run(Lock::new(WORD));
+            assert!(locked.died);
+            assert_eq!(mutex::current(&member, OTHER), 1);
+            assert_eq!(member.read(ONE), 7);
+        }
+        dying.join().unwrap();
+    });
+}
+
+#[test]
+fn a_permit_reaches_the_one_who_waits_for_it() {
+    model("semaphore, two holders", || {
+        let memory = Memory::new(&[]);
+        memory.member(0).write(WORD, 1);
+        let threads = [0, 1].map(|slot| {
+            memory.spawn(slot, |member| {
+                member.run(Acquire::new(SEMAPHORE, 1));
+                member.write(ONE, member.read(ONE) + 1);
+                member.run(Release::new(SEMAPHORE, 1));
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(memory.member(0).read(ONE), 2);
+    });
+}
+
+#[test]
+fn a_reader_sees_all_or_nothing_of_what_a_writer_wrote() {
+    model("rwlock, a reader and a writer", || {
+        let memory = Memory::new(&[]);
+        let writing = memory.spawn(0, |member| {
+            let locked = member.run(Write::new(RWLOCK));
+            member.write(ONE, 1);
+            member.write(OTHER, 1);
+            assert!(member.run(Unlock::new(WORD, locked, true)));
+        });
+        let member = memory.member(1);
+        member.run(Read::new(RWLOCK));
+        let seen = (member.read(ONE), member.read(OTHER));
+        member.run(EndRead::new(RWLOCK));
+        writing.join().unwrap();
+        assert!(seen == (0, 0) || seen == (1, 1), "{seen:?}");
+    });
+}
+
+/// The other direction: what a reader did within its section comes before what the next writer does.
+#[test]
+fn a_writer_comes_after_the_readers_that_it_waited_for() {
+    model("rwlock, a writer behind a reader", || {
+        let memory = Memory::new(&[]);
+        let reading = memory.spawn(0, |member| {
+            member.run(Read::new(RWLOCK));
+            let seen = member.read(ONE);
+            member.write(OTHER, 1 + seen);
+            member.run(EndRead::new(RWLOCK));
+        });
+        let member = memory.member(1);
+        let locked = member.run(Write::new(RWLOCK));
+        // The reader was before, and all of it is seen; or it comes after.
+        let seen = member.read(OTHER);
+        member.write(ONE, 1);
+        assert!(member.run(Unlock::new(WORD, locked, true)));
+        reading.join().unwrap();
+        assert_eq!(member.read(OTHER), if seen == 1 { 1 } else { 2 });
+    });
+}
+
+#[test]
+fn the_value_of_a_cell_is_seen_by_all() {
+    model("once, two users", || {
+        let memory = Memory::new(&[]);
+        let threads = [0, 1].map(|slot| {
+            memory.spawn(slot, |member| {
+                if let Turn::Initialise(locked) = member.run(Get::new(ONCE)) {
+                    assert_eq!(member.read(ONE), 0);
+                    member.write(ONE, 7);
+                    member.run(Finish::new(ONCE, locked));
+                }
+                assert_eq!(member.read(ONE), 7);
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_was_written_before_a_set_is_seen_after_the_wait() {
+    model("event", || {
+        let memory = Memory::new(&[]);
+        let setting = memory.spawn(0, |member| {
+            member.write(ONE, 7);
+            member.run(Set::new(WORD));
+        });
+        let member = memory.member(1);
+        member.run(Wait::new(WORD));
+        assert_eq!(member.read(ONE), 7);
+        setting.join().unwrap();
+    });
+    model("automatic event", || {
+        let memory = Memory::new(&[]);
+        let setting = memory.spawn(0, |member| {
+            member.write(ONE, 7);
+            member.run(SetOne::new(WORD));
+        });
+        let member = memory.member(1);
+        member.run(WaitOne::new(WORD));
+        assert_eq!(member.read(ONE), 7);
+        setting.join().unwrap();
+    });
+}

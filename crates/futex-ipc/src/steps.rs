@@ -28,6 +28,7 @@
 //! No machine has a fence. Where two sides each change one word and then load the other's (a *Dekker* pair), all four accesses
 //! are `SeqCst`, and the comments name the partner. On x86-64 such a load costs nothing, where a fence would cost 10 ns.
 
+pub mod barrier;
 pub mod event;
 pub mod member;
 pub mod mutex;

@@ -18,7 +18,11 @@ pub(super) fn crash_everywhere<P: Program, const CELLS: usize>(scenario: &Scenar
                 go(scenario, &mut world, other, steps_of_other);
                 let went = go(scenario, &mut world, victim, steps);
                 world.kill(scenario, victim);
-                finish(scenario, &mut world, &format!("{name}: {victim} dies after {steps} steps, {steps_of_other} of {other}"));
+                finish(
+                    scenario,
+                    &mut world,
+                    &format!("{name}: {victim} dies after {steps} steps, {steps_of_other} of {other}"),
+                );
                 tried += 1;
                 if went < steps {
                     break;
@@ -30,11 +34,17 @@ pub(super) fn crash_everywhere<P: Program, const CELLS: usize>(scenario: &Scenar
 }
 
 /// Lets the task of a process go some steps, and gives how many it went before it slept or was over.
-fn go<P: Program, const CELLS: usize>(scenario: &Scenario<P, CELLS>, world: &mut World<P, CELLS>, i: usize, steps: usize) -> usize {
+fn go<P: Program, const CELLS: usize>(
+    scenario: &Scenario<P, CELLS>,
+    world: &mut World<P, CELLS>,
+    i: usize,
+    steps: usize,
+) -> usize {
     for went in 0..steps {
         let mut events = Vec::new();
         world.events(scenario, &mut events);
-        let Some(event) = events.into_iter().find(|event| matches!(event, Event::Steps(j) | Event::Arms(j) if *j == i)) else {
+        let Some(event) = events.into_iter().find(|event| matches!(event, Event::Steps(j) | Event::Arms(j) if *j == i))
+        else {
             return went;
         };
         *world = world.after(scenario, event);

@@ -19,7 +19,9 @@ impl Program for Guest {
                 *self = Self::Leaves(Leave);
                 Step::Next
             }
-            Self::Leaves(leave) => leave.step(words).map(|left| assert!(left, "the slot was not its member's any more")),
+            Self::Leaves(leave) => {
+                leave.step(words).map(|left| assert!(left, "the slot was not its member's any more"))
+            }
         }
     }
 

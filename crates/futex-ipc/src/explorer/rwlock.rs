@@ -121,7 +121,8 @@ fn check(world: &World<User, CELLS>) -> Option<&'static str> {
     if writers > 0 && readers > 0 {
         return Some("a reader beside a writer");
     }
-    let is_told = |program: &User| !matches!(program.at, At::Reads(Locked { died: false }) | At::Writes(Locked { died: false }));
+    let is_told =
+        |program: &User| !matches!(program.at, At::Reads(Locked { died: false }) | At::Writes(Locked { died: false }));
     if world.dirty && !world.programs().all(is_told) {
         return Some("one who enters is not told of a death");
     }
@@ -211,9 +212,11 @@ fn readers_and_a_writer_of_whom_one_is_killed_and_joins_again() {
 #[test]
 fn a_reader_and_writers_of_whom_one_only_tries() {
     let start = |slot| user([Next::TryRead, Next::Read, Next::Write][slot]);
-    Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..RRW }.holds("rwlock, one tries to read, a kill");
+    Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..RRW }
+        .holds("rwlock, one tries to read, a kill");
     let start = |slot| user([Next::Read, Next::Write, Next::TryWrite][slot]);
-    Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..RRW }.holds("rwlock, one tries to write, a kill");
+    Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..RRW }
+        .holds("rwlock, one tries to write, a kill");
 }
 
 #[test]
@@ -222,6 +225,7 @@ fn a_reader_and_a_writer_to_whom_all_may_happen() {
     let all = Trouble::new(1, 1, 1);
     Scenario { processes: 2, start, trouble: all, sweepers: few(), ..RRW }.holds("rwlock RW, all");
     if all_at_once() {
-        Scenario { trouble: Trouble::new(2, 1, 1), sweepers: 1, ..RRW }.holds("rwlock RRW, 2 kills, a rejoin and a cancel");
+        Scenario { trouble: Trouble::new(2, 1, 1), sweepers: 1, ..RRW }
+            .holds("rwlock RRW, 2 kills, a rejoin and a cancel");
     }
 }

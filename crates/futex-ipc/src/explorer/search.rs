@@ -3,8 +3,8 @@
 use super::world::{Event, World};
 use super::{Program, Scenario};
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::time::Instant;
 

@@ -136,7 +136,14 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
             processes[slot].generation = 0;
             processes[slot].task = Task::Over;
         }
-        Self { cells: scenario.cells, slots, queue: Queue::default(), processes, trouble: scenario.trouble, dirty: false }
+        Self {
+            cells: scenario.cells,
+            slots,
+            queue: Queue::default(),
+            processes,
+            trouble: scenario.trouble,
+            dirty: false,
+        }
     }
 
     /// The programs of those who live.
@@ -467,7 +474,8 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
     pub(crate) fn show(&self) -> String {
         let cells: Vec<_> = self.cells.iter().map(|cell| format!("{:x}:{:08x}", high(*cell), low(*cell))).collect();
         let slots: Vec<_> = self.slots.iter().map(|slot| format!("{}:{}", high(*slot), low(*slot))).collect();
-        let queue: Vec<_> = self.queue.waits[..usize::from(self.queue.len)].iter().map(|w| format!("{w:02x}")).collect();
+        let queue: Vec<_> =
+            self.queue.waits[..usize::from(self.queue.len)].iter().map(|w| format!("{w:02x}")).collect();
         format!("words {} slots {} queue {}", cells.join(" "), slots.join(" "), queue.join(" "))
     }
 }

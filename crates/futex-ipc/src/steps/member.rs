@@ -78,9 +78,7 @@ impl Machine for Join {
                 let (word, new) = (*word, *new);
                 self.at = Joining::Load;
                 match words.replace_slot(self.slot, word, new) {
-                    Ok(_) if low(new) == LIVE => {
-                        Step::Done(Member { slot: self.slot, generation: high(new) })
-                    }
+                    Ok(_) if low(new) == LIVE => Step::Done(Member { slot: self.slot, generation: high(new) }),
                     _ => Step::Contended,
                 }
             }

@@ -55,4 +55,3 @@ pub struct Semaphore {
     /// Number of permits, at most [`MAX_PERMITS`].
     pub capacity: u32,
 }
-

@@ -86,9 +86,7 @@ impl Cancel for Write {
     fn cancel(self) -> UndoWrite {
         match self.at {
             At::Lock(lock) => UndoWrite::Wake(lock.cancel()),
-            At::Event(locked) | At::Sum(locked, ..) => {
-                UndoWrite::Unlock(Unlock::new(self.place.word, locked, false))
-            }
+            At::Event(locked) | At::Sum(locked, ..) => UndoWrite::Unlock(Unlock::new(self.place.word, locked, false)),
         }
     }
 }
