@@ -62,8 +62,8 @@ pub struct Locked {
 ///    there.
 /// 2. Free, with INC: CAS → me, keeping INC, with C if this locker has slept (others may sleep behind it, and the unlock that
 ///    woke it has cleared C). Success: done. Otherwise 2 or 3 with what is there.
-/// 3. Owned: load the owner's slot (Acquire). Dead: CAS → me, with INC and with C, since whoever slept behind the dead owner
-///    still does.
+/// 3. Owned: load the owner's slot (Acquire). Dead: CAS → me, with INC. Whoever sleeps behind the dead owner is woken by the sweep
+///    of that death, which has not come to this word yet.
 /// 4. Alive: CAS C on, unless it is. Sleep on the word with C. Then load the word: 2 or 3.
 ///
 /// Cancelled after a wake, it wakes the next one.
@@ -128,7 +128,7 @@ impl Lock {
                 let taken_over = owner(word).is_some();
                 let mut new = owned_by(words.me()) | word & (INC | C);
                 if taken_over {
-                    new |= INC | C;
+                    new |= INC;
                 }
                 if self.slept {
                     new |= C;
