@@ -22,6 +22,7 @@
 //! With `FUTEX_IPC_EXPLORE=all` each test has all kinds of trouble at once. Without it they come in pairs.
 
 mod barrier;
+mod condvar;
 mod crash_points;
 mod event;
 mod members;

@@ -29,6 +29,7 @@
 //! are `SeqCst`, and the comments name the partner. On x86-64 such a load costs nothing, where a fence would cost 10 ns.
 
 pub mod barrier;
+pub mod condvar;
 pub mod event;
 pub mod member;
 pub mod mutex;

@@ -84,7 +84,7 @@ impl Program for Party {
 /// A phase that one has seen end has been begun by all who are attached from the beginning.
 fn check(world: &World<Party, CELLS>) -> Option<&'static str> {
     let attached = |program: &&Party| matches!(program.at, At::Arrive(_));
-    let ended = world.programs().filter(attached).map(|program| program.ended).max()?;
+    let ended = world.programs().map(|program| program.ended).max()?;
     let lags = world.processes.iter().any(|process| {
         matches!(&process.task, Task::Running(program) if process.generation == 1 && attached(&program) && program.begun < ended)
     });

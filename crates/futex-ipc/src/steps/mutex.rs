@@ -87,7 +87,7 @@ enum At {
 impl Lock {
     /// Begins to lock.
     #[must_use]
-    pub fn new(word: Place) -> Self {
+    pub const fn new(word: Place) -> Self {
         Self { word, at: At::Fast, slept: false, order: Acquire }
     }
 

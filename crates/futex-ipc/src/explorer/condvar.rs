@@ -1,0 +1,201 @@
+//! The condition variable, with the mutex and a number of things that it guards.
+
+use super::world::{Wait as InKernel, World};
+use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
+use crate::steps::condvar::{Notify, Prepare, Wait};
+use crate::steps::mutex::{Lock, Locked, Unlock};
+use crate::steps::{Cancel, Machine, Place, Role, Step, Wake, Words};
+use std::sync::atomic::Ordering::Relaxed;
+
+const MUTEX: Place = Place(0);
+const WORD: Place = Place(1);
+const THINGS: Place = Place(2);
+
+/// Puts a thing there and wakes, or waits for one and takes it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum User {
+    Gives(Giver),
+    Takes(Taker),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Giver {
+    Lock(Lock),
+    Give(Locked),
+    Unlock(Unlock),
+    Notify(Notify),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Taker {
+    /// With the wait before.
+    Lock(Lock, Option<Wait>),
+    Check(Locked),
+    Take(Locked),
+    Prepare(Locked, Prepare),
+    UnlockToWait(Unlock, Wait),
+    Wait(Wait),
+    Unlock(Unlock),
+    /// A wake of the mutex, and one of the condition variable.
+    Undo(Wake, Wake),
+}
+
+impl Giver {
+    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
+        *self = match self {
+            Self::Lock(lock) => match lock.step(words) {
+                Step::Done(locked) => Self::Give(locked),
+                step => return step.map(drop),
+            },
+            Self::Give(locked) => {
+                words.fetch_add(THINGS, 1, Relaxed);
+                Self::Unlock(Unlock::new(MUTEX, *locked, true))
+            }
+            Self::Unlock(unlock) => match unlock.step(words) {
+                Step::Done(_) => Self::Notify(Notify::one(WORD)),
+                step => return step.map(drop),
+            },
+            Self::Notify(notify) => return notify.step(words),
+        };
+        Step::Next
+    }
+}
+
+impl Taker {
+    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
+        *self = match self {
+            Self::Lock(lock, _) => match lock.step(words) {
+                Step::Done(locked) => Self::Check(locked),
+                step => return step.map(drop),
+            },
+            Self::Check(locked) if words.load(THINGS, Relaxed) > 0 => Self::Take(*locked),
+            Self::Check(locked) => Self::Prepare(*locked, Prepare::new(WORD)),
+            Self::Take(locked) => {
+                words.fetch_sub(THINGS, 1, Relaxed);
+                Self::Unlock(Unlock::new(MUTEX, *locked, true))
+            }
+            Self::Prepare(locked, prepare) => match prepare.step(words) {
+                Step::Done(wait) => Self::UnlockToWait(Unlock::new(MUTEX, *locked, true), wait),
+                step => return step.map(drop),
+            },
+            Self::UnlockToWait(unlock, wait) => match unlock.step(words) {
+                Step::Done(_) => Self::Wait(*wait),
+                step => return step.map(drop),
+            },
+            Self::Wait(wait) => match wait.step(words) {
+                Step::Done(()) => Self::Lock(Lock::new(MUTEX), Some(*wait)),
+                step => return step,
+            },
+            Self::Unlock(unlock) => return unlock.step(words).map(drop),
+            Self::Undo(first, second) => match first.step(words) {
+                Step::Done(()) => {
+                    (*first, *second) = (*second, Wake::new(WORD, 0));
+                    if *first == *second {
+                        return Step::Done(());
+                    }
+                    return Step::Next;
+                }
+                step => return step,
+            },
+        };
+        Step::Next
+    }
+}
+
+impl Program for User {
+    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
+        match self {
+            Self::Gives(giver) => giver.step(words),
+            Self::Takes(taker) => taker.step(words),
+        }
+    }
+
+    fn woken(&mut self) {
+        match self {
+            Self::Gives(Giver::Lock(lock)) | Self::Takes(Taker::Lock(lock, _)) => lock.woken(),
+            Self::Takes(Taker::Wait(wait)) => wait.woken(),
+            _ => {}
+        }
+    }
+
+    fn cancel(&mut self) -> bool {
+        let undo = match *self {
+            Self::Takes(Taker::Lock(lock, None)) => Taker::Undo(lock.cancel(), Wake::new(WORD, 0)),
+            Self::Takes(Taker::Lock(lock, Some(wait))) => Taker::Undo(lock.cancel(), wait.cancel()),
+            Self::Takes(Taker::Wait(wait)) => Taker::Undo(wait.cancel(), Wake::new(WORD, 0)),
+            _ => return false,
+        };
+        *self = Self::Takes(undo);
+        true
+    }
+
+    fn renumber(&mut self, f: &mut dyn FnMut(Place, u64) -> u64) {
+        match self {
+            Self::Gives(Giver::Notify(notify)) => notify.renumber(f),
+            Self::Takes(Taker::Prepare(_, prepare)) => prepare.renumber(f),
+            Self::Takes(Taker::UnlockToWait(_, wait) | Taker::Wait(wait) | Taker::Lock(_, Some(wait))) => {
+                wait.renumber(f);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check(world: &World<User, 3>) -> Option<&'static str> {
+    (world.cells[2] > 4).then_some("more was taken than given")
+}
+
+/// One who sleeps while there is nothing may sleep.
+fn nothing_is_there(world: &World<User, 3>, i: usize) -> bool {
+    matches!(world.processes[i].wait, InKernel::Queued(WORD, _)) && world.cells[2] == 0
+}
+
+const GIVER: User = User::Gives(Giver::Lock(Lock::new(MUTEX)));
+const TAKER: User = User::Takes(Taker::Lock(Lock::new(MUTEX), None));
+
+const ONE_GIVES: Scenario<User, 3> = Scenario {
+    processes: 3,
+    start: |slot| if slot == 0 { GIVER } else { TAKER },
+    cells: [0; 3],
+    trouble: Trouble::NONE,
+    roles: &[(Role::Lock, MUTEX), (Role::Counter, WORD)],
+    counted: &[Counted { place: WORD, bits: 0xffff_ffff << 32 }, Counted { place: WORD, bits: 0x7fff_ffff }],
+    check,
+    excused: nothing_is_there,
+    inside: |_| false,
+    followed: |_, _, _| (),
+    examine_always: false,
+    sweepers: N,
+    whole: false,
+};
+
+const TWO_GIVE: Scenario<User, 3> = Scenario { start: |slot| if slot == 2 { TAKER } else { GIVER }, ..ONE_GIVES };
+
+#[test]
+fn what_is_given_is_taken() {
+    Scenario { whole: true, ..ONE_GIVES }.holds("condvar, one gives, two take");
+    Scenario { whole: true, ..TWO_GIVE }.holds("condvar, two give, one takes");
+}
+
+#[test]
+fn a_taker_that_is_cancelled_takes_no_wake_along() {
+    Scenario { trouble: Trouble::new(0, 0, 1), ..ONE_GIVES }.holds("condvar, one gives, two take, a cancel");
+}
+
+#[test]
+fn a_member_that_is_killed_takes_no_wake_along() {
+    Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..ONE_GIVES }
+        .holds("condvar, one gives, two take, a kill");
+    Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..TWO_GIVE }
+        .holds("condvar, two give, one takes, a kill");
+    if all_at_once() {
+        Scenario { trouble: Trouble::new(2, 0, 1), sweepers: few(), ..ONE_GIVES }
+            .holds("condvar, 2 kills and a cancel");
+    }
+}
+
+#[test]
+fn two_users_to_whom_all_may_happen() {
+    Scenario { processes: 2, trouble: Trouble::new(1, 1, 1), sweepers: few(), ..ONE_GIVES }
+        .holds("condvar, 2 users, all");
+}
