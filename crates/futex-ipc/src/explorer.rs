@@ -22,15 +22,18 @@
 //! With `FUTEX_IPC_EXPLORE=all` each test has all kinds of trouble at once. Without it they come in pairs.
 
 mod barrier;
+mod commit;
 mod condvar;
 mod crash_points;
 mod event;
 mod members;
 mod mutex;
 mod once;
+mod queue;
 mod rwlock;
 mod search;
 mod semaphore;
+mod view;
 mod world;
 
 use self::world::World;

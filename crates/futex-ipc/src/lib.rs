@@ -6,7 +6,8 @@
 
 pub mod steps;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod explorer;
 #[cfg(test)]
 mod loom_models;

@@ -1,11 +1,11 @@
 //! The memory, the kernel and the processes, and what can happen next.
 
+use super::queue::Queue;
+use super::view::View;
 use super::{N, Program, Scenario, Trouble};
 use crate::steps::member::{DEAD, FREE, Join, LIVE, Mark, slot_word};
 use crate::steps::sweep::Sweep;
-use crate::steps::{Machine, Member, Place, Recheck, Role, Step, Words, high, low};
-use std::cell::{Cell, RefCell};
-use std::sync::atomic::Ordering;
+use crate::steps::{Machine, Place, Recheck, Step, high, low};
 
 /// A state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -61,35 +61,6 @@ enum Watcher {
     Mark(Mark),
     Sweep(Sweep),
     Recheck(Recheck),
-}
-
-/// The waits in the kernel, first come, first served.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Queue {
-    waits: [u8; 6],
-    len: u8,
-}
-
-/// Instead of a process: the wait of one that was killed.
-const ZOMBIE: u8 = 0xf;
-
-impl Queue {
-    fn push(&mut self, place: Place, process: u8) {
-        self.waits[usize::from(self.len)] = u8::try_from(place.0).unwrap() << 4 | process;
-        self.len += 1;
-    }
-
-    fn remove(&mut self, index: usize) -> u8 {
-        let wait = self.waits[index];
-        self.waits.copy_within(index + 1.., index);
-        self.waits[5] = 0;
-        self.len -= 1;
-        wait & 0xf
-    }
-
-    fn find(&self, mut fits: impl FnMut(Place, u8) -> bool) -> Option<usize> {
-        self.waits[..usize::from(self.len)].iter().position(|wait| fits(Place((wait >> 4).into()), wait & 0xf))
-    }
 }
 
 /// What happens between two states.
@@ -176,11 +147,7 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
                 Life::Dead => {}
             }
         }
-        for index in 0..usize::from(self.queue.len) {
-            if self.queue.waits[index] & 0xf == ZOMBIE {
-                out.push(Event::KernelDropsZombie(index));
-            }
-        }
+        out.extend(self.queue.zombies().map(Event::KernelDropsZombie));
     }
 
     fn events_of(&self, scenario: &Scenario<P, CELLS>, i: usize, out: &mut Vec<Event>) {
@@ -337,18 +304,14 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
             suspended: false,
             watcher: Watcher::Idle,
         };
-        for wait in &mut self.queue.waits[..usize::from(self.queue.len)] {
-            if *wait & 0xf == own {
-                *wait |= ZOMBIE;
-            }
-        }
+        self.queue.bury(own);
     }
 
     /// Runs a step of a process, which makes one access at most.
     fn run<T>(&mut self, scenario: &Scenario<P, CELLS>, i: usize, step: impl FnOnce(&View<'_, P, CELLS>) -> T) -> T {
-        let view = View { scenario, world: RefCell::new(self), i, accesses: Cell::new(0) };
+        let view = View::new(scenario, self, i);
         let outcome = step(&view);
-        assert!(view.accesses.get() <= 1, "a step made more than one access");
+        assert!(view.accesses() <= 1, "a step made more than one access");
         outcome
     }
 
@@ -381,101 +344,11 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
     }
 }
 
-/// The memory as a process has it.
-struct View<'a, P: Program, const CELLS: usize> {
-    scenario: &'a Scenario<P, CELLS>,
-    world: RefCell<&'a mut World<P, CELLS>>,
-    i: usize,
-    accesses: Cell<u32>,
-}
-
-impl<P: Program, const CELLS: usize> View<'_, P, CELLS> {
-    fn access<T>(&self, f: impl FnOnce(&mut World<P, CELLS>) -> T) -> T {
-        self.accesses.set(self.accesses.get() + 1);
-        f(&mut self.world.borrow_mut())
-    }
-}
-
-impl<P: Program, const CELLS: usize> Words for View<'_, P, CELLS> {
-    fn load(&self, place: Place, _: Ordering) -> u64 {
-        self.access(|world| world.cells[place.0 as usize])
-    }
-
-    fn store(&self, place: Place, value: u64, _: Ordering) {
-        self.access(|world| world.cells[place.0 as usize] = value);
-    }
-
-    fn compare_exchange(&self, place: Place, current: u64, new: u64, _: Ordering) -> Result<u64, u64> {
-        self.access(|world| replace(&mut world.cells[place.0 as usize], current, new))
-    }
-
-    fn fetch_add(&self, place: Place, n: u64, _: Ordering) -> u64 {
-        self.access(|world| {
-            let cell = &mut world.cells[place.0 as usize];
-            std::mem::replace(cell, cell.wrapping_add(n))
-        })
-    }
-
-    fn wake(&self, place: Place, n: u32) -> u32 {
-        self.access(|world| {
-            let mut woken = 0;
-            while woken < n {
-                let Some(index) = world.queue.find(|there, _| there == place) else { break };
-                let process = world.queue.remove(index);
-                woken += 1;
-                if process != ZOMBIE {
-                    let process = &mut world.processes[usize::from(process)];
-                    process.wait = Wait::None;
-                    if let Task::Running(program) = &mut process.task {
-                        program.woken();
-                    }
-                }
-            }
-            woken
-        })
-    }
-
-    fn slot(&self, slot: u32, _: Ordering) -> u64 {
-        self.access(|world| world.slots[slot as usize])
-    }
-
-    fn replace_slot(&self, slot: u32, current: u64, new: u64) -> Result<u64, u64> {
-        self.access(|world| replace(&mut world.slots[slot as usize], current, new))
-    }
-
-    fn is_locked(&self, slot: u32) -> bool {
-        self.access(|world| world.processes[slot as usize].locked)
-    }
-
-    fn slots(&self) -> u32 {
-        u32::try_from(self.scenario.processes).unwrap()
-    }
-
-    fn me(&self) -> Member {
-        let generation = self.world.borrow().processes[self.i].generation;
-        Member { slot: u32::try_from(self.i).unwrap(), generation }
-    }
-
-    fn swept(&self, index: u32) -> Option<(Role, Place)> {
-        self.scenario.roles.get(index as usize).copied()
-    }
-}
-
-fn replace(cell: &mut u64, current: u64, new: u64) -> Result<u64, u64> {
-    if *cell == current {
-        *cell = new;
-        return Ok(current);
-    }
-    Err(*cell)
-}
-
 impl<P: Program, const CELLS: usize> World<P, CELLS> {
     /// One line for what somebody who searches a fault wants to see.
     pub(crate) fn show(&self) -> String {
         let cells: Vec<_> = self.cells.iter().map(|cell| format!("{:x}:{:08x}", high(*cell), low(*cell))).collect();
         let slots: Vec<_> = self.slots.iter().map(|slot| format!("{}:{}", high(*slot), low(*slot))).collect();
-        let queue: Vec<_> =
-            self.queue.waits[..usize::from(self.queue.len)].iter().map(|w| format!("{w:02x}")).collect();
-        format!("words {} slots {} queue {}", cells.join(" "), slots.join(" "), queue.join(" "))
+        format!("words {} slots {} {}", cells.join(" "), slots.join(" "), self.queue)
     }
 }
