@@ -14,7 +14,7 @@ use crate::steps::record::Records;
 use crate::steps::rwlock::{EndRead, Read, RwLock, Write};
 use crate::steps::semaphore::{Acquire, Release, Semaphore};
 use crate::steps::sweep::Sweep;
-use crate::steps::{Place, Role};
+use crate::steps::{Place, Role, halves};
 use crate::sync::model;
 
 const WORD: Place = Place(0);
@@ -87,6 +87,20 @@ fn a_permit_reaches_the_one_who_waits_for_it() {
             thread.join().unwrap();
         }
         assert_eq!(memory.member(0).read(ONE), 2);
+    });
+}
+
+/// A dead member's permit is to be found by the sum of the records, while the other permit is released. The release has to see W, or
+/// the sum has to see the record after the release.
+#[test]
+fn a_permit_of_the_dead_reaches_the_one_who_waits_for_it() {
+    model("semaphore, a release and a sum", || {
+        let memory = Memory::new(&[]);
+        let both = Semaphore { capacity: 2, ..SEMAPHORE };
+        memory.member(0).write(RECORDS.of(0), halves(1, 1));
+        let releasing = memory.spawn(0, move |member| member.run(Release::new(both, 1)));
+        memory.member(1).run(Acquire::new(both, 2));
+        releasing.join().unwrap();
     });
 }
 

@@ -1718,7 +1718,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-ipc/src/steps/record.rs",
         from: "words.fetch_sub(self.of(words.me().slot), n.into(), SeqCst);",
         to: "words.fetch_sub(self.of(words.me().slot), n.into(), std::sync::atomic::Ordering::AcqRel);",
-        test: "futex-ipc/lib::loom_models::a_permit_reaches_the_one_who_waits_for_it",
+        test: "futex-ipc/lib::loom_models::a_permit_of_the_dead_reaches_the_one_who_waits_for_it",
     },
     Mutant {
         name: "release-looks-weakly",
@@ -1726,7 +1726,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-ipc/src/steps/semaphore/release.rs",
         from: "words.load(state, SeqCst)",
         to: "words.load(state, std::sync::atomic::Ordering::Acquire)",
-        test: "futex-ipc/lib::loom_models::a_permit_reaches_the_one_who_waits_for_it",
+        test: "futex-ipc/lib::loom_models::a_permit_of_the_dead_reaches_the_one_who_waits_for_it",
     },
     Mutant {
         name: "w-is-set-weakly",
@@ -1734,7 +1734,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-ipc/src/steps/semaphore/acquire.rs",
         from: "words.compare_exchange(state, word, flagged, SeqCst)",
         to: "words.compare_exchange(state, word, flagged, AcqRel)",
-        test: "futex-ipc/lib::loom_models::a_permit_reaches_the_one_who_waits_for_it",
+        test: "futex-ipc/lib::loom_models::a_permit_of_the_dead_reaches_the_one_who_waits_for_it",
     },
     Mutant {
         name: "records-are-summed-weakly",

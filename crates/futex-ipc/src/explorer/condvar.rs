@@ -15,7 +15,8 @@ const THINGS: Place = Place(2);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum User {
     Gives(Giver),
-    Takes(Taker),
+    /// How often it takes one.
+    Takes(Taker, u8),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -106,34 +107,40 @@ impl Program for User {
     fn step<W: Words>(&mut self, words: &W) -> Step<()> {
         match self {
             Self::Gives(giver) => giver.step(words),
-            Self::Takes(taker) => taker.step(words),
+            Self::Takes(taker, left) => match taker.step(words) {
+                Step::Done(()) if *left > 1 && matches!(taker, Taker::Unlock(_)) => {
+                    *self = taker_of(*left - 1);
+                    Step::Next
+                }
+                step => step,
+            },
         }
     }
 
     fn woken(&mut self) {
         match self {
-            Self::Gives(Giver::Lock(lock)) | Self::Takes(Taker::Lock(lock, _)) => lock.woken(),
-            Self::Takes(Taker::Wait(wait)) => wait.woken(),
+            Self::Gives(Giver::Lock(lock)) | Self::Takes(Taker::Lock(lock, _), _) => lock.woken(),
+            Self::Takes(Taker::Wait(wait), _) => wait.woken(),
             _ => {}
         }
     }
 
     fn cancel(&mut self) -> bool {
         let undo = match *self {
-            Self::Takes(Taker::Lock(lock, None)) => Taker::Undo(lock.cancel(), Wake::new(WORD, 0)),
-            Self::Takes(Taker::Lock(lock, Some(wait))) => Taker::Undo(lock.cancel(), wait.cancel()),
-            Self::Takes(Taker::Wait(wait)) => Taker::Undo(wait.cancel(), Wake::new(WORD, 0)),
+            Self::Takes(Taker::Lock(lock, None), _) => Taker::Undo(lock.cancel(), Wake::new(WORD, 0)),
+            Self::Takes(Taker::Lock(lock, Some(wait)), _) => Taker::Undo(lock.cancel(), wait.cancel()),
+            Self::Takes(Taker::Wait(wait), _) => Taker::Undo(wait.cancel(), Wake::new(WORD, 0)),
             _ => return false,
         };
-        *self = Self::Takes(undo);
+        *self = Self::Takes(undo, 1);
         true
     }
 
     fn renumber(&mut self, f: &mut dyn FnMut(Place, u64) -> u64) {
         match self {
             Self::Gives(Giver::Notify(notify)) => notify.renumber(f),
-            Self::Takes(Taker::Prepare(_, prepare)) => prepare.renumber(f),
-            Self::Takes(Taker::UnlockToWait(_, wait) | Taker::Wait(wait) | Taker::Lock(_, Some(wait))) => {
+            Self::Takes(Taker::Prepare(_, prepare), _) => prepare.renumber(f),
+            Self::Takes(Taker::UnlockToWait(_, wait) | Taker::Wait(wait) | Taker::Lock(_, Some(wait)), _) => {
                 wait.renumber(f);
             }
             _ => {}
@@ -151,11 +158,14 @@ fn nothing_is_there(world: &World<User, 3>, i: usize) -> bool {
 }
 
 const GIVER: User = User::Gives(Giver::Lock(Lock::new(MUTEX)));
-const TAKER: User = User::Takes(Taker::Lock(Lock::new(MUTEX), None));
+
+const fn taker_of(n: u8) -> User {
+    User::Takes(Taker::Lock(Lock::new(MUTEX), None), n)
+}
 
 const ONE_GIVES: Scenario<User, 3> = Scenario {
     processes: 3,
-    start: |slot| if slot == 0 { GIVER } else { TAKER },
+    start: |slot| if slot == 0 { GIVER } else { taker_of(1) },
     cells: [0; 3],
     trouble: Trouble::NONE,
     roles: &[(Role::Lock, MUTEX), (Role::Counter, WORD)],
@@ -169,12 +179,12 @@ const ONE_GIVES: Scenario<User, 3> = Scenario {
     whole: false,
 };
 
-const TWO_GIVE: Scenario<User, 3> = Scenario { start: |slot| if slot == 2 { TAKER } else { GIVER }, ..ONE_GIVES };
+const TWO_GIVE: Scenario<User, 3> = Scenario { start: |slot| if slot == 2 { taker_of(2) } else { GIVER }, ..ONE_GIVES };
 
 #[test]
 fn what_is_given_is_taken() {
     Scenario { whole: true, ..ONE_GIVES }.holds("condvar, one gives, two take");
-    Scenario { whole: true, ..TWO_GIVE }.holds("condvar, two give, one takes");
+    Scenario { whole: true, ..TWO_GIVE }.holds("condvar, two give, one takes both");
 }
 
 #[test]
@@ -187,7 +197,7 @@ fn a_member_that_is_killed_takes_no_wake_along() {
     Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..ONE_GIVES }
         .holds("condvar, one gives, two take, a kill");
     Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..TWO_GIVE }
-        .holds("condvar, two give, one takes, a kill");
+        .holds("condvar, two give, one takes both, a kill");
     if all_at_once() {
         Scenario { trouble: Trouble::new(2, 0, 1), sweepers: few(), ..ONE_GIVES }
             .holds("condvar, 2 kills and a cancel");

@@ -9,8 +9,8 @@
 //! The low half of a record has the attached ones in bits 20 to 31, the arrived ones in bits 8 to 19, and the low 8 bits of the
 //! phase in which they arrived. A member that is attached is at most one phase behind, so that more bits are not needed.
 //!
-//! A phase is over when each living member has as many arrived as attached tasks. Whoever changes its record counts afterwards, so
-//! the last one to change finds that. A sweep changes the event, and those who sleep count.
+//! A phase is over when each living member has as many arrived as attached tasks. A member that changes its record counts
+//! afterwards, so the last one finds that. A sweep changes the event, and those who sleep count.
 
 use super::member::is_live;
 use super::{Cancel, Machine, Place, Step, Wake, Words, halves, high, low};

@@ -116,7 +116,8 @@ impl Cancel for Wait {
 /// 1. Load the word. No W: done.
 /// 2. CAS the count + 1 (acquire and release); for all, also W off. It failed: 1 with what is there.
 /// 3. Wake.
-/// 4. One was to be woken, and nobody slept: CAS W off, with what 2 left. Whoever waits since has changed the version.
+/// 4. One was to be woken, and nobody slept: CAS W off, with what 2 left. A member that began to wait since has changed
+///    the version.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Notify {
     word: Place,

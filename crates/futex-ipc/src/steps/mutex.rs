@@ -17,7 +17,7 @@
 //! words, which wakes all sleepers *also of words that are free*. The kill may have come between an unlock and its wake, or the
 //! wake may have gone to the process that was killed.
 //!
-//! A locker does not look at the table a second time before it sleeps. It sleeps only while the word names the dead owner, and
+//! A locker does not load the owner's slot a second time before it sleeps. It sleeps only while the word names the dead owner, and
 //! the sweep of a death is over only when no word names it and all sleepers are woken after that.
 //!
 //! [sweep]: super::sweep
@@ -62,8 +62,8 @@ pub struct Locked {
 ///    there.
 /// 2. Free, with INC: CAS → me, keeping INC, with C if this locker has slept (others may sleep behind it, and the unlock that
 ///    woke it has cleared C). Success: done. Otherwise 2 or 3 with what is there.
-/// 3. Owned: load the owner's slot (Acquire). Dead: CAS → me, with INC. Whoever sleeps behind the dead owner is woken by the sweep
-///    of that death, which has not come to this word yet.
+/// 3. Owned: load the owner's slot (Acquire). Dead: CAS → me, with INC. The sweep of that death, which has not come to this word
+///    yet, wakes those who sleep behind the dead owner.
 /// 4. Alive: CAS C on, unless it is. Sleep on the word with C. Then load the word: 2 or 3.
 ///
 /// Cancelled after a wake, it wakes the next one.
@@ -241,7 +241,7 @@ enum Unlocking {
 }
 
 impl Unlock {
-    /// Begins to unlock what was locked as `locked`. If `settled`, the next owners are not told of a death.
+    /// Begins to unlock what was locked as `locked`. If `settled`, [`Locked::died`] is false for the next owners.
     #[must_use]
     pub fn new(word: Place, locked: Locked, settled: bool) -> Self {
         let inc = if locked.died { INC } else { 0 };
