@@ -28,7 +28,7 @@ pub enum Turn {
 /// Gets the value, or the task to write it.
 ///
 /// 1. Load `done` (Acquire; the partner is the store of [`Finish`]). 1: ready.
-/// 2. [Lock](Lock) the mutex.
+/// 2. [Lock] the mutex.
 /// 3. Load `done` (Acquire: a death may lie between the store and this lock). Not 1: initialise, with the mutex.
 /// 4. 1: unlock, ready.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -116,7 +116,7 @@ impl Machine for UndoGet {
 /// Ends the initialisation.
 ///
 /// 1. Store 1 in `done` (Release; the partner is the load of [`Get`]). The value was written before.
-/// 2. [Unlock](Unlock).
+/// 2. [Unlock].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Finish {
     place: Once,

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 /// Begins to write.
 ///
-/// 1. [Lock](Lock) the word.
+/// 1. [Lock] the word.
 /// 2. Load the event (Acquire).
 /// 3. Sum the records (`SeqCst`). 0: done.
 /// 4. Sleep on the event, with what 2 loaded. Then 2.
