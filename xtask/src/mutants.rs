@@ -168,7 +168,8 @@ impl Test {
             return Self { program, path: format!("tests::{name}") };
         };
         let target = Some(target).filter(|&target| target != "lib");
-        Self { program: Program { package, target, is_loom: false }, path: path.to_owned() }
+        let program = Program { package, target, is_loom: path.starts_with("loom_models::") };
+        Self { program, path: path.to_owned() }
     }
 }
 
