@@ -2,9 +2,20 @@
 //!
 //! [`steps`] has the algorithms, as machines that make one access to the shared memory per step. What runs them is a driver.
 
-#![forbid(unsafe_code)]
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("futex-ipc needs atomics of 64 bits");
 
+mod directory;
+mod drive;
+mod format;
+mod membership;
+mod os;
+mod region;
 pub mod steps;
+
+pub use self::directory::{Kind, MAX_NAME};
+pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};
+pub use self::region::{Builder, Region};
 
 #[cfg(test)]
 #[cfg(not(loom))]

@@ -126,5 +126,5 @@ pub mod __private {
     pub use crate::error::{explain, fail, with_kind};
     pub use crate::origin::Origin;
     pub use crate::per_process::PerProcess;
-    pub use crate::shared_memory::{OPEN_PAUSES, is_not_there_yet, make_of_file};
+    pub use crate::shared_memory::{OPEN_PAUSES, is_not_there_yet, keep_from_forks, make_of_file, words64};
 }

@@ -1,10 +1,10 @@
 //! A shared mapping of a whole object.
-#![expect(unsafe_code, reason = "mmap and munmap")]
+#![expect(unsafe_code, reason = "mmap, madvise and munmap")]
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// `len` bytes of an object, mapped shared until this value is dropped: readable and writable, or only to pass the addresses
 /// of words to the kernel.
@@ -51,6 +51,26 @@ impl Mapping {
         // SAFETY: A mapping starts at a page, so the pointer is aligned. The range stays mapped while `self` is borrowed. Any
         // bit pattern is a valid `AtomicU32`, and other processes may change an atomic behind a shared reference.
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr().cast::<AtomicU32>(), self.len / 4) }
+    }
+
+    /// The mapping as words of 64 bits, without the last one to seven bytes if the length is not a multiple of eight. The words
+    /// of [`read_only`](Self::read_only) must be neither loaded nor stored.
+    pub(crate) fn words64(&self) -> &[AtomicU64] {
+        // SAFETY: As in `words`. A page is aligned to eight bytes.
+        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr().cast::<AtomicU64>(), self.len / 8) }
+    }
+
+    /// `madvise(ptr, len, MADV_DONTFORK)` and `madvise(ptr, len, MADV_DONTDUMP)`
+    ///
+    /// A child of `fork` does not have the mapping. The child must not use it, and must not drop it: the range may have another
+    /// content there.
+    pub(crate) fn keep_from_forks(&self) -> rustix::io::Result<()> {
+        for advice in [Advice::LinuxDontFork, Advice::LinuxDontDump] {
+            // SAFETY: The range is ours, and the advice changes nothing in this process. In a fork, the caller keeps its promise
+            // above.
+            unsafe { madvise(self.ptr.as_ptr().cast(), self.len, advice)? };
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -418,4 +418,24 @@ fn check_len(len: usize) -> io::Result<()> {
         return Err(refuse(format!("shared memory of {len} bytes is more than can be mapped")));
     }
     Ok(())
+}
+
+/// The memory as words of 64 bits, without the last one to seven bytes if the length is not a multiple of eight.
+///
+/// The low half of such a word may be a futex word too. The kernel compares it, and a wait of this workspace loads it (32 bits)
+/// to decide whether to sleep. That mixes accesses of different size, which the memory model of Rust does not define when they
+/// race. The supported processors define it, and the loaded value decides nothing but whether to sleep.
+pub fn words64(memory: &SharedMemory) -> &[AtomicU64] {
+    memory.object.mapping.words64()
+}
+
+/// Keeps the mapping out of children of `fork` and out of core dumps. A child must not use the memory any more, and must not drop
+/// its last handle.
+///
+/// # Errors
+///
+/// Those of `madvise(2)`.
+pub fn keep_from_forks(memory: &SharedMemory) -> io::Result<()> {
+    let kept = memory.object.mapping.keep_from_forks();
+    kept.map_err(|errno| explain(errno, "cannot keep shared memory out of forks"))
 }

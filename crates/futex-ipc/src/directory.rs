@@ -1,0 +1,382 @@
+//! The directory: which objects a region has.
+//!
+//! Objects are only ever added. An entry says by itself which words of its object a sweep repairs after a death, so that a process
+//! sweeps objects of kinds that it does not know.
+//!
+//! To add an object, a member locks [`Header::LOCK`], writes the object and then the entry, and adds 1 to the number of entries in
+//! use (Release). A member that dies before the last step has added nothing.
+//!
+//! Each process copies and checks an entry once.
+
+use crate::drive;
+use crate::format::{ENTRY, Header, LINE, load_text, refuse, store_text};
+use crate::membership::Membership;
+use crate::steps::mutex::{Lock, Unlock};
+use crate::steps::{Place, Role, Words, halves, high, low};
+use futex_sys::__private::fail;
+use futex_sys::Deadline;
+use std::fmt;
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Maximum number of bytes of an object's name, and of a type's name.
+pub const MAX_NAME: usize = 64;
+
+/// Maximum number of words of an object that a sweep repairs.
+const MAX_ROLES: usize = 4;
+
+/// Places in an entry.
+mod field {
+    /// Low half: the kind. High half: version of the type.
+    pub(super) const KIND: usize = 0;
+    /// Low half: first word of the object. High half: number of words.
+    pub(super) const PLACE: usize = 1;
+    /// Low half: size of the value in bytes. High half: its alignment.
+    pub(super) const SIZE: usize = 2;
+    pub(super) const PARAMETER: usize = 3;
+    pub(super) const ROLES: usize = 4;
+    pub(super) const NAME: usize = 8;
+    pub(super) const TYPE: usize = 16;
+}
+
+/// What a program wants of an object.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'a str,
+    /// Name and version of the type of the values, which the program gives.
+    pub(crate) type_name: &'a str,
+    pub(crate) type_version: u32,
+    /// Size and alignment of the values in bytes.
+    pub(crate) size: u32,
+    pub(crate) align: u32,
+    /// Known when the object is made, and not compared when it is opened.
+    pub(crate) parameter: u64,
+    /// Number of words.
+    pub(crate) len: u32,
+    /// The words that a sweep repairs, by their index in the object.
+    pub(crate) roles: &'a [(Role, u32)],
+}
+
+/// The kinds of objects.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u32)]
+pub enum Kind {
+    /// A `Mutex`.
+    Mutex = 1,
+    /// An `RwLock`.
+    RwLock = 2,
+    /// A `Semaphore`.
+    Semaphore = 3,
+    /// An `Event` with manual reset.
+    ManualEvent = 4,
+    /// An `Event` with automatic reset.
+    AutoEvent = 5,
+    /// A `OnceCell`.
+    OnceCell = 6,
+    /// A `Barrier`.
+    Barrier = 7,
+    /// A `Condvar`.
+    Condvar = 8,
+}
+
+impl Kind {
+    const ALL: [Self; 8] = [
+        Self::Mutex,
+        Self::RwLock,
+        Self::Semaphore,
+        Self::ManualEvent,
+        Self::AutoEvent,
+        Self::OnceCell,
+        Self::Barrier,
+        Self::Condvar,
+    ];
+
+    /// The kind with this number in the format.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|&kind| kind as u32 == number)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mutex => "mutex",
+            Self::RwLock => "rwlock",
+            Self::Semaphore => "semaphore",
+            Self::ManualEvent => "event (manual reset)",
+            Self::AutoEvent => "event (automatic reset)",
+            Self::OnceCell => "once cell",
+            Self::Barrier => "barrier",
+            Self::Condvar => "condvar",
+        })
+    }
+}
+
+/// The checked copy of an entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    /// A number that this version may not know.
+    pub(crate) kind: u32,
+    /// The first word of the object, and the number of words.
+    pub(crate) base: Place,
+    pub(crate) len: u32,
+    pub(crate) type_name: String,
+    pub(crate) type_version: u32,
+    pub(crate) size: u32,
+    pub(crate) align: u32,
+    pub(crate) parameter: u64,
+    pub(crate) name: String,
+    roles: [Option<(Role, Place)>; MAX_ROLES],
+}
+
+impl Entry {
+    /// Copies and checks an entry. `None` if it is damaged.
+    fn load(membership: &Membership, index: u32) -> Option<Self> {
+        let layout = membership.layout();
+        let words = membership.slice(layout.entry(index), ENTRY);
+        let copy: [u64; ENTRY as usize] = std::array::from_fn(|i| words[i].load(Relaxed));
+        let copy = copy.map(AtomicU64::new);
+        let field = |i: usize| copy[i].load(Relaxed);
+        let (base, len) = (low(field(field::PLACE)), high(field(field::PLACE)));
+        let fits = base >= layout.objects()
+            && base % LINE == 0
+            && len > 0
+            && base.checked_add(len).is_some_and(|end| end <= layout.len);
+        if !fits {
+            return None;
+        }
+        let mut roles = [None; MAX_ROLES];
+        for (i, role) in roles.iter_mut().enumerate() {
+            let word = field(field::ROLES + i);
+            if word != 0 {
+                let place = Place(base + high(word));
+                // A lock has the word of its predecessor behind it.
+                let (known, needs) = match low(word) {
+                    1 => (Role::Lock, 2),
+                    2 => (Role::Counter, 1),
+                    3 => (Role::Flag, 1),
+                    _ => return None,
+                };
+                if high(word).checked_add(needs).is_none_or(|end| end > len) {
+                    return None;
+                }
+                *role = Some((known, place));
+            }
+        }
+        Some(Self {
+            kind: low(field(field::KIND)),
+            type_version: high(field(field::KIND)),
+            base: Place(base),
+            len,
+            size: low(field(field::SIZE)),
+            align: high(field(field::SIZE)),
+            parameter: field(field::PARAMETER),
+            name: load_text(&copy[field::NAME..field::TYPE]),
+            type_name: load_text(&copy[field::TYPE..field::TYPE + 8]),
+            roles,
+        })
+    }
+
+    /// Writes an entry that nobody reads yet.
+    fn store(words: &[AtomicU64], base: u32, spec: &Spec<'_>) {
+        words.iter().for_each(|word| word.store(0, Relaxed));
+        words[field::KIND].store(halves(spec.type_version, spec.kind as u32), Relaxed);
+        words[field::PLACE].store(halves(spec.len, base), Relaxed);
+        words[field::SIZE].store(halves(spec.align, spec.size), Relaxed);
+        words[field::PARAMETER].store(spec.parameter, Relaxed);
+        for (word, &(role, index)) in words[field::ROLES..].iter().zip(spec.roles) {
+            let number = match role {
+                Role::Lock => 1,
+                Role::Counter => 2,
+                Role::Flag => 3,
+            };
+            word.store(halves(index, number), Relaxed);
+        }
+        store_text(&words[field::NAME..field::TYPE], spec.name);
+        store_text(&words[field::TYPE..field::TYPE + 8], spec.type_name);
+    }
+
+    fn end(&self) -> u32 {
+        self.base.0 + self.len
+    }
+
+    /// Refuses an object that is not what the program wants, with both sides in the message.
+    fn verify(&self, spec: &Spec<'_>, what: &str) -> io::Result<()> {
+        let kind =
+            |number| Kind::from_number(number).map_or_else(|| format!("object of kind {number}"), |it| it.to_string());
+        if self.kind != spec.kind as u32 {
+            return Err(refuse(format!(
+                "{:?} in {what} is a {}, and this program opens it as a {}",
+                spec.name,
+                kind(self.kind),
+                spec.kind
+            )));
+        }
+        let (theirs, ours) = (self.shape(), (spec.type_name, spec.type_version, spec.size, spec.align));
+        if theirs != ours || self.len < spec.len {
+            let show = |(name, version, size, align): (&str, u32, u32, u32)| {
+                format!("{name:?} version {version} ({size} bytes, aligned to {align})")
+            };
+            return Err(refuse(format!(
+                "the {} {:?} in {what} has values of type {}, and this program opens it with {}: \
+                 use the same version of the program everywhere, or another name",
+                spec.kind,
+                spec.name,
+                show(theirs),
+                show(ours)
+            )));
+        }
+        Ok(())
+    }
+
+    fn shape(&self) -> (&str, u32, u32, u32) {
+        (&self.type_name, self.type_version, self.size, self.align)
+    }
+}
+
+/// What this process has copied of the directory.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    /// One per entry in use. `None` for a damaged one.
+    entries: Mutex<Vec<Option<Arc<Entry>>>>,
+}
+
+/// How long a member waits for another one that adds an object, which takes microseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Copies the entries that were added meanwhile, and returns all.
+    pub(crate) fn entries(&self, membership: &Membership) -> Vec<Option<Arc<Entry>>> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ordering: Acquire. The partner is the Release of `add`.
+        let used = membership.load(Header::USED, Acquire).min(membership.layout().entries.into());
+        while (entries.len() as u64) < used {
+            let index = entries.len() as u32;
+            entries.push(Entry::load(membership, index).map(Arc::new));
+        }
+        entries.clone()
+    }
+
+    /// The words that a sweep repairs, in the whole region.
+    pub(crate) fn swept(&self, membership: &Membership) -> Vec<(Role, Place)> {
+        let entries = self.entries(membership);
+        let objects = entries.iter().flatten().flat_map(|entry| entry.roles.into_iter().flatten());
+        Header::SWEPT.into_iter().chain(objects).collect()
+    }
+
+    fn find(&self, membership: &Membership, spec: &Spec<'_>) -> io::Result<Option<Arc<Entry>>> {
+        let entries = self.entries(membership);
+        match entries.into_iter().flatten().find(|entry| entry.name == spec.name) {
+            Some(entry) => entry.verify(spec, membership.what()).map(|()| Some(entry)),
+            None => Ok(None),
+        }
+    }
+
+    /// The object of this name.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `InvalidInput` for an object of another kind or type, and for a bad name.
+    pub(crate) fn open(&self, membership: &Membership, spec: &Spec<'_>) -> io::Result<Arc<Entry>> {
+        membership.check()?;
+        check_names(spec)?;
+        self.find(membership, spec)?.ok_or_else(|| {
+            let Spec { kind, name, .. } = spec;
+            fail(
+                io::ErrorKind::NotFound,
+                format!("{} has no object {name:?}: create the {kind} first", membership.what()),
+            )
+        })
+    }
+
+    /// Adds an object, or returns the one of this name, and whether it was added. `init` writes into the words of the new
+    /// object, which are zero.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), except `NotFound`. `StorageFull` if the region has no room. `ResourceBusy` if another member is
+    /// stopped while it adds an object.
+    pub(crate) fn open_or_create(
+        &self,
+        membership: &Membership,
+        spec: &Spec<'_>,
+        init: impl FnOnce(&[AtomicU64]),
+    ) -> io::Result<(Arc<Entry>, bool)> {
+        membership.check()?;
+        check_names(spec)?;
+        if let Some(entry) = self.find(membership, spec)? {
+            return Ok((entry, false));
+        }
+        let deadline = Deadline::after(PATIENCE);
+        let Some(locked) = drive::block(membership, Lock::new(Header::LOCK), Some(deadline))? else {
+            return Err(fail(
+                io::ErrorKind::ResourceBusy,
+                format!(
+                    "cannot add {:?} to {}: another member has been adding an object for a second. It may be stopped: \
+                     continue it (SIGCONT) or end it, and try again",
+                    spec.name,
+                    membership.what()
+                ),
+            ));
+        };
+        let result = match self.find(membership, spec) {
+            Ok(Some(entry)) => Ok((entry, false)),
+            Ok(None) => self.add(membership, spec, init).map(|entry| (entry, true)),
+            Err(error) => Err(error),
+        };
+        let _ = drive::run(membership, Unlock::new(Header::LOCK, locked, true));
+        result
+    }
+
+    fn add(&self, membership: &Membership, spec: &Spec<'_>, init: impl FnOnce(&[AtomicU64])) -> io::Result<Arc<Entry>> {
+        let layout = membership.layout();
+        let entries = self.entries(membership);
+        let full = |what: String| {
+            let sentence =
+                format!("cannot add {:?} to {}: {what}. Make the region larger", spec.name, membership.what());
+            Err(fail(io::ErrorKind::StorageFull, sentence))
+        };
+        if entries.len() as u32 >= layout.entries {
+            return full(format!("it has {} objects, and no room for more", layout.entries));
+        }
+        let first = entries.iter().flatten().map(|entry| entry.end()).max().unwrap_or_else(|| layout.objects());
+        let base = first.next_multiple_of(LINE);
+        if base.checked_add(spec.len).is_none_or(|end| end > layout.len) {
+            let free = layout.len.saturating_sub(base);
+            return full(format!(
+                "the object needs {} bytes, and {} are left",
+                u64::from(spec.len) * 8,
+                u64::from(free) * 8
+            ));
+        }
+        let words = membership.slice(Place(base), spec.len);
+        // A member may have died while it wrote an object here.
+        words.iter().for_each(|word| word.store(0, Relaxed));
+        init(words);
+        let index = entries.len() as u32;
+        Entry::store(membership.slice(layout.entry(index), ENTRY), base, spec);
+        // Ordering: Release. The partner is the Acquire of `entries`.
+        membership.store(Header::USED, u64::from(index) + 1, Release);
+        self.find(membership, spec)?
+            .ok_or_else(|| membership.damaged("an object that was just added is not in its directory"))
+    }
+}
+
+fn check_names(spec: &Spec<'_>) -> io::Result<()> {
+    for (what, text) in [("an object", spec.name), ("a type", spec.type_name)] {
+        if text.is_empty() || text.len() > MAX_NAME || text.contains('\0') {
+            return Err(refuse(format!(
+                "{text:?} can't be the name of {what}: a name has 1 to {MAX_NAME} bytes, and no zero byte"
+            )));
+        }
+    }
+    Ok(())
+}

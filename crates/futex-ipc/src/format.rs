@@ -1,0 +1,189 @@
+//! The format of a region: where everything lies. `docs/ipc-format.md` describes it for other implementations.
+//!
+//! A region is an array of 64-bit words in the byte order of the processor:
+//!
+//! | from word | |
+//! |---|---|
+//! | 0 | the [header](Header), one page |
+//! | 512 | the table of members, [`SLOT`] words per slot |
+//! | after that | the directory, [`ENTRY`] words per entry |
+//! | after that | the objects |
+//!
+//! Whatever is read from a region may have any value. Each value is loaded once, and then checked.
+
+use crate::steps::{Place, Role, halves, high, low};
+use futex_sys::__private::fail;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The format that this crate makes and opens.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The first word of a region, which also shows the byte order.
+const MAGIC: u64 = u64::from_ne_bytes(*b"futexipc");
+
+/// Number of words per cache line, or rather per pair of lines: some processors load two at a time.
+pub(crate) const LINE: u32 = 16;
+
+/// Number of words of the header.
+const HEADER: u32 = 512;
+/// Number of words per slot of the table of members.
+pub(crate) const SLOT: u32 = LINE;
+/// Number of words per entry of the directory.
+pub(crate) const ENTRY: u32 = 2 * LINE;
+
+/// Maximum number of members of a region.
+pub const MAX_MEMBERS: u32 = 1 << 12;
+/// Maximum number of objects of a region.
+pub const MAX_OBJECTS: u32 = 1 << 16;
+
+/// The byte whose lock the sweeper of a region has, in the file.
+pub(crate) const SWEEP_BYTE: u32 = 0x3fff_ffff;
+/// The byte of the first slot. The lock of the byte `FIRST_SLOT_BYTE + slot` shows that the member of a slot lives.
+pub(crate) const FIRST_SLOT_BYTE: u32 = 0x4000_0000;
+
+/// Places in the header.
+#[derive(Debug)]
+pub(crate) struct Header;
+
+impl Header {
+    const MAGIC: usize = 0;
+    /// Low half: the format. High half: number of words of the header.
+    const FORMAT: usize = 1;
+    /// Number of words of the region.
+    const LEN: usize = 2;
+    /// Low half: number of slots. High half: number of entries.
+    const COUNTS: usize = 3;
+    /// The mutex of those who append to the directory, and its predecessor.
+    pub(crate) const LOCK: Place = Place(32);
+    /// Number of entries in use.
+    pub(crate) const USED: Place = Place(48);
+    /// A counter that changes with each join, leave and death.
+    pub(crate) const CHANGES: Place = Place(64);
+
+    /// The words of the header that a sweep repairs.
+    pub(crate) const SWEPT: [(Role, Place); 2] = [(Role::Lock, Self::LOCK), (Role::Counter, Self::CHANGES)];
+}
+
+/// How a region is divided: the checked copy of its header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Layout {
+    /// Number of words of the region.
+    pub(crate) len: u32,
+    /// Number of slots of the table of members.
+    pub(crate) slots: u32,
+    /// Number of entries of the directory.
+    pub(crate) entries: u32,
+}
+
+impl Layout {
+    /// A region for so many members and objects, and `bytes` of objects. The length is a multiple of `page`.
+    pub(crate) fn new(slots: u32, entries: u32, bytes: usize, page: usize) -> io::Result<Self> {
+        if !(1..=MAX_MEMBERS).contains(&slots) {
+            return Err(refuse(format!("a region can't have {slots} members: ask for 1 to {MAX_MEMBERS}")));
+        }
+        if !(1..=MAX_OBJECTS).contains(&entries) {
+            return Err(refuse(format!("a region can't have {entries} objects: ask for 1 to {MAX_OBJECTS}")));
+        }
+        let objects = HEADER + slots * SLOT + entries * ENTRY;
+        let len = (objects as usize * 8).checked_add(bytes).and_then(|len| len.checked_next_multiple_of(page));
+        match len.map(|len| u32::try_from(len / 8)) {
+            Some(Ok(len)) => Ok(Self { len, slots, entries }),
+            _ => Err(refuse(format!("a region can't have {bytes} bytes of objects: at most 32 GiB are possible"))),
+        }
+    }
+
+    /// Writes the header of new memory, which is all zero.
+    pub(crate) fn write(self, words: &[AtomicU64]) {
+        words[Header::FORMAT].store(halves(HEADER, FORMAT), Relaxed);
+        words[Header::LEN].store(self.len.into(), Relaxed);
+        words[Header::COUNTS].store(halves(self.entries, self.slots), Relaxed);
+        words[Header::MAGIC].store(MAGIC, Relaxed);
+    }
+
+    /// Reads and checks the header of a region.
+    pub(crate) fn read(words: &[AtomicU64]) -> io::Result<Self> {
+        if words.len() < HEADER as usize {
+            return Err(invalid(format!(
+                "the memory is not a region: it has {} bytes, and a header has 4096",
+                words.len() * 8
+            )));
+        }
+        let [magic, format, len, counts] =
+            [Header::MAGIC, Header::FORMAT, Header::LEN, Header::COUNTS].map(|field| words[field].load(Relaxed));
+        if magic == MAGIC.swap_bytes() {
+            return Err(invalid("the region was made by a processor of the other byte order".into()));
+        }
+        if magic != MAGIC {
+            return Err(invalid("the memory is not a region of futex-ipc: it does not begin with \"futexipc\"".into()));
+        }
+        if format != halves(HEADER, FORMAT) {
+            return Err(invalid(format!(
+                "the region has format {}, and this program knows format {FORMAT}: use the same version of futex-ipc \
+                 in all programs of the region",
+                low(format)
+            )));
+        }
+        let layout = Self { len: low(len), slots: low(counts), entries: high(counts) };
+        let fits = len == u64::from(layout.len)
+            && layout.len as usize == words.len()
+            && (1..=MAX_MEMBERS).contains(&layout.slots)
+            && (1..=MAX_OBJECTS).contains(&layout.entries)
+            && layout.objects() <= layout.len;
+        if !fits {
+            return Err(invalid(format!(
+                "the region is damaged: its header says {len} words, {} members and {} objects, and the memory has {} words",
+                layout.slots,
+                layout.entries,
+                words.len()
+            )));
+        }
+        Ok(layout)
+    }
+
+    /// Number of bytes of the region.
+    pub(crate) fn bytes(self) -> usize {
+        self.len as usize * 8
+    }
+
+    /// The first word of a slot.
+    pub(crate) fn slot(self, slot: u32) -> Place {
+        debug_assert!(slot < self.slots);
+        Place(HEADER + slot * SLOT)
+    }
+
+    /// The first word of an entry of the directory.
+    pub(crate) fn entry(self, entry: u32) -> Place {
+        debug_assert!(entry < self.entries);
+        Place(HEADER + self.slots * SLOT + entry * ENTRY)
+    }
+
+    /// The first word of the objects.
+    pub(crate) fn objects(self) -> u32 {
+        HEADER + self.slots * SLOT + self.entries * ENTRY
+    }
+}
+
+/// Stores text in a field of words, with zero bytes behind it. Text that is too long is cut.
+pub(crate) fn store_text(field: &[AtomicU64], text: &str) {
+    let mut bytes = text.as_bytes().iter().copied().chain(std::iter::repeat(0));
+    for word in field {
+        let eight = std::array::from_fn(|_| bytes.next().unwrap_or(0));
+        word.store(u64::from_ne_bytes(eight), Relaxed);
+    }
+}
+
+/// Loads text from a field of words. Bytes that are not UTF-8 become the replacement character.
+pub(crate) fn load_text(field: &[AtomicU64]) -> String {
+    let bytes: Vec<u8> = field.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+pub(crate) fn refuse(sentence: impl Into<String>) -> io::Error {
+    fail(io::ErrorKind::InvalidInput, sentence)
+}
+
+fn invalid(sentence: String) -> io::Error {
+    fail(io::ErrorKind::InvalidData, sentence)
+}

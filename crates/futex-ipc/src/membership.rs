@@ -1,0 +1,466 @@
+//! The membership of this process in a region: its slot, the lock of the slot, and the mapping that keeps the lock.
+//!
+//! A member has a write lock on the byte of its slot, through an open file description that no other process has. The kernel
+//! drops the lock when the process ends, however it ends. Everything that other members learn of a death follows from that lock.
+
+use crate::directory::Directory;
+use crate::drive;
+use crate::format::{FIRST_SLOT_BYTE, Header, LINE, Layout, SLOT, load_text, store_text};
+use crate::os::at_fork::NotForked;
+use crate::os::byte_lock;
+use crate::steps::member::{DEAD, FREE, Join, Leave};
+use crate::steps::{Member, Place, Role, Words, halves, high, low};
+use futex_sys::__private::{Origin, explain, fail, keep_from_forks, words64};
+use futex_sys::{ProcessId, SharedMemory, Word};
+use rustix::fs::fstat;
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+/// A region that is mapped, but not joined.
+pub(crate) struct Attachment {
+    /// The region in messages.
+    pub(crate) what: String,
+    pub(crate) layout: Layout,
+    pub(crate) memory: SharedMemory,
+    identity: (u64, u64),
+    not_forked: NotForked,
+}
+
+impl Attachment {
+    /// Maps what `open` opens, which must be a description that no other process has. `make` maps the memory.
+    pub(crate) fn new(
+        what: String,
+        open: impl FnOnce() -> io::Result<OwnedFd>,
+        make: impl FnOnce(OwnedFd) -> io::Result<(SharedMemory, Layout)>,
+    ) -> io::Result<Self> {
+        let (file, not_forked) = NotForked::open(open)?;
+        let (memory, layout) = make(file)?;
+        keep_from_forks(&memory)?;
+        let identity = identity(memory.as_fd())?;
+        Ok(Self { what, layout, memory, identity, not_forked })
+    }
+
+    /// Device and inode of the region's file.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+}
+
+impl AsFd for Attachment {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
+/// What an attempt to join led to.
+pub(crate) enum Joined {
+    Member(Membership),
+    /// Each slot is locked.
+    Full(Attachment),
+    /// The caller's check said no, when the lock of a slot was held already.
+    Refused(Attachment),
+}
+
+/// The state of a membership, in this process.
+const FINE: u32 = 0;
+/// The member was closed by its program.
+const CLOSED: u32 = 1;
+/// The lock, the slot or the file was taken away.
+const DAMAGED: u32 = 2;
+
+/// See the [module](self).
+pub(crate) struct Membership {
+    what: String,
+    layout: Layout,
+    me: Member,
+    origin: Origin,
+    state: AtomicU32,
+    identity: (u64, u64),
+    directory: Directory,
+    /// Dropped before `memory`, which has the descriptor.
+    _not_forked: NotForked,
+    memory: SharedMemory,
+}
+
+impl Membership {
+    /// Joins a region. `label` is information for others. `may_join` is asked once the lock of a slot is held, and before
+    /// the slot is LIVE.
+    pub(crate) fn join(
+        attachment: Attachment,
+        label: &str,
+        may_join: impl Fn(&Attachment) -> io::Result<bool>,
+    ) -> io::Result<Joined> {
+        for slot in 0..attachment.layout.slots {
+            let byte = FIRST_SLOT_BYTE + slot;
+            if !byte_lock::try_lock(&attachment, byte..byte + 1)? {
+                continue;
+            }
+            if !may_join(&attachment)? {
+                byte_lock::unlock(&attachment, byte..byte + 1)?;
+                return Ok(Joined::Refused(attachment));
+            }
+            return Self::take_slot(attachment, slot, label).map(Joined::Member);
+        }
+        Ok(Joined::Full(attachment))
+    }
+
+    fn take_slot(attachment: Attachment, slot: u32, label: &str) -> io::Result<Self> {
+        let Attachment { what, layout, memory, identity, not_forked } = attachment;
+        let process = ProcessId::current()?;
+        let mut this = Self {
+            what,
+            layout,
+            me: Member { slot, generation: 0 },
+            origin: Origin::here(),
+            state: AtomicU32::new(FINE),
+            identity,
+            directory: Directory::new(),
+            _not_forked: not_forked,
+            memory,
+        };
+        this.me = drive::run(&Sweeping::new(&this), Join::new(slot))
+            .ok_or_else(|| this.damaged("its table of members changes without end"))?;
+        Information::store(&this, process, label);
+        this.announce();
+        Ok(this)
+    }
+
+    /// Changes the counter on which those sleep who follow the table of members.
+    pub(crate) fn announce(&self) {
+        self.fetch_add(Header::CHANGES, 1, Release);
+        self.wake(Header::CHANGES, u32::MAX);
+    }
+
+    /// An error, if this process must not use the region.
+    #[inline]
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.origin.is_here() && self.state.load(Relaxed) == FINE { Ok(()) } else { Err(self.unusable()) }
+    }
+
+    #[cold]
+    fn unusable(&self) -> io::Error {
+        if !self.origin.is_here() {
+            return fail(
+                io::ErrorKind::Unsupported,
+                format!("{} belongs to the process that this one was forked from: open it again", self.what),
+            );
+        }
+        match self.state.load(Relaxed) {
+            CLOSED => fail(io::ErrorKind::BrokenPipe, format!("{} was closed", self.what)),
+            _ => fail(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "{} is damaged: this member's lock, slot or descriptor was taken away (was the descriptor closed?)",
+                    self.what
+                ),
+            ),
+        }
+    }
+
+    /// True in the process that joined.
+    pub(crate) fn is_here(&self) -> bool {
+        self.origin.is_here()
+    }
+
+    /// Notes that the membership is damaged, so that each further operation fails.
+    pub(crate) fn mark_damaged(&self) {
+        self.state.store(DAMAGED, Relaxed);
+    }
+
+    /// Notes that the program has closed the region, so that each further operation fails.
+    pub(crate) fn mark_closed(&self) {
+        let _ = self.state.compare_exchange(FINE, CLOSED, Relaxed, Relaxed);
+    }
+
+    /// An error about what stands in the region.
+    pub(crate) fn damaged(&self, what: impl fmt::Display) -> io::Error {
+        fail(io::ErrorKind::InvalidData, format!("{} is damaged: {what}", self.what))
+    }
+
+    /// The region in messages.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Device and inode of the region's file.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// The words of the region.
+    #[inline]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        words64(&self.memory)
+    }
+
+    /// Some words of the region. The range is a checked one.
+    pub(crate) fn slice(&self, from: Place, len: u32) -> &[AtomicU64] {
+        &self.words()[from.0 as usize..][..len as usize]
+    }
+
+    /// The half of a word that the kernel compares.
+    pub(crate) fn half(&self, place: Place) -> &AtomicU32 {
+        &self.memory.as_words()[half(place)]
+    }
+
+    /// The half of a word that the kernel compares, as a word that keeps the mapping.
+    pub(crate) fn word(&self, place: Place) -> io::Result<Word> {
+        self.memory.word(half(place) * 4)
+    }
+
+    /// True if the descriptor still leads to the region.
+    fn descriptor_is_intact(&self) -> bool {
+        identity(self.memory.as_fd()).is_ok_and(|there| there == self.identity)
+    }
+}
+
+/// Index of the low half of a word, in an array of 32-bit words.
+const fn half(place: Place) -> usize {
+    place.0 as usize * 2 + cfg!(target_endian = "big") as usize
+}
+
+fn identity(file: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let stat = fstat(file).map_err(|errno| explain(errno, "cannot get the metadata of a region's file"))?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+impl AsFd for Membership {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if !self.origin.is_here() {
+            // A fork does not have the mapping. What it has in the mapping's place must not be unmapped.
+            std::mem::forget(self.memory.clone());
+            return;
+        }
+        // A slot that is not LIVE with this generation belongs to somebody else by now.
+        if drive::run(self, Leave) == Some(true) {
+            self.announce();
+            // Explicitly, since a child of `vfork` or of a raw `clone` may keep the description.
+            let byte = FIRST_SLOT_BYTE + self.me.slot;
+            let _ = byte_lock::unlock(self.memory.as_fd(), byte..byte + 1);
+        }
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membership").field("region", &self.what).field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+impl Words for Membership {
+    #[inline]
+    fn load(&self, place: Place, order: Ordering) -> u64 {
+        self.words()[place.0 as usize].load(order)
+    }
+
+    #[inline]
+    fn store(&self, place: Place, value: u64, order: Ordering) {
+        self.words()[place.0 as usize].store(value, order);
+    }
+
+    #[inline]
+    fn compare_exchange(&self, place: Place, current: u64, new: u64, order: Ordering) -> Result<u64, u64> {
+        self.words()[place.0 as usize].compare_exchange(current, new, order, Relaxed)
+    }
+
+    #[inline]
+    fn fetch_add(&self, place: Place, n: u64, order: Ordering) -> u64 {
+        self.words()[place.0 as usize].fetch_add(n, order)
+    }
+
+    fn wake(&self, place: Place, n: u32) -> u32 {
+        // The kernel refuses no wake of an aligned word.
+        futex_sys::futex::wake(self.half(place), futex_sys::futex::Scope::Shared, n).unwrap_or(0)
+    }
+
+    #[inline]
+    fn slot(&self, slot: u32, order: Ordering) -> u64 {
+        self.load(self.layout.slot(slot), order)
+    }
+
+    fn replace_slot(&self, slot: u32, current: u64, new: u64) -> Result<u64, u64> {
+        if low(current) == DEAD && low(new) == FREE {
+            // Before the slot is FREE, since a member that joins then may leave at once.
+            Information::note_death(self, slot, high(current));
+        }
+        self.words()[self.layout.slot(slot).0 as usize].compare_exchange(current, new, AcqRel, Acquire)
+    }
+
+    fn is_locked(&self, slot: u32) -> bool {
+        if slot == self.me.slot {
+            return true;
+        }
+        // The number of the descriptor may lead to another file, before or after the question. Then the answer says nothing
+        // about the member.
+        let byte = FIRST_SLOT_BYTE + slot;
+        let intact = self.descriptor_is_intact();
+        let locked = byte_lock::locked_by_others(self.memory.as_fd(), byte..byte + 1);
+        match locked {
+            Ok(locked) if intact && self.descriptor_is_intact() => locked.is_some(),
+            _ => {
+                self.mark_damaged();
+                true
+            }
+        }
+    }
+
+    #[inline]
+    fn slots(&self) -> u32 {
+        self.layout.slots
+    }
+
+    #[inline]
+    fn me(&self) -> Member {
+        self.me
+    }
+
+    /// Nothing: a sweep runs over [`Sweeping`].
+    fn swept(&self, _: u32) -> Option<(Role, Place)> {
+        None
+    }
+}
+
+/// The words of a region for a sweep: with those of the directory, as they are when the sweep begins.
+pub(crate) struct Sweeping<'a> {
+    membership: &'a Membership,
+    words: RefCell<Vec<(Role, Place)>>,
+}
+
+impl<'a> Sweeping<'a> {
+    pub(crate) fn new(membership: &'a Membership) -> Self {
+        Self { membership, words: RefCell::default() }
+    }
+}
+
+impl Words for Sweeping<'_> {
+    fn load(&self, place: Place, order: Ordering) -> u64 {
+        self.membership.load(place, order)
+    }
+
+    fn store(&self, place: Place, value: u64, order: Ordering) {
+        self.membership.store(place, value, order);
+    }
+
+    fn compare_exchange(&self, place: Place, current: u64, new: u64, order: Ordering) -> Result<u64, u64> {
+        self.membership.compare_exchange(place, current, new, order)
+    }
+
+    fn fetch_add(&self, place: Place, n: u64, order: Ordering) -> u64 {
+        self.membership.fetch_add(place, n, order)
+    }
+
+    fn wake(&self, place: Place, n: u32) -> u32 {
+        self.membership.wake(place, n)
+    }
+
+    fn slot(&self, slot: u32, order: Ordering) -> u64 {
+        self.membership.slot(slot, order)
+    }
+
+    fn replace_slot(&self, slot: u32, current: u64, new: u64) -> Result<u64, u64> {
+        self.membership.replace_slot(slot, current, new)
+    }
+
+    fn is_locked(&self, slot: u32) -> bool {
+        self.membership.is_locked(slot)
+    }
+
+    fn slots(&self) -> u32 {
+        self.membership.slots()
+    }
+
+    fn me(&self) -> Member {
+        self.membership.me
+    }
+
+    fn swept(&self, index: u32) -> Option<(Role, Place)> {
+        let mut words = self.words.borrow_mut();
+        if index == 0 {
+            *words = self.membership.directory.swept(self.membership);
+        }
+        words.get(index as usize).copied()
+    }
+}
+
+/// What the table says of a member beside its slot word.
+#[derive(Clone, Debug)]
+pub(crate) struct Information {
+    /// The words of a [`ProcessId`], unchecked.
+    pub(crate) process: [u32; 4],
+    pub(crate) label: String,
+}
+
+impl Information {
+    /// The generation of the last member of the slot that died, and not left.
+    const DIED: u32 = 1;
+    /// The generation for which the rest is valid.
+    const GENERATION: u32 = 2;
+    const PROCESS: u32 = 3;
+    const LABEL: u32 = 5;
+    const LABEL_WORDS: u32 = SLOT - Self::LABEL;
+
+    /// Maximum number of bytes of a label.
+    pub(crate) const MAX_LABEL: usize = Self::LABEL_WORDS as usize * 8;
+
+    fn store(membership: &Membership, process: ProcessId, label: &str) {
+        let Member { slot, generation } = membership.me;
+        let words = membership.slice(membership.layout.slot(slot), SLOT);
+        let [a, b, c, d] = process.to_words();
+        words[Self::PROCESS as usize].store(halves(b, a), Relaxed);
+        words[Self::PROCESS as usize + 1].store(halves(d, c), Relaxed);
+        store_text(&words[Self::LABEL as usize..], label);
+        // Ordering: Release. The partner is the Acquire of `load`.
+        words[Self::GENERATION as usize].store(generation.into(), Release);
+    }
+
+    /// Loads what the table says of a member, which may have left or died. `None` if it has not written that yet, or if the slot
+    /// has another member meanwhile.
+    pub(crate) fn load(membership: &Membership, member: Member) -> Option<Self> {
+        let words = membership.slice(membership.layout.slot(member.slot), SLOT);
+        let valid = || words[Self::GENERATION as usize].load(Acquire) == u64::from(member.generation);
+        if !valid() {
+            return None;
+        }
+        let [first, second] = [0, 1].map(|i| words[Self::PROCESS as usize + i].load(Relaxed));
+        let label = load_text(&words[Self::LABEL as usize..]);
+        // The words above are loaded before the slot's. A member that joins is LIVE before it writes.
+        std::sync::atomic::fence(Acquire);
+        let slot = membership.slot(member.slot, Relaxed);
+        if high(slot) != member.generation || !valid() {
+            return None;
+        }
+        Some(Self { process: [low(first), high(first), low(second), high(second)], label })
+    }
+
+    /// Notes that a member died. Others may do the same, also later for an earlier one.
+    fn note_death(membership: &Membership, slot: u32, generation: u32) {
+        let words = membership.slice(membership.layout.slot(slot), SLOT);
+        words[Self::DIED as usize].fetch_max(generation.into(), Relaxed);
+    }
+
+    /// True if this member of a slot, which is not LIVE any more, died. Otherwise it left.
+    pub(crate) fn died(membership: &Membership, member: Member) -> bool {
+        let words = membership.slice(membership.layout.slot(member.slot), SLOT);
+        words[Self::DIED as usize].load(Relaxed) >= u64::from(member.generation)
+    }
+}
+
+const _: () = assert!(Information::LABEL < LINE && SLOT == LINE);
