@@ -1,64 +1,130 @@
 //! The drivers: they run the machines of [`steps`](crate::steps) over the memory of a region.
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
+
+#[cfg(feature = "tokio")]
+pub(crate) use self::asynchronous::Operation;
 use crate::membership::Membership;
 use crate::steps::{Cancel, Machine, PATIENCE, Step, Words};
+use futex_sys::__private::{explain, fail};
 use futex_sys::futex::{Scope, wait};
 use futex_sys::{Deadline, MATCH_ANY, WaitOutcome};
 use std::io;
+use std::thread::yield_now;
 
-/// Maximum number of lost races in an operation that never sleeps. Only a member that writes into the region without rest lets
-/// one lose that often.
+/// Maximum number of lost races in a row. Only if a member writes into the region without rest, another one loses that many.
 const MAX_LOST: u32 = 1 << 16;
 
 /// Runs a machine that never sleeps. `None` if it has lost too many races.
+#[inline]
 pub(crate) fn run<W: Words, M: Machine>(words: &W, mut machine: M) -> Option<M::Output> {
     let mut lost = 0;
     loop {
         match machine.step(words) {
             Step::Next => {}
             Step::Done(output) => return Some(output),
-            Step::Contended | Step::Sleep { .. } if lost == MAX_LOST => return None,
             Step::Contended | Step::Sleep { .. } => {
                 lost += 1;
+                if lost == MAX_LOST {
+                    return None;
+                }
                 if lost % PATIENCE == 0 {
-                    std::thread::yield_now();
+                    yield_now();
                 }
             }
         }
     }
 }
 
-/// Runs a machine, and blocks the thread while it sleeps. `None` after the deadline.
+/// Runs a machine that never sleeps, as a public operation.
+///
+/// # Errors
+///
+/// Those of [`Membership::check`]. `ResourceBusy` if it has lost too many races.
+#[inline]
+pub(crate) fn attempt<M: Machine>(membership: &Membership, machine: M) -> io::Result<M::Output> {
+    membership.check()?;
+    run(membership, machine).ok_or_else(|| contended(membership))
+}
+
+/// Runs the machine of what a drop has left to do. If that fails, the region is damaged.
+#[inline]
+pub(crate) fn finish<M: Machine>(membership: &Membership, machine: M) -> Option<M::Output> {
+    if !membership.is_here() {
+        return None;
+    }
+    let output = run(membership, machine);
+    if output.is_none() {
+        membership.mark_damaged();
+    }
+    output
+}
+
+/// Runs a machine, and blocks the thread while it sleeps. Returns `None` if the deadline has passed.
+///
+/// # Errors
+///
+/// Those of [`Membership::check`]. `ResourceBusy` if it has lost too many races. Those of [`wait`].
 pub(crate) fn block<M: Cancel>(
     membership: &Membership,
     mut machine: M,
     deadline: Option<Deadline>,
 ) -> io::Result<Option<M::Output>> {
+    membership.check()?;
     let mut lost = 0;
     loop {
-        match machine.step(membership) {
-            Step::Next => {}
+        let (place, expected) = match machine.step(membership) {
+            Step::Next => continue,
             Step::Done(output) => return Ok(Some(output)),
             Step::Contended => {
                 lost += 1;
+                if lost >= MAX_LOST {
+                    finish(membership, machine.cancel());
+                    return Err(contended(membership));
+                }
                 if lost % PATIENCE == 0 {
-                    std::thread::yield_now();
+                    yield_now();
                 }
+                continue;
             }
-            Step::Sleep { place, expected } => {
-                match wait(membership.half(place), Scope::Shared, expected, MATCH_ANY, deadline) {
-                    Ok(WaitOutcome::Woken) => machine.woken(),
-                    Ok(WaitOutcome::Mismatch) => {}
-                    Ok(WaitOutcome::TimedOut) => {
-                        let _ = run(membership, machine.cancel());
-                        return Ok(None);
-                    }
-                    Err(error) => {
-                        let _ = run(membership, machine.cancel());
-                        return Err(error);
-                    }
-                }
+            Step::Sleep { place, expected } => (place, expected),
+        };
+        let outcome = wait(membership.half(place), Scope::Shared, expected, MATCH_ANY, deadline)
+            .map_err(|error| explain(error, format!("cannot wait in {}", membership.what())));
+        match outcome {
+            Ok(WaitOutcome::Woken) => {
+                lost = 0;
+                machine.woken();
+            }
+            Ok(WaitOutcome::Mismatch) => lost += 1,
+            Ok(WaitOutcome::TimedOut) => {
+                finish(membership, machine.cancel());
+                return Ok(None);
+            }
+            Err(error) => {
+                finish(membership, machine.cancel());
+                return Err(error);
             }
         }
+        if let Err(error) = membership.check() {
+            finish(membership, machine.cancel());
+            return Err(error);
+        }
     }
+}
+
+/// The error of an operation that has lost too many races.
+#[cold]
+pub(crate) fn contended(membership: &Membership) -> io::Error {
+    fail(
+        io::ErrorKind::ResourceBusy,
+        format!("{} changed too often during an operation: does a member write into it at random?", membership.what()),
+    )
+}
+
+/// The error of an operation whose deadline has passed.
+#[cold]
+pub(crate) fn timed_out(what: &str, membership: &Membership) -> io::Error {
+    fail(io::ErrorKind::TimedOut, format!("{what} in {} was not there before the deadline", membership.what()))
 }

@@ -9,13 +9,18 @@ mod directory;
 mod drive;
 mod format;
 mod membership;
+mod mutex;
+mod object;
 mod os;
 mod region;
 pub mod steps;
+mod value;
 
 pub use self::directory::{Kind, MAX_NAME};
 pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};
+pub use self::mutex::{Guard, Mutex, MutexGuard, OwnedMutexGuard};
 pub use self::region::{Builder, Region};
+pub use self::value::Value;
 
 #[cfg(test)]
 #[cfg(not(loom))]

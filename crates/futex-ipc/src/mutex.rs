@@ -1,0 +1,486 @@
+//! The mutex.
+
+use crate::directory::{Kind, Spec};
+use crate::drive;
+use crate::object::Object;
+use crate::region::Region;
+use crate::steps::mutex::{Lock, Locked, TryLock, Unlock, commit, current, owner};
+use crate::steps::{Machine, Place, Role, Step, Words};
+use crate::value::{self, Value, words_of};
+use futex_sys::Deadline;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// A lock in a [`Region`], with a value that it guards.
+///
+/// A value of this type is a handle: several may lead to the same mutex, also in one process.
+///
+/// # What happens to the value
+///
+/// A guard has a **copy** of the value. [`commit`](MutexGuard::commit) makes the copy the value and unlocks. If a guard is dropped,
+/// the value stays what it was before, as if the section had not run. That is what databases call a transaction, and it is the
+/// only rule under which all ends of a section are alike: a process that is killed, a task that is cancelled and a thread that
+/// panics leave the value of the last commit, never half of a change. (A drop can't know whether its task was cancelled, so a
+/// guard does not commit by itself. [`update`](Self::update) commits at the end of a closure.)
+///
+/// For a resource outside of the region (a file, a device), use a `Mutex<()>`. It has nothing to commit.
+///
+/// # When an owner dies
+///
+/// The kernel tells the other members of the region that a process has ended, and one of them unlocks the mutexes that it had. The
+/// next owner is told by [`predecessor_died`](MutexGuard::predecessor_died), and so are the owners after that, until one calls
+/// [`settle`](MutexGuard::settle). The value is intact in any case. What else the dead owner did may be half done.
+///
+/// # Misuse
+///
+/// A task that locks a mutex twice waits for itself for ever, like with Tokio's mutex. A guard that is leaked (`mem::forget`) keeps
+/// the mutex locked until the process ends.
+///
+/// # Fairness
+///
+/// A locker that comes at the right time may overtake those that wait. To keep shares even, a process that has unlocked 16 times
+/// while others waited yields before it locks again, for up to 100 µs.
+pub struct Mutex<T> {
+    object: Object,
+    /// Number of unlocks that found others waiting, since this handle has yielded to them.
+    taken_from_others: AtomicU32,
+    value: PhantomData<fn() -> T>,
+}
+
+/// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
+const LOCK: u32 = 0;
+/// Number of the current copy of the value: 0 or 1.
+const CURRENT: u32 = 2;
+/// The two copies.
+const COPIES: usize = 3;
+
+const COURTESY_AFTER: u32 = 16;
+const COURTESY: Duration = Duration::from_micros(100);
+
+impl<T: Value> Mutex<T> {
+    fn spec(name: &str) -> io::Result<Spec<'_>> {
+        Spec::of::<T>(Kind::Mutex, name, COPIES + 2 * words_of::<T>(), 0, &[(Role::Lock, LOCK)])
+    }
+
+    fn new(object: Object) -> Self {
+        Self { object, taken_from_others: AtomicU32::new(0), value: PhantomData }
+    }
+
+    /// Makes a mutex with a value.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a name that is empty, longer than 64 bytes, or
+    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member was stopped while it added an
+    /// object.
+    pub fn create(region: &Region, name: &str, value: T) -> io::Result<Self> {
+        Object::create(region, &Self::spec(name)?, |words| value::store(&words[COPIES..], &value)).map(Self::new)
+    }
+
+    /// Opens a mutex.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is not a mutex, or has values of another
+    /// type.
+    pub fn open(region: &Region, name: &str) -> io::Result<Self> {
+        Object::open(region, &Self::spec(name)?).map(Self::new)
+    }
+
+    /// Opens a mutex, or makes it with a value if the region has no object of this name. All processes that do this at once get the
+    /// same mutex.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create), except `AlreadyExists`, and those of [`open`](Self::open), except `NotFound`.
+    pub fn open_or_create(region: &Region, name: &str, value: T) -> io::Result<Self> {
+        Object::open_or_create(region, &Self::spec(name)?, |words| value::store(&words[COPIES..], &value))
+            .map(Self::new)
+    }
+
+    /// Locks the mutex.
+    ///
+    /// # Errors
+    ///
+    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
+    /// - `ResourceBusy` if the word of the mutex changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - Those of a wait (see `futex_tokio::WaitAsync`).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a call that is dropped has not locked the mutex, and hands on a wake that it received. It loses its place in
+    /// the queue.
+    #[cfg(feature = "tokio")]
+    pub async fn lock(&self) -> io::Result<MutexGuard<'_, T>> {
+        self.let_others_lock().await;
+        drive::Operation::new(self.object.membership(), Lock::new(self.word())).await.map(|locked| self.guard(locked))
+    }
+
+    /// Like [`lock`](Self::lock), but the guard owns a share of the mutex, so that it can move into another task.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lock`](Self::lock).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`lock`](Self::lock).
+    #[cfg(feature = "tokio")]
+    pub async fn lock_owned(self: Arc<Self>) -> io::Result<OwnedMutexGuard<T>> {
+        self.let_others_lock().await;
+        let locked = drive::Operation::new(self.object.membership(), Lock::new(self.word())).await?;
+        Ok(Guard::new(self, locked))
+    }
+
+    /// Locks the mutex, and blocks the thread until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lock`](Self::lock) that are not about a runtime.
+    pub fn blocking_lock(&self) -> io::Result<MutexGuard<'_, T>> {
+        match self.block(None)? {
+            Some(guard) => Ok(guard),
+            None => Err(self.timed_out()),
+        }
+    }
+
+    /// Like [`blocking_lock`](Self::blocking_lock), but gives up at a point in time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_lock`](Self::blocking_lock).
+    pub fn blocking_lock_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<MutexGuard<'_, T>> {
+        self.block(Some(deadline.into()))?.ok_or_else(|| self.timed_out())
+    }
+
+    /// Locks the mutex if no living member has it. Otherwise returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_lock`](Self::blocking_lock).
+    pub fn try_lock(&self) -> io::Result<Option<MutexGuard<'_, T>>> {
+        let locked = drive::attempt(self.object.membership(), TryLock::new(self.word()))?;
+        Ok(locked.map(|locked| self.guard(locked)))
+    }
+
+    /// Locks the mutex, changes the value with a closure, and commits.
+    ///
+    /// If the closure panics, the value stays as it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lock`](Self::lock).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`lock`](Self::lock).
+    #[cfg(feature = "tokio")]
+    pub async fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> io::Result<R> {
+        let mut guard = self.lock().await?;
+        let result = change(&mut guard);
+        guard.commit();
+        Ok(result)
+    }
+
+    /// Like [`update`](Self::update), but blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_lock`](Self::blocking_lock).
+    pub fn blocking_update<R>(&self, change: impl FnOnce(&mut T) -> R) -> io::Result<R> {
+        let mut guard = self.blocking_lock()?;
+        let result = change(&mut guard);
+        guard.commit();
+        Ok(result)
+    }
+
+    fn block(&self, deadline: Option<Deadline>) -> io::Result<Option<MutexGuard<'_, T>>> {
+        if self.is_greedy() {
+            let start = Instant::now();
+            while self.is_free() && start.elapsed() < COURTESY {
+                std::thread::yield_now();
+            }
+        }
+        let locked = drive::block(self.object.membership(), Lock::new(self.word()), deadline)?;
+        Ok(locked.map(|locked| self.guard(locked)))
+    }
+
+    #[cfg(feature = "tokio")]
+    #[inline]
+    async fn let_others_lock(&self) {
+        if self.is_greedy() {
+            let start = Instant::now();
+            while self.is_free() && start.elapsed() < COURTESY {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// True if it is time to let others lock.
+    #[inline]
+    fn is_greedy(&self) -> bool {
+        let greedy = self.taken_from_others.load(Relaxed) >= COURTESY_AFTER;
+        if greedy {
+            self.taken_from_others.store(0, Relaxed);
+        }
+        greedy
+    }
+
+    fn is_free(&self) -> bool {
+        let membership = self.object.membership();
+        membership.check().is_ok() && owner(membership.load(self.word(), Relaxed)).is_none()
+    }
+
+    #[cold]
+    fn timed_out(&self) -> io::Error {
+        drive::timed_out("the mutex", self.object.membership())
+    }
+
+    #[inline]
+    fn guard(&self, locked: Locked) -> MutexGuard<'_, T> {
+        Guard::new(self, locked)
+    }
+}
+
+impl<T> Mutex<T> {
+    #[inline]
+    fn word(&self) -> Place {
+        self.object.place(LOCK)
+    }
+
+    #[inline]
+    fn unlock(&self, locked: Locked, settled: bool) {
+        let membership = self.object.membership();
+        if !membership.is_here() {
+            return;
+        }
+        let mut unlock = Unlock::new(self.word(), locked, settled);
+        let still_owned = match unlock.step(membership) {
+            Step::Done(still_owned) => still_owned,
+            _ => {
+                self.taken_from_others.fetch_add(1, Relaxed);
+                drive::finish(membership, unlock).unwrap_or(true)
+            }
+        };
+        if !still_owned {
+            // Another member has taken this one for dead, or somebody has overwritten the word.
+            membership.mark_damaged();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex").field("object", &self.object).finish_non_exhaustive()
+    }
+}
+
+/// The right to change the value of a [`Mutex`].
+pub type MutexGuard<'a, T> = Guard<&'a Mutex<T>, T>;
+
+/// A [`MutexGuard`] that owns a share of the mutex.
+pub type OwnedMutexGuard<T> = Guard<Arc<Mutex<T>>, T>;
+
+/// The guard of a [`Mutex`]: see [`MutexGuard`] and [`OwnedMutexGuard`].
+///
+/// It dereferences to a copy of the value. Dropping it unlocks the mutex and forgets the copy. [`commit`](Self::commit) makes the
+/// copy the value of the mutex. A drop makes at most one wake, and never waits.
+#[must_use = "a guard that is dropped at once has changed nothing"]
+pub struct Guard<M, T>
+where
+    M: Deref<Target = Mutex<T>>,
+{
+    mutex: M,
+    locked: Locked,
+    settled: bool,
+    value: T,
+}
+
+impl<M, T> Guard<M, T>
+where
+    M: Deref<Target = Mutex<T>>,
+    T: Value,
+{
+    #[inline]
+    fn new(mutex: M, locked: Locked) -> Self {
+        let value = if size_of::<T>() == 0 {
+            T::new_zeroed()
+        } else {
+            let copy = current(mutex.object.membership(), mutex.object.place(CURRENT)) & 1;
+            value::load(copy_of::<T>(&mutex.object, copy))
+        };
+        Self { mutex, locked, settled: false, value }
+    }
+
+    /// Makes the copy the value of the mutex, and unlocks.
+    pub fn commit(mut self) {
+        self.checkpoint();
+    }
+
+    /// Makes the copy the value of the mutex, and goes on. A later end of the section leaves at least this value.
+    ///
+    /// The value changes with one store, so others see the old value or the new one.
+    pub fn checkpoint(&mut self) {
+        let object = &self.mutex.object;
+        if size_of::<T>() == 0 || !object.membership().is_here() {
+            return;
+        }
+        let next = !current(object.membership(), object.place(CURRENT)) & 1;
+        value::store(copy_of::<T>(object, next), &self.value);
+        commit(object.membership(), object.place(CURRENT), next);
+    }
+
+    /// True if an owner died inside its section, and no owner since has [settled](Self::settle) that.
+    pub fn predecessor_died(&self) -> bool {
+        self.locked.died
+    }
+
+    /// Declares that the death of a predecessor needs no further attention: the next owners are not told.
+    ///
+    /// It takes effect when the mutex is unlocked. If this process dies before, the next owners are told.
+    pub fn settle(&mut self) {
+        self.settled = true;
+    }
+}
+
+/// One of the two copies.
+fn copy_of<T>(object: &Object, copy: u64) -> &[std::sync::atomic::AtomicU64] {
+    let words = words_of::<T>();
+    object.words(COPIES + if copy == 0 { 0 } else { words }, words)
+}
+
+impl<M, T> Deref for Guard<M, T>
+where
+    M: Deref<Target = Mutex<T>>,
+{
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<M, T> DerefMut for Guard<M, T>
+where
+    M: Deref<Target = Mutex<T>>,
+{
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<M, T> Drop for Guard<M, T>
+where
+    M: Deref<Target = Mutex<T>>,
+{
+    #[inline]
+    fn drop(&mut self) {
+        self.mutex.unlock(self.locked, self.settled);
+    }
+}
+
+impl<M, T: fmt::Debug> fmt::Debug for Guard<M, T>
+where
+    M: Deref<Target = Mutex<T>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MutexGuard")
+            .field("value", &self.value)
+            .field("predecessor_died", &self.locked.died)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    fn two() -> [Region; 2] {
+        let region = Region::builder().anonymous().unwrap();
+        let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+        [region, other]
+    }
+
+    #[test]
+    fn threads_of_two_members_count_to_the_sum() {
+        let regions = two();
+        std::thread::scope(|scope| {
+            for region in regions.iter().chain(&regions) {
+                scope.spawn(|| {
+                    let mutex = Mutex::<[u64; 3]>::open_or_create(region, "counter", [0; 3]).unwrap();
+                    for _ in 0..5000 {
+                        let mut guard = mutex.blocking_lock().unwrap();
+                        assert_eq!(guard[0], guard[2]);
+                        guard.iter_mut().for_each(|part| *part += 1);
+                        guard.commit();
+                    }
+                });
+            }
+        });
+        let mutex = Mutex::<[u64; 3]>::open(&regions[0], "counter").unwrap();
+        assert_eq!(*mutex.try_lock().unwrap().unwrap(), [20_000; 3]);
+    }
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test]
+    async fn tasks_of_two_members_count_to_the_sum() {
+        let regions = two();
+        let mut tasks = Vec::new();
+        for region in regions.iter().chain(&regions).cloned() {
+            tasks.push(tokio::spawn(async move {
+                let mutex = Mutex::<u64>::open_or_create(&region, "counter", 0).unwrap();
+                for i in 0..2000 {
+                    let mut guard = mutex.lock().await.unwrap();
+                    *guard += 1;
+                    if i % 7 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                    guard.commit();
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let mutex = Mutex::<u64>::open(&regions[0], "counter").unwrap();
+        assert_eq!(*mutex.lock().await.unwrap(), 8000);
+    }
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test]
+    async fn a_cancelled_section_commits_nothing() {
+        let [region, _] = two();
+        let mutex = Mutex::create(&region, "value", 1_u64).unwrap();
+        let section = async {
+            let mut guard = mutex.lock().await.unwrap();
+            *guard = 2;
+            std::future::pending::<()>().await;
+            guard.commit();
+        };
+        tokio::select! {
+            biased;
+            () = section => unreachable!("it waits for ever"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(*mutex.lock().await.unwrap(), 1);
+    }
+
+    #[test]
+    fn another_type_is_refused_with_both_sides_named() {
+        let [region, other] = two();
+        Mutex::create(&region, "value", 1_u64).unwrap();
+        let error = Mutex::<[u32; 3]>::open(&other, "value").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let sentence = error.to_string();
+        assert!(sentence.contains("\"u64\"") && sentence.contains("\"u32\" version 1 (12 bytes"), "{sentence}");
+    }
+}

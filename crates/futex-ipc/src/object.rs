@@ -1,0 +1,101 @@
+//! The common part of all objects: the membership and the place.
+
+use crate::directory::{Kind, Spec};
+use crate::membership::Membership;
+use crate::region::Region;
+use crate::steps::{Place, Role};
+use crate::value::Value;
+use futex_sys::__private::fail;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// An object that this process has opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    membership: Arc<Membership>,
+    base: Place,
+    len: u32,
+    parameter: u64,
+}
+
+impl<'a> Spec<'a> {
+    /// What a program wants of an object with values of type `T`. `len` is its number of words.
+    pub(crate) fn of<T: Value>(
+        kind: Kind,
+        name: &'a str,
+        len: usize,
+        parameter: u64,
+        roles: &'a [(Role, u32)],
+    ) -> io::Result<Self> {
+        let (Ok(size), Ok(len)) = (u32::try_from(size_of::<T>()), u32::try_from(len)) else {
+            return Err(fail(
+                io::ErrorKind::InvalidInput,
+                format!("a value of {} bytes is too large for a region", size_of::<T>()),
+            ));
+        };
+        let align = align_of::<T>() as u32;
+        Ok(Self { kind, name, type_name: T::NAME, type_version: T::VERSION, size, align, parameter, len, roles })
+    }
+}
+
+impl Object {
+    /// Makes an object. `init` writes into its words, which are zero.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the region has an object of this name. Those of [`open_or_create`](Self::open_or_create).
+    pub(crate) fn create(region: &Region, spec: &Spec<'_>, init: impl FnOnce(&[AtomicU64])) -> io::Result<Self> {
+        let membership = region.membership();
+        match membership.directory().open_or_create(membership, spec, init)? {
+            (entry, true) => Ok(Self::new(membership, &entry)),
+            (_, false) => Err(fail(
+                io::ErrorKind::AlreadyExists,
+                format!("{} has an object {:?} already: open it", membership.what(), spec.name),
+            )),
+        }
+    }
+
+    /// Opens an object.
+    pub(crate) fn open(region: &Region, spec: &Spec<'_>) -> io::Result<Self> {
+        let membership = region.membership();
+        Ok(Self::new(membership, &*membership.directory().open(membership, spec)?))
+    }
+
+    /// Opens an object, or makes it. All processes that do so at once get the same object.
+    pub(crate) fn open_or_create(
+        region: &Region,
+        spec: &Spec<'_>,
+        init: impl FnOnce(&[AtomicU64]),
+    ) -> io::Result<Self> {
+        let membership = region.membership();
+        let (entry, _) = membership.directory().open_or_create(membership, spec, init)?;
+        Ok(Self::new(membership, &entry))
+    }
+
+    fn new(membership: &Arc<Membership>, entry: &crate::directory::Entry) -> Self {
+        Self { membership: membership.clone(), base: entry.base, len: entry.len, parameter: entry.parameter }
+    }
+
+    #[inline]
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// The place of a word of the object.
+    #[inline]
+    pub(crate) fn place(&self, index: u32) -> Place {
+        Place(self.base.0 + index)
+    }
+
+    /// The parameter with which the object was made, unchecked.
+    pub(crate) fn parameter(&self) -> u64 {
+        self.parameter
+    }
+
+    /// Some words of the object.
+    #[inline]
+    pub(crate) fn words(&self, from: usize, len: usize) -> &[AtomicU64] {
+        &self.membership.slice(self.base, self.len)[from..][..len]
+    }
+}
