@@ -66,52 +66,69 @@ pub(crate) fn finish<M: Machine>(membership: &Membership, machine: M) -> Option<
 /// # Errors
 ///
 /// Those of [`Membership::check`]. `ResourceBusy` if it has lost too many races. Those of [`wait`].
+#[inline]
 pub(crate) fn block<M: Cancel>(
     membership: &Membership,
     mut machine: M,
     deadline: Option<Deadline>,
 ) -> io::Result<Option<M::Output>> {
     membership.check()?;
-    let mut lost = 0;
     loop {
-        let (place, expected) = match machine.step(membership) {
-            Step::Next => continue,
+        match machine.step(membership) {
+            Step::Next => {}
             Step::Done(output) => return Ok(Some(output)),
-            Step::Contended => {
-                lost += 1;
-                if lost >= MAX_LOST {
-                    finish(membership, machine.cancel());
-                    return Err(contended(membership));
-                }
-                if lost % PATIENCE == 0 {
-                    yield_now();
-                }
-                continue;
-            }
-            Step::Sleep { place, expected } => (place, expected),
-        };
-        let outcome = wait(membership.half(place), Scope::Shared, expected, MATCH_ANY, deadline)
-            .map_err(|error| explain(error, format!("cannot wait in {}", membership.what())));
-        match outcome {
-            Ok(WaitOutcome::Woken) => {
-                lost = 0;
-                machine.woken();
-            }
-            Ok(WaitOutcome::Mismatch) => lost += 1,
-            Ok(WaitOutcome::TimedOut) => {
-                finish(membership, machine.cancel());
-                return Ok(None);
-            }
-            Err(error) => {
-                finish(membership, machine.cancel());
-                return Err(error);
-            }
-        }
-        if let Err(error) = membership.check() {
-            finish(membership, machine.cancel());
-            return Err(error);
+            step => return block_slowly(membership, machine, step, deadline),
         }
     }
+}
+
+/// Goes on after the first step that is `Contended` or `Sleep`.
+
+#[cold]
+fn block_slowly<M: Cancel>(
+    membership: &Membership,
+    mut machine: M,
+    first: Step<M::Output>,
+    deadline: Option<Deadline>,
+) -> io::Result<Option<M::Output>> {
+    let mut lost = 0;
+    let mut step = first;
+    let error = loop {
+        match step {
+            Step::Next => {
+                step = machine.step(membership);
+                continue;
+            }
+            Step::Done(output) => return Ok(Some(output)),
+            Step::Contended => lost += 1,
+            Step::Sleep { place, expected } => {
+                match wait(membership.half(place), Scope::Shared, expected, MATCH_ANY, deadline) {
+                    Ok(WaitOutcome::Woken) => {
+                        lost = 0;
+                        machine.woken();
+                    }
+                    Ok(WaitOutcome::Mismatch) => lost += 1,
+                    Ok(WaitOutcome::TimedOut) => {
+                        finish(membership, machine.cancel());
+                        return Ok(None);
+                    }
+                    Err(error) => break explain(error, format!("cannot wait in {}", membership.what())),
+                }
+                if let Err(error) = membership.check() {
+                    break error;
+                }
+            }
+        }
+        if lost >= MAX_LOST {
+            break contended(membership);
+        }
+        if lost > 0 && lost % PATIENCE == 0 {
+            yield_now();
+        }
+        step = machine.step(membership);
+    };
+    finish(membership, machine.cancel());
+    Err(error)
 }
 
 /// The error of an operation that has lost too many races.
