@@ -84,6 +84,13 @@ pub(crate) struct Counted {
     pub(crate) bits: u64,
 }
 
+impl Counted {
+    /// A word that no algorithm loads.
+    pub(crate) const fn unused(place: Place) -> Self {
+        Self { place, bits: u64::MAX }
+    }
+}
+
 /// What is explored.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario<P: Program, const CELLS: usize> {

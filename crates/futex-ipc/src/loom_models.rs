@@ -18,12 +18,12 @@ use crate::steps::{Place, Role, halves};
 use crate::sync::model;
 
 const WORD: Place = Place(0);
-const EVENT: Place = Place(1);
+const EVENT: Place = Place(2);
 /// Data.
-const ONE: Place = Place(2);
-const OTHER: Place = Place(3);
-const TURNSTILE: Place = Place(4);
-const RECORDS: Records = Records(Place(5));
+const ONE: Place = Place(3);
+const OTHER: Place = Place(4);
+const TURNSTILE: Place = Place(5);
+const RECORDS: Records = Records(Place(7));
 
 const RWLOCK: RwLock = RwLock { word: WORD, event: EVENT, records: RECORDS };
 const SEMAPHORE: Semaphore =

@@ -1,16 +1,16 @@
 //! The two copies of a value that a mutex guards: a death at any step leaves the value of the last commit.
 
-use super::{N, Program, Scenario, Trouble};
-use crate::steps::mutex::{Lock, Locked, Unlock, commit, current};
+use super::{Counted, N, Program, Scenario, Trouble};
+use crate::steps::mutex::{Lock, Locked, Unlock, commit, current, predecessor_word};
 use crate::steps::{Machine, Place, Role, Step, Words};
 use std::sync::atomic::Ordering::Relaxed;
 
 const WORD: Place = Place(0);
-const NUMBER: Place = Place(1);
+const NUMBER: Place = Place(2);
 
 /// A half of a copy. Both halves of a value are the same.
 const fn half(copy: u64, second: bool) -> Place {
-    Place(2 + if copy == 0 { 0 } else { 2 } + second as u32)
+    Place(3 + if copy == 0 { 0 } else { 2 } + second as u32)
 }
 
 /// Adds 1 to the value.
@@ -76,15 +76,17 @@ impl Program for Adder {
     fn renumber(&mut self, _: &mut dyn FnMut(Place, u64) -> u64) {}
 }
 
+const UNUSED: &[Counted] = &[Counted::unused(predecessor_word(WORD))];
+
 #[test]
 fn a_value_is_never_torn() {
-    let scenario: Scenario<Adder, 6> = Scenario {
+    let scenario: Scenario<Adder, 7> = Scenario {
         processes: 3,
         start: |_| Adder::Lock(Lock::new(WORD)),
-        cells: [0; 6],
+        cells: [0; 7],
         trouble: Trouble::new(2, 0, 0),
         roles: &[(Role::Lock, WORD)],
-        counted: &[],
+        counted: UNUSED,
         check: |_| None,
         excused: |_, _| false,
         inside: |_| false,

@@ -3,13 +3,13 @@
 use super::world::{Wait as InKernel, World};
 use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
 use crate::steps::condvar::{Notify, Prepare, Wait};
-use crate::steps::mutex::{Lock, Locked, Unlock};
+use crate::steps::mutex::{Lock, Locked, Unlock, predecessor_word};
 use crate::steps::{Cancel, Machine, Place, Role, Step, Wake, Words};
 use std::sync::atomic::Ordering::Relaxed;
 
 const MUTEX: Place = Place(0);
-const WORD: Place = Place(1);
-const THINGS: Place = Place(2);
+const WORD: Place = Place(2);
+const THINGS: Place = Place(3);
 
 /// Puts a thing there and wakes, or waits for one and takes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -148,13 +148,13 @@ impl Program for User {
     }
 }
 
-fn check(world: &World<User, 3>) -> Option<&'static str> {
-    (world.cells[2] > 4).then_some("more was taken than given")
+fn check(world: &World<User, 4>) -> Option<&'static str> {
+    (world.cells[3] > 4).then_some("more was taken than given")
 }
 
 /// One who sleeps while there is nothing may sleep.
-fn nothing_is_there(world: &World<User, 3>, i: usize) -> bool {
-    matches!(world.processes[i].wait, InKernel::Queued(WORD, _)) && world.cells[2] == 0
+fn nothing_is_there(world: &World<User, 4>, i: usize) -> bool {
+    matches!(world.processes[i].wait, InKernel::Queued(WORD, _)) && world.cells[3] == 0
 }
 
 const GIVER: User = User::Gives(Giver::Lock(Lock::new(MUTEX)));
@@ -163,13 +163,17 @@ const fn taker_of(n: u8) -> User {
     User::Takes(Taker::Lock(Lock::new(MUTEX), None), n)
 }
 
-const ONE_GIVES: Scenario<User, 3> = Scenario {
+const ONE_GIVES: Scenario<User, 4> = Scenario {
     processes: 3,
     start: |slot| if slot == 0 { GIVER } else { taker_of(1) },
-    cells: [0; 3],
+    cells: [0; 4],
     trouble: Trouble::NONE,
     roles: &[(Role::Lock, MUTEX), (Role::Counter, WORD)],
-    counted: &[Counted { place: WORD, bits: 0xffff_ffff << 32 }, Counted { place: WORD, bits: 0x7fff_ffff }],
+    counted: &[
+        Counted { place: WORD, bits: 0xffff_ffff << 32 },
+        Counted { place: WORD, bits: 0x7fff_ffff },
+        Counted::unused(predecessor_word(MUTEX)),
+    ],
     check,
     excused: nothing_is_there,
     inside: |_| false,
@@ -179,7 +183,7 @@ const ONE_GIVES: Scenario<User, 3> = Scenario {
     whole: false,
 };
 
-const TWO_GIVE: Scenario<User, 3> = Scenario { start: |slot| if slot == 2 { taker_of(2) } else { GIVER }, ..ONE_GIVES };
+const TWO_GIVE: Scenario<User, 4> = Scenario { start: |slot| if slot == 2 { taker_of(2) } else { GIVER }, ..ONE_GIVES };
 
 #[test]
 fn what_is_given_is_taken() {

@@ -2,7 +2,7 @@
 
 use super::world::{Life, World};
 use super::{N, Program, Scenario, Trouble, all_at_once, few};
-use crate::steps::mutex::{Lock, Locked, TryLock, Unlock, owner};
+use crate::steps::mutex::{Lock, Locked, TryLock, Unlock, owner, predecessor_word};
 use crate::steps::{Cancel, Machine, Place, Role, Step, Wake, Words};
 
 const WORD: Place = Place(0);
@@ -77,7 +77,7 @@ impl Program for Locker {
     fn renumber(&mut self, _: &mut dyn FnMut(Place, u64) -> u64) {}
 }
 
-fn check(world: &World<Locker, 1>) -> Option<&'static str> {
+fn check(world: &World<Locker, 2>) -> Option<&'static str> {
     let owners = world.programs().filter(|program| matches!(program.at, At::Inside(_))).count();
     if owners > 1 {
         return Some("two owners");
@@ -86,18 +86,22 @@ fn check(world: &World<Locker, 1>) -> Option<&'static str> {
     if world.dirty && !world.programs().all(is_told) {
         return Some("an owner is not told of a death");
     }
+    let is_told = |program: &Locker| matches!(program.at, At::Inside(Locked { died: true }));
+    if world.programs().any(is_told) && !world.names_dead(predecessor_word(WORD)) {
+        return Some("an owner is told of a death, but not whose");
+    }
     None
 }
 
 /// A process that waits for one that is stopped may wait as long as that is.
-fn owner_is_stopped(world: &World<Locker, 1>, _: usize) -> bool {
+fn owner_is_stopped(world: &World<Locker, 2>, _: usize) -> bool {
     owner(world.cells[0]).is_some_and(|owner| world.processes[owner.slot as usize].life == Life::Stopped)
 }
 
-pub(super) const LOCKERS: Scenario<Locker, 1> = Scenario {
+pub(super) const LOCKERS: Scenario<Locker, 2> = Scenario {
     processes: 3,
     start: |slot| Locker::new(1, false, slot != 0),
-    cells: [0],
+    cells: [0; 2],
     trouble: Trouble::NONE,
     roles: &[(Role::Lock, WORD)],
     counted: &[],

@@ -1,12 +1,12 @@
 //! The cell that is initialised once.
 
 use super::world::World;
-use super::{N, Program, Scenario, Trouble, all_at_once, few};
-use crate::steps::mutex::Locked;
+use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
+use crate::steps::mutex::{Locked, predecessor_word};
 use crate::steps::once::{Finish, Get, Once, Turn, UndoGet};
 use crate::steps::{Cancel, Machine, Place, Role, Step, Words};
 
-const ONCE: Once = Once { word: Place(0), done: Place(1) };
+const ONCE: Once = Once { word: Place(0), done: Place(2) };
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum User {
@@ -51,27 +51,28 @@ impl Program for User {
     fn renumber(&mut self, _: &mut dyn FnMut(Place, u64) -> u64) {}
 }
 
-fn check(world: &World<User, 2>) -> Option<&'static str> {
+fn check(world: &World<User, 3>) -> Option<&'static str> {
+    let is_done = world.cells[2] == 1;
     let initialisers = world.programs().filter(|program| matches!(program, User::Initialises(_))).count();
     if initialisers > 1 {
         return Some("two initialise at the same time");
     }
-    if initialisers > 0 && world.cells[1] == 1 {
+    if initialisers > 0 && is_done {
         return Some("one initialises what is there");
     }
-    if world.cells[1] != 1 && world.programs().any(|program| *program == User::Has) {
+    if !is_done && world.programs().any(|program| *program == User::Has) {
         return Some("one has what is not there");
     }
     None
 }
 
-pub(super) const CELL: Scenario<User, 2> = Scenario {
+pub(super) const CELL: Scenario<User, 3> = Scenario {
     processes: 3,
     start: |_| User::Get(Get::new(ONCE)),
-    cells: [0, 0],
+    cells: [0; 3],
     trouble: Trouble::NONE,
     roles: &[(Role::Lock, ONCE.word)],
-    counted: &[],
+    counted: &[Counted::unused(predecessor_word(ONCE.word))],
     check,
     excused: |_, _| false,
     inside: |_| false,

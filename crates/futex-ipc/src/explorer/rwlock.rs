@@ -2,13 +2,13 @@
 
 use super::world::World;
 use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
-use crate::steps::mutex::{Locked, Unlock};
+use crate::steps::mutex::{Locked, Unlock, predecessor_word};
 use crate::steps::record::{Attach, Records};
 use crate::steps::rwlock::{EndRead, Read, RwLock, TryRead, TryWrite, UndoRead, UndoWrite, Write};
 use crate::steps::{Cancel, Machine, Place, Role, Step, Words, halves, high, low};
 
-const LOCK: RwLock = RwLock { word: Place(0), event: Place(1), records: Records(Place(2)) };
-pub(super) const CELLS: usize = 5;
+const LOCK: RwLock = RwLock { word: Place(0), event: Place(2), records: Records(Place(3)) };
+pub(super) const CELLS: usize = 6;
 
 /// Reads or writes once. The process attaches itself first if it joins again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -126,7 +126,12 @@ fn check(world: &World<User, CELLS>) -> Option<&'static str> {
     if world.dirty && !world.programs().all(is_told) {
         return Some("one who enters is not told of a death");
     }
-    if world.cells[2..].iter().any(|record| high(*record) > 2 || low(*record) > 1) {
+    let is_told =
+        |program: &User| matches!(program.at, At::Reads(Locked { died: true }) | At::Writes(Locked { died: true }));
+    if world.programs().any(is_told) && !world.names_dead(predecessor_word(LOCK.word)) {
+        return Some("one who enters is told of a death, but not whose");
+    }
+    if world.cells[3..].iter().any(|record| high(*record) > 2 || low(*record) > 1) {
         return Some("a record has wrapped");
     }
     None
@@ -137,7 +142,7 @@ const fn scenario(start: fn(usize) -> User) -> Scenario<User, CELLS> {
     Scenario {
         processes: 3,
         start,
-        cells: [0, 0, attached, attached, attached],
+        cells: [0, 0, 0, attached, attached, attached],
         trouble: Trouble::NONE,
         roles: &[(Role::Lock, LOCK.word), (Role::Counter, LOCK.event)],
         counted: &[Counted { place: LOCK.event, bits: u64::MAX }],

@@ -2,6 +2,7 @@
 
 use super::world::World;
 use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
+use crate::steps::mutex::predecessor_word;
 use crate::steps::record::{Attach, Records};
 use crate::steps::semaphore::{Acquire, Release, Semaphore, TryAcquire, UndoAcquire, available};
 use crate::steps::{Cancel, Machine, Place, Role, Step, Words, halves, high, low};
@@ -9,8 +10,8 @@ use crate::steps::{Cancel, Machine, Place, Role, Step, Words, halves, high, low}
 const STATE: Place = Place(0);
 const EVENT: Place = Place(1);
 const TURNSTILE: Place = Place(2);
-const RECORDS: Records = Records(Place(3));
-pub(super) const CELLS: usize = 6;
+const RECORDS: Records = Records(Place(4));
+pub(super) const CELLS: usize = 7;
 
 /// Acquires and releases once. The process attaches itself first if it joins again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -101,22 +102,28 @@ fn check(world: &World<Holder, CELLS>) -> Option<&'static str> {
     if held + available(world.cells[0]) > capacity {
         return Some("more permits than there are");
     }
-    let records = &world.cells[3..];
+    let records = &world.cells[4..];
     if records.iter().any(|record| high(*record) > 2 || low(*record) > capacity) {
         return Some("a record has wrapped");
     }
     None
 }
 
+const COUNTED: &[Counted] = &[
+    Counted { place: STATE, bits: 0xffff_ffff << 32 },
+    Counted { place: EVENT, bits: u64::MAX },
+    Counted::unused(predecessor_word(TURNSTILE)),
+];
+
 const fn scenario(start: fn(usize) -> Holder, capacity: u8) -> Scenario<Holder, CELLS> {
     let attached = halves(1, 0);
     Scenario {
         processes: 3,
         start,
-        cells: [capacity as u64, 0, 0, attached, attached, attached],
+        cells: [capacity as u64, 0, 0, 0, attached, attached, attached],
         trouble: Trouble::NONE,
         roles: &[(Role::Lock, TURNSTILE), (Role::Counter, EVENT)],
-        counted: &[Counted { place: STATE, bits: 0xffff_ffff << 32 }, Counted { place: EVENT, bits: u64::MAX }],
+        counted: COUNTED,
         check,
         excused: |_, _| false,
         inside: |_| false,

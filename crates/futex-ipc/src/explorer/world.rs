@@ -4,6 +4,7 @@ use super::queue::Queue;
 use super::view::View;
 use super::{N, Program, Scenario, Trouble};
 use crate::steps::member::{DEAD, FREE, Join, LIVE, Mark, slot_word};
+use crate::steps::mutex::owner;
 use crate::steps::sweep::Sweep;
 use crate::steps::{Machine, Place, Recheck, Step, high, low};
 
@@ -122,6 +123,14 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         self.processes.iter().filter(|process| process.life != Life::Dead).filter_map(|process| match &process.task {
             Task::Running(program) => Some(program),
             _ => None,
+        })
+    }
+
+    /// True if a word names a member that died, as the owner of a mutex.
+    pub(crate) fn names_dead(&self, place: Place) -> bool {
+        owner(self.cells[place.0 as usize]).is_some_and(|member| {
+            let process = &self.processes[member.slot as usize];
+            process.life == Life::Dead || process.generation != member.generation
         })
     }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release, SeqCst};
 
-const CELLS: usize = 7;
+const CELLS: usize = 9;
 const MEMBERS: usize = 2;
 
 /// An object, the table of members, and the kernel.

@@ -1,4 +1,4 @@
-//! The mutex: one word that names its owner.
+//! The mutex: one word that names its owner, and a second one that names the last owner that died.
 //!
 //! | bits | |
 //! |---|---|
@@ -9,6 +9,9 @@
 //!
 //! The kernel compares the low half only. That suffices: a locker sleeps on a word that has C, and whoever changes such a word
 //! clears C and wakes.
+//!
+//! The second word is information only: it leads to the process whose other resources may end later. No algorithm loads it. It
+//! names a member that died inside when [`Locked::died`] is true; after several deaths it may name an earlier one.
 //!
 //! An owner that is not a living member of its generation is dead, also one whose slot is not in the table. So a word that
 //! somebody has overwritten heals.
@@ -49,6 +52,24 @@ pub const fn owner(word: u64) -> Option<Member> {
     }
 }
 
+/// The word beside that of a mutex, for the last owner that died inside.
+#[must_use]
+pub const fn predecessor_word(word: Place) -> Place {
+    Place(word.0 + 1)
+}
+
+/// Loads the last owner of a mutex that died inside. Its slot may be any number.
+pub fn predecessor<W: Words>(words: &W, word: Place) -> Option<Member> {
+    owner(words.load(predecessor_word(word), Relaxed))
+}
+
+/// Stores the owner that `dead` names. It is one access.
+///
+/// Ordering: relaxed. The CAS that follows, or the unlock, publishes it.
+pub(super) fn store_predecessor<W: Words>(words: &W, word: Place, dead: u64) {
+    words.store(predecessor_word(word), dead & !(INC | C), Relaxed);
+}
+
 /// What the owner of a mutex knows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Locked {
@@ -62,8 +83,8 @@ pub struct Locked {
 ///    there.
 /// 2. Free, with INC: CAS → me, keeping INC, with C if this locker has slept (others may sleep behind it, and the unlock that
 ///    woke it has cleared C). Success: done. Otherwise 2 or 3 with what is there.
-/// 3. Owned: load the owner's slot (Acquire). Dead: CAS → me, with INC. The sweep of that death, which has not come to this word
-///    yet, wakes those who sleep behind the dead owner.
+/// 3. Owned: load the owner's slot (Acquire). Dead: CAS → me, with INC. Success: store the dead owner in the second word, done.
+///    The sweep of that death, which has not come to this word yet, wakes those who sleep behind the dead owner.
 /// 4. Alive: CAS C on, unless it is. Sleep on the word with C. Then load the word: 2 or 3.
 ///
 /// Cancelled after a wake, it wakes the next one.
@@ -81,6 +102,8 @@ enum At {
     Load,
     Owner(u64),
     Take(u64),
+    /// The word that was taken over.
+    Predecessor(u64),
     Flag(u64),
 }
 
@@ -136,12 +159,20 @@ impl Lock {
                 // Ordering: Acquire. The partner is the Release of `Unlock`; of the owner that died nothing is Acquired but
                 // what it has published itself, by `commit`.
                 match words.compare_exchange(self.word, word, new, self.order) {
+                    Ok(_) if taken_over => {
+                        self.at = At::Predecessor(word);
+                        Step::Next
+                    }
                     Ok(_) => Step::Done(Locked { died: new & INC != 0 }),
                     Err(other) => {
                         self.saw(other);
                         Step::Contended
                     }
                 }
+            }
+            At::Predecessor(word) => {
+                store_predecessor(words, self.word, word);
+                Step::Done(Locked { died: true })
             }
             At::Flag(word) => {
                 if let Err(other) = words.compare_exchange(self.word, word, word | C, Relaxed) {
@@ -281,22 +312,30 @@ impl Machine for Unlock {
 /// Repairs the word of a mutex after a death, as a part of a [sweep](super::sweep).
 ///
 /// 1. Load the word. The dead member does not own it: done.
-/// 2. CAS → INC, without C (release and acquire). The word has changed, so a sleeper that compares it anew does not sleep again.
-///    It failed: 1, with what is there.
+/// 2. Store the dead owner in the second word.
+/// 3. CAS → INC, without C (release and acquire). The word has changed, so a sleeper that compares it anew does not sleep again.
+///    It failed: with what is there, done or 3.
 ///
 /// The sweep wakes all sleepers in either case.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Repair {
     word: Place,
     dead: Member,
-    seen: Option<u64>,
+    at: Repairing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Repairing {
+    Load,
+    Predecessor(u64),
+    Replace(u64),
 }
 
 impl Repair {
     /// Begins to repair.
     #[must_use]
     pub fn new(word: Place, dead: Member) -> Self {
-        Self { word, dead, seen: None }
+        Self { word, dead, at: Repairing::Load }
     }
 }
 
@@ -304,17 +343,24 @@ impl Machine for Repair {
     type Output = ();
 
     fn step<W: Words>(&mut self, words: &W) -> Step<()> {
-        let (step, there) = match self.seen {
-            None => (Step::Next, words.load(self.word, Acquire)),
-            Some(word) => match words.compare_exchange(self.word, word, INC, AcqRel) {
+        let (there, next, step) = match self.at {
+            Repairing::Load => {
+                let there = words.load(self.word, Acquire);
+                (there, Repairing::Predecessor(there), Step::Next)
+            }
+            Repairing::Predecessor(word) => {
+                store_predecessor(words, self.word, word);
+                (word, Repairing::Replace(word), Step::Next)
+            }
+            Repairing::Replace(word) => match words.compare_exchange(self.word, word, INC, AcqRel) {
                 Ok(_) => return Step::Done(()),
-                Err(other) => (Step::Contended, other),
+                Err(there) => (there, Repairing::Replace(there), Step::Contended),
             },
         };
         if owner(there) != Some(self.dead) {
             return Step::Done(());
         }
-        self.seen = Some(there);
+        self.at = next;
         step
     }
 }

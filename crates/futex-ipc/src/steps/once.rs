@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 /// Where a cell lies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Once {
-    /// The mutex of the initialisers.
+    /// The first word of the mutex of the initialisers.
     pub word: Place,
     /// 1 once the value is there. Any other value is as good as 0.
     pub done: Place,

@@ -3,7 +3,7 @@
 //!
 //! | place | |
 //! |---|---|
-//! | word | the mutex of the writers; readers sleep on it as well |
+//! | word | the mutex of the writers, of two words; readers sleep on the first one as well |
 //! | event | a counter that the writer sleeps on while there are readers |
 //! | records | how many readers each member has |
 //!
@@ -20,7 +20,7 @@ use super::record::Records;
 /// Where a read-write lock lies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RwLock {
-    /// The word.
+    /// The first word of the mutex.
     pub word: Place,
     /// The counter to sleep on.
     pub event: Place,

@@ -48,7 +48,7 @@ pub struct Semaphore {
     pub state: Place,
     /// The counter to sleep on.
     pub event: Place,
-    /// The turnstile.
+    /// The first word of the turnstile.
     pub turnstile: Place,
     /// The records of the members.
     pub records: Records,

@@ -1,7 +1,7 @@
 //! Readers.
 
 use super::RwLock;
-use crate::steps::mutex::{C, INC, Locked, is_dead, owner};
+use crate::steps::mutex::{C, INC, Locked, is_dead, owner, store_predecessor};
 use crate::steps::{Cancel, Machine, Step, Wake, Words, low};
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 
@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 ///    records, and the Release with which the last writer left it). Free: a reader that has slept wakes the next one that sleeps
 ///    on the word, since an unlock wakes only one. Done.
 /// 4. Owned: record −= 1 (`SeqCst`), event += 1, wake one, since the writer may have counted the record.
-/// 5. Load the owner's slot. Dead: CAS the word free, with INC and with what C it had, and 1. A sweep will wake those who sleep.
+/// 5. Load the owner's slot. Dead: store the dead owner in the second word, CAS the word free, with INC and with what C it had,
+///    and 1. A sweep will wake those who sleep.
 /// 6. Alive: CAS C on, unless it is. Sleep on the word with C. Then 1.
 ///
 /// Cancelled after a wake, it wakes the next one.
@@ -34,6 +35,7 @@ enum At {
     Bump(u64),
     Wake(u64),
     Owner(u64),
+    Predecessor(u64),
     Free(u64),
     Flag(u64),
 }
@@ -65,9 +67,13 @@ impl Read {
                 words.wake(event, 1);
                 At::Owner(word)
             }
-            At::Owner(word) if is_dead(words, word) => At::Free(word),
+            At::Owner(word) if is_dead(words, word) => At::Predecessor(word),
             At::Owner(word) if word & C != 0 => return self.sleep(word),
             At::Owner(word) => At::Flag(word),
+            At::Predecessor(word) => {
+                store_predecessor(words, place, word);
+                At::Free(word)
+            }
             At::Free(word) => {
                 // Whether or not it succeeds. A peer that writes the word may have us here again and again.
                 let _ = words.compare_exchange(place, word, INC | word & C, AcqRel);
