@@ -5,8 +5,10 @@
 
 mod memory;
 
-use self::memory::Memory;
-use crate::steps::event::{Set, SetOne, Wait, WaitOne};
+use self::memory::{Member, Memory};
+use crate::steps::barrier::{Arrive, Barrier, Detach};
+use crate::steps::condvar::{Notify, Prepare};
+use crate::steps::event::{Reset, SET, Set, SetOne, Wait, WaitOne};
 use crate::steps::member::Mark;
 use crate::steps::mutex::{self, Lock, Unlock};
 use crate::steps::once::{Finish, Get, Once, Turn};
@@ -29,6 +31,9 @@ const RWLOCK: RwLock = RwLock { word: WORD, event: EVENT, records: RECORDS };
 const SEMAPHORE: Semaphore =
     Semaphore { state: WORD, event: EVENT, turnstile: TURNSTILE, records: RECORDS, capacity: 1 };
 const ONCE: Once = Once { word: WORD, done: EVENT };
+const BARRIER: Barrier = Barrier { phase: WORD, event: EVENT, records: RECORDS };
+/// A record of a member with one task at the barrier.
+const ATTACHED: u64 = halves(1, 1 << 20);
 
 #[test]
 fn what_an_owner_wrote_is_seen_by_the_next_owner() {
@@ -188,5 +193,96 @@ fn what_was_written_before_a_set_is_seen_after_the_wait() {
         member.run(WaitOne::new(WORD));
         assert_eq!(member.read(ONE), 7);
         setting.join().unwrap();
+    });
+}
+
+/// Members write and set, and one takes the first `set`. If that member does not see what was written before the second `set`, it
+/// finds the event set once more.
+#[test]
+fn what_was_written_before_a_second_set_is_seen() {
+    model("event that is set", || {
+        let memory = Memory::new(&[]);
+        memory.member(0).write(WORD, SET);
+        let setting = memory.spawn(0, |member| {
+            member.write(ONE, 7);
+            member.run(Set::new(WORD));
+        });
+        let member = memory.member(1);
+        member.run(Reset::new(WORD));
+        if member.read(ONE) != 7 {
+            member.run(Wait::new(WORD));
+            assert_eq!(member.read(ONE), 7);
+        }
+        setting.join().unwrap();
+    });
+    model("automatic event that is set", || {
+        let memory = Memory::new(&[]);
+        memory.member(0).write(WORD, SET);
+        let setting = memory.spawn(0, |member| {
+            member.write(ONE, 7);
+            member.run(SetOne::new(WORD));
+        });
+        let member = memory.member(1);
+        member.run(WaitOne::new(WORD));
+        if member.read(ONE) != 7 {
+            member.run(WaitOne::new(WORD));
+            assert_eq!(member.read(ONE), 7);
+        }
+        setting.join().unwrap();
+    });
+}
+
+#[test]
+fn what_was_written_before_a_barrier_is_seen_after_it() {
+    model("barrier, two arrive", || {
+        let memory = Memory::new(&[]);
+        let arrive = |member: &Member, own, others| {
+            member.write(own, 7);
+            member.run(Arrive::new(BARRIER));
+            assert_eq!(member.read(others), 7);
+        };
+        for slot in [0, 1] {
+            memory.member(0).write(RECORDS.of(slot), ATTACHED);
+        }
+        let arriving = memory.spawn(0, move |member| arrive(member, ONE, OTHER));
+        arrive(&memory.member(1), OTHER, ONE);
+        arriving.join().unwrap();
+    });
+}
+
+/// The member that detaches finds that the other one has arrived, or that one finds that nobody else is attached.
+#[test]
+fn a_member_that_detaches_ends_the_phase() {
+    model("barrier, one arrives and one detaches", || {
+        let memory = Memory::new(&[]);
+        for slot in [0, 1] {
+            memory.member(0).write(RECORDS.of(slot), ATTACHED);
+        }
+        let detaching = memory.spawn(0, |member| member.run(Detach::new(BARRIER, None)));
+        memory.member(1).run(Arrive::new(BARRIER));
+        detaching.join().unwrap();
+    });
+}
+
+#[test]
+fn a_condition_that_was_changed_with_the_mutex_is_seen() {
+    model("condvar", || {
+        let memory = Memory::new(&[]);
+        let giving = memory.spawn(0, |member| {
+            let locked = member.run(Lock::new(WORD));
+            member.write(ONE, 7);
+            member.run(Unlock::new(WORD, locked, true));
+            member.run(Notify::one(EVENT));
+        });
+        let member = memory.member(1);
+        let mut locked = member.run(Lock::new(WORD));
+        while member.read(ONE) != 7 {
+            let wait = member.run(Prepare::new(EVENT));
+            member.run(Unlock::new(WORD, locked, true));
+            member.run(wait);
+            locked = member.run(Lock::new(WORD));
+        }
+        member.run(Unlock::new(WORD, locked, true));
+        giving.join().unwrap();
     });
 }

@@ -17,8 +17,8 @@ pub(crate) use std::{
     thread,
 };
 
-/// Runs a model: under loom in every order of its steps with up to three preemptions (`LOOM_MAX_PREEMPTIONS` changes that),
-/// else many times with real threads.
+/// Runs a model: under loom in every order of its steps, otherwise 200 times with real threads. `LOOM_MAX_PREEMPTIONS` sets a
+/// bound.
 #[cfg(loom)]
 pub(crate) fn model(name: &str, body: impl Fn() + Send + Sync + 'static) {
     use std::sync::Arc;
@@ -26,7 +26,6 @@ pub(crate) fn model(name: &str, body: impl Fn() + Send + Sync + 'static) {
     let executions = Arc::new(AtomicU32::new(0));
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 20_000;
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
     let start = std::time::Instant::now();
     builder.check({
         let executions = executions.clone();

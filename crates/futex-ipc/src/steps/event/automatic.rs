@@ -64,8 +64,9 @@ impl Cancel for WaitOne {
 
 /// Lets one pass. It gives false if the event was set already.
 ///
-/// 1. Load the word. Set: done.
-/// 2. CAS set, W off (release; the partner is [`WaitOne`]). It failed: 1, with what is there.
+/// 1. Load the word.
+/// 2. CAS set, W off, *also if it is set* (release; the partner is [`WaitOne`]): the member that takes an earlier `set` sees what
+///    was written before this one, or comes earlier and finds the event set again. It failed: 2 with what is there.
 /// 3. If W was on, wake one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SetOne {
@@ -77,7 +78,7 @@ pub struct SetOne {
 enum At {
     Load,
     Replace(u64),
-    Wake,
+    Wake(bool),
 }
 
 impl SetOne {
@@ -92,25 +93,19 @@ impl Machine for SetOne {
     type Output = bool;
 
     fn step<M: Words>(&mut self, words: &M) -> Step<bool> {
-        let (seen, step) = match self.at {
-            At::Load => (words.load(self.word, Relaxed), Step::Next),
+        let (next, step) = match self.at {
+            At::Load => (At::Replace(words.load(self.word, Relaxed)), Step::Next),
             At::Replace(word) => match words.compare_exchange(self.word, word, word & !W | SET, AcqRel) {
-                Ok(_) if word & W == 0 => return Step::Done(true),
-                Ok(_) => {
-                    self.at = At::Wake;
-                    return Step::Next;
-                }
-                Err(other) => (other, Step::Contended),
+                Ok(_) if word & W == 0 => return Step::Done(word & SET == 0),
+                Ok(_) => (At::Wake(word & SET == 0), Step::Next),
+                Err(other) => (At::Replace(other), Step::Contended),
             },
-            At::Wake => {
+            At::Wake(is_new) => {
                 words.wake(self.word, 1);
-                return Step::Done(true);
+                return Step::Done(is_new);
             }
         };
-        if seen & SET != 0 {
-            return Step::Done(false);
-        }
-        self.at = At::Replace(seen);
+        self.at = next;
         step
     }
 }

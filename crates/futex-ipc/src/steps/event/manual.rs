@@ -63,8 +63,9 @@ impl Cancel for Wait {
 
 /// Sets the event. It gives true if it was not set before.
 ///
-/// 1. Load the word. Set: done (acquire and release by 2 only, so a `set` of an event that is set publishes nothing).
-/// 2. CAS set, count + 1, W off (release; the partner is [`Wait`]). It failed: 1, with what is there.
+/// 1. Load the word.
+/// 2. CAS set, count + 1, W off (release; the partners are [`Wait`] and [`Reset`]). If it is set, CAS it to what it is: a member
+///    that resets it later sees what was written before this `set`. It failed: 2 with what is there.
 /// 3. If W was on, wake all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Set {
@@ -76,7 +77,7 @@ pub struct Set {
 enum At {
     Load,
     Replace(u64),
-    Wake,
+    Wake(bool),
 }
 
 impl Set {
@@ -91,28 +92,23 @@ impl Machine for Set {
     type Output = bool;
 
     fn step<M: Words>(&mut self, words: &M) -> Step<bool> {
-        let (seen, step) = match self.at {
-            At::Load => (words.load(self.word, Relaxed), Step::Next),
+        let (next, step) = match self.at {
+            At::Load => (At::Replace(words.load(self.word, Relaxed)), Step::Next),
             At::Replace(word) => {
-                let set = (word & COUNT).wrapping_add(ONE) | SET;
+                let is_new = word & SET == 0;
+                let set = (word & COUNT).wrapping_add(if is_new { ONE } else { 0 }) | SET;
                 match words.compare_exchange(self.word, word, set, AcqRel) {
-                    Ok(_) if word & W == 0 => return Step::Done(true),
-                    Ok(_) => {
-                        self.at = At::Wake;
-                        return Step::Next;
-                    }
-                    Err(other) => (other, Step::Contended),
+                    Ok(_) if word & W == 0 => return Step::Done(is_new),
+                    Ok(_) => (At::Wake(is_new), Step::Next),
+                    Err(other) => (At::Replace(other), Step::Contended),
                 }
             }
-            At::Wake => {
+            At::Wake(is_new) => {
                 words.wake(self.word, u32::MAX);
-                return Step::Done(true);
+                return Step::Done(is_new);
             }
         };
-        if seen & SET != 0 {
-            return Step::Done(false);
-        }
-        self.at = At::Replace(seen);
+        self.at = next;
         step
     }
 }
