@@ -1361,6 +1361,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::explorer::mutex::lockers_of_which_two_are_killed",
     },
     Mutant {
+        name: "sweep-frees-first",
+        breaks: "a slot is free before what its member left is swept",
+        file: "futex-ipc/src/steps/sweep.rs",
+        from: "Self { dead, index: 0, at: At::Begin }\n    }\n}\n\nimpl Machine for Sweep {\n    type Output = ();\n\n    fn step<W: Words>(&mut self, words: &W) -> Step<()> {\n        if self.at == At::Begin {\n            match words.swept(self.index) {\n                None => {\n                    let Member { slot, generation } = self.dead;\n                    // It fails if another sweeper was faster.\n                    let _ = words.replace_slot(slot, slot_word(generation, DEAD), slot_word(generation, FREE));\n                    return Step::Done(());\n",
+        to: "Self { dead, index: u32::MAX, at: At::Begin }\n    }\n}\n\nimpl Machine for Sweep {\n    type Output = ();\n\n    fn step<W: Words>(&mut self, words: &W) -> Step<()> {\n        if self.at == At::Begin {\n            match words.swept(self.index) {\n                None => {\n                    let Member { slot, generation } = self.dead;\n                    // It fails if another sweeper was faster.\n                    let _ = words.replace_slot(slot, slot_word(generation, DEAD), slot_word(generation, FREE));\n                    if self.index == u32::MAX {\n                        self.index = 0;\n                        return Step::Next;\n                    }\n                    return Step::Done(());\n",
+        test: "futex-ipc/lib::explorer::mutex::lockers_of_which_two_are_killed",
+    },
+    Mutant {
         name: "slot-keeps-generation",
         breaks: "a slot is taken again under the same generation",
         file: "futex-ipc/src/steps/member.rs",
@@ -1513,6 +1521,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::explorer::semaphore::holders_of_which_one_is_killed",
     },
     Mutant {
+        name: "semaphore-sets-w-last",
+        breaks: "W is set after the records are summed",
+        file: "futex-ipc/src/steps/semaphore/acquire.rs",
+        from: "Slow::Record(word) } else { Slow::Flag(seen, word) }, Step::Next)\n            }\n            Slow::Record(word) => {\n                records.add(words, n);\n                (Slow::Take(word), Step::Next)\n            }\n            Slow::Take(word) => {\n                let taken = changed(word, available(word) - n, 0);\n                if words.compare_exchange(state, word, taken, AcqRel).is_ok() {\n                    self.at = At::Leave(Unlock::new(turnstile, locked, true));\n                    return Step::Next;\n                }\n                (Slow::Retract, Step::Next)\n            }\n            Slow::Retract => {\n                records.subtract(words, n);\n                (Slow::Event, Step::Contended)\n            }\n            Slow::Flag(seen, word) => {\n                let flagged = changed(word, available(word), W);\n                match words.compare_exchange(state, word, flagged, SeqCst) {\n                    Ok(_) => (Slow::Sum(seen, flagged, Sum::new(records)), Step::Next),\n                    Err(_) => (Slow::Event, Step::Contended),\n                }\n            }\n            Slow::Sum(seen, word, mut sum) => match sum.step(words) {\n                Step::Done(sum) => {\n                    let left = low(u64::from(capacity).saturating_sub(sum));\n                    if left > available(word) {\n                        (Slow::Raise(word, left), Step::Next)\n                    } else {\n                        (Slow::Event, Step::Sleep { place: event, expected: seen })",
+        to: "Slow::Record(word) } else { Slow::Sum(seen, word, Sum::new(records)) }, Step::Next)\n            }\n            Slow::Record(word) => {\n                records.add(words, n);\n                (Slow::Take(word), Step::Next)\n            }\n            Slow::Take(word) => {\n                let taken = changed(word, available(word) - n, 0);\n                if words.compare_exchange(state, word, taken, AcqRel).is_ok() {\n                    self.at = At::Leave(Unlock::new(turnstile, locked, true));\n                    return Step::Next;\n                }\n                (Slow::Retract, Step::Next)\n            }\n            Slow::Retract => {\n                records.subtract(words, n);\n                (Slow::Event, Step::Contended)\n            }\n            Slow::Flag(seen, word) => {\n                let flagged = changed(word, available(word), W);\n                match words.compare_exchange(state, word, flagged, SeqCst) {\n                    Ok(_) => (Slow::Event, Step::Sleep { place: event, expected: seen }),\n                    Err(_) => (Slow::Event, Step::Contended),\n                }\n            }\n            Slow::Sum(seen, word, mut sum) => match sum.step(words) {\n                Step::Done(sum) => {\n                    let left = low(u64::from(capacity).saturating_sub(sum));\n                    if left > available(word) {\n                        (Slow::Raise(word, left), Step::Next)\n                    } else {\n                        (Slow::Flag(seen, word), Step::Next)",
+        test: "futex-ipc/lib::explorer::semaphore::holders_of_different_size_of_which_one_is_killed",
+    },
+    Mutant {
         name: "semaphore-keeps-the-version-of-w",
         breaks: "an acquire that finds W on goes on without a new version",
         file: "futex-ipc/src/steps/semaphore/acquire.rs",
@@ -1591,6 +1607,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "UndoWrite::Unlock(Unlock::new(self.place.word, locked, false))",
         to: "UndoWrite::Wake(Wake::new(self.place.word, u32::from(locked.died) * 0))",
         test: "futex-ipc/lib::explorer::rwlock::a_reader_and_two_writers_of_whom_one_is_cancelled",
+    },
+    Mutant {
+        name: "writer-sums-first",
+        breaks: "a writer sums the records before it loads what it sleeps on",
+        file: "futex-ipc/src/steps/rwlock/write.rs",
+        from: "                Step::Done(locked) => self.at = At::Event(locked),\n                step => return step,\n            },\n            At::Event(locked) => {\n                // Ordering: Acquire. The partner is the Release of a reader that leaves, or of a sweep.\n                self.at = At::Sum(*locked, low(words.load(event, Acquire)), Sum::new(records));\n            }\n            At::Sum(locked, seen, sum) => match sum.step(words) {\n                Step::Done(0) => return Step::Done(*locked),\n                Step::Done(_) => {\n                    let expected = *seen;\n                    self.at = At::Event(*locked);\n                    return Step::Sleep { place: event, expected };\n                }\n",
+        to: "                Step::Done(locked) => self.at = At::Sum(locked, 0, Sum::new(records)),\n                step => return step,\n            },\n            At::Event(locked) => {\n                let expected = low(words.load(event, Acquire));\n                self.at = At::Sum(*locked, 0, Sum::new(records));\n                return Step::Sleep { place: event, expected };\n            }\n            At::Sum(locked, _, sum) => match sum.step(words) {\n                Step::Done(0) => return Step::Done(*locked),\n                Step::Done(_) => self.at = At::Event(*locked),\n",
+        test: "futex-ipc/lib::explorer::rwlock::two_readers_and_a_writer",
     },
     Mutant {
         name: "writer-slept-takes-without-c",
