@@ -13,13 +13,16 @@ mod mutex;
 mod object;
 mod os;
 mod region;
+mod stats;
 pub mod steps;
 mod value;
+mod watcher;
 
 pub use self::directory::{Kind, MAX_NAME};
 pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};
 pub use self::mutex::{Guard, Mutex, MutexGuard, OwnedMutexGuard};
 pub use self::region::{Builder, Region};
+pub use self::stats::Stats;
 pub use self::value::Value;
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ use crate::drive;
 use crate::format::{FIRST_SLOT_BYTE, Header, LINE, Layout, SLOT, load_text, store_text};
 use crate::os::at_fork::NotForked;
 use crate::os::byte_lock;
+use crate::stats::Counters;
 use crate::steps::member::{DEAD, FREE, Join, Leave};
 use crate::steps::{Member, Place, Role, Words, halves, high, low};
+use crate::watcher::Waits;
 use futex_sys::__private::{Origin, explain, fail, keep_from_forks, words64};
 use futex_sys::{ProcessId, SharedMemory, Word};
 use rustix::fs::fstat;
@@ -17,6 +19,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -81,6 +84,8 @@ pub(crate) struct Membership {
     state: AtomicU32,
     identity: (u64, u64),
     directory: Directory,
+    waits: Arc<Waits>,
+    counters: Arc<Counters>,
     /// Dropped before `memory`, which has the descriptor.
     _not_forked: NotForked,
     memory: SharedMemory,
@@ -119,6 +124,8 @@ impl Membership {
             state: AtomicU32::new(FINE),
             identity,
             directory: Directory::new(),
+            waits: Arc::new(Waits::new()),
+            counters: Arc::default(),
             _not_forked: not_forked,
             memory,
         };
@@ -192,6 +199,15 @@ impl Membership {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// The waits of this member that sleep.
+    pub(crate) fn waits(&self) -> &Arc<Waits> {
+        &self.waits
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Device and inode of the region's file.

@@ -124,6 +124,11 @@ impl Region {
         Builder::default()
     }
 
+    /// Counts of what this member has done for the region.
+    pub fn stats(&self) -> crate::Stats {
+        self.membership.counters().stats()
+    }
+
     /// The membership.
     pub(crate) fn membership(&self) -> &Arc<Membership> {
         &self.membership

@@ -1,0 +1,165 @@
+//! The sleeping waits of a member, which the watcher rechecks once a second.
+
+use crate::steps::{Place, Recheck, Words, low};
+use crate::{drive, stats::Counters};
+use futex_sys::__private::Origin;
+use futex_sys::EventFd;
+use slab::Slab;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// The sleeping waits of a member.
+///
+/// A driver registers a wait before it sleeps. While waits are registered, the watcher compares their words once a second. A word
+/// that differs, without a wake for the wait, shows that a stopped process has consumed the wake: then the watcher wakes all.
+///
+/// The first registration starts the ticks. They go on for a second after the last wait has ended, so a member that waits often
+/// rarely has to poke the watcher.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    origin: Origin,
+    list: Mutex<List>,
+    /// Pokes the watcher. Empty until the member is watched.
+    poke: OnceLock<Arc<EventFd>>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    waits: Slab<Wait>,
+    /// True while the watcher ticks for this member.
+    ticking: bool,
+    /// True after `wake_all`.
+    ending: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    place: Place,
+    expected: u32,
+    /// True if the word differed at the last tick. Then its wake may be under way.
+    suspect: bool,
+}
+
+/// What a [tick](Waits::tick) found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tick {
+    /// No wait is registered.
+    Idle,
+    /// Each word is as its wait expects.
+    Fine,
+    /// A word differs for the first time. The next tick should follow soon.
+    Suspicious,
+}
+
+impl Waits {
+    pub(crate) fn new() -> Self {
+        Self { origin: Origin::here(), list: Mutex::default(), poke: OnceLock::new() }
+    }
+
+    /// Registers a wait that is about to sleep until the low half of a word is not `expected`. Dropping the ticket ends that.
+    ///
+    /// A driver registers first, then [checks](crate::membership::Membership::check) that the region is open, and then sleeps. In
+    /// this order, a wait that begins while the region is closed ends too.
+    pub(crate) fn register(self: &Arc<Self>, place: Place, expected: u32) -> Ticket {
+        let mut list = self.list();
+        let key = list.waits.insert(Wait { place, expected, suspect: false });
+        let must_poke = !list.ticking || list.ending;
+        list.ticking = true;
+        drop(list);
+        if must_poke {
+            self.poke();
+        }
+        Ticket { waits: Arc::clone(self), key }
+    }
+
+    /// Makes the watcher wake each registered word until no wait is registered. The caller has closed the region before.
+    pub(crate) fn wake_all(&self) {
+        if !self.origin.is_here() {
+            return;
+        }
+        self.list().ending = true;
+        self.poke();
+    }
+
+    /// Names the eventfd that pokes the watcher.
+    pub(super) fn set_poke(&self, poke: Arc<EventFd>) {
+        let _ = self.poke.set(poke);
+    }
+
+    fn poke(&self) {
+        if let Some(poke) = self.poke.get() {
+            // It fails if somebody has closed the descriptor. The watcher notices that by itself.
+            let _ = poke.signal(1);
+        }
+    }
+
+    /// True while the watcher must tick for this member.
+    pub(super) fn is_ticking(&self) -> bool {
+        self.list().ticking
+    }
+
+    /// Compares each registered word, and wakes all where a wake was lost.
+    ///
+    /// Two ticks must find that a word differs, since a wake follows the change of a word after a moment. A waker that is
+    /// descheduled in between would otherwise be counted as a lost wake.
+    pub(super) fn tick(&self, words: &impl Words, counters: &Counters) -> Tick {
+        let mut list = self.list();
+        if list.waits.is_empty() {
+            list.ticking = false;
+            return Tick::Idle;
+        }
+        let mut suspicious = false;
+        let mut lost = BTreeSet::new();
+        for (_, wait) in &mut list.waits {
+            let differs = low(words.load(wait.place, Relaxed)) != wait.expected;
+            if differs && wait.suspect {
+                lost.insert((wait.place.0, wait.expected));
+            }
+            suspicious |= differs && !wait.suspect;
+            wait.suspect = differs;
+        }
+        drop(list);
+        for (place, expected) in lost {
+            if drive::run(words, Recheck::new(Place(place), expected)).is_some_and(|woken| woken > 0) {
+                counters.rechecks_that_found.fetch_add(1, Relaxed);
+            }
+        }
+        if suspicious { Tick::Suspicious } else { Tick::Fine }
+    }
+
+    /// If the waits must end: wakes each registered word, and returns true if one is left.
+    pub(super) fn end(&self, words: &impl Words) -> bool {
+        let list = self.list();
+        if !list.ending {
+            return false;
+        }
+        let places: BTreeSet<u32> = list.waits.iter().map(|(_, wait)| wait.place.0).collect();
+        drop(list);
+        for &place in &places {
+            words.wake(Place(place), u32::MAX);
+        }
+        !places.is_empty()
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A registered wait.
+#[derive(Debug)]
+#[must_use = "the wait is registered until this is dropped"]
+pub(crate) struct Ticket {
+    waits: Arc<Waits>,
+    key: usize,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // In a fork, another thread of the parent may have had the lock.
+        if self.waits.origin.is_here() {
+            self.waits.list().waits.try_remove(self.key);
+        }
+    }
+}
