@@ -101,7 +101,11 @@ fn block_slowly<M: Cancel>(
             }
             Step::Done(output) => return Ok(Some(output)),
             Step::Contended => lost += 1,
-            Step::Sleep { place, expected } => {
+            Step::Sleep { place, expected, mask } => {
+                let _ticket = membership.waits().register(place, expected, mask);
+                if let Err(error) = membership.check() {
+                    break error;
+                }
                 match wait(membership.half(place), Scope::Shared, expected, MATCH_ANY, deadline) {
                     Ok(WaitOutcome::Woken) => {
                         lost = 0;
@@ -113,9 +117,6 @@ fn block_slowly<M: Cancel>(
                         return Ok(None);
                     }
                     Err(error) => break explain(error, format!("cannot wait in {}", membership.what())),
-                }
-                if let Err(error) = membership.check() {
-                    break error;
                 }
             }
         }

@@ -136,6 +136,9 @@ pub enum Step<T> {
         place: Place,
         /// The low half with which to sleep.
         expected: u32,
+        /// The bits of the low half that stay as they are while the sleep may go on. Other bits may change without a wake for this
+        /// sleep: for instance a mutex gets another owner while others sleep. See [`Recheck`].
+        mask: u32,
     },
     /// The operation is over.
     Done(T),
@@ -147,9 +150,19 @@ impl<T> Step<T> {
         match self {
             Self::Next => Step::Next,
             Self::Contended => Step::Contended,
-            Self::Sleep { place, expected } => Step::Sleep { place, expected },
+            Self::Sleep { place, expected, mask } => Step::Sleep { place, expected, mask },
             Self::Done(value) => Step::Done(f(value)),
         }
+    }
+
+    /// A sleep that must end when any bit of the low half changes.
+    pub(crate) const fn sleep(place: Place, expected: u32) -> Self {
+        Self::Sleep { place, expected, mask: u32::MAX }
+    }
+
+    /// A sleep that must end when a flag of the low half is cleared. Other bits change without a wake for this sleep.
+    pub(crate) const fn sleep_while_flag(place: Place, expected: u32, flag: u64) -> Self {
+        Self::Sleep { place, expected, mask: low(flag) }
     }
 }
 
@@ -207,7 +220,7 @@ impl Machine for Wake {
 
 /// Compares the word of a sleep again, once a second. Only a wake that was consumed by a stopped process leaves work for it.
 ///
-/// 1. Load the word (`SeqCst`). If it is as expected, the sleep goes on.
+/// 1. Load the word (`SeqCst`). If the bits of the mask are as expected, the sleep goes on.
 /// 2. Otherwise a wake was lost, and others may have lost theirs: wake all.
 ///
 /// It gives the number of those who were woken. A driver counts the calls that gave more than 0.
@@ -215,14 +228,15 @@ impl Machine for Wake {
 pub struct Recheck {
     place: Place,
     expected: u32,
+    mask: u32,
     differs: bool,
 }
 
 impl Recheck {
-    /// Compares once.
+    /// Compares once, for a [`Step::Sleep`].
     #[must_use]
-    pub fn new(place: Place, expected: u32) -> Self {
-        Self { place, expected, differs: false }
+    pub fn new(place: Place, expected: u32, mask: u32) -> Self {
+        Self { place, expected, mask, differs: false }
     }
 }
 
@@ -233,7 +247,7 @@ impl Machine for Recheck {
         if self.differs {
             return Step::Done(words.wake(self.place, u32::MAX));
         }
-        self.differs = low(words.load(self.place, Ordering::SeqCst)) != self.expected;
+        self.differs = (low(words.load(self.place, Ordering::SeqCst)) ^ self.expected) & self.mask != 0;
         if self.differs { Step::Next } else { Step::Done(0) }
     }
 

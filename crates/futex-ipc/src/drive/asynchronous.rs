@@ -2,7 +2,8 @@
 
 use super::{MAX_LOST, contended, finish};
 use crate::membership::Membership;
-use crate::steps::{Cancel, Machine, PATIENCE, Step};
+use crate::steps::{Cancel, Machine, PATIENCE, Place, Step};
+use crate::watcher::Ticket;
 use futex_tokio::{AsyncFutex, WaitAsyncOwned};
 use std::future::Future;
 use std::io;
@@ -33,6 +34,7 @@ enum At {
 
 struct Sleep {
     wait: WaitAsyncOwned,
+    _ticket: Ticket,
     /// True if the wait was armed, so that its end is a wake.
     armed: bool,
 }
@@ -45,9 +47,11 @@ impl<'a, M: Cancel> Operation<'a, M> {
 
     /// Begins to wait in the kernel. The wait is armed by its first poll.
     #[cold]
-    fn fall_asleep(&mut self, place: crate::steps::Place, expected: u32) -> io::Result<()> {
+    fn fall_asleep(&mut self, place: Place, expected: u32, mask: u32) -> io::Result<()> {
+        let ticket = self.membership.waits().register(place, expected, mask);
+        self.membership.check()?;
         let futex = AsyncFutex::new(self.membership.word(place)?)?;
-        self.sleep = Some(Sleep { wait: futex.wait_async_owned(expected), armed: false });
+        self.sleep = Some(Sleep { wait: futex.wait_async_owned(expected), _ticket: ticket, armed: false });
         Ok(())
     }
 
@@ -134,9 +138,9 @@ impl<M: Cancel + Unpin> Future for Operation<'_, M> {
                     return Poll::Ready(Ok(output));
                 }
                 Step::Contended => this.lost += 1,
-                Step::Sleep { place, expected } => {
+                Step::Sleep { place, expected, mask } => {
                     this.at = At::Suspended;
-                    if let Err(error) = this.fall_asleep(place, expected) {
+                    if let Err(error) = this.fall_asleep(place, expected, mask) {
                         return this.fail(error);
                     }
                 }

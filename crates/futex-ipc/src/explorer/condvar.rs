@@ -154,7 +154,7 @@ fn check(world: &World<User, 4>) -> Option<&'static str> {
 
 /// One who sleeps while there is nothing may sleep.
 fn nothing_is_there(world: &World<User, 4>, i: usize) -> bool {
-    matches!(world.processes[i].wait, InKernel::Queued(WORD, _)) && world.cells[3] == 0
+    matches!(world.processes[i].wait, InKernel::Queued(WORD, ..)) && world.cells[3] == 0
 }
 
 const GIVER: User = User::Gives(Giver::Lock(Lock::new(MUTEX)));

@@ -58,7 +58,7 @@ impl Program for User {
 /// A process that sleeps on an event which nobody has set may sleep.
 fn nothing_is_set(world: &World<User, 1>, i: usize) -> bool {
     let word = world.cells[0];
-    matches!(world.processes[i].wait, InKernel::Queued(_, expected) if word & SET == 0 && expected == low(word))
+    matches!(world.processes[i].wait, InKernel::Queued(_, expected, _) if word & SET == 0 && expected == low(word))
 }
 
 pub(super) const EVENT: Scenario<User, 1> = Scenario {

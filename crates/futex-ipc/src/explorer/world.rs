@@ -52,8 +52,9 @@ pub(crate) enum Task<P> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Wait {
     None,
-    Arming(Place, u32),
-    Queued(Place, u32),
+    /// The word, what it is compared with, and the mask of a recheck.
+    Arming(Place, u32, u32),
+    Queued(Place, u32, u32),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -185,8 +186,8 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
                         out.push(Event::ExaminesSlot(i, j));
                     }
                 }
-                if let Wait::Queued(place, expected) = process.wait {
-                    if scenario.trouble.stops > 0 && low(self.cells[place.0 as usize]) != expected {
+                if let Wait::Queued(place, expected, mask) = process.wait {
+                    if scenario.trouble.stops > 0 && (low(self.cells[place.0 as usize]) ^ expected) & mask != 0 {
                         out.push(Event::ComparesAgain(i));
                     }
                 }
@@ -203,10 +204,10 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         match event {
             Event::Steps(i) => self.step(scenario, i),
             Event::Arms(i) => {
-                let Wait::Arming(place, expected) = self.processes[i].wait else { unreachable!() };
+                let Wait::Arming(place, expected, mask) = self.processes[i].wait else { unreachable!() };
                 self.processes[i].wait = if low(self.cells[place.0 as usize]) == expected {
                     self.queue.push(place, u8::try_from(i).unwrap());
-                    Wait::Queued(place, expected)
+                    Wait::Queued(place, expected, mask)
                 } else {
                     Wait::None
                 };
@@ -230,8 +231,8 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
                 self.watcher_step(scenario, i);
             }
             Event::ComparesAgain(i) => {
-                let Wait::Queued(place, expected) = self.processes[i].wait else { unreachable!() };
-                self.processes[i].watcher = Watcher::Recheck(Recheck::new(place, expected));
+                let Wait::Queued(place, expected, mask) = self.processes[i].wait else { unreachable!() };
+                self.processes[i].watcher = Watcher::Recheck(Recheck::new(place, expected, mask));
                 self.watcher_step(scenario, i);
             }
             Event::IsKilled(i) => self.kill(scenario, i),
@@ -277,8 +278,8 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         let process = &mut self.processes[i];
         process.task = if step == Step::Done(()) { Task::Over } else { task };
         process.suspended = matches!(step, Step::Contended | Step::Sleep { .. });
-        if let Step::Sleep { place, expected } = step {
-            process.wait = Wait::Arming(place, expected);
+        if let Step::Sleep { place, expected, mask } = step {
+            process.wait = Wait::Arming(place, expected, mask);
         }
     }
 
@@ -342,7 +343,7 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
                 if let Task::Running(program) = &mut process.task {
                     program.renumber(&mut fresh);
                 }
-                if let Wait::Arming(place, expected) | Wait::Queued(place, expected) = &mut process.wait {
+                if let Wait::Arming(place, expected, _) | Wait::Queued(place, expected, _) = &mut process.wait {
                     if bits & u64::from(u32::MAX) != 0 {
                         *expected = low(fresh(*place, (*expected).into()));
                     }

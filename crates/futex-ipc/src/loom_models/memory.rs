@@ -69,7 +69,7 @@ impl Member {
             match machine.step(self) {
                 Step::Next => {}
                 Step::Contended => thread::yield_now(),
-                Step::Sleep { place, expected } => {
+                Step::Sleep { place, expected, .. } => {
                     if self.sleep(place, expected) {
                         machine.woken();
                     }

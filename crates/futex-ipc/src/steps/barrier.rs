@@ -250,7 +250,7 @@ impl Machine for Arrive {
                 Step::Done(true) => (At::End, Step::Next),
                 Step::Done(false) => {
                     let expected = *seen;
-                    (At::Event, Step::Sleep { place: event, expected })
+                    (At::Event, Step::sleep(event, expected))
                 }
                 step => return step,
             },

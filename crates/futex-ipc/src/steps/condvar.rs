@@ -90,7 +90,7 @@ impl Machine for Wait {
             return Step::Done(());
         }
         self.state = State::Slept;
-        Step::Sleep { place: self.word, expected: self.expected }
+        Step::sleep_while_flag(self.word, self.expected, W)
     }
 
     fn woken(&mut self) {

@@ -126,7 +126,7 @@ impl Lock {
 
     fn sleep(&mut self, word: u64) -> Step<Locked> {
         self.at = At::Load;
-        Step::Sleep { place: self.word, expected: low(word) }
+        Step::sleep_while_flag(self.word, low(word), C)
     }
 
     fn slow<W: Words>(&mut self, words: &W) -> Step<Locked> {

@@ -37,6 +37,8 @@ struct List {
 struct Wait {
     place: Place,
     expected: u32,
+    /// See [`Step::Sleep`](crate::steps::Step::Sleep).
+    mask: u32,
     /// True if the word differed at the last tick. Then its wake may be under way.
     suspect: bool,
 }
@@ -57,13 +59,13 @@ impl Waits {
         Self { origin: Origin::here(), list: Mutex::default(), poke: OnceLock::new() }
     }
 
-    /// Registers a wait that is about to sleep until the low half of a word is not `expected`. Dropping the ticket ends that.
+    /// Registers a wait that is about to [sleep](crate::steps::Step::Sleep). Dropping the ticket ends that.
     ///
     /// A driver registers first, then [checks](crate::membership::Membership::check) that the region is open, and then sleeps. In
     /// this order, a wait that begins while the region is closed ends too.
-    pub(crate) fn register(self: &Arc<Self>, place: Place, expected: u32) -> Ticket {
+    pub(crate) fn register(self: &Arc<Self>, place: Place, expected: u32, mask: u32) -> Ticket {
         let mut list = self.list();
-        let key = list.waits.insert(Wait { place, expected, suspect: false });
+        let key = list.waits.insert(Wait { place, expected, mask, suspect: false });
         let must_poke = !list.ticking || list.ending;
         list.ticking = true;
         drop(list);
@@ -112,16 +114,16 @@ impl Waits {
         let mut suspicious = false;
         let mut lost = BTreeSet::new();
         for (_, wait) in &mut list.waits {
-            let differs = low(words.load(wait.place, Relaxed)) != wait.expected;
+            let differs = (low(words.load(wait.place, Relaxed)) ^ wait.expected) & wait.mask != 0;
             if differs && wait.suspect {
-                lost.insert((wait.place.0, wait.expected));
+                lost.insert((wait.place.0, wait.expected, wait.mask));
             }
             suspicious |= differs && !wait.suspect;
             wait.suspect = differs;
         }
         drop(list);
-        for (place, expected) in lost {
-            if drive::run(words, Recheck::new(Place(place), expected)).is_some_and(|woken| woken > 0) {
+        for (place, expected, mask) in lost {
+            if drive::run(words, Recheck::new(Place(place), expected, mask)).is_some_and(|woken| woken > 0) {
                 counters.rechecks_that_found.fetch_add(1, Relaxed);
             }
         }

@@ -35,7 +35,7 @@ impl Machine for WaitOne {
         let Some(word) = self.seen.take() else {
             let word = words.load(self.word, Relaxed);
             if word & (SET | W) == W {
-                return Step::Sleep { place: self.word, expected: low(word) };
+                return Step::sleep(self.word, low(word));
             }
             self.seen = Some(word);
             return Step::Next;
@@ -44,7 +44,7 @@ impl Machine for WaitOne {
         let new = if word & SET != 0 { word & !SET | w } else { word | W };
         match words.compare_exchange(self.word, word, new, Acquire) {
             Ok(_) if word & SET != 0 => Step::Done(()),
-            Ok(_) => Step::Sleep { place: self.word, expected: low(new) },
+            Ok(_) => Step::sleep(self.word, low(new)),
             Err(_) => Step::Contended,
         }
     }

@@ -35,7 +35,7 @@ impl Machine for Wait {
     #[inline]
     fn step<M: Words>(&mut self, words: &M) -> Step<()> {
         if let Some(word) = self.flag.take() {
-            let sleep = Step::Sleep { place: self.word, expected: low(word | W) };
+            let sleep = Step::sleep(self.word, low(word | W));
             // It failed: the word is loaded again, with Acquire.
             return words.compare_exchange(self.word, word, word | W, Relaxed).map_or(Step::Contended, |_| sleep);
         }
@@ -45,7 +45,7 @@ impl Machine for Wait {
             return Step::Done(());
         }
         if word & W != 0 {
-            return Step::Sleep { place: self.word, expected: low(word) };
+            return Step::sleep(self.word, low(word));
         }
         self.flag = Some(word);
         Step::Next

@@ -49,7 +49,7 @@ impl Read {
 
     fn sleep(&mut self, word: u64) -> Step<Locked> {
         self.at = At::Load;
-        Step::Sleep { place: self.place.word, expected: low(word) }
+        Step::sleep_while_flag(self.place.word, low(word), C)
     }
 
     fn slow<W: Words>(&mut self, words: &W) -> Step<Locked> {

@@ -58,7 +58,7 @@ impl Machine for Write {
                 Step::Done(_) => {
                     let expected = *seen;
                     self.at = At::Event(*locked);
-                    return Step::Sleep { place: event, expected };
+                    return Step::sleep(event, expected);
                 }
                 step => return step.map(|_| Locked { died: false }),
             },

@@ -111,7 +111,7 @@ impl Acquire {
                     if left > available(word) {
                         (Slow::Raise(word, left), Step::Next)
                     } else {
-                        (Slow::Event, Step::Sleep { place: event, expected: seen })
+                        (Slow::Event, Step::sleep(event, seen))
                     }
                 }
                 step => (Slow::Sum(seen, word, sum), step.map(drop)),
