@@ -14,7 +14,7 @@ use crate::steps::mutex::{self, Lock, Unlock};
 use crate::steps::once::{Finish, Get, Once, Turn};
 use crate::steps::record::Records;
 use crate::steps::rwlock::{EndRead, Read, RwLock, Write};
-use crate::steps::semaphore::{Acquire, Release, Semaphore};
+use crate::steps::semaphore::{Acquire, Grow, Release, Semaphore, TryAcquire, available};
 use crate::steps::sweep::Sweep;
 use crate::steps::{Place, Role, halves};
 use crate::sync::model;
@@ -26,10 +26,11 @@ const ONE: Place = Place(3);
 const OTHER: Place = Place(4);
 const TURNSTILE: Place = Place(5);
 const RECORDS: Records = Records(Place(7));
+const CAPACITY: Place = Place(9);
 
 const RWLOCK: RwLock = RwLock { word: WORD, event: EVENT, records: RECORDS };
 const SEMAPHORE: Semaphore =
-    Semaphore { state: WORD, event: EVENT, turnstile: TURNSTILE, records: RECORDS, capacity: 1 };
+    Semaphore { state: WORD, event: EVENT, turnstile: TURNSTILE, records: RECORDS, capacity: CAPACITY };
 const ONCE: Once = Once { word: WORD, done: EVENT };
 const BARRIER: Barrier = Barrier { phase: WORD, event: EVENT, records: RECORDS };
 /// A record of a member with one task at the barrier.
@@ -81,6 +82,7 @@ fn a_permit_reaches_the_one_who_waits_for_it() {
     model("semaphore, two holders", || {
         let memory = Memory::new(&[]);
         memory.member(0).write(WORD, 1);
+        memory.member(0).write(CAPACITY, 1);
         let threads = [0, 1].map(|slot| {
             memory.spawn(slot, |member| {
                 member.run(Acquire::new(SEMAPHORE, 1));
@@ -101,11 +103,38 @@ fn a_permit_reaches_the_one_who_waits_for_it() {
 fn a_permit_of_the_dead_reaches_the_one_who_waits_for_it() {
     model("semaphore, a release and a sum", || {
         let memory = Memory::new(&[]);
-        let both = Semaphore { capacity: 2, ..SEMAPHORE };
+        memory.member(0).write(CAPACITY, 2);
         memory.member(0).write(RECORDS.of(0), halves(1, 1));
-        let releasing = memory.spawn(0, move |member| member.run(Release::new(both, 1)));
-        memory.member(1).run(Acquire::new(both, 2));
+        let releasing = memory.spawn(0, |member| member.run(Release::new(SEMAPHORE, 1)));
+        memory.member(1).run(Acquire::new(SEMAPHORE, 2));
         releasing.join().unwrap();
+    });
+}
+
+/// The member that adds a permit sees W, or the one that waits sees the capacity.
+#[test]
+fn a_permit_that_is_added_reaches_the_one_who_waits_for_it() {
+    model("semaphore, a permit is added", || {
+        let memory = Memory::new(&[]);
+        let growing = memory.spawn(0, |member| assert!(member.run(Grow::new(SEMAPHORE, 1))));
+        memory.member(1).run(Acquire::new(SEMAPHORE, 1));
+        growing.join().unwrap();
+    });
+}
+
+/// A dead member's permit is there, and one that is forgotten is not. The sum of the records may not find both.
+#[test]
+fn a_permit_that_is_forgotten_does_not_return() {
+    model("semaphore, a permit is forgotten", || {
+        let memory = Memory::new(&[]);
+        memory.member(0).write(CAPACITY, 2);
+        memory.member(0).write(RECORDS.of(0), halves(1, 1));
+        let forgetting = memory.spawn(0, |member| member.run(Release::forget(SEMAPHORE, 1)));
+        let member = memory.member(1);
+        member.run(Acquire::new(SEMAPHORE, 1));
+        forgetting.join().unwrap();
+        assert_eq!(available(member.read(WORD)), 0);
+        assert!(!member.run(TryAcquire::new(SEMAPHORE, 1)));
     });
 }
 

@@ -1465,6 +1465,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::explorer::semaphore::holders_of_which_one_is_killed",
     },
     Mutant {
+        name: "semaphore-forgets-record-first",
+        breaks: "permits are forgotten by the record before the capacity shrinks",
+        file: "futex-ipc/src/steps/semaphore/release.rs",
+        from: "            At::Give if self.forgets => {\n                words.fetch_sub(capacity, self.n.into(), SeqCst);\n                At::Record\n            }\n            At::Give => {\n                words.fetch_add(state, (1 << 32) + u64::from(self.n), AcqRel);\n                At::Record\n            }\n            At::Record => {\n                records.subtract(words, self.n);\n",
+        to: "            At::Give if self.forgets => {\n                records.subtract(words, self.n);\n                At::Record\n            }\n            At::Give => {\n                words.fetch_add(state, (1 << 32) + u64::from(self.n), AcqRel);\n                At::Record\n            }\n            At::Record if self.forgets => {\n                words.fetch_sub(capacity, self.n.into(), SeqCst);\n                At::Look\n            }\n            At::Record => {\n                records.subtract(words, self.n);\n",
+        test: "futex-ipc/lib::explorer::semaphore::holders_of_which_one_forgets",
+    },
+    Mutant {
         name: "semaphore-without-version",
         breaks: "the state of a semaphore may come back as it was",
         file: "futex-ipc/src/steps/semaphore.rs",
@@ -1487,6 +1495,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "if left > available(word) {",
         to: "if left > available(word) && false {",
         test: "futex-ipc/lib::explorer::semaphore::holders_of_which_one_is_killed",
+    },
+    Mutant {
+        name: "semaphore-grows-silently",
+        breaks: "a member that adds permits wakes nobody",
+        file: "futex-ipc/src/steps/semaphore/grow.rs",
+        from: "words.load(state, SeqCst) & W == 0 =>",
+        to: "words.load(state, SeqCst) & W & 0 == 0 =>",
+        test: "futex-ipc/lib::explorer::semaphore::holders_of_which_one_forgets_and_one_adds_permits",
     },
     Mutant {
         name: "sweep-skips-counters",
@@ -1524,8 +1540,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "semaphore-sets-w-last",
         breaks: "W is set after the records are summed",
         file: "futex-ipc/src/steps/semaphore/acquire.rs",
-        from: "Slow::Record(word) } else { Slow::Flag(seen, word) }, Step::Next)\n            }\n            Slow::Record(word) => {\n                records.add(words, n);\n                (Slow::Take(word), Step::Next)\n            }\n            Slow::Take(word) => {\n                let taken = changed(word, available(word) - n, 0);\n                if words.compare_exchange(state, word, taken, AcqRel).is_ok() {\n                    self.at = At::Leave(Unlock::new(turnstile, locked, true));\n                    return Step::Next;\n                }\n                (Slow::Retract, Step::Next)\n            }\n            Slow::Retract => {\n                records.subtract(words, n);\n                (Slow::Event, Step::Contended)\n            }\n            Slow::Flag(seen, word) => {\n                let flagged = changed(word, available(word), W);\n                match words.compare_exchange(state, word, flagged, SeqCst) {\n                    Ok(_) => (Slow::Sum(seen, flagged, Sum::new(records)), Step::Next),\n                    Err(_) => (Slow::Event, Step::Contended),\n                }\n            }\n            Slow::Sum(seen, word, mut sum) => match sum.step(words) {\n                Step::Done(sum) => {\n                    let left = low(u64::from(capacity).saturating_sub(sum));\n                    if left > available(word) {\n                        (Slow::Raise(word, left), Step::Next)\n                    } else {\n                        (Slow::Event, Step::Sleep { place: event, expected: seen })",
-        to: "Slow::Record(word) } else { Slow::Sum(seen, word, Sum::new(records)) }, Step::Next)\n            }\n            Slow::Record(word) => {\n                records.add(words, n);\n                (Slow::Take(word), Step::Next)\n            }\n            Slow::Take(word) => {\n                let taken = changed(word, available(word) - n, 0);\n                if words.compare_exchange(state, word, taken, AcqRel).is_ok() {\n                    self.at = At::Leave(Unlock::new(turnstile, locked, true));\n                    return Step::Next;\n                }\n                (Slow::Retract, Step::Next)\n            }\n            Slow::Retract => {\n                records.subtract(words, n);\n                (Slow::Event, Step::Contended)\n            }\n            Slow::Flag(seen, word) => {\n                let flagged = changed(word, available(word), W);\n                match words.compare_exchange(state, word, flagged, SeqCst) {\n                    Ok(_) => (Slow::Event, Step::Sleep { place: event, expected: seen }),\n                    Err(_) => (Slow::Event, Step::Contended),\n                }\n            }\n            Slow::Sum(seen, word, mut sum) => match sum.step(words) {\n                Step::Done(sum) => {\n                    let left = low(u64::from(capacity).saturating_sub(sum));\n                    if left > available(word) {\n                        (Slow::Raise(word, left), Step::Next)\n                    } else {\n                        (Slow::Flag(seen, word), Step::Next)",
+        from: "Slow::Record(word) } else { Slow::Flag(seen, word) }, Step::Next)\n            }\n            Slow::Record(word) => {\n                records.add(words, n);\n                (Slow::Take(word), Step::Next)\n            }\n            Slow::Take(word) => {\n                let taken = changed(word, available(word) - n, 0);\n                if words.compare_exchange(state, word, taken, AcqRel).is_ok() {\n                    self.at = At::Leave(Unlock::new(turnstile, locked, true));\n                    return Step::Next;\n                }\n                (Slow::Retract, Step::Next)\n            }\n            Slow::Retract => {\n                records.subtract(words, n);\n                (Slow::Event, Step::Contended)\n            }\n            Slow::Flag(seen, word) => {\n                let flagged = changed(word, available(word), W);\n                match words.compare_exchange(state, word, flagged, SeqCst) {\n                    Ok(_) => (Slow::Sum(seen, flagged, Sum::new(records)), Step::Next),\n                    Err(_) => (Slow::Event, Step::Contended),\n                }\n            }\n            Slow::Sum(seen, word, mut sum) => match sum.step(words) {\n                Step::Done(sum) => (Slow::Capacity(seen, word, sum), Step::Next),\n                step => (Slow::Sum(seen, word, sum), step.map(drop)),\n            },\n            Slow::Capacity(seen, word, sum) => {\n                let capacity = permits(words.load(capacity, SeqCst));\n                let left = low(u64::from(capacity).saturating_sub(sum));\n                if left > available(word) {\n                    (Slow::Raise(word, left), Step::Next)\n                } else {\n                    (Slow::Event, Step::Sleep { place: event, expected: seen })",
+        to: "Slow::Record(word) } else { Slow::Sum(seen, word, Sum::new(records)) }, Step::Next)\n            }\n            Slow::Record(word) => {\n                records.add(words, n);\n                (Slow::Take(word), Step::Next)\n            }\n            Slow::Take(word) => {\n                let taken = changed(word, available(word) - n, 0);\n                if words.compare_exchange(state, word, taken, AcqRel).is_ok() {\n                    self.at = At::Leave(Unlock::new(turnstile, locked, true));\n                    return Step::Next;\n                }\n                (Slow::Retract, Step::Next)\n            }\n            Slow::Retract => {\n                records.subtract(words, n);\n                (Slow::Event, Step::Contended)\n            }\n            Slow::Flag(seen, word) => {\n                let flagged = changed(word, available(word), W);\n                match words.compare_exchange(state, word, flagged, SeqCst) {\n                    Ok(_) => (Slow::Event, Step::Sleep { place: event, expected: seen }),\n                    Err(_) => (Slow::Event, Step::Contended),\n                }\n            }\n            Slow::Sum(seen, word, mut sum) => match sum.step(words) {\n                Step::Done(sum) => (Slow::Capacity(seen, word, sum), Step::Next),\n                step => (Slow::Sum(seen, word, sum), step.map(drop)),\n            },\n            Slow::Capacity(seen, word, sum) => {\n                let capacity = permits(words.load(capacity, SeqCst));\n                let left = low(u64::from(capacity).saturating_sub(sum));\n                if left > available(word) {\n                    (Slow::Raise(word, left), Step::Next)\n                } else {\n                    (Slow::Flag(seen, word), Step::Next)",
         test: "futex-ipc/lib::explorer::semaphore::holders_of_different_size_of_which_one_is_killed",
     },
     Mutant {
@@ -1783,6 +1799,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "words.compare_exchange(state, word, flagged, SeqCst)",
         to: "words.compare_exchange(state, word, flagged, AcqRel)",
         test: "futex-ipc/lib::loom_models::a_permit_of_the_dead_reaches_the_one_who_waits_for_it",
+    },
+    Mutant {
+        name: "semaphore-grows-weakly",
+        breaks: "a member that adds permits may look for those who wait before the capacity has grown",
+        file: "futex-ipc/src/steps/semaphore/grow.rs",
+        from: "u64::from(permits(word) + self.n), SeqCst)",
+        to: "u64::from(permits(word) + self.n), std::sync::atomic::Ordering::AcqRel)",
+        test: "futex-ipc/lib::loom_models::a_permit_that_is_added_reaches_the_one_who_waits_for_it",
+    },
+    Mutant {
+        name: "semaphore-grows-and-looks-weakly",
+        breaks: "a member that adds permits may see the state from before the capacity grew",
+        file: "futex-ipc/src/steps/semaphore/grow.rs",
+        from: "words.load(state, SeqCst)",
+        to: "words.load(state, std::sync::atomic::Ordering::Acquire)",
+        test: "futex-ipc/lib::loom_models::a_permit_that_is_added_reaches_the_one_who_waits_for_it",
     },
     Mutant {
         name: "records-are-summed-weakly",

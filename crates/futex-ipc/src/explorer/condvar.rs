@@ -13,14 +13,14 @@ const THINGS: Place = Place(3);
 
 /// Puts a thing there and wakes, or waits for one and takes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum User {
+pub(super) enum User {
     Gives(Giver),
     /// How often it takes one.
     Takes(Taker, u8),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Giver {
+pub(super) enum Giver {
     Lock(Lock),
     Give(Locked),
     Unlock(Unlock),
@@ -28,7 +28,7 @@ enum Giver {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Taker {
+pub(super) enum Taker {
     /// With the wait before.
     Lock(Lock, Option<Wait>),
     Check(Locked),
@@ -163,7 +163,7 @@ const fn taker_of(n: u8) -> User {
     User::Takes(Taker::Lock(Lock::new(MUTEX), None), n)
 }
 
-const ONE_GIVES: Scenario<User, 4> = Scenario {
+pub(super) const ONE_GIVES: Scenario<User, 4> = Scenario {
     processes: 3,
     start: |slot| if slot == 0 { GIVER } else { taker_of(1) },
     cells: [0; 4],

@@ -77,9 +77,12 @@ fn after_a_death_at_any_step_the_others_go_on() {
     tried += crash_everywhere(&super::mutex::LOCKERS, "mutex");
     tried += crash_everywhere(&super::semaphore::ONE, "semaphore of 1");
     tried += crash_everywhere(&super::semaphore::LARGE, "semaphore of 3");
+    tried += crash_everywhere(&super::semaphore::RESIZED, "semaphore of 2, one forgets, one adds");
     tried += crash_everywhere(&super::rwlock::RRW, "rwlock RRW");
     tried += crash_everywhere(&super::rwlock::RWW, "rwlock RWW");
     tried += crash_everywhere(&super::once::CELL, "once");
+    tried += crash_everywhere(&super::barrier::PARTIES, "barrier");
+    tried += crash_everywhere(&super::condvar::ONE_GIVES, "condvar");
     tried += crash_everywhere(&super::event::EVENT, "event");
     tried += crash_everywhere(&super::event::ONE_BY_ONE, "automatic event");
     println!("{tried} crash points");

@@ -1,24 +1,27 @@
 //! The semaphore.
 
-use super::world::World;
+use super::world::{Task, World};
 use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
 use crate::steps::mutex::predecessor_word;
 use crate::steps::record::{Attach, Records};
-use crate::steps::semaphore::{Acquire, Release, Semaphore, TryAcquire, UndoAcquire, available};
+use crate::steps::semaphore::{Acquire, Grow, Release, Semaphore, TryAcquire, UndoAcquire, available};
 use crate::steps::{Cancel, Machine, Place, Role, Step, Words, halves, high, low};
 
 const STATE: Place = Place(0);
 const EVENT: Place = Place(1);
 const TURNSTILE: Place = Place(2);
 const RECORDS: Records = Records(Place(4));
-pub(super) const CELLS: usize = 7;
+const CAPACITY: Place = Place(7);
+const SEMAPHORE: Semaphore =
+    Semaphore { state: STATE, event: EVENT, turnstile: TURNSTILE, records: RECORDS, capacity: CAPACITY };
+pub(super) const CELLS: usize = 8;
 
 /// Acquires and releases once. The process attaches itself first if it joins again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Holder {
     at: At,
     n: u8,
-    capacity: u8,
+    forgets: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -29,26 +32,31 @@ enum At {
     Inside,
     Release(Release),
     Undo(UndoAcquire),
+    Grow(Grow),
 }
 
 impl Holder {
-    const fn place(self) -> Semaphore {
-        Semaphore { state: STATE, event: EVENT, turnstile: TURNSTILE, records: RECORDS, capacity: self.capacity as u32 }
+    fn new(n: u8) -> Self {
+        Self { at: At::Attach(Attach::new(RECORDS)), n, forgets: false }
     }
 
-    fn new(n: u8, capacity: u8) -> Self {
-        Self { at: At::Attach(Attach::new(RECORDS)), n, capacity }
+    fn trying(n: u8) -> Self {
+        Self { at: At::Try(TryAcquire::new(SEMAPHORE, n.into())), ..Self::new(n) }
     }
 
-    fn trying(n: u8, capacity: u8) -> Self {
-        let this = Self::new(n, capacity);
-        Self { at: At::Try(TryAcquire::new(this.place(), n.into())), ..this }
+    fn forgetting(n: u8) -> Self {
+        Self { forgets: true, ..Self::new(n) }
+    }
+
+    /// Adds permits, and holds none.
+    fn growing(n: u8) -> Self {
+        Self { at: At::Grow(Grow::new(SEMAPHORE, n.into())), ..Self::new(0) }
     }
 }
 
 impl Program for Holder {
     fn step<W: Words>(&mut self, words: &W) -> Step<()> {
-        let (place, n) = (self.place(), self.n.into());
+        let (place, n) = (SEMAPHORE, self.n.into());
         self.at = match &mut self.at {
             At::Attach(attach) => match attach.step(words) {
                 Step::Done(()) => At::Acquire(Acquire::new(place, n)),
@@ -62,7 +70,9 @@ impl Program for Holder {
                 Step::Done(true) => At::Inside,
                 step => return step.map(drop),
             },
+            At::Inside if self.forgets => At::Release(Release::forget(place, n)),
             At::Inside => At::Release(Release::new(place, n)),
+            At::Grow(grow) => return grow.step(words).map(|has_grown| assert!(has_grown)),
             At::Release(release) => return release.step(words),
             At::Undo(undo) => return undo.step(words),
         };
@@ -87,7 +97,7 @@ impl Program for Holder {
             At::Try(acquire) => acquire.renumber(f),
             At::Release(release) => release.renumber(f),
             At::Undo(undo) => undo.renumber(f),
-            At::Attach(_) | At::Inside => {}
+            At::Attach(_) | At::Inside | At::Grow(_) => {}
         }
     }
 }
@@ -95,15 +105,15 @@ impl Program for Holder {
 fn check(world: &World<Holder, CELLS>) -> Option<&'static str> {
     let held: u32 =
         world.programs().filter(|program| program.at == At::Inside).map(|program| u32::from(program.n)).sum();
-    let capacity = world.programs().next()?.capacity.into();
+    let capacity = low(world.cells[CAPACITY.0 as usize]);
     if held > capacity {
         return Some("more holders than permits");
     }
     if held + available(world.cells[0]) > capacity {
         return Some("more permits than there are");
     }
-    let records = &world.cells[4..];
-    if records.iter().any(|record| high(*record) > 2 || low(*record) > capacity) {
+    let records = &world.cells[4..7];
+    if records.iter().any(|record| high(*record) > 2 || low(*record) > 3) {
         return Some("a record has wrapped");
     }
     None
@@ -115,12 +125,18 @@ const COUNTED: &[Counted] = &[
     Counted::unused(predecessor_word(TURNSTILE)),
 ];
 
-const fn scenario(start: fn(usize) -> Holder, capacity: u8) -> Scenario<Holder, CELLS> {
+/// A process that wants more than there are may sleep.
+fn too_few(world: &World<Holder, CELLS>, i: usize) -> bool {
+    let capacity = low(world.cells[CAPACITY.0 as usize]);
+    matches!(&world.processes[i].task, Task::Running(program) if u32::from(program.n) > capacity)
+}
+
+const fn scenario(start: fn(usize) -> Holder, capacity: u64) -> Scenario<Holder, CELLS> {
     let attached = halves(1, 0);
     Scenario {
         processes: 3,
         start,
-        cells: [capacity as u64, 0, 0, 0, attached, attached, attached],
+        cells: [capacity, 0, 0, 0, attached, attached, attached, capacity],
         trouble: Trouble::NONE,
         roles: &[(Role::Lock, TURNSTILE), (Role::Counter, EVENT)],
         counted: COUNTED,
@@ -134,11 +150,11 @@ const fn scenario(start: fn(usize) -> Holder, capacity: u8) -> Scenario<Holder, 
     }
 }
 
-pub(super) const ONE: Scenario<Holder, CELLS> = scenario(|_| Holder::new(1, 1), 1);
+pub(super) const ONE: Scenario<Holder, CELLS> = scenario(|_| Holder::new(1), 1);
 /// Demands of 2, 1 and 1 of 2.
-const UNEVEN: Scenario<Holder, CELLS> = scenario(|slot| Holder::new(if slot == 0 { 2 } else { 1 }, 2), 2);
+const UNEVEN: Scenario<Holder, CELLS> = scenario(|slot| Holder::new(if slot == 0 { 2 } else { 1 }), 2);
 /// Demands of 3, 2 and 1 of 3.
-pub(super) const LARGE: Scenario<Holder, CELLS> = scenario(|slot| Holder::new([3, 2, 1][slot], 3), 3);
+pub(super) const LARGE: Scenario<Holder, CELLS> = scenario(|slot| Holder::new([3, 2, 1][slot]), 3);
 
 #[test]
 fn holders_one_after_the_other() {
@@ -186,7 +202,7 @@ fn holders_of_different_size_of_which_one_is_killed() {
 
 #[test]
 fn holders_of_which_one_only_tries() {
-    let start = |slot| if slot == 2 { Holder::trying(1, 1) } else { Holder::new(1, 1) };
+    let start = |slot| if slot == 2 { Holder::trying(1) } else { Holder::new(1) };
     Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..ONE }
         .holds("semaphore of 1, one tries, a kill");
 }
@@ -198,4 +214,31 @@ fn holders_of_whom_all_may_happen() {
     if all_at_once() {
         Scenario { trouble: Trouble::new(2, 1, 0), sweepers: 1, ..ONE }.holds("semaphore of 1, 2 kills and a rejoin");
     }
+}
+
+/// One forgets a permit of 2, one adds a permit, and one wants 2.
+pub(super) const RESIZED: Scenario<Holder, CELLS> = Scenario {
+    excused: too_few,
+    ..scenario(|slot| [Holder::forgetting, Holder::growing, |_| Holder::new(2)][slot](1), 2)
+};
+
+#[test]
+fn holders_of_which_one_forgets_and_one_adds_permits() {
+    Scenario { whole: true, ..RESIZED }.holds("semaphore of 2, one forgets, one adds");
+    Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..RESIZED }
+        .holds("semaphore of 2, one forgets, one adds, a kill");
+    Scenario { trouble: Trouble::new(0, 0, 1), ..RESIZED }.holds("semaphore of 2, one forgets, one adds, a cancel");
+    if all_at_once() {
+        Scenario { trouble: Trouble::new(2, 0, 1), sweepers: few(), ..RESIZED }
+            .holds("semaphore of 2, one forgets, one adds, 2 kills and a cancel");
+    }
+}
+
+/// Permits that are forgotten while another member waits and sums, beside a death.
+#[test]
+fn holders_of_which_one_forgets() {
+    let start = |slot| if slot == 0 { Holder::forgetting(1) } else { Holder::new(1) };
+    let scenario = Scenario { excused: too_few, ..scenario(start, 2) };
+    Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..scenario }
+        .holds("semaphore of 2, one forgets, a kill");
 }

@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release, SeqCst};
 
-const CELLS: usize = 9;
+const CELLS: usize = 10;
 const MEMBERS: usize = 2;
+/// The words that are records, for the locks that have some.
+const RECORDS: std::ops::Range<usize> = 7..7 + MEMBERS;
 
 /// An object, the table of members, and the kernel.
 pub(super) struct Memory {
@@ -23,10 +25,10 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// An object whose last words are attached records.
+    /// An object with attached records.
     pub(super) fn new(roles: &'static [(Role, Place)]) -> Arc<Self> {
         Arc::new(Self {
-            cells: std::array::from_fn(|i| AtomicU64::new(if i < CELLS - MEMBERS { 0 } else { halves(1, 0) })),
+            cells: std::array::from_fn(|i| AtomicU64::new(if RECORDS.contains(&i) { halves(1, 0) } else { 0 })),
             slots: std::array::from_fn(|_| AtomicU64::new(slot_word(1, LIVE))),
             locks: std::array::from_fn(|_| AtomicBool::new(true)),
             sleepers: Mutex::new(VecDeque::new()),

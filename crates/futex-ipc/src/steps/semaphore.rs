@@ -6,6 +6,7 @@
 //! | event | a counter that the one who waits sleeps on |
 //! | turnstile | a [mutex](super::mutex) that lets one at a time wait: first come, first served, whatever each one wants |
 //! | records | what each member [holds](super::record) |
+//! | capacity | number of permits that there are |
 //!
 //! Each change of the state also changes the version, so that a compare-and-swap fails if anything happened meanwhile.
 //!
@@ -14,9 +15,11 @@
 //! records of the living and raises *available* to what they leave.
 
 mod acquire;
+mod grow;
 mod release;
 
 pub use self::acquire::{Acquire, TryAcquire, UndoAcquire};
+pub use self::grow::Grow;
 pub use self::release::Release;
 use super::record::Records;
 use super::{Place, halves, high, low};
@@ -41,7 +44,12 @@ pub const fn available(word: u64) -> u32 {
     low(word) & AVAILABLE
 }
 
-/// Where a semaphore lies, and how many permits there are.
+/// Number of permits that the word of a capacity says.
+fn permits(word: u64) -> u32 {
+    low(word).min(MAX_PERMITS)
+}
+
+/// Where a semaphore lies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Semaphore {
     /// The state.
@@ -52,6 +60,6 @@ pub struct Semaphore {
     pub turnstile: Place,
     /// The records of the members.
     pub records: Records,
-    /// Number of permits, at most [`MAX_PERMITS`].
-    pub capacity: u32,
+    /// The capacity, at most [`MAX_PERMITS`].
+    pub capacity: Place,
 }

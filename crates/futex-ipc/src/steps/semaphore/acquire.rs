@@ -1,6 +1,6 @@
 //! Taking permits.
 
-use super::{Release, Semaphore, W, available, changed};
+use super::{Release, Semaphore, W, available, changed, permits};
 use crate::steps::mutex::{Lock, Locked, Unlock};
 use crate::steps::record::Sum;
 use crate::steps::{Cancel, Machine, Step, Wake, Words, low};
@@ -23,12 +23,14 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire as See, Relaxed, Release as Pu
 /// 8. Enough: record += n, CAS available −= n and W off. Success: unlock the turnstile, done. Otherwise record −= n, and 7.
 /// 9. CAS W on, *also if it is on*: the version changes, so that a release that saw W before does not take it off (`SeqCst`).
 ///    It failed: 7.
-/// 10. Sum the records (`SeqCst`). capacity − sum > available: CAS available up to that, and 7.
+/// 10. Sum the records (`SeqCst`), *then* load the capacity (`SeqCst`). capacity − sum > available: CAS available up to that,
+///     and 7.
 /// 11. Sleep on the event, with what 7 loaded. Then 7.
 ///
 /// The sum of 10 misses no holder. One that took before 9 has its record there. One that takes after 9 changes the version, and
 /// the CAS fails. Records that go down while 10 sums make the sum too high at worst, and then 5, or the release, finds W and
-/// changes the event: 9 and 10 are one side of a Dekker pair, 4 and 5 the other.
+/// changes the event: 9 and 10 are one side of a Dekker pair, 4 and 5 the other. A sum that misses a record of permits that were
+/// [forgotten](Release::forget) is followed by a load of the smaller capacity.
 ///
 /// Cancelled, it leaves the turnstile. W may stay on: the next one takes it off, or a release that wakes nobody does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -62,11 +64,12 @@ enum Slow {
     Retract,
     Flag(u32, u64),
     Sum(u32, u64, Sum),
+    Capacity(u32, u64, u64),
     Raise(u64, u32),
 }
 
 impl Acquire {
-    /// Begins to acquire. `n` is at most the capacity.
+    /// Begins to acquire. With an `n` above the capacity it waits until that has [grown](super::Grow).
     #[must_use]
     pub fn new(place: Semaphore, n: u32) -> Self {
         Self { place, n, at: At::Load }
@@ -106,16 +109,18 @@ impl Acquire {
                 }
             }
             Slow::Sum(seen, word, mut sum) => match sum.step(words) {
-                Step::Done(sum) => {
-                    let left = low(u64::from(capacity).saturating_sub(sum));
-                    if left > available(word) {
-                        (Slow::Raise(word, left), Step::Next)
-                    } else {
-                        (Slow::Event, Step::sleep(event, seen))
-                    }
-                }
+                Step::Done(sum) => (Slow::Capacity(seen, word, sum), Step::Next),
                 step => (Slow::Sum(seen, word, sum), step.map(drop)),
             },
+            Slow::Capacity(seen, word, sum) => {
+                let capacity = permits(words.load(capacity, SeqCst));
+                let left = low(u64::from(capacity).saturating_sub(sum));
+                if left > available(word) {
+                    (Slow::Raise(word, left), Step::Next)
+                } else {
+                    (Slow::Event, Step::sleep(event, seen))
+                }
+            }
             Slow::Raise(word, left) => {
                 // Whether or not it succeeds. A peer that writes the records may have us here again and again.
                 let _ = words.compare_exchange(state, word, changed(word, left, W), AcqRel);
@@ -194,7 +199,7 @@ impl Machine for Acquire {
             At::Slow(_, at) => match at {
                 Slow::Record(word) | Slow::Take(word) | Slow::Raise(word, _) => *word = f(state, *word),
                 Slow::State(seen) => *seen = low(f(event, (*seen).into())),
-                Slow::Flag(seen, word) | Slow::Sum(seen, word, _) => {
+                Slow::Flag(seen, word) | Slow::Sum(seen, word, _) | Slow::Capacity(seen, word, _) => {
                     *seen = low(f(event, (*seen).into()));
                     *word = f(state, *word);
                 }
@@ -270,7 +275,7 @@ pub struct TryAcquire {
 }
 
 impl TryAcquire {
-    /// Begins to try. `n` is at most the capacity.
+    /// Begins to try.
     #[must_use]
     pub fn new(place: Semaphore, n: u32) -> Self {
         Self { acquire: Acquire::new(place, n), leaving: None }

@@ -11,11 +11,15 @@ use std::sync::atomic::Ordering::{AcqRel, Release as Publish, SeqCst};
 /// 3. Load the state, *last* (`SeqCst`; the partner is the CAS that sets W, after which the records are summed). No W: done.
 /// 4. event += 1 (Release).
 /// 5. Wake one. It woke one: done.
-/// 6. Nobody slept. CAS W off, with the word that 3 loaded: whoever waits since has changed the version.
+/// 6. Nobody slept. CAS W off, with the word that 3 loaded: a member that waits since has changed the version.
+///
+/// To forget permits, 1 is: capacity −= n (`SeqCst`). A member that sums records loads the capacity afterwards. So it finds less
+/// than there is at worst, and 3 finds its W.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Release {
     place: Semaphore,
     n: u32,
+    forgets: bool,
     at: At,
 }
 
@@ -33,7 +37,13 @@ impl Release {
     /// Begins to release.
     #[must_use]
     pub fn new(place: Semaphore, n: u32) -> Self {
-        Self { place, n, at: At::Give }
+        Self { place, n, forgets: false, at: At::Give }
+    }
+
+    /// Begins to give up permits for good. The capacity shrinks.
+    #[must_use]
+    pub fn forget(place: Semaphore, n: u32) -> Self {
+        Self { forgets: true, ..Self::new(place, n) }
     }
 }
 
@@ -41,8 +51,12 @@ impl Machine for Release {
     type Output = ();
 
     fn step<M: Words>(&mut self, words: &M) -> Step<()> {
-        let Semaphore { state, event, records, .. } = self.place;
+        let Semaphore { state, event, records, capacity, .. } = self.place;
         self.at = match self.at {
+            At::Give if self.forgets => {
+                words.fetch_sub(capacity, self.n.into(), SeqCst);
+                At::Record
+            }
             At::Give => {
                 words.fetch_add(state, (1 << 32) + u64::from(self.n), AcqRel);
                 At::Record
