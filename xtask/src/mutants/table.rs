@@ -1441,6 +1441,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::explorer::mutex::lockers_of_which_one_is_stopped_for_ever",
     },
     Mutant {
+        name: "recheck-finds-nothing-for-readers",
+        breaks: "a wake of readers that a stopped process consumed is found by nobody",
+        file: "futex-ipc/src/steps.rs",
+        from: "        if self.differs { Step::Next } else { Step::Done(0) }",
+        to: "        Step::Done(0)",
+        test: "futex-ipc/lib::explorer::rwlock::readers_and_writers_of_whom_one_is_stopped_for_ever",
+    },
+    Mutant {
+        name: "recheck-finds-nothing-for-holders",
+        breaks: "a wake of the turnstile that a stopped process consumed is found by nobody",
+        file: "futex-ipc/src/steps.rs",
+        from: "        if self.differs { Step::Next } else { Step::Done(0) }",
+        to: "        Step::Done(0)",
+        test: "futex-ipc/lib::explorer::semaphore::holders_of_which_one_is_stopped_for_ever",
+    },
+    Mutant {
         name: "mark-asks-first",
         breaks: "the kernel is asked for a slot's lock before the slot is loaded",
         file: "futex-ipc/src/steps/member.rs",

@@ -208,6 +208,16 @@ fn a_member_that_is_killed_takes_no_wake_along() {
     }
 }
 
+/// A member that is stopped while it waits takes no wake along.
+#[test]
+fn takers_of_whom_one_is_stopped_for_ever() {
+    let excused = |world: &World<User, 4>, i| {
+        world.is_any_stopped_awake() || world.is_owner_stopped(MUTEX) || nothing_is_there(world, i)
+    };
+    let trouble = Trouble { stops: 1, ..Trouble::NONE };
+    Scenario { trouble, excused, ..ONE_GIVES }.holds("condvar, one gives, two take, a stop");
+}
+
 #[test]
 fn two_users_to_whom_all_may_happen() {
     Scenario { processes: 2, trouble: Trouble::new(1, 1, 1), sweepers: few(), ..ONE_GIVES }

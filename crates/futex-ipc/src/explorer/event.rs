@@ -111,6 +111,15 @@ fn an_event_that_resets_itself_leaves_nobody_asleep_while_it_is_set() {
     }
 }
 
+/// A waiter that is stopped keeps no pass from the others.
+#[test]
+fn waiters_of_whom_one_is_stopped_for_ever() {
+    let excused = |world: &World<User, 1>, i| world.is_any_stopped_awake() || nothing_is_set(world, i);
+    let trouble = Trouble { stops: 1, ..Trouble::NONE };
+    Scenario { trouble, excused, ..EVENT }.holds("event, a stop");
+    Scenario { trouble, excused, ..ONE_BY_ONE }.holds("automatic event, a stop");
+}
+
 /// Two setters: each `set` that finds the event not set lets one pass.
 #[test]
 fn an_event_that_resets_itself_is_set_by_two() {

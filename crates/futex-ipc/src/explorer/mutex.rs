@@ -1,8 +1,8 @@
 //! The mutex.
 
-use super::world::{Life, World};
+use super::world::World;
 use super::{N, Program, Scenario, Trouble, all_at_once, few};
-use crate::steps::mutex::{Lock, Locked, TryLock, Unlock, owner, predecessor_word};
+use crate::steps::mutex::{Lock, Locked, TryLock, Unlock, predecessor_word};
 use crate::steps::{Cancel, Machine, Place, Role, Step, Wake, Words};
 
 const WORD: Place = Place(0);
@@ -95,7 +95,7 @@ fn check(world: &World<Locker, 2>) -> Option<&'static str> {
 
 /// A process that waits for one that is stopped may wait as long as that is.
 fn owner_is_stopped(world: &World<Locker, 2>, _: usize) -> bool {
-    owner(world.cells[0]).is_some_and(|owner| world.processes[owner.slot as usize].life == Life::Stopped)
+    world.is_owner_stopped(WORD)
 }
 
 pub(super) const LOCKERS: Scenario<Locker, 2> = Scenario {

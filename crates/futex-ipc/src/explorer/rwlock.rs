@@ -224,6 +224,18 @@ fn a_reader_and_writers_of_whom_one_only_tries() {
         .holds("rwlock, one tries to write, a kill");
 }
 
+/// Processes may wait for one that is stopped while it reads or writes, or is about to wake.
+fn user_is_stopped(world: &World<User, CELLS>, _: usize) -> bool {
+    world.is_any_stopped_awake() || world.is_owner_stopped(LOCK.word) || world.is_record_of_stopped(LOCK.records.of(0))
+}
+
+#[test]
+fn readers_and_writers_of_whom_one_is_stopped_for_ever() {
+    let trouble = Trouble { stops: 1, kills: u8::from(all_at_once()), ..Trouble::NONE };
+    Scenario { trouble, excused: user_is_stopped, sweepers: few(), ..RRW }.holds("rwlock RRW, a stop");
+    Scenario { trouble, excused: user_is_stopped, sweepers: few(), ..RWW }.holds("rwlock RWW, a stop");
+}
+
 #[test]
 fn a_reader_and_a_writer_to_whom_all_may_happen() {
     let start = |slot| user([Next::Read, Next::Write, Next::Write][slot]);

@@ -16,12 +16,13 @@ const SEMAPHORE: Semaphore =
     Semaphore { state: STATE, event: EVENT, turnstile: TURNSTILE, records: RECORDS, capacity: CAPACITY };
 pub(super) const CELLS: usize = 8;
 
-/// Acquires and releases once. The process attaches itself first if it joins again.
+/// Acquires and releases, `left` times. The process attaches itself first if it joins again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Holder {
     at: At,
     n: u8,
     forgets: bool,
+    left: u8,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -37,7 +38,7 @@ enum At {
 
 impl Holder {
     fn new(n: u8) -> Self {
-        Self { at: At::Attach(Attach::new(RECORDS)), n, forgets: false }
+        Self { at: At::Attach(Attach::new(RECORDS)), n, forgets: false, left: 1 }
     }
 
     fn trying(n: u8) -> Self {
@@ -73,7 +74,13 @@ impl Program for Holder {
             At::Inside if self.forgets => At::Release(Release::forget(place, n)),
             At::Inside => At::Release(Release::new(place, n)),
             At::Grow(grow) => return grow.step(words).map(|has_grown| assert!(has_grown)),
-            At::Release(release) => return release.step(words),
+            At::Release(release) => match release.step(words) {
+                Step::Done(()) if self.left > 1 => {
+                    self.left -= 1;
+                    At::Acquire(Acquire::new(place, n))
+                }
+                step => return step,
+            },
             At::Undo(undo) => return undo.step(words),
         };
         Step::Next
@@ -205,6 +212,20 @@ fn holders_of_which_one_only_tries() {
     let start = |slot| if slot == 2 { Holder::trying(1) } else { Holder::new(1) };
     Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..ONE }
         .holds("semaphore of 1, one tries, a kill");
+}
+
+/// Processes may wait for one that is stopped while it holds permits, is first in the turnstile, or is about to wake.
+fn holder_is_stopped(world: &World<Holder, CELLS>, _: usize) -> bool {
+    world.is_any_stopped_awake() || world.is_owner_stopped(TURNSTILE) || world.is_record_of_stopped(RECORDS.of(0))
+}
+
+#[test]
+fn holders_of_which_one_is_stopped_for_ever() {
+    let trouble = Trouble { stops: 1, ..Trouble::NONE };
+    // The one that comes again sleeps behind the one that is stopped.
+    let start = |slot| Holder { left: if slot == 0 { 2 } else { 1 }, ..Holder::new(1) };
+    Scenario { start, trouble, excused: holder_is_stopped, ..ONE }.holds("semaphore of 1, one comes twice, a stop");
+    Scenario { trouble, excused: holder_is_stopped, ..LARGE }.holds("semaphore of 3, demands 3 2 1, a stop");
 }
 
 #[test]

@@ -37,7 +37,10 @@ pub(crate) struct Process<P> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Life {
     Alive,
-    Stopped,
+    /// Asleep if its wait was in the kernel when it was stopped.
+    Stopped {
+        asleep: bool,
+    },
     Dead,
 }
 
@@ -127,6 +130,25 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         })
     }
 
+    /// True if a process is stopped in the middle of an operation and not in a sleep. What it owes to others may be missing.
+    pub(crate) fn is_any_stopped_awake(&self) -> bool {
+        let is_awake = |process: &Process<P>| process.life == Life::Stopped { asleep: false };
+        self.processes.iter().any(|process| is_awake(process) && process.task != Task::Over)
+    }
+
+    /// True if a process is stopped that a word names as the owner.
+    pub(crate) fn is_owner_stopped(&self, place: Place) -> bool {
+        let owner = owner(self.cells[place.0 as usize]);
+        owner.is_some_and(|owner| matches!(self.processes[owner.slot as usize].life, Life::Stopped { .. }))
+    }
+
+    /// True if a process is stopped whose record, of those from `first` on, is not 0.
+    pub(crate) fn is_record_of_stopped(&self, first: Place) -> bool {
+        let is_held =
+            |(process, record): (&Process<P>, &u64)| matches!(process.life, Life::Stopped { .. }) && low(*record) > 0;
+        self.processes.iter().zip(&self.cells[first.0 as usize..]).any(is_held)
+    }
+
     /// True if a word names a member that died, as the owner of a mutex.
     pub(crate) fn names_dead(&self, place: Place) -> bool {
         owner(self.cells[place.0 as usize]).is_some_and(|member| {
@@ -151,7 +173,7 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
             }
             match process.life {
                 Life::Alive => self.events_of(scenario, i, out),
-                Life::Stopped => {}
+                Life::Stopped { .. } => {}
                 Life::Dead if process.locked => out.push(Event::LosesLock(i)),
                 Life::Dead if self.trouble.rejoins > 0 => out.push(Event::JoinsAgain(i)),
                 Life::Dead => {}
@@ -246,7 +268,8 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
             }
             Event::IsStopped(i) => {
                 self.trouble.stops -= 1;
-                self.processes[i].life = Life::Stopped;
+                let process = &mut self.processes[i];
+                process.life = Life::Stopped { asleep: matches!(process.wait, Wait::Queued(..)) };
             }
             Event::KernelDropsZombie(index) => {
                 self.queue.remove(index);
