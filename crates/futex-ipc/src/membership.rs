@@ -11,7 +11,7 @@ use crate::os::byte_lock;
 use crate::stats::Counters;
 use crate::steps::member::{DEAD, FREE, Join, Leave};
 use crate::steps::{Member, Place, Role, Words, halves, high, low};
-use crate::watcher::Waits;
+use crate::watcher::{self, Waits, Watch};
 use futex_sys::__private::{Origin, explain, fail, keep_from_forks, words64};
 use futex_sys::{ProcessId, SharedMemory, Word};
 use rustix::fs::fstat;
@@ -19,9 +19,9 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 /// A region that is mapped, but not joined.
 pub(crate) struct Attachment {
@@ -81,13 +81,16 @@ pub(crate) struct Membership {
     layout: Layout,
     me: Member,
     origin: Origin,
-    state: AtomicU32,
+    state: Arc<AtomicU32>,
     identity: (u64, u64),
     directory: Directory,
     waits: Arc<Waits>,
     counters: Arc<Counters>,
+    /// False for the [copy](Self::for_watcher) of the watcher.
+    is_original: bool,
+    watch: OnceLock<Watch>,
     /// Dropped before `memory`, which has the descriptor.
-    _not_forked: NotForked,
+    not_forked: Arc<NotForked>,
     memory: SharedMemory,
 }
 
@@ -121,12 +124,14 @@ impl Membership {
             layout,
             me: Member { slot, generation: 0 },
             origin: Origin::here(),
-            state: AtomicU32::new(FINE),
+            state: Arc::new(AtomicU32::new(FINE)),
             identity,
             directory: Directory::new(),
             waits: Arc::new(Waits::new()),
             counters: Arc::default(),
-            _not_forked: not_forked,
+            is_original: true,
+            watch: OnceLock::new(),
+            not_forked: Arc::new(not_forked),
             memory,
         };
         this.me = drive::run(&Sweeping::new(&this), Join::new(slot))
@@ -173,15 +178,56 @@ impl Membership {
         self.origin.is_here()
     }
 
-    /// Notes that the membership is damaged, so that each further operation fails.
+    /// Notes that the membership is damaged, so that each operation fails, also those that sleep.
     pub(crate) fn mark_damaged(&self) {
-        self.state.store(DAMAGED, Relaxed);
+        if self.state.swap(DAMAGED, Relaxed) != DAMAGED {
+            self.waits.wake_all();
+        }
     }
 
-    /// Notes that the program has closed the region, so that each further operation fails.
+    /// Notes that the program has closed the region, so that each operation fails, also those that sleep.
     pub(crate) fn mark_closed(&self) {
-        let _ = self.state.compare_exchange(FINE, CLOSED, Relaxed, Relaxed);
+        if self.state.compare_exchange(FINE, CLOSED, Relaxed, Relaxed).is_ok() {
+            self.waits.wake_all();
+        }
     }
+
+    /// Begins to watch the other members, until this value is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`watch`](watcher::watch).
+    pub(crate) fn watch(&self) -> io::Result<()> {
+        let watch = watcher::watch(self)?;
+        // The caller has just made this value, so there is no other watch.
+        let _ = self.watch.set(watch);
+        Ok(())
+    }
+
+    /// The same member for the watcher, which must not leave when the watcher drops it.
+    ///
+    /// If the watcher had a share of the membership itself, the user's last drop could come while the watcher has it. Then the
+    /// member would leave some time after that drop.
+    pub(crate) fn for_watcher(&self) -> Self {
+        Self {
+            what: self.what.clone(),
+            layout: self.layout,
+            me: self.me,
+            origin: self.origin,
+            state: self.state.clone(),
+            identity: self.identity,
+            directory: Directory::new(),
+            waits: self.waits.clone(),
+            counters: self.counters.clone(),
+            is_original: false,
+            watch: OnceLock::new(),
+            not_forked: self.not_forked.clone(),
+            memory: self.memory.clone(),
+        }
+    }
+
+    /// Notes that the region may have lost its name.
+    pub(crate) fn note_name(&self) {}
 
     /// An error about what stands in the region.
     pub(crate) fn damaged(&self, what: impl fmt::Display) -> io::Error {
@@ -265,6 +311,11 @@ impl Drop for Membership {
             std::mem::forget(self.memory.clone());
             return;
         }
+        if !self.is_original {
+            return;
+        }
+        // Afterwards the watcher does not use the mapping.
+        drop(self.watch.take());
         // A slot that is not LIVE with this generation belongs to somebody else by now.
         if drive::run(self, Leave) == Some(true) {
             self.announce();
@@ -317,7 +368,15 @@ impl Words for Membership {
             // Before the slot is FREE, since a member that joins then may leave at once.
             Information::note_death(self, slot, high(current));
         }
-        self.words()[self.layout.slot(slot).0 as usize].compare_exchange(current, new, AcqRel, Acquire)
+        let result = self.words()[self.layout.slot(slot).0 as usize].compare_exchange(current, new, AcqRel, Acquire);
+        if result.is_ok() {
+            match low(new) {
+                DEAD => self.counters.deaths_seen.fetch_add(1, Relaxed),
+                FREE if low(current) == DEAD => self.counters.sweeps_done.fetch_add(1, Relaxed),
+                _ => 0,
+            };
+        }
+        result
     }
 
     fn is_locked(&self, slot: u32) -> bool {

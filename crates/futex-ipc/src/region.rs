@@ -100,7 +100,10 @@ impl Builder {
         };
         let attachment = Attachment::new(what, || reopen(fd), map)?;
         match Membership::join(attachment, &self.label, |_| Ok(true))? {
-            Joined::Member(membership) => Ok(Region { membership: Arc::new(membership) }),
+            Joined::Member(membership) => {
+                membership.watch()?;
+                Ok(Region { membership: Arc::new(membership) })
+            }
             Joined::Full(Attachment { what, layout, .. }) | Joined::Refused(Attachment { what, layout, .. }) => {
                 Err(fail(
                     io::ErrorKind::ResourceBusy,

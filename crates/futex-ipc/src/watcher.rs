@@ -1,5 +1,50 @@
 //! The watcher: the thread of this process that notices the death of other members, for all regions.
+//!
+//! A member's lock of its slot is dropped when its process ends, and the region's file has an [event](inotify) at that time. Then one
+//! of the other members [sweeps](ladder). Without inotify, for instance without `/proc`, the watcher examines the table
+//! regularly instead, while somebody waits.
+//!
+//! The thread ends a second after the last member of this process has left.
 
+mod descriptor;
+mod inotify;
+mod ladder;
+mod thread;
 mod waits;
+mod watched;
 
 pub(crate) use self::waits::{Ticket, Waits};
+
+use self::thread::{Entry, Thread};
+use crate::membership::Membership;
+use futex_sys::__private::Origin;
+use std::io;
+use std::sync::Arc;
+
+/// A note that a member is watched.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    origin: Origin,
+    thread: Arc<Thread>,
+    entry: Arc<Entry>,
+}
+
+/// Begins to watch the members of a region for `membership`.
+///
+/// # Errors
+///
+/// Those of the start of a thread.
+pub(crate) fn watch(membership: &Membership) -> io::Result<Watch> {
+    let (thread, entry) = thread::add(membership)?;
+    Ok(Watch { origin: Origin::here(), thread, entry })
+}
+
+/// When the drop returns, the watcher does not use the region any more.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // A fork has neither the thread nor the mapping, and another thread of the parent may have had any lock.
+        if self.origin.is_here() {
+            self.thread.remove(&self.entry);
+        }
+    }
+}

@@ -1,9 +1,9 @@
 //! The sleeping waits of a member, which the watcher rechecks once a second.
 
+use super::thread::Poke;
 use crate::steps::{Place, Recheck, Words, low};
 use crate::{drive, stats::Counters};
 use futex_sys::__private::Origin;
-use futex_sys::EventFd;
 use slab::Slab;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,7 +21,7 @@ pub(crate) struct Waits {
     origin: Origin,
     list: Mutex<List>,
     /// Pokes the watcher. Empty until the member is watched.
-    poke: OnceLock<Arc<EventFd>>,
+    poke: OnceLock<Arc<Poke>>,
 }
 
 #[derive(Debug, Default)]
@@ -84,15 +84,14 @@ impl Waits {
         self.poke();
     }
 
-    /// Names the eventfd that pokes the watcher.
-    pub(super) fn set_poke(&self, poke: Arc<EventFd>) {
+    /// Notes how to poke the watcher.
+    pub(super) fn set_poke(&self, poke: Arc<Poke>) {
         let _ = self.poke.set(poke);
     }
 
     fn poke(&self) {
         if let Some(poke) = self.poke.get() {
-            // It fails if somebody has closed the descriptor. The watcher notices that by itself.
-            let _ = poke.signal(1);
+            poke.poke();
         }
     }
 

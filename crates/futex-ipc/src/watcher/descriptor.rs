@@ -1,0 +1,42 @@
+//! Descriptors whose number may be taken away.
+
+use futex_sys::__private::explain;
+use rustix::fs::fstat;
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A descriptor of the watcher.
+///
+/// A program that closes all descriptors above 2 closes this one too, and the next file that it opens may get the number. So
+/// each use checks first that the descriptor still leads to the same inode. (All eventfds, instances of inotify and the like
+/// share one inode. They are taken for each other.)
+#[derive(Debug)]
+pub(super) struct Descriptor<T> {
+    file: T,
+    identity: (u64, u64),
+}
+
+impl<T: AsFd> Descriptor<T> {
+    pub(super) fn new(file: T) -> io::Result<Self> {
+        let identity =
+            identity(file.as_fd()).map_err(|errno| explain(errno, "cannot get the metadata of a descriptor"))?;
+        Ok(Self { file, identity })
+    }
+
+    /// Returns the descriptor.
+    ///
+    /// # Errors
+    ///
+    /// If it was closed, or if its number leads to another file.
+    pub(super) fn get(&self) -> io::Result<&T> {
+        match identity(self.file.as_fd()) {
+            Ok(there) if there == self.identity => Ok(&self.file),
+            _ => Err(explain(Errno::BADF, "a descriptor of the thread that watches regions was taken away")),
+        }
+    }
+}
+
+fn identity(file: BorrowedFd<'_>) -> rustix::io::Result<(u64, u64)> {
+    fstat(file).map(|stat| (stat.st_dev, stat.st_ino))
+}

@@ -1,0 +1,241 @@
+//! The thread of the watcher.
+
+use super::descriptor::Descriptor;
+use super::inotify::{Event, Inotify, Watch};
+use super::watched::Watched;
+use crate::membership::Membership;
+use crate::os::signals::with_signals_blocked;
+use futex_sys::__private::{PerProcess, explain};
+use futex_sys::EventFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::set_current_timer_slack;
+use std::io;
+use std::num::NonZeroU64;
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Time that the thread stays after the last member has left, for the next one.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Time between two turns if the descriptors of the thread were taken away, and after a panic.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The thread of this process. A fork has none until it opens a region itself.
+static THREAD: PerProcess<Mutex<Option<Arc<Thread>>>> = PerProcess::new();
+
+/// What ends the sleep of the thread.
+#[derive(Debug)]
+pub(super) struct Poke(Descriptor<EventFd>);
+
+impl Poke {
+    fn new() -> io::Result<Self> {
+        Descriptor::new(EventFd::new()?).map(Self)
+    }
+
+    /// Ends the sleep. It does nothing if the descriptor was taken away, since then the thread sleeps for a short time only.
+    pub(super) fn poke(&self) {
+        if let Ok(file) = self.0.get() {
+            let _ = file.signal(1);
+        }
+    }
+}
+
+/// A member in the list of the thread.
+#[derive(Debug)]
+pub(super) struct Entry {
+    watch: Option<Watch>,
+    /// Empty after the member has left. The lock is held while the thread works for the member.
+    watched: Mutex<Option<Watched>>,
+}
+
+impl Entry {
+    fn is_meant(&self, event: Event) -> bool {
+        match event {
+            Event::Closed(watch) | Event::Name(watch) => self.watch == Some(watch),
+            Event::Overflow => true,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Thread {
+    poke: Arc<Poke>,
+    /// `None` if there is no inotify.
+    inotify: Option<Inotify>,
+    /// True after somebody has closed the descriptors.
+    is_blind: AtomicBool,
+    entries: Mutex<Vec<Arc<Entry>>>,
+}
+
+/// Adds a member, and starts the thread if there is none.
+pub(super) fn add(membership: &Membership) -> io::Result<(Arc<Thread>, Arc<Entry>)> {
+    let mut current = lock(THREAD.get());
+    let thread = match &*current {
+        Some(thread) => Arc::clone(thread),
+        None => Thread::start()?,
+    };
+    *current = Some(Arc::clone(&thread));
+    let entry = thread.add(membership)?;
+    Ok((thread, entry))
+}
+
+impl Thread {
+    fn start() -> io::Result<Arc<Self>> {
+        let this = Arc::new(Self {
+            poke: Arc::new(Poke::new()?),
+            inotify: Inotify::new().ok(),
+            is_blind: AtomicBool::new(false),
+            entries: Mutex::default(),
+        });
+        let thread = Arc::clone(&this);
+        with_signals_blocked(|| std::thread::Builder::new().name("futex-ipc".into()).spawn(move || thread.run()))
+            .map_err(|error| explain(error, "cannot start the thread that notices the death of a region's members"))?;
+        Ok(this)
+    }
+
+    fn add(&self, membership: &Membership) -> io::Result<Arc<Entry>> {
+        let copy = membership.for_watcher();
+        // The watches of the same file are the same watch, so they are added and removed under the lock.
+        let mut entries = lock(&self.entries);
+        let watch = self.inotify.as_ref().and_then(|inotify| inotify.add(membership.as_fd()).ok());
+        let has_events = watch.is_some() && !self.is_blind.load(Relaxed);
+        let watched = Watched::new(copy, has_events);
+        let entry = Arc::new(Entry { watch, watched: Mutex::new(Some(watched)) });
+        entries.push(Arc::clone(&entry));
+        drop(entries);
+        membership.waits().set_poke(Arc::clone(&self.poke));
+        self.poke.poke();
+        Ok(entry)
+    }
+
+    /// Removes a member. When this returns, the thread does not use the region any more.
+    pub(super) fn remove(&self, entry: &Arc<Entry>) {
+        let mut entries = lock(&self.entries);
+        entries.retain(|other| !Arc::ptr_eq(other, entry));
+        if let (Some(inotify), Some(watch)) = (&self.inotify, entry.watch) {
+            if entries.iter().all(|other| other.watch != Some(watch)) {
+                inotify.remove(watch);
+            }
+        }
+        let is_empty = entries.is_empty();
+        drop(entries);
+        let watched = lock(&entry.watched).take();
+        drop(watched);
+        if is_empty {
+            // The thread begins to linger.
+            self.poke.poke();
+        }
+    }
+
+    fn run(&self) {
+        // A sleep of 20 µs would take 70 µs by default.
+        let _ = set_current_timer_slack(NonZeroU64::new(1));
+        let mut ends = None;
+        while !self.is_over(&mut ends) {
+            // A panic would be a fault of this crate. It must not keep the process from noticing deaths.
+            if catch_unwind(AssertUnwindSafe(|| self.turn(ends))).is_err() {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// True if nobody has been a member for some time. Then the next member starts another thread.
+    fn is_over(&self, ends: &mut Option<Instant>) -> bool {
+        if !lock(&self.entries).is_empty() {
+            *ends = None;
+            return false;
+        }
+        let now = Instant::now();
+        if *ends.get_or_insert(now + LINGER) > now {
+            return false;
+        }
+        let mut current = lock(THREAD.get());
+        // Members are added under this lock.
+        let is_over = lock(&self.entries).is_empty();
+        if is_over {
+            *current = None;
+        }
+        is_over
+    }
+
+    /// Does what is due, and sleeps until something else is.
+    fn turn(&self, until: Option<Instant>) {
+        let entries = lock(&self.entries).clone();
+        let mut next = until;
+        for entry in &entries {
+            if let Some(watched) = &mut *lock(&entry.watched) {
+                let due = watched.run(Instant::now());
+                next = [next, due].into_iter().flatten().min();
+            }
+        }
+        drop(entries);
+        self.sleep(next);
+        let entries = lock(&self.entries).clone();
+        self.read(&entries);
+    }
+
+    fn sleep(&self, until: Option<Instant>) {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let Some(mut files) = self.files() else {
+            return std::thread::sleep(left.map_or(PAUSE, |left| left.min(PAUSE)));
+        };
+        let timeout = left.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ });
+        // Woken early, or woken by an error, it only runs a turn for nothing.
+        let _ = poll(&mut files, timeout.as_ref());
+    }
+
+    /// The descriptors that end the sleep. `None` if they were taken away.
+    fn files(&self) -> Option<Vec<PollFd<'_>>> {
+        if self.is_blind.load(Relaxed) {
+            return None;
+        }
+        let files = [self.poke.0.get().map(AsFd::as_fd)].into_iter().chain(self.inotify.as_ref().map(Inotify::file));
+        let files = files.map(|file| file.map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN)));
+        let files = files.collect::<io::Result<_>>().ok();
+        if files.is_none() {
+            self.go_blind();
+        }
+        files
+    }
+
+    /// Reads what has woken the thread.
+    fn read(&self, entries: &[Arc<Entry>]) {
+        if self.is_blind.load(Relaxed) {
+            return;
+        }
+        let poked = self.poke.0.get().and_then(EventFd::take).map(drop);
+        let read = self.inotify.as_ref().map_or(Ok(()), |inotify| {
+            inotify.read(|event| {
+                let now = Instant::now();
+                for entry in entries.iter().filter(|entry| entry.is_meant(event)) {
+                    if let Some(watched) = &mut *lock(&entry.watched) {
+                        watched.event(event, now);
+                    }
+                }
+            })
+        });
+        if poked.and(read).is_err() {
+            self.go_blind();
+        }
+    }
+
+    /// Goes on without descriptors, after a program has closed them (`close_range`).
+    fn go_blind(&self) {
+        self.is_blind.store(true, Relaxed);
+        let entries = lock(&self.entries).clone();
+        for entry in entries {
+            if let Some(watched) = &mut *lock(&entry.watched) {
+                watched.lose_events();
+            }
+        }
+    }
+}
+
+/// Locks what stays usable when its holder panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,207 @@
+//! A member that the watcher serves.
+
+use super::inotify::Event;
+use super::ladder::{Due, Ladder};
+use super::waits::Tick;
+use crate::drive;
+use crate::format::SWEEP_BYTE;
+use crate::membership::{Membership, Sweeping};
+use crate::os::byte_lock;
+use crate::steps::member::{DEAD, Mark, is_live};
+use crate::steps::sweep::Sweep;
+use crate::steps::{Member, Words, low};
+use std::ops::Range;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::{Duration, Instant};
+
+/// Time between two rechecks of the waits, and between two scans that do not follow an event.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Time after which a word that differed is compared again.
+const SUSPICION: Duration = Duration::from_millis(100);
+
+/// Time between two scans if there are no events, because there is no inotify. The median of the time to notice a death is half
+/// of it.
+const SCAN_WITHOUT_EVENTS: Duration = Duration::from_millis(10);
+
+/// Time between two wakes of the waits of a closed region, and number of them before the watcher goes on with the ticks.
+const END: Duration = Duration::from_millis(1);
+const ENDS: u32 = 1000;
+
+const SWEEP: Range<u32> = SWEEP_BYTE..SWEEP_BYTE + 1;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Watched {
+    membership: Membership,
+    /// False if there are no events of the region's file.
+    has_events: bool,
+    ladder: Ladder,
+    /// True after an event that may mean that the region has lost its name.
+    name_changed: bool,
+    tick: Option<Instant>,
+    scan: Option<Instant>,
+    /// The next wake of the waits of a closed region.
+    end: Option<Instant>,
+    ends: u32,
+    /// The table of members at the last scan as the sweeper.
+    table: Vec<u64>,
+}
+
+impl Watched {
+    /// `membership` is a [copy](Membership::for_watcher).
+    pub(super) fn new(membership: Membership, has_events: bool) -> Self {
+        Self {
+            membership,
+            has_events,
+            // What happened before the events began.
+            ladder: Ladder::Try,
+            name_changed: true,
+            tick: None,
+            scan: None,
+            end: None,
+            ends: 0,
+            table: Vec::new(),
+        }
+    }
+
+    /// Notes an event of the region's file.
+    pub(super) fn event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Closed(_) => self.ladder.event(now),
+            Event::Name(_) => self.name_changed = true,
+            Event::Overflow => {
+                self.ladder.event(now);
+                self.name_changed = true;
+            }
+        }
+    }
+
+    /// Notes that there are no events any more.
+    pub(super) fn lose_events(&mut self) {
+        self.has_events = false;
+    }
+
+    /// Does all that is due, and returns the time of what is next.
+    pub(super) fn run(&mut self, now: Instant) -> Option<Instant> {
+        if std::mem::take(&mut self.name_changed) {
+            self.membership.note_name();
+        }
+        match self.ladder.take(now) {
+            Due::Nothing => {}
+            Due::Try => {
+                let locked = byte_lock::try_lock(&self.membership, SWEEP).unwrap_or(false);
+                self.ladder.tried(now, locked);
+                if let Due::Scan { .. } = self.ladder.take(now) {
+                    self.scan();
+                }
+            }
+            Due::Scan { unlock } => {
+                self.scan();
+                if unlock {
+                    self.unlock();
+                    self.announce_changes();
+                }
+            }
+            Due::Check => self.check(),
+        }
+        self.scan_without_events(now);
+        self.recheck(now);
+        self.end(now);
+        let times = [self.ladder.next(now), self.scan, self.tick, self.end];
+        times.into_iter().flatten().min()
+    }
+
+    /// Finds dead members, marks all of them, and sweeps.
+    fn scan(&self) {
+        let membership = &self.membership;
+        let me = membership.me();
+        if !is_live(membership.slot(me.slot, Acquire), me.generation) {
+            membership.mark_damaged();
+            return;
+        }
+        membership.counters().scans.fetch_add(1, Relaxed);
+        let others = (0..membership.slots()).filter(|&slot| slot != me.slot);
+        let dead: Vec<Member> = others.filter_map(|slot| drive::run(membership, Mark::new(slot)).flatten()).collect();
+        for dead in dead {
+            // Another member may sweep as well. If it writes without end, the slot stays DEAD, and the next scan finds it.
+            let _ = drive::run(&Sweeping::new(membership), Sweep::new(dead));
+        }
+    }
+
+    /// Scans as a bystander if the sweeper has not done its work.
+    fn check(&self) {
+        let membership = &self.membership;
+        let is_dead = (0..membership.slots()).any(|slot| low(membership.slot(slot, Relaxed)) == DEAD);
+        let is_locked = || byte_lock::locked_by_others(membership, SWEEP).is_ok_and(|found| found.is_some());
+        if is_dead || is_locked() {
+            self.scan();
+        }
+    }
+
+    /// Announces changes of the table whose member was perhaps killed before it announced them.
+    fn announce_changes(&mut self) {
+        let membership = &self.membership;
+        let table: Vec<u64> = (0..membership.slots()).map(|slot| membership.slot(slot, Acquire)).collect();
+        if table != self.table {
+            self.table = table;
+            membership.announce();
+        }
+    }
+
+    fn unlock(&self) {
+        // It fails if the descriptor was closed. The scan has noticed that.
+        let _ = byte_lock::unlock(&self.membership, SWEEP);
+    }
+
+    fn scan_without_events(&mut self, now: Instant) {
+        if self.has_events || !self.membership.waits().is_ticking() {
+            self.scan = None;
+        } else if self.scan.is_none_or(|at| at <= now) {
+            self.scan();
+            self.scan = Some(now + SCAN_WITHOUT_EVENTS);
+        }
+    }
+
+    fn recheck(&mut self, now: Instant) {
+        let Some(at) = self.tick else {
+            self.tick = self.membership.waits().is_ticking().then(|| now + TICK);
+            return;
+        };
+        if at > now {
+            return;
+        }
+        let pause = match self.membership.waits().tick(&self.membership, self.membership.counters()) {
+            Tick::Idle => {
+                self.tick = None;
+                return;
+            }
+            Tick::Fine => TICK,
+            Tick::Suspicious => SUSPICION,
+        };
+        self.tick = Some(now + pause);
+        if self.ladder == Ladder::Rest {
+            self.scan();
+        }
+    }
+
+    fn end(&mut self, now: Instant) {
+        if self.end.is_some_and(|at| at > now) {
+            return;
+        }
+        if !self.membership.waits().end(&self.membership) {
+            (self.end, self.ends) = (None, 0);
+            return;
+        }
+        self.ends = self.ends.saturating_add(1);
+        self.end = Some(now + if self.ends < ENDS { END } else { TICK });
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.ladder.is_locked() {
+            self.unlock();
+        }
+    }
+}
