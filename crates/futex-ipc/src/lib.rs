@@ -5,8 +5,10 @@
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("futex-ipc needs atomics of 64 bits");
 
+mod copies;
 mod directory;
 mod drive;
+mod exclusive;
 mod format;
 mod membership;
 mod mutex;

@@ -1,21 +1,20 @@
 //! The mutex.
 
+use crate::copies::Copies;
 use crate::directory::{Kind, Spec};
 use crate::drive;
+use crate::exclusive::Exclusive;
 use crate::object::Object;
 use crate::region::Region;
-use crate::steps::mutex::{Lock, Locked, TryLock, Unlock, commit, current, owner};
-use crate::steps::{Machine, Place, Role, Step, Words};
-use crate::value::{self, Value, words_of};
+use crate::steps::mutex::{Lock, Locked, TryLock};
+use crate::steps::{Place, Role};
+use crate::value::Value;
 use futex_sys::Deadline;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
 /// A lock in a [`Region`], with a value that it guards.
 ///
@@ -48,28 +47,23 @@ use std::time::{Duration, Instant};
 /// while others waited yields before it locks again, for up to 100 µs.
 pub struct Mutex<T> {
     object: Object,
-    /// Number of unlocks that found others waiting, since this handle has yielded to them.
-    taken_from_others: AtomicU32,
+    exclusive: Exclusive,
     value: PhantomData<fn() -> T>,
 }
 
 /// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
 const LOCK: u32 = 0;
-/// Number of the current copy of the value: 0 or 1.
-const CURRENT: u32 = 2;
-/// The two copies.
-const COPIES: usize = 3;
-
-const COURTESY_AFTER: u32 = 16;
-const COURTESY: Duration = Duration::from_micros(100);
+const VALUE: u32 = 2;
 
 impl<T: Value> Mutex<T> {
+    const COPIES: Copies<T> = Copies::at(VALUE);
+
     fn spec(name: &str) -> io::Result<Spec<'_>> {
-        Spec::of::<T>(Kind::Mutex, name, COPIES + 2 * words_of::<T>(), 0, &[(Role::Lock, LOCK)])
+        Spec::of::<T>(Kind::Mutex, name, VALUE as usize + Copies::<T>::LEN, 0, &[(Role::Lock, LOCK)])
     }
 
     fn new(object: Object) -> Self {
-        Self { object, taken_from_others: AtomicU32::new(0), value: PhantomData }
+        Self { exclusive: Exclusive::new(object.place(LOCK)), object, value: PhantomData }
     }
 
     /// Makes a mutex with a value.
@@ -80,7 +74,7 @@ impl<T: Value> Mutex<T> {
     /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member was stopped while it added an
     /// object.
     pub fn create(region: &Region, name: &str, value: T) -> io::Result<Self> {
-        Object::create(region, &Self::spec(name)?, |words| value::store(&words[COPIES..], &value)).map(Self::new)
+        Object::create(region, &Self::spec(name)?, |words| Self::COPIES.init(words, &value)).map(Self::new)
     }
 
     /// Opens a mutex.
@@ -100,7 +94,7 @@ impl<T: Value> Mutex<T> {
     ///
     /// Those of [`create`](Self::create), except `AlreadyExists`, and those of [`open`](Self::open), except `NotFound`.
     pub fn open_or_create(region: &Region, name: &str, value: T) -> io::Result<Self> {
-        Object::open_or_create(region, &Self::spec(name)?, |words| value::store(&words[COPIES..], &value))
+        Object::open_or_create(region, &Self::spec(name)?, |words| Self::COPIES.init(words, &value))
             .map(Self::new)
     }
 
@@ -119,7 +113,7 @@ impl<T: Value> Mutex<T> {
     /// the queue.
     #[cfg(feature = "tokio")]
     pub async fn lock(&self) -> io::Result<MutexGuard<'_, T>> {
-        self.let_others_lock().await;
+        self.exclusive.yield_to_others(self.object.membership()).await;
         drive::Operation::new(self.object.membership(), Lock::new(self.word())).await.map(|locked| self.guard(locked))
     }
 
@@ -134,7 +128,7 @@ impl<T: Value> Mutex<T> {
     /// As [`lock`](Self::lock).
     #[cfg(feature = "tokio")]
     pub async fn lock_owned(self: Arc<Self>) -> io::Result<OwnedMutexGuard<T>> {
-        self.let_others_lock().await;
+        self.exclusive.yield_to_others(self.object.membership()).await;
         let locked = drive::Operation::new(self.object.membership(), Lock::new(self.word())).await?;
         Ok(Guard::new(self, locked))
     }
@@ -202,40 +196,9 @@ impl<T: Value> Mutex<T> {
     }
 
     fn block(&self, deadline: Option<Deadline>) -> io::Result<Option<MutexGuard<'_, T>>> {
-        if self.is_greedy() {
-            let start = Instant::now();
-            while self.is_free() && start.elapsed() < COURTESY {
-                std::thread::yield_now();
-            }
-        }
+        self.exclusive.blocking_yield(self.object.membership());
         let locked = drive::block(self.object.membership(), Lock::new(self.word()), deadline)?;
         Ok(locked.map(|locked| self.guard(locked)))
-    }
-
-    #[cfg(feature = "tokio")]
-    #[inline]
-    async fn let_others_lock(&self) {
-        if self.is_greedy() {
-            let start = Instant::now();
-            while self.is_free() && start.elapsed() < COURTESY {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    /// True if it is time to let others lock.
-    #[inline]
-    fn is_greedy(&self) -> bool {
-        let greedy = self.taken_from_others.load(Relaxed) >= COURTESY_AFTER;
-        if greedy {
-            self.taken_from_others.store(0, Relaxed);
-        }
-        greedy
-    }
-
-    fn is_free(&self) -> bool {
-        let membership = self.object.membership();
-        membership.check().is_ok() && owner(membership.load(self.word(), Relaxed)).is_none()
     }
 
     #[cold]
@@ -252,27 +215,7 @@ impl<T: Value> Mutex<T> {
 impl<T> Mutex<T> {
     #[inline]
     fn word(&self) -> Place {
-        self.object.place(LOCK)
-    }
-
-    #[inline]
-    fn unlock(&self, locked: Locked, settled: bool) {
-        let membership = self.object.membership();
-        if !membership.is_here() {
-            return;
-        }
-        let mut unlock = Unlock::new(self.word(), locked, settled);
-        let still_owned = match unlock.step(membership) {
-            Step::Done(still_owned) => still_owned,
-            _ => {
-                self.taken_from_others.fetch_add(1, Relaxed);
-                drive::finish(membership, unlock).unwrap_or(true)
-            }
-        };
-        if !still_owned {
-            // Another member has taken this one for dead, or somebody has overwritten the word.
-            membership.mark_damaged();
-        }
+        self.exclusive.word()
     }
 }
 
@@ -310,12 +253,7 @@ where
 {
     #[inline]
     fn new(mutex: M, locked: Locked) -> Self {
-        let value = if size_of::<T>() == 0 {
-            T::new_zeroed()
-        } else {
-            let copy = current(mutex.object.membership(), mutex.object.place(CURRENT)) & 1;
-            value::load(copy_of::<T>(&mutex.object, copy))
-        };
+        let value = Mutex::<T>::COPIES.load(&mutex.object);
         Self { mutex, locked, settled: false, value }
     }
 
@@ -328,13 +266,7 @@ where
     ///
     /// The value changes with one store, so others see the old value or the new one.
     pub fn checkpoint(&mut self) {
-        let object = &self.mutex.object;
-        if size_of::<T>() == 0 || !object.membership().is_here() {
-            return;
-        }
-        let next = !current(object.membership(), object.place(CURRENT)) & 1;
-        value::store(copy_of::<T>(object, next), &self.value);
-        commit(object.membership(), object.place(CURRENT), next);
+        Mutex::<T>::COPIES.commit(&self.mutex.object, &self.value);
     }
 
     /// True if an owner died inside its section, and no owner since has [settled](Self::settle) that.
@@ -348,12 +280,6 @@ where
     pub fn settle(&mut self) {
         self.settled = true;
     }
-}
-
-/// One of the two copies.
-fn copy_of<T>(object: &Object, copy: u64) -> &[std::sync::atomic::AtomicU64] {
-    let words = words_of::<T>();
-    object.words(COPIES + if copy == 0 { 0 } else { words }, words)
 }
 
 impl<M, T> Deref for Guard<M, T>
@@ -382,7 +308,7 @@ where
 {
     #[inline]
     fn drop(&mut self) {
-        self.mutex.unlock(self.locked, self.settled);
+        self.mutex.exclusive.unlock(self.mutex.object.membership(), self.locked, self.settled);
     }
 }
 

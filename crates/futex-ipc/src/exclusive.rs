@@ -1,0 +1,87 @@
+//! The exclusive side of a lock: the mutex, and the writers of a read-write lock.
+
+use crate::drive;
+use crate::membership::Membership;
+use crate::steps::mutex::{Locked, Unlock, owner};
+use crate::steps::{Machine, Place, Step, Words};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Unlocks a lock word, and yields to others from time to time.
+#[derive(Debug)]
+pub(crate) struct Exclusive {
+    word: Place,
+    /// Number of unlocks that found others waiting, since this handle has yielded to them.
+    taken_from_others: AtomicU32,
+}
+
+const COURTESY_AFTER: u32 = 16;
+const COURTESY: Duration = Duration::from_micros(100);
+
+impl Exclusive {
+    pub(crate) const fn new(word: Place) -> Self {
+        Self { word, taken_from_others: AtomicU32::new(0) }
+    }
+
+    #[inline]
+    pub(crate) fn word(&self) -> Place {
+        self.word
+    }
+
+    /// Lets others lock if it is time for that. Blocks for up to 100 µs.
+    #[inline]
+    pub(crate) fn blocking_yield(&self, membership: &Membership) {
+        if self.is_greedy() {
+            let start = Instant::now();
+            while self.is_free(membership) && start.elapsed() < COURTESY {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Lets others lock if it is time for that. Takes up to 100 µs.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) async fn yield_to_others(&self, membership: &Membership) {
+        if self.is_greedy() {
+            let start = Instant::now();
+            while self.is_free(membership) && start.elapsed() < COURTESY {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[inline]
+    fn is_greedy(&self) -> bool {
+        let greedy = self.taken_from_others.load(Relaxed) >= COURTESY_AFTER;
+        if greedy {
+            self.taken_from_others.store(0, Relaxed);
+        }
+        greedy
+    }
+
+    fn is_free(&self, membership: &Membership) -> bool {
+        membership.check().is_ok() && owner(membership.load(self.word, Relaxed)).is_none()
+    }
+
+    /// Unlocks, from a drop.
+    #[inline]
+    pub(crate) fn unlock(&self, membership: &Membership, locked: Locked, settled: bool) {
+        if !membership.is_here() {
+            return;
+        }
+        let mut unlock = Unlock::new(self.word, locked, settled);
+        let still_owned = match unlock.step(membership) {
+            Step::Done(still_owned) => still_owned,
+            _ => {
+                self.taken_from_others.fetch_add(1, Relaxed);
+                drive::finish(membership, unlock).unwrap_or(true)
+            }
+        };
+        if !still_owned {
+            // Another member has taken this one for dead, or somebody has overwritten the word.
+            membership.mark_damaged();
+        }
+    }
+}
