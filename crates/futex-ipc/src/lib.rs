@@ -15,6 +15,7 @@ mod mutex;
 mod object;
 mod os;
 mod region;
+mod rwlock;
 mod stats;
 pub mod steps;
 mod value;
@@ -24,6 +25,9 @@ pub use self::directory::{Kind, MAX_NAME};
 pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};
 pub use self::mutex::{Guard, Mutex, MutexGuard, OwnedMutexGuard};
 pub use self::region::{Builder, Region};
+pub use self::rwlock::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, ReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, WriteGuard,
+};
 pub use self::stats::Stats;
 pub use self::value::Value;
 

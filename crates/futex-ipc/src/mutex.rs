@@ -94,8 +94,7 @@ impl<T: Value> Mutex<T> {
     ///
     /// Those of [`create`](Self::create), except `AlreadyExists`, and those of [`open`](Self::open), except `NotFound`.
     pub fn open_or_create(region: &Region, name: &str, value: T) -> io::Result<Self> {
-        Object::open_or_create(region, &Self::spec(name)?, |words| Self::COPIES.init(words, &value))
-            .map(Self::new)
+        Object::open_or_create(region, &Self::spec(name)?, |words| Self::COPIES.init(words, &value)).map(Self::new)
     }
 
     /// Locks the mutex.
@@ -361,7 +360,8 @@ mod tests {
     async fn tasks_of_two_members_count_to_the_sum() {
         let regions = two();
         let mut tasks = Vec::new();
-        for region in regions.iter().chain(&regions).cloned() {
+        for region in regions.iter().chain(&regions) {
+            let region = region.clone();
             tasks.push(tokio::spawn(async move {
                 let mutex = Mutex::<u64>::open_or_create(&region, "counter", 0).unwrap();
                 for i in 0..2000 {

@@ -7,6 +7,7 @@ use crate::steps::{Place, Role};
 use crate::value::Value;
 use futex_sys::__private::fail;
 use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -18,6 +19,10 @@ pub(crate) struct Object {
     len: u32,
     parameter: u64,
 }
+
+// A panic leaves the memory as a death does, and each object is made for that.
+impl UnwindSafe for Object {}
+impl RefUnwindSafe for Object {}
 
 impl<'a> Spec<'a> {
     /// What a program wants of an object with values of type `T`. `len` is its number of words.

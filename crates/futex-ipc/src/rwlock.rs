@@ -1,0 +1,335 @@
+//! The read-write lock.
+
+mod guard;
+
+pub use self::guard::{ReadGuard, WriteGuard};
+
+use crate::copies::Copies;
+use crate::directory::{Kind, Spec};
+use crate::drive;
+use crate::exclusive::Exclusive;
+use crate::format::LINE;
+use crate::object::Object;
+use crate::region::Region;
+use crate::steps::Role;
+use crate::steps::record::{Attach, Records, STRIDE};
+use crate::steps::rwlock::{self as machine, EndRead, Read, TryRead, TryWrite, Write};
+use crate::value::Value;
+use futex_sys::Deadline;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A lock in a [`Region`] that has many readers or one writer, with a value that it guards.
+///
+/// A value of this type is a handle: several may lead to the same lock, also in one process.
+///
+/// Readers do not touch a common word: each member counts its readers in a cache line of its own. So readers of several processes
+/// do not slow each other down. In return a writer loads the counts of all members, and the lock needs 128 bytes for each member
+/// that the region may have, beside two copies of the value.
+///
+/// # What happens to the value
+///
+/// A guard has a **copy** of the value. That of a reader is the value at the time when the lock was acquired, and stays the value as
+/// long as the guard is there, since no writer commits meanwhile. A writer [commits](WriteGuard::commit) its copy. If its guard is
+/// dropped, the value stays what it was before. See [`Mutex`](crate::Mutex#what-happens-to-the-value) for the reason.
+///
+/// # When a member dies
+///
+/// A reader that dies does not count any more. A writer that waits for it goes on. If a writer dies, the next readers and writers
+/// are told by `predecessor_died`, until a writer calls [`settle`](WriteGuard::settle). The value is that of the last commit.
+///
+/// # Misuse
+///
+/// A task that has a guard and begins to write waits for itself for ever. So does a task that has a read guard and reads again, if a
+/// writer has come in between. A guard that is leaked (`mem::forget`) keeps its lock until the process ends.
+///
+/// # Fairness
+///
+/// A writer first keeps new readers out, and then waits for those that are there. So a stream of readers does not keep it waiting for
+/// ever. A process that has unlocked 16 times for writing while others waited yields before it writes again, for up to 100 µs, so that
+/// a stream of writers does not keep the others waiting either.
+///
+/// # Examples
+///
+/// ```
+/// use futex_ipc::{Region, RwLock};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let region = Region::builder().anonymous()?;
+/// let limits = RwLock::open_or_create(&region, "limits", [10_u64, 20])?;
+/// {
+///     let first = limits.blocking_read()?;
+///     let second = limits.blocking_read()?;
+///     assert_eq!(first[0] + second[1], 30);
+/// }
+/// limits.blocking_update(|limits| limits[1] = 25)?;
+/// assert_eq!(*limits.blocking_read()?, [10, 25]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct RwLock<T> {
+    object: Object,
+    place: machine::RwLock,
+    writers: Exclusive,
+    value: PhantomData<fn() -> T>,
+}
+
+/// The right to read the value of an [`RwLock`].
+pub type RwLockReadGuard<'a, T> = ReadGuard<&'a RwLock<T>, T>;
+
+/// An [`RwLockReadGuard`] that owns a share of the lock.
+pub type OwnedRwLockReadGuard<T> = ReadGuard<Arc<RwLock<T>>, T>;
+
+/// The right to change the value of an [`RwLock`].
+pub type RwLockWriteGuard<'a, T> = WriteGuard<&'a RwLock<T>, T>;
+
+/// An [`RwLockWriteGuard`] that owns a share of the lock.
+pub type OwnedRwLockWriteGuard<T> = WriteGuard<Arc<RwLock<T>>, T>;
+
+/// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
+const LOCK: u32 = 0;
+/// The counter that a writer sleeps on while there are readers.
+const EVENT: u32 = 2;
+/// The two copies of the value. The records begin with the cache line behind them.
+const VALUE: u32 = 3;
+
+impl<T: Value> RwLock<T> {
+    const COPIES: Copies<T> = Copies::at(VALUE);
+    const RECORDS: usize = (VALUE as usize + Copies::<T>::LEN).next_multiple_of(LINE as usize);
+
+    fn spec<'a>(region: &Region, name: &'a str) -> io::Result<Spec<'a>> {
+        let records = region.membership().layout().slots as usize * STRIDE as usize;
+        Spec::of::<T>(Kind::RwLock, name, Self::RECORDS + records, 0, &[(Role::Lock, LOCK), (Role::Counter, EVENT)])
+    }
+
+    fn new(object: Object) -> io::Result<Self> {
+        let place = machine::RwLock {
+            word: object.place(LOCK),
+            event: object.place(EVENT),
+            // The number of words of the object has 32 bits, and the records lie within.
+            records: Records(object.place(Self::RECORDS as u32)),
+        };
+        drive::attempt(object.membership(), Attach::new(place.records))?;
+        Ok(Self { place, writers: Exclusive::new(place.word), object, value: PhantomData })
+    }
+
+    /// Makes a lock with a value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mutex::create`](crate::Mutex::create).
+    pub fn create(region: &Region, name: &str, value: T) -> io::Result<Self> {
+        Object::create(region, &Self::spec(region, name)?, |words| Self::COPIES.init(words, &value)).and_then(Self::new)
+    }
+
+    /// Opens a lock.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is not a read-write lock, or has values of
+    /// another type.
+    pub fn open(region: &Region, name: &str) -> io::Result<Self> {
+        Object::open(region, &Self::spec(region, name)?).and_then(Self::new)
+    }
+
+    /// Opens a lock, or makes it with a value if the region has no object of this name. All processes that do this at once get the
+    /// same lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create), except `AlreadyExists`, and those of [`open`](Self::open), except `NotFound`.
+    pub fn open_or_create(region: &Region, name: &str, value: T) -> io::Result<Self> {
+        Object::open_or_create(region, &Self::spec(region, name)?, |words| Self::COPIES.init(words, &value))
+            .and_then(Self::new)
+    }
+
+    /// Locks for reading.
+    ///
+    /// # Errors
+    ///
+    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
+    /// - `ResourceBusy` if the word of the lock changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - Those of a wait (see `futex_tokio::WaitAsync`).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a call that is dropped has not locked, and hands on a wake that it received. It loses its place in the queue.
+    #[cfg(feature = "tokio")]
+    pub async fn read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
+        let locked = drive::Operation::new(self.object.membership(), Read::new(self.place)).await?;
+        Ok(ReadGuard::new(self, locked))
+    }
+
+    /// Like [`read`](Self::read), but the guard owns a share of the lock, so that it can move into another task.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`read`](Self::read).
+    #[cfg(feature = "tokio")]
+    pub async fn read_owned(self: Arc<Self>) -> io::Result<OwnedRwLockReadGuard<T>> {
+        let locked = drive::Operation::new(self.object.membership(), Read::new(self.place)).await?;
+        Ok(ReadGuard::new(self, locked))
+    }
+
+    /// Locks for reading, and blocks the thread until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read) that are not about a runtime.
+    pub fn blocking_read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
+        self.block_to_read(None)
+    }
+
+    /// Like [`blocking_read`](Self::blocking_read), but gives up at a point in time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_read`](Self::blocking_read).
+    pub fn blocking_read_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<RwLockReadGuard<'_, T>> {
+        self.block_to_read(Some(deadline.into()))
+    }
+
+    /// Locks for reading if no living member has locked for writing, or waits to. Otherwise returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_read`](Self::blocking_read).
+    pub fn try_read(&self) -> io::Result<Option<RwLockReadGuard<'_, T>>> {
+        let locked = drive::attempt(self.object.membership(), TryRead::new(self.place))?;
+        Ok(locked.map(|locked| ReadGuard::new(self, locked)))
+    }
+
+    /// Locks for writing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a call that is dropped has not locked, lets those go on that waited behind it, and hands on a wake that it
+    /// received. It loses its place in the queue.
+    #[cfg(feature = "tokio")]
+    pub async fn write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
+        self.writers.yield_to_others(self.object.membership()).await;
+        let locked = drive::Operation::new(self.object.membership(), Write::new(self.place)).await?;
+        Ok(WriteGuard::new(self, locked))
+    }
+
+    /// Like [`write`](Self::write), but the guard owns a share of the lock, so that it can move into another task.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write`](Self::write).
+    #[cfg(feature = "tokio")]
+    pub async fn write_owned(self: Arc<Self>) -> io::Result<OwnedRwLockWriteGuard<T>> {
+        self.writers.yield_to_others(self.object.membership()).await;
+        let locked = drive::Operation::new(self.object.membership(), Write::new(self.place)).await?;
+        Ok(WriteGuard::new(self, locked))
+    }
+
+    /// Locks for writing, and blocks the thread until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read) that are not about a runtime.
+    pub fn blocking_write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
+        self.block_to_write(None)
+    }
+
+    /// Like [`blocking_write`](Self::blocking_write), but gives up at a point in time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_write`](Self::blocking_write).
+    pub fn blocking_write_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<RwLockWriteGuard<'_, T>> {
+        self.block_to_write(Some(deadline.into()))
+    }
+
+    /// Locks for writing if no living member has locked. Otherwise returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_write`](Self::blocking_write).
+    pub fn try_write(&self) -> io::Result<Option<RwLockWriteGuard<'_, T>>> {
+        let locked = drive::attempt(self.object.membership(), TryWrite::new(self.place))?;
+        Ok(locked.map(|locked| WriteGuard::new(self, locked)))
+    }
+
+    /// Locks for writing, changes the value with a closure, and commits.
+    ///
+    /// If the closure panics, the value stays as it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write`](Self::write).
+    #[cfg(feature = "tokio")]
+    pub async fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> io::Result<R> {
+        let mut guard = self.write().await?;
+        let result = change(&mut guard);
+        guard.commit();
+        Ok(result)
+    }
+
+    /// Like [`update`](Self::update), but blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_write`](Self::blocking_write).
+    pub fn blocking_update<R>(&self, change: impl FnOnce(&mut T) -> R) -> io::Result<R> {
+        let mut guard = self.blocking_write()?;
+        let result = change(&mut guard);
+        guard.commit();
+        Ok(result)
+    }
+
+    fn block_to_read(&self, deadline: Option<Deadline>) -> io::Result<RwLockReadGuard<'_, T>> {
+        let membership = self.object.membership();
+        let locked = drive::block(membership, Read::new(self.place), deadline)?;
+        locked
+            .map(|locked| ReadGuard::new(self, locked))
+            .ok_or_else(|| drive::timed_out("the read-write lock", membership))
+    }
+
+    fn block_to_write(&self, deadline: Option<Deadline>) -> io::Result<RwLockWriteGuard<'_, T>> {
+        let membership = self.object.membership();
+        self.writers.blocking_yield(membership);
+        let locked = drive::block(membership, Write::new(self.place), deadline)?;
+        locked
+            .map(|locked| WriteGuard::new(self, locked))
+            .ok_or_else(|| drive::timed_out("the read-write lock", membership))
+    }
+}
+
+impl<T> RwLock<T> {
+    /// Unlocks what was locked for reading, from a drop.
+    #[inline]
+    fn end_read(&self) {
+        drive::finish(self.object.membership(), EndRead::new(self.place));
+    }
+}
+
+impl<T> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RwLock").field("object", &self.object).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

@@ -1,0 +1,166 @@
+//! The guards of a read-write lock.
+
+use super::RwLock;
+use crate::steps::mutex::Locked;
+use crate::value::Value;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+/// The guard of a reader: see [`RwLockReadGuard`](super::RwLockReadGuard) and
+/// [`OwnedRwLockReadGuard`](super::OwnedRwLockReadGuard).
+///
+/// It dereferences to a copy of the value. As long as the guard is there, no writer changes the value. A drop makes at most one wake,
+/// and never waits.
+#[must_use = "a guard that is dropped at once keeps no writer out"]
+pub struct ReadGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+{
+    lock: L,
+    locked: Locked,
+    value: T,
+}
+
+impl<L, T> ReadGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+    T: Value,
+{
+    #[inline]
+    pub(super) fn new(lock: L, locked: Locked) -> Self {
+        let value = RwLock::<T>::COPIES.load(&lock.object);
+        Self { lock, locked, value }
+    }
+
+    /// True if a writer died inside its section, and no writer since has [settled](WriteGuard::settle) that.
+    pub fn predecessor_died(&self) -> bool {
+        self.locked.died
+    }
+}
+
+impl<L, T> Deref for ReadGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+{
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<L, T> Drop for ReadGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+{
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.end_read();
+    }
+}
+
+impl<L, T: fmt::Debug> fmt::Debug for ReadGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RwLockReadGuard")
+            .field("value", &self.value)
+            .field("predecessor_died", &self.locked.died)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The guard of a writer: see [`RwLockWriteGuard`](super::RwLockWriteGuard) and
+/// [`OwnedRwLockWriteGuard`](super::OwnedRwLockWriteGuard).
+///
+/// It dereferences to a copy of the value. Dropping it unlocks and forgets the copy. [`commit`](Self::commit) makes the copy the value
+/// of the lock. A drop makes at most one wake, and never waits.
+#[must_use = "a guard that is dropped at once has changed nothing"]
+pub struct WriteGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+{
+    lock: L,
+    locked: Locked,
+    settled: bool,
+    value: T,
+}
+
+impl<L, T> WriteGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+    T: Value,
+{
+    #[inline]
+    pub(super) fn new(lock: L, locked: Locked) -> Self {
+        let value = RwLock::<T>::COPIES.load(&lock.object);
+        Self { lock, locked, settled: false, value }
+    }
+
+    /// Makes the copy the value of the lock, and unlocks.
+    pub fn commit(mut self) {
+        self.checkpoint();
+    }
+
+    /// Makes the copy the value of the lock, and goes on. A later end of the section leaves at least this value.
+    ///
+    /// The value changes with one store. Readers come after the section, so they see the last checkpoint.
+    pub fn checkpoint(&mut self) {
+        RwLock::<T>::COPIES.commit(&self.lock.object, &self.value);
+    }
+
+    /// True if a writer died inside its section, and no writer since has [settled](Self::settle) that.
+    pub fn predecessor_died(&self) -> bool {
+        self.locked.died
+    }
+
+    /// Declares that the death of a predecessor needs no further attention: the next readers and writers are not told.
+    ///
+    /// It takes effect when the lock is unlocked. If this process dies before, they are told.
+    pub fn settle(&mut self) {
+        self.settled = true;
+    }
+}
+
+impl<L, T> Deref for WriteGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+{
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<L, T> DerefMut for WriteGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+{
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<L, T> Drop for WriteGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+{
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.writers.unlock(self.lock.object.membership(), self.locked, self.settled);
+    }
+}
+
+impl<L, T: fmt::Debug> fmt::Debug for WriteGuard<L, T>
+where
+    L: Deref<Target = RwLock<T>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RwLockWriteGuard")
+            .field("value", &self.value)
+            .field("predecessor_died", &self.locked.died)
+            .finish_non_exhaustive()
+    }
+}
