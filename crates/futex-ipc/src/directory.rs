@@ -153,7 +153,6 @@ impl Entry {
         for (i, role) in roles.iter_mut().enumerate() {
             let word = field(field::ROLES + i);
             if word != 0 {
-                let place = Place(base + high(word));
                 // A lock has the word of its predecessor behind it.
                 let (known, needs) = match low(word) {
                     1 => (Role::Lock, 2),
@@ -164,7 +163,7 @@ impl Entry {
                 if high(word).checked_add(needs).is_none_or(|end| end > len) {
                     return None;
                 }
-                *role = Some((known, place));
+                *role = Some((known, Place(base + high(word))));
             }
         }
         Some(Self {

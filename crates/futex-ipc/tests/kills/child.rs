@@ -1,0 +1,112 @@
+//! A child: tasks and threads that use the objects of the region until the process is killed.
+
+use crate::children;
+use crate::mutex;
+use crate::section::Value;
+use crate::side::{Figure, Id, Side, TASKS};
+use crate::task::Task;
+use futex_ipc::{Mutex, Region};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+
+pub(crate) const LIFE: &str = "FUTEX_IPC_KILLS_LIFE";
+pub(crate) const CHILD: &str = "FUTEX_IPC_KILLS_CHILD";
+
+/// Number of tasks of a runtime. The other ones are threads.
+const OF_RUNTIME: usize = 4;
+
+/// The objects of the region.
+pub(crate) struct Objects {
+    pub(crate) region: Region,
+    pub(crate) mutex: Mutex<Value>,
+}
+
+impl Objects {
+    /// Joins the region, and opens the objects or makes them.
+    pub(crate) fn open(file: impl AsFd, label: &str) -> io::Result<Self> {
+        let region = Region::builder().label(label).from_fd(file)?;
+        let mutex = Mutex::open_or_create(&region, "mutex", [0; 4])?;
+        Ok(Self { region, mutex })
+    }
+}
+
+/// The role of a child.
+pub(crate) fn work() {
+    let side = Arc::new(Side::of_parent());
+    let (life, child) = (children::number(LIFE), children::number(CHILD));
+    let file = children::file(0);
+    let runtime = runtime(life);
+    let task =
+        |task, session| Task::new(side.clone(), Id { life, child, task }, (life * 1000 + session) * TASKS + task);
+    for session in 0.. {
+        let first = task(0, session);
+        let objects = Arc::new(first.expect("join", Objects::open(&file, &format!("life {life}"))));
+        let rounds = 20 + first.below(400);
+        std::thread::scope(|scope| {
+            for index in OF_RUNTIME..TASKS {
+                let (task, objects) = (task(index, session), &objects);
+                scope.spawn(move || while_it_lasts(&task, rounds, || blocking_round(&task, objects)));
+            }
+            runtime.block_on(async {
+                let mut tasks = JoinSet::new();
+                for index in 0..OF_RUNTIME {
+                    let (task, objects) = (task(index, session), objects.clone());
+                    tasks.spawn(async move {
+                        for _ in 0..rounds {
+                            if task.side.is_over() {
+                                break;
+                            }
+                            round(&task, &objects).await;
+                        }
+                    });
+                }
+                while let Some(result) = tasks.join_next().await {
+                    first.expect("a task", result.map_err(io::Error::other));
+                }
+            });
+        });
+        drop(objects);
+        side.count(Figure::Left);
+        if side.is_over() {
+            return;
+        }
+    }
+}
+
+fn runtime(life: usize) -> Runtime {
+    let mut builder = if life % 2 == 0 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+fn while_it_lasts(task: &Task, rounds: usize, mut round: impl FnMut()) {
+    for _ in 0..rounds {
+        if task.side.is_over() {
+            return;
+        }
+        round();
+    }
+}
+
+/// One operation of a task. Half of the tasks give it up at a random point.
+async fn round(task: &Task, objects: &Objects) {
+    let operation = async {
+        match task.below(1) {
+            _ => mutex::lock(task, &objects.mutex).await,
+        }
+    };
+    if task.id.task % 2 == 0 {
+        operation.await;
+    } else {
+        task.or_gives_up(operation).await;
+    }
+}
+
+/// One operation of a thread.
+fn blocking_round(task: &Task, objects: &Objects) {
+    match task.below(1) {
+        _ => mutex::blocking_lock(task, &objects.mutex),
+    }
+}

@@ -1,0 +1,205 @@
+//! Processes that use one region are killed at random points, again and again, and replaced.
+//!
+//! Each child has tasks, threads that block, and waits that are given up. The children differ in their backends and runtimes. The
+//! tasks note beside the region what they are at, so that each one sees when a promise of an object is broken: two inside of a
+//! section, a torn value, a change that was lost, more permits than there are, a death that the next owner is not told of. The
+//! parent sees when a task waits for half a minute.
+//!
+//! `FUTEX_IPC_KILLS` is the number of kills. Without it there are few.
+#![cfg(feature = "tokio")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+#[path = "../children/mod.rs"]
+mod children;
+
+mod child;
+mod mutex;
+mod section;
+mod side;
+mod task;
+
+use self::child::{CHILD, LIFE, Objects};
+use self::children::Child;
+use self::side::{CHILDREN, Figure, PerTask, Shared, Side, TASKS};
+use self::task::Waits;
+use futex_ipc::Region;
+use futex_tests::load::{Rng, reactor_on};
+use futex_tokio::Backend;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+/// Maximum number of seconds that a wait takes. All sections are short.
+const PATIENCE: u64 = 30;
+
+fn number_of_kills() -> usize {
+    std::env::var("FUTEX_IPC_KILLS").map_or(300, |n| n.parse().expect("FUTEX_IPC_KILLS is a number"))
+}
+
+#[test]
+#[ignore = "not a test: child processes of the tests run it"]
+fn a_child_process() {
+    if children::role().is_some() {
+        child::work();
+    }
+}
+
+/// The processes, and what they share.
+struct Harness {
+    side: Side,
+    region: File,
+    backends: Vec<&'static str>,
+    children: Vec<Option<Child>>,
+    /// The life of each child.
+    lives: Vec<usize>,
+    next_life: usize,
+}
+
+impl Harness {
+    fn start(kills: usize) -> Self {
+        let backends = [(Backend::Uring, "uring"), (Backend::Waitv, "waitv"), (Backend::Thread, "thread")];
+        let backends: Vec<_> =
+            backends.into_iter().filter(|&(kind, _)| reactor_on(kind).is_some()).map(|(_, name)| name).collect();
+        let region = region();
+        let mut harness = Self {
+            side: Side::new(kills + CHILDREN),
+            region,
+            backends,
+            children: (0..CHILDREN).map(|_| None).collect(),
+            lives: vec![0; CHILDREN],
+            next_life: 0,
+        };
+        (0..CHILDREN).for_each(|child| harness.spawn(child));
+        harness
+    }
+
+    fn spawn(&mut self, child: usize) {
+        let life = self.next_life;
+        self.next_life += 1;
+        self.lives[child] = life;
+        // What the predecessor noted ends with it.
+        for task in 0..TASKS {
+            for word in [PerTask::Waits, PerTask::Reads, PerTask::Holds] {
+                self.side.per_task(word, child, task).store(0, SeqCst);
+            }
+        }
+        let backend = self.backends[life % self.backends.len()].to_owned();
+        let variables = [(LIFE, life.to_string()), (CHILD, child.to_string()), ("FUTEX_BACKEND", backend)];
+        let process = Child::start("work", &[&self.region, self.side.memory()], variables);
+        self.children[child] = Some(process);
+    }
+
+    /// Kills some of the children at once, and replaces them.
+    fn kill(&mut self, victims: &[usize]) {
+        self.side.shared(Shared::Kills).fetch_add(victims.len() as u64, SeqCst);
+        victims.iter().for_each(|&victim| self.side.doom(self.lives[victim]));
+        for &victim in victims {
+            let child = self.children[victim].as_mut().unwrap();
+            child.signal();
+        }
+        for &victim in victims {
+            self.children[victim].take().unwrap().kill();
+            self.spawn(victim);
+        }
+    }
+
+    /// Checks that all children run, and that no task waits for long.
+    fn check(&mut self) {
+        assert_eq!(self.side.figure(Figure::Violations).load(SeqCst), 0, "a child has written above what happened");
+        for child in 0..CHILDREN {
+            let status = self.children[child].as_mut().and_then(Child::status);
+            assert_eq!(status, None, "child {child} ended by itself: its message is above");
+            for task in 0..TASKS {
+                let word = self.side.per_task(PerTask::Waits, child, task).load(SeqCst);
+                if let Some((_, seconds @ PATIENCE..)) = Waits::of_word(word) {
+                    panic!("task {task} of child {child} has waited for {seconds} s\n{}", self.show());
+                }
+            }
+        }
+        let rechecks = self.side.figure(Figure::Rechecks).load(SeqCst);
+        assert_eq!(rechecks, 0, "a lost wake was found only by the check once a second\n{}", self.show());
+    }
+
+    /// What each task waits for.
+    fn show(&self) -> String {
+        let mut text = String::new();
+        for child in 0..CHILDREN {
+            let backend = self.backends[self.lives[child] % self.backends.len()];
+            write!(text, "child {child}, life {}, {backend}:", self.lives[child]).unwrap();
+            for task in 0..TASKS {
+                match Waits::of_word(self.side.per_task(PerTask::Waits, child, task).load(SeqCst)) {
+                    Some((object, seconds)) => write!(text, " {object:?} {seconds} s;").unwrap(),
+                    None => text.push_str(" -;"),
+                }
+            }
+            text.push('\n');
+        }
+        for (name, owner) in [("mutex", Shared::MutexOwner), ("write", Shared::WriteOwner)] {
+            writeln!(text, "{name}: {:#x} is inside", self.side.shared(owner).load(SeqCst)).unwrap();
+        }
+        text
+    }
+
+    /// Ends all children, which must come to their end.
+    fn end(&mut self) {
+        self.side.shared(Shared::Stop).store(1, SeqCst);
+        let start = Instant::now();
+        while self.children.iter().any(Option::is_some) {
+            for child in self.children.iter_mut().filter(|child| child.is_some()) {
+                if let Some(status) = child.as_mut().unwrap().status() {
+                    assert!(status.success(), "a child ended with {status}: its message is above");
+                    *child = None;
+                }
+            }
+            assert!(start.elapsed().as_secs() < 2 * PATIENCE, "a child does not end\n{}", self.show());
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The file of a new region. The parent is not a member, so the children depend on each other.
+fn region() -> File {
+    let region = Region::builder().members(8).anonymous().unwrap();
+    children::file_of(&region)
+}
+
+#[test]
+fn no_promise_is_broken_and_nobody_is_stuck_when_processes_are_killed() {
+    let kills = number_of_kills();
+    let mut harness = Harness::start(kills);
+    let mut rng = Rng::new(std::process::id().into());
+    let mut killed = 0;
+    while killed < kills {
+        // A random point of time, not a synchronisation.
+        std::thread::sleep(Duration::from_micros(rng.below(8_000) as u64));
+        harness.check();
+        let mut victims: Vec<usize> = (0..CHILDREN).collect();
+        rng.shuffle(&mut victims);
+        let n = match rng.below(20) {
+            0 => CHILDREN,
+            1 | 2 => 2,
+            _ => 1,
+        };
+        victims.truncate(n.min(kills - killed));
+        harness.kill(&victims);
+        killed += victims.len();
+    }
+    harness.check();
+    harness.end();
+    harness.check_at_the_end();
+}
+
+impl Harness {
+    fn check_at_the_end(&self) {
+        let objects = Objects::open(&self.region, "the parent").unwrap();
+        let guard = objects.mutex.try_lock().unwrap().expect("a free mutex");
+        assert_eq!(guard[0], self.side.shared(Shared::MutexValue).load(SeqCst));
+        drop(guard);
+        let figures = Figure::ALL.map(|figure| format!("{figure:?}: {}", self.side.figure(figure).load(SeqCst)));
+        println!("{} kills; {}", self.side.kills(), figures.join(", "));
+        for figure in [Figure::Sections, Figure::Cancelled, Figure::ToldOfDeath, Figure::FoundDead, Figure::Left] {
+            assert_ne!(self.side.figure(figure).load(SeqCst), 0, "{figure:?}");
+        }
+    }
+}
