@@ -33,6 +33,9 @@ pub use self::value::Value;
 
 #[cfg(test)]
 #[cfg(not(loom))]
+mod document;
+#[cfg(test)]
+#[cfg(not(loom))]
 mod explorer;
 #[cfg(test)]
 mod loom_models;
