@@ -11,7 +11,8 @@
 use crate::drive;
 use crate::format::{ENTRY, Header, LINE, load_text, refuse, store_text};
 use crate::membership::Membership;
-use crate::steps::mutex::{Lock, Unlock};
+use crate::steps::mutex::{Lock, Unlock, owner};
+use crate::steps::record::{Records, STRIDE};
 use crate::steps::{Place, Role, Words, halves, high, low};
 use futex_sys::__private::fail;
 use futex_sys::Deadline;
@@ -26,7 +27,7 @@ use std::time::Duration;
 pub const MAX_NAME: usize = 64;
 
 /// Maximum number of words of an object that a sweep repairs.
-const MAX_ROLES: usize = 4;
+const MAX_ROLES: usize = 3;
 
 /// Places in an entry.
 mod field {
@@ -38,6 +39,8 @@ mod field {
     pub(super) const SIZE: usize = 2;
     pub(super) const PARAMETER: usize = 3;
     pub(super) const ROLES: usize = 4;
+    /// As a role, with the number [`RECORDS_ROLE`](super::RECORDS_ROLE).
+    pub(super) const RECORDS: usize = 7;
     pub(super) const NAME: usize = 8;
     pub(super) const TYPE: usize = 16;
 }
@@ -59,6 +62,8 @@ pub(crate) struct Spec<'a> {
     pub(crate) len: u32,
     /// The words that a sweep repairs, by their index in the object.
     pub(crate) roles: &'a [(Role, u32)],
+    /// The first [record](crate::steps::record) of the members, by its index in the object.
+    pub(crate) records: Option<u32>,
 }
 
 /// The kinds of objects.
@@ -131,7 +136,11 @@ pub(crate) struct Entry {
     pub(crate) parameter: u64,
     pub(crate) name: String,
     roles: [Option<(Role, Place)>; MAX_ROLES],
+    records: Option<Records>,
 }
+
+/// Number of the role of the first record.
+const RECORDS_ROLE: u32 = 4;
 
 impl Entry {
     /// Copies and checks an entry. `None` if it is damaged.
@@ -149,6 +158,16 @@ impl Entry {
         if !fits {
             return None;
         }
+        let records = match field(field::RECORDS) {
+            0 => None,
+            word => {
+                let needs = layout.slots * STRIDE;
+                if low(word) != RECORDS_ROLE || high(word).checked_add(needs).is_none_or(|end| end > len) {
+                    return None;
+                }
+                Some(Records(Place(base + high(word))))
+            }
+        };
         let mut roles = [None; MAX_ROLES];
         for (i, role) in roles.iter_mut().enumerate() {
             let word = field(field::ROLES + i);
@@ -177,6 +196,7 @@ impl Entry {
             name: load_text(&copy[field::NAME..field::TYPE]),
             type_name: load_text(&copy[field::TYPE..field::TYPE + 8]),
             roles,
+            records,
         })
     }
 
@@ -194,6 +214,9 @@ impl Entry {
                 Role::Flag => 3,
             };
             word.store(halves(index, number), Relaxed);
+        }
+        if let Some(records) = spec.records {
+            words[field::RECORDS].store(halves(records, RECORDS_ROLE), Relaxed);
         }
         store_text(&words[field::NAME..field::TYPE], spec.name);
         store_text(&words[field::TYPE..field::TYPE + 8], spec.type_name);
@@ -269,6 +292,19 @@ impl Directory {
         let entries = self.entries(membership);
         let objects = entries.iter().flatten().flat_map(|entry| entry.roles.into_iter().flatten());
         Header::SWEPT.into_iter().chain(objects).collect()
+    }
+
+    /// True if this member owns a lock, or a record of it is not 0: it leaves something behind.
+    pub(crate) fn has_something_of(&self, membership: &Membership) -> bool {
+        let me = membership.me();
+        let owns = |(role, place)| matches!(role, Role::Lock) && owner(membership.load(place, Relaxed)) == Some(me);
+        let holds = |records: Records| {
+            let record = membership.load(records.of(me.slot), Relaxed);
+            high(record) == me.generation && low(record) != 0
+        };
+        let entries = self.entries(membership);
+        entries.iter().flatten().filter_map(|entry| entry.records).any(holds)
+            || self.swept(membership).into_iter().any(owns)
     }
 
     fn find(&self, membership: &Membership, spec: &Spec<'_>) -> io::Result<Option<Arc<Entry>>> {

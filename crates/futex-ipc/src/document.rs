@@ -179,6 +179,7 @@ fn an_entry_is_as_described() {
         parameter: 24 << 32 | 25,
         len: 64,
         roles: &[(Role::Lock, 31), (Role::Counter, 32), (Role::Flag, 33)],
+        records: Some(34),
     };
     for name in ["first", "the name"] {
         let spec = Spec { name, ..spec.clone() };
@@ -188,7 +189,7 @@ fn an_entry_is_as_described() {
         let row = table("| role | name |").into_iter().find(|row| row[1] == format!("`{name}`")).unwrap();
         number(&row[0])
     };
-    let roles = [31 << 32 | role("Lock"), 32 << 32 | role("Counter"), 33 << 32 | role("Flag"), 0];
+    let roles = [31 << 32 | role("Lock"), 32 << 32 | role("Counter"), 33 << 32 | role("Flag")];
     let roles: Vec<u8> = roles.into_iter().flat_map(u64::to_le_bytes).collect();
     let values = [
         ("kind", Number(8)),
@@ -199,6 +200,7 @@ fn an_entry_is_as_described() {
         ("align", Number(23)),
         ("parameter", Number(24 << 32 | 25)),
         ("roles", Bytes(&roles)),
+        ("records", Number(34 << 32 | 4)),
         ("name", Text("the name")),
         ("type_name", Text("example.com/type")),
     ];

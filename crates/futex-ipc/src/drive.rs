@@ -18,7 +18,13 @@ const MAX_LOST: u32 = 1 << 16;
 
 /// Runs a machine that never sleeps. `None` if it has lost too many races.
 #[inline]
-pub(crate) fn run<W: Words, M: Machine>(words: &W, mut machine: M) -> Option<M::Output> {
+pub(crate) fn run<W: Words, M: Machine>(words: &W, machine: M) -> Option<M::Output> {
+    run_at_most(MAX_LOST, words, machine)
+}
+
+/// Like [`run`], with another maximum number of lost races.
+#[inline]
+pub(crate) fn run_at_most<W: Words, M: Machine>(max_lost: u32, words: &W, mut machine: M) -> Option<M::Output> {
     let mut lost = 0;
     loop {
         match machine.step(words) {
@@ -26,7 +32,7 @@ pub(crate) fn run<W: Words, M: Machine>(words: &W, mut machine: M) -> Option<M::
             Step::Done(output) => return Some(output),
             Step::Contended | Step::Sleep { .. } => {
                 lost += 1;
-                if lost == MAX_LOST {
+                if lost == max_lost {
                     return None;
                 }
                 if lost % PATIENCE == 0 {

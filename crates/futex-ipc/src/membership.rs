@@ -9,7 +9,8 @@ use crate::format::{FIRST_SLOT_BYTE, Header, LINE, Layout, SLOT, load_text, stor
 use crate::os::at_fork::NotForked;
 use crate::os::byte_lock;
 use crate::stats::Counters;
-use crate::steps::member::{DEAD, FREE, Join, Leave};
+use crate::steps::member::{DEAD, FREE, Join, LIVE, Leave, slot_word};
+use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Place, Role, Words, halves, high, low};
 use crate::watcher::{self, Waits, Watch};
 use futex_sys::__private::{Origin, explain, fail, keep_from_forks, words64};
@@ -75,6 +76,9 @@ const CLOSED: u32 = 1;
 /// The lock, the slot or the file was taken away.
 const DAMAGED: u32 = 2;
 
+/// Maximum number of lost races in a join. After each, the join may sweep the whole directory.
+const JOIN_LIMIT: u32 = 64;
+
 /// See the [module](self).
 pub(crate) struct Membership {
     what: String,
@@ -134,7 +138,7 @@ impl Membership {
             not_forked: Arc::new(not_forked),
             memory,
         };
-        this.me = drive::run(&Sweeping::new(&this), Join::new(slot))
+        this.me = drive::run_at_most(JOIN_LIMIT, &Sweeping::new(&this), Join::new(slot))
             .ok_or_else(|| this.damaged("its table of members changes without end"))?;
         Information::store(&this, process, label);
         this.announce();
@@ -304,6 +308,23 @@ impl AsFd for Membership {
     }
 }
 
+impl Membership {
+    /// Frees the slot. Returns false if it is not this member's any more.
+    fn leave(&self) -> bool {
+        if self.directory.has_something_of(self) {
+            // A guard was leaked. The member leaves as one that dies, so that the others get what it had.
+            let Member { slot, generation } = self.me;
+            let died = self.replace_slot(slot, slot_word(generation, LIVE), slot_word(generation, DEAD));
+            return died.is_ok() && drive::run(&Sweeping::new(self), Sweep::new(self.me)).is_some();
+        }
+        let left = drive::run(self, Leave) == Some(true);
+        if left {
+            self.announce();
+        }
+        left
+    }
+}
+
 impl Drop for Membership {
     fn drop(&mut self) {
         if !self.origin.is_here() {
@@ -317,8 +338,7 @@ impl Drop for Membership {
         // Afterwards the watcher does not use the mapping.
         drop(self.watch.take());
         // A slot that is not LIVE with this generation belongs to somebody else by now.
-        if drive::run(self, Leave) == Some(true) {
-            self.announce();
+        if self.leave() {
             // Explicitly, since a child of `vfork` or of a raw `clone` may keep the description.
             let byte = FIRST_SLOT_BYTE + self.me.slot;
             let _ = byte_lock::unlock(self.memory.as_fd(), byte..byte + 1);

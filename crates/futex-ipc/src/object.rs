@@ -40,7 +40,23 @@ impl<'a> Spec<'a> {
             ));
         };
         let align = align_of::<T>() as u32;
-        Ok(Self { kind, name, type_name: T::NAME, type_version: T::VERSION, size, align, parameter, len, roles })
+        Ok(Self {
+            kind,
+            name,
+            type_name: T::NAME,
+            type_version: T::VERSION,
+            size,
+            align,
+            parameter,
+            len,
+            roles,
+            records: None,
+        })
+    }
+
+    /// The same for an object that has records of its members.
+    pub(crate) fn with_records(self, first: u32) -> Self {
+        Self { records: Some(first), ..self }
     }
 }
 

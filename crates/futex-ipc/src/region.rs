@@ -157,6 +157,7 @@ mod tests {
         parameter: 5,
         len: 32,
         roles: &[(Role::Lock, 0)],
+        records: None,
     };
 
     #[test]

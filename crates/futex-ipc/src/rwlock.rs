@@ -101,7 +101,9 @@ impl<T: Value> RwLock<T> {
 
     fn spec<'a>(region: &Region, name: &'a str) -> io::Result<Spec<'a>> {
         let records = region.membership().layout().slots as usize * STRIDE as usize;
-        Spec::of::<T>(Kind::RwLock, name, Self::RECORDS + records, 0, &[(Role::Lock, LOCK), (Role::Counter, EVENT)])
+        let roles = &[(Role::Lock, LOCK), (Role::Counter, EVENT)];
+        let spec = Spec::of::<T>(Kind::RwLock, name, Self::RECORDS + records, 0, roles)?;
+        Ok(spec.with_records(Self::RECORDS as u32))
     }
 
     fn new(object: Object) -> io::Result<Self> {
@@ -329,7 +331,3 @@ impl<T> fmt::Debug for RwLock<T> {
         f.debug_struct("RwLock").field("object", &self.object).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-#[cfg(not(loom))]
-mod tests;
