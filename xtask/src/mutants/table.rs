@@ -1960,4 +1960,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "Record::of(words.load(records.of(self.slot), Acquire), generation)",
         test: "futex-ipc/lib::loom_models::a_member_that_detaches_ends_the_phase",
     },
+    Mutant {
+        name: "leaves-with-a-leaked-guard",
+        breaks: "a member that leaked a guard leaves, and those that sleep on the lock are not woken",
+        file: "futex-ipc/src/membership.rs",
+        from: "if self.directory.has_something_of(self)",
+        to: "if false",
+        test: "futex-ipc/lib::rwlock::tests::a_member_that_leaves_with_a_leaked_guard_leaves_the_lock_to_others",
+    },
 ];
