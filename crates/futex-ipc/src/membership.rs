@@ -230,6 +230,13 @@ impl Membership {
         }
     }
 
+    /// Drops the membership without leaving, as the end of a process does.
+    #[cfg(test)]
+    pub(crate) fn die(mut self) {
+        self.is_original = false;
+        drop(self.watch.take());
+    }
+
     /// Notes that the region may have lost its name.
     pub(crate) fn note_name(&self) {}
 

@@ -132,6 +132,12 @@ impl Region {
         self.membership.counters().stats()
     }
 
+    /// Drops the region without leaving, as the end of a process does. This must be the last handle.
+    #[cfg(test)]
+    pub(crate) fn die(self) {
+        Arc::into_inner(self.membership).expect("the last handle").die();
+    }
+
     /// The membership.
     pub(crate) fn membership(&self) -> &Arc<Membership> {
         &self.membership

@@ -48,3 +48,7 @@ impl Drop for Watch {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

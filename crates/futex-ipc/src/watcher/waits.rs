@@ -143,6 +143,12 @@ impl Waits {
         !places.is_empty()
     }
 
+    /// Number of waits.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.list().waits.len()
+    }
+
     fn list(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
