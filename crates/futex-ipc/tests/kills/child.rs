@@ -44,7 +44,7 @@ pub(crate) fn work() {
     for session in 0.. {
         let first = task(0, session);
         let objects = Arc::new(first.expect("join", Objects::open(&file, &format!("life {life}"))));
-        let rounds = 20 + first.below(400);
+        let rounds = 20 + first.chance.below(400);
         std::thread::scope(|scope| {
             for index in OF_RUNTIME..TASKS {
                 let (task, objects) = (task(index, session), &objects);
@@ -93,7 +93,7 @@ fn while_it_lasts(task: &Task, rounds: usize, mut round: impl FnMut()) {
 /// One operation of a task. Half of the tasks give it up at a random point.
 async fn round(task: &Task, objects: &Objects) {
     let operation = async {
-        match task.below(1) {
+        match task.chance.below(1) {
             _ => mutex::lock(task, &objects.mutex).await,
         }
     };
@@ -106,7 +106,7 @@ async fn round(task: &Task, objects: &Objects) {
 
 /// One operation of a thread.
 fn blocking_round(task: &Task, objects: &Objects) {
-    match task.below(1) {
+    match task.chance.below(1) {
         _ => mutex::blocking_lock(task, &objects.mutex),
     }
 }

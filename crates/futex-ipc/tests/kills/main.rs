@@ -12,6 +12,9 @@
 #[path = "../children/mod.rs"]
 mod children;
 
+#[path = "../children/chance.rs"]
+mod chance;
+
 mod child;
 mod mutex;
 mod section;

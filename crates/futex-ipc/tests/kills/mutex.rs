@@ -13,12 +13,12 @@ fn enter<'a>(task: &'a Task, guard: &MutexGuard<'_, Value>) -> Inside<'a> {
 
 fn change(task: &Task, guard: &mut MutexGuard<'_, Value>, inside: &mut Inside<'_>) {
     **guard = inside.next();
-    if task.below(8) == 0 {
+    if task.chance.below(8) == 0 {
         return; // Nothing is committed.
     }
     guard.checkpoint();
     inside.committed();
-    if task.below(2) == 0 {
+    if task.chance.below(2) == 0 {
         guard.settle();
     }
 }
@@ -28,24 +28,24 @@ pub(crate) async fn lock(task: &Task, mutex: &Mutex<Value>) {
     let mut guard = task.expect("lock", mutex.lock().await);
     drop(waits);
     let mut inside = enter(task, &guard);
-    task.dawdles().await;
+    task.chance.dawdles().await;
     change(task, &mut guard, &mut inside);
-    task.dawdles().await;
+    task.chance.dawdles().await;
     drop(inside);
 }
 
 pub(crate) fn blocking_lock(task: &Task, mutex: &Mutex<Value>) {
     let waits = task.waits(Waits::Mutex);
-    let guard = match task.below(4) {
+    let guard = match task.chance.below(4) {
         0 => Some(task.expect("lock", mutex.blocking_lock())),
         1 => task.expect("try to lock", mutex.try_lock()),
-        _ => task.in_time("lock", mutex.blocking_lock_deadline(task.deadline())),
+        _ => task.in_time("lock", mutex.blocking_lock_deadline(task.chance.deadline())),
     };
     drop(waits);
     let Some(mut guard) = guard else { return };
     let mut inside = enter(task, &guard);
-    task.blocks();
+    task.chance.blocks();
     change(task, &mut guard, &mut inside);
-    task.blocks();
+    task.chance.blocks();
     drop(inside);
 }

@@ -1,29 +1,23 @@
 //! What the tasks and threads of a child have in common.
 
+use crate::chance::Chance;
 use crate::side::{Figure, Id, PerTask, Side, now};
-use futex_tests::load::{Rng, turns};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-use tokio::time::timeout;
 
 /// A task, or a thread that blocks.
 pub(crate) struct Task {
     pub(crate) side: Arc<Side>,
     pub(crate) id: Id,
-    rng: Mutex<Rng>,
+    pub(crate) chance: Chance,
 }
 
 impl Task {
     pub(crate) fn new(side: Arc<Side>, id: Id, seed: usize) -> Self {
-        Self { side, id, rng: Mutex::new(Rng::new(seed as u64)) }
-    }
-
-    pub(crate) fn below(&self, n: usize) -> usize {
-        self.rng.lock().expect("no panic").below(n)
+        Self { side, id, chance: Chance::new(seed as u64) }
     }
 
     /// Reports what must not happen, and ends the process.
@@ -50,52 +44,13 @@ impl Task {
         self.side.is_doomed(Id::life_of(other))
     }
 
-    /// Gives others the chance to come between, or a kill.
-    pub(crate) async fn dawdles(&self) {
-        match self.below(4) {
-            0 => turns(1 + self.below(4)).await,
-            1 => self.spins(),
-            _ => {}
-        }
-    }
-
-    /// As [`dawdles`](Self::dawdles), for a thread.
-    pub(crate) fn blocks(&self) {
-        match self.below(4) {
-            0 => std::thread::yield_now(),
-            1 => self.spins(),
-            _ => {}
-        }
-    }
-
-    fn spins(&self) {
-        (0..self.below(5_000)).for_each(|_| std::hint::spin_loop());
-    }
-
     /// Awaits a future, or drops it after a random time.
     pub(crate) async fn or_gives_up<F: Future>(&self, future: F) -> Option<F::Output> {
-        let output = if self.below(2) == 0 {
-            timeout(self.some_time(), future).await.ok()
-        } else {
-            tokio::select! {
-                biased;
-                output = future => Some(output),
-                () = turns(self.below(6)) => None,
-            }
-        };
+        let output = self.chance.or_gives_up(future).await;
         if output.is_none() {
             self.side.count(Figure::Cancelled);
         }
         output
-    }
-
-    /// A deadline in the near future.
-    pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.some_time()
-    }
-
-    fn some_time(&self) -> Duration {
-        Duration::from_micros(self.below(3_000) as u64)
     }
 
     /// The value of a blocking operation with a deadline. `None` if the deadline has passed.
