@@ -138,6 +138,15 @@ impl Region {
         Arc::into_inner(self.membership).expect("the last handle").die();
     }
 
+    /// A descriptor of the region, with an open file description of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of an `open` of `/proc/self/fd`.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        reopen(self.membership.as_fd())
+    }
+
     /// The membership.
     pub(crate) fn membership(&self) -> &Arc<Membership> {
         &self.membership
