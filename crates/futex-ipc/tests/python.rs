@@ -1,0 +1,144 @@
+//! A member in Python that was written after `docs/ipc-format.md` (`member.py`), and members of this crate, in one region.
+
+use futex_ipc::{Mutex, Region};
+use futex_tests::{skip, until, without_a_hang};
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::process::{Child, Command, Stdio};
+
+const MEMBER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/member.py");
+
+/// A region of which other processes know the path.
+struct Shared {
+    region: Region,
+    file: OwnedFd,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let region = Region::builder().members(9).label("a member in Rust").anonymous().expect("a region");
+        let file = region.share().expect("a descriptor");
+        Self { region, file }
+    }
+
+    fn member(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("python3");
+        let path = format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd());
+        command.arg(MEMBER).arg(arguments[0]).arg(path).args(&arguments[1..]);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let output = self.member(arguments).output().expect("python3 starts");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Starts a member that holds the mutex `m`, and returns it with its first line.
+    fn hold(&self) -> (Holder, String) {
+        let mut child =
+            self.member(&["hold", "m"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        (Holder(child), line)
+    }
+}
+
+/// A member in Python that is killed at the end of a test.
+struct Holder(Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a test, if the member in Python can run here.
+fn with_python(test: impl FnOnce() + Send + 'static) {
+    let script = "import ctypes, fcntl; fcntl.F_OFD_SETLK; ctypes.CDLL('libatomic.so.1')";
+    if !Command::new("python3").args(["-c", script]).output().is_ok_and(|output| output.status.success()) {
+        return skip("there is no python3 (3.9 or later) with ctypes and libatomic.so.1 (Debian: libatomic1)");
+    }
+    without_a_hang(test);
+}
+
+#[test]
+fn python_lists_the_members_and_the_objects() {
+    with_python(|| {
+        let shared = Shared::new();
+        let _mutex = Mutex::create(&shared.region, "mutex of ünïcode", [1_u16; 5]).expect("a mutex");
+        let _second = Mutex::create(&shared.region, "second", 0_u64).expect("a mutex");
+        let list = shared.run(&["list"]);
+        for part in [
+            "\"slots\": 9,".to_owned(),
+            format!("\"slot\": 0, \"generation\": 1, \"pid\": {},", std::process::id()),
+            "\"label\": \"a member in Rust\"".to_owned(),
+            "\"kind\": \"Mutex\", \"type_version\": 1,".to_owned(),
+            // Three words, and two copies of two words each.
+            "\"length\": 7, \"size\": 10, \"align\": 2, \"parameter\": 0, \"roles\": [[1, 0]]".to_owned(),
+            "\"name\": \"mutex of \\u00fcn\\u00efcode\", \"type_name\": \"u16\"".to_owned(),
+            "\"name\": \"second\", \"type_name\": \"u64\"".to_owned(),
+        ] {
+            assert!(list.contains(&part), "{part} is not in {list}");
+        }
+    });
+}
+
+#[test]
+fn members_in_python_and_rust_count_to_the_sum() {
+    with_python(|| {
+        const TIMES: u64 = 20_000;
+
+        let shared = Shared::new();
+        let mutex = Mutex::create(&shared.region, "m", 0_u64).expect("a mutex");
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| shared.run(&["count", "m", &TIMES.to_string()]));
+            }
+            for _ in 0..TIMES {
+                mutex.blocking_update(|count| *count += 1).expect("the mutex");
+            }
+        });
+        let guard = mutex.try_lock().expect("the mutex").expect("no other member has it");
+        assert_eq!(*guard, 3 * TIMES);
+        assert!(!guard.predecessor_died());
+    });
+}
+
+#[test]
+fn the_death_of_a_member_in_python_is_noticed_in_rust() {
+    with_python(|| {
+        let shared = Shared::new();
+        let mutex = Mutex::create(&shared.region, "m", 0_u64).expect("a mutex");
+        let (holder, line) = shared.hold();
+        assert_eq!(line, "locked\n");
+        assert!(mutex.try_lock().expect("the mutex").is_none());
+        drop(holder);
+        let guard = mutex.blocking_lock().expect("the mutex");
+        assert!(guard.predecessor_died());
+    });
+}
+
+#[test]
+fn the_death_of_a_member_is_noticed_in_python() {
+    with_python(|| {
+        let shared = Shared::new();
+        let mutex = Mutex::create(&shared.region, "m", 0_u64).expect("a mutex");
+        let (first, _) = shared.hold();
+        let second = std::thread::scope(|scope| {
+            let second = scope.spawn(|| shared.hold());
+            drop(first);
+            second.join().expect("a member")
+        });
+        let (mut holder, line) = second;
+        assert_eq!(line, "a predecessor died\n");
+        holder.0.stdin.take().expect("a pipe").write_all(b"\n").expect("the member reads");
+        assert!(holder.0.wait().expect("the member ends").success());
+        // It has settled the death, and left.
+        let guard = mutex.try_lock().expect("the mutex").expect("no other member has it");
+        assert!(!guard.predecessor_died());
+        until(|| !shared.run(&["list"]).contains("in Python"));
+    });
+}
