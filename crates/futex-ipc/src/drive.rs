@@ -6,7 +6,7 @@ mod asynchronous;
 #[cfg(feature = "tokio")]
 pub(crate) use self::asynchronous::Operation;
 use crate::membership::Membership;
-use crate::steps::{Cancel, Machine, PATIENCE, Step, Words};
+use crate::steps::{Cancel, Machine, PATIENCE, Sleep, Step, Words};
 use futex_sys::__private::{explain, fail};
 use futex_sys::futex::{Scope, wait};
 use futex_sys::{Deadline, MATCH_ANY, WaitOutcome};
@@ -107,8 +107,8 @@ fn block_slowly<M: Cancel>(
             }
             Step::Done(output) => return Ok(Some(output)),
             Step::Contended => lost += 1,
-            Step::Sleep { place, expected, mask } => {
-                let _ticket = membership.waits().register(place, expected, mask);
+            Step::Sleep(sleep @ Sleep { place, expected, .. }) => {
+                let _ticket = membership.waits().register(sleep);
                 if let Err(error) = membership.check() {
                     break error;
                 }

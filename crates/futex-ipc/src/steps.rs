@@ -47,7 +47,7 @@ use std::sync::atomic::Ordering;
 pub const PATIENCE: u32 = 64;
 
 /// A 64-bit word of an object, by its index.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Place(pub u32);
 
 /// A member of the region: a slot of the table, and how often that slot was taken when the member took it.
@@ -123,6 +123,20 @@ pub trait Words {
     fn swept(&self, index: u32) -> Option<(Role, Place)>;
 }
 
+/// A sleep: as long as the low half of the word at `place` is `expected`, or until a wake.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Sleep {
+    /// The word.
+    pub place: Place,
+    /// The low half with which the sleep begins.
+    pub expected: u32,
+    /// The bits of the low half that a [`Recheck`] compares. Other bits change while the sleep goes on: for instance a mutex gets
+    /// another owner.
+    pub mask: u32,
+    /// True if a change of these bits during a sleep proves that a wake was lost. Otherwise it is possible.
+    pub certain: bool,
+}
+
 /// What a step led to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step<T> {
@@ -130,16 +144,8 @@ pub enum Step<T> {
     Next,
     /// Another step follows, since this one has lost against another member's.
     Contended,
-    /// The machine sleeps as long as the low half of the word at `place` is `expected`.
-    Sleep {
-        /// The word.
-        place: Place,
-        /// The low half with which to sleep.
-        expected: u32,
-        /// The bits of the low half that stay as they are while the sleep may go on. Other bits may change without a wake for this
-        /// sleep: for instance a mutex gets another owner while others sleep. See [`Recheck`].
-        mask: u32,
-    },
+    /// The machine sleeps.
+    Sleep(Sleep),
     /// The operation is over.
     Done(T),
 }
@@ -150,19 +156,19 @@ impl<T> Step<T> {
         match self {
             Self::Next => Step::Next,
             Self::Contended => Step::Contended,
-            Self::Sleep { place, expected, mask } => Step::Sleep { place, expected, mask },
+            Self::Sleep(sleep) => Step::Sleep(sleep),
             Self::Done(value) => Step::Done(f(value)),
         }
     }
 
     /// A sleep that must end when any bit of the low half changes.
     pub(crate) const fn sleep(place: Place, expected: u32) -> Self {
-        Self::Sleep { place, expected, mask: u32::MAX }
+        Self::Sleep(Sleep { place, expected, mask: u32::MAX, certain: true })
     }
 
     /// A sleep that must end when a flag of the low half is cleared. Other bits change without a wake for this sleep.
     pub(crate) const fn sleep_while_flag(place: Place, expected: u32, flag: u64) -> Self {
-        Self::Sleep { place, expected, mask: low(flag) }
+        Self::Sleep(Sleep { place, expected, mask: low(flag), certain: true })
     }
 }
 
@@ -226,17 +232,15 @@ impl Machine for Wake {
 /// It gives the number of those who were woken. A driver counts the calls that gave more than 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Recheck {
-    place: Place,
-    expected: u32,
-    mask: u32,
+    sleep: Sleep,
     differs: bool,
 }
 
 impl Recheck {
-    /// Compares once, for a [`Step::Sleep`].
+    /// Compares once.
     #[must_use]
-    pub fn new(place: Place, expected: u32, mask: u32) -> Self {
-        Self { place, expected, mask, differs: false }
+    pub fn new(sleep: Sleep) -> Self {
+        Self { sleep, differs: false }
     }
 }
 
@@ -245,15 +249,16 @@ impl Machine for Recheck {
 
     fn step<W: Words>(&mut self, words: &W) -> Step<u32> {
         if self.differs {
-            return Step::Done(words.wake(self.place, u32::MAX));
+            return Step::Done(words.wake(self.sleep.place, u32::MAX));
         }
-        self.differs = (low(words.load(self.place, Ordering::SeqCst)) ^ self.expected) & self.mask != 0;
+        let Sleep { place, expected, mask, .. } = self.sleep;
+        self.differs = (low(words.load(place, Ordering::SeqCst)) ^ expected) & mask != 0;
         if self.differs { Step::Next } else { Step::Done(0) }
     }
 
     #[cfg(test)]
     fn renumber(&mut self, f: &mut dyn FnMut(Place, u64) -> u64) {
-        self.expected = low(f(self.place, self.expected.into()));
+        self.sleep.expected = low(f(self.sleep.place, self.sleep.expected.into()));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{MAX_LOST, contended, finish};
 use crate::membership::Membership;
-use crate::steps::{Cancel, Machine, PATIENCE, Place, Step};
+use crate::steps::{self, Cancel, PATIENCE, Step};
 use crate::watcher::Ticket;
 use futex_tokio::{AsyncFutex, WaitAsyncOwned};
 use std::future::Future;
@@ -47,11 +47,11 @@ impl<'a, M: Cancel> Operation<'a, M> {
 
     /// Begins to wait in the kernel. The wait is armed by its first poll.
     #[cold]
-    fn fall_asleep(&mut self, place: Place, expected: u32, mask: u32) -> io::Result<()> {
-        let ticket = self.membership.waits().register(place, expected, mask);
+    fn fall_asleep(&mut self, sleep: steps::Sleep) -> io::Result<()> {
+        let ticket = self.membership.waits().register(sleep);
         self.membership.check()?;
-        let futex = AsyncFutex::new(self.membership.word(place)?)?;
-        self.sleep = Some(Sleep { wait: futex.wait_async_owned(expected), _ticket: ticket, armed: false });
+        let futex = AsyncFutex::new(self.membership.word(sleep.place)?)?;
+        self.sleep = Some(Sleep { wait: futex.wait_async_owned(sleep.expected), _ticket: ticket, armed: false });
         Ok(())
     }
 
@@ -138,9 +138,9 @@ impl<M: Cancel + Unpin> Future for Operation<'_, M> {
                     return Poll::Ready(Ok(output));
                 }
                 Step::Contended => this.lost += 1,
-                Step::Sleep { place, expected, mask } => {
+                Step::Sleep(sleep) => {
                     this.at = At::Suspended;
-                    if let Err(error) = this.fall_asleep(place, expected, mask) {
+                    if let Err(error) = this.fall_asleep(sleep) {
                         return this.fail(error);
                     }
                 }

@@ -4,7 +4,7 @@ use super::world::{Wait as InKernel, World};
 use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
 use crate::steps::condvar::{Notify, Prepare, Wait};
 use crate::steps::mutex::{Lock, Locked, Unlock, predecessor_word};
-use crate::steps::{Cancel, Machine, Place, Role, Step, Wake, Words};
+use crate::steps::{Cancel, Machine, Place, Role, Sleep, Step, Wake, Words};
 use std::sync::atomic::Ordering::Relaxed;
 
 const MUTEX: Place = Place(0);
@@ -154,7 +154,7 @@ fn check(world: &World<User, 4>) -> Option<&'static str> {
 
 /// One who sleeps while there is nothing may sleep.
 fn nothing_is_there(world: &World<User, 4>, i: usize) -> bool {
-    matches!(world.processes[i].wait, InKernel::Queued(WORD, ..)) && world.cells[3] == 0
+    matches!(world.processes[i].wait, InKernel::Queued(Sleep { place: WORD, .. })) && world.cells[3] == 0
 }
 
 const GIVER: User = User::Gives(Giver::Lock(Lock::new(MUTEX)));

@@ -3,7 +3,7 @@
 use super::world::{Event, Task, Wait as InKernel, World};
 use super::{N, Program, Scenario, Trouble, all_at_once};
 use crate::steps::event::{Reset, SET, Set, SetOne, Wait, WaitOne};
-use crate::steps::{Cancel, Machine, Place, Role, Step, Wake, Words, low};
+use crate::steps::{Cancel, Machine, Place, Role, Sleep, Step, Wake, Words, low};
 
 const WORD: Place = Place(0);
 
@@ -58,7 +58,7 @@ impl Program for User {
 /// A process that sleeps on an event which nobody has set may sleep.
 fn nothing_is_set(world: &World<User, 1>, i: usize) -> bool {
     let word = world.cells[0];
-    matches!(world.processes[i].wait, InKernel::Queued(_, expected, _) if word & SET == 0 && expected == low(word))
+    matches!(world.processes[i].wait, InKernel::Queued(Sleep { expected, .. }) if word & SET == 0 && expected == low(word))
 }
 
 pub(super) const EVENT: Scenario<User, 1> = Scenario {

@@ -6,7 +6,7 @@ use super::{N, Program, Scenario, Trouble};
 use crate::steps::member::{DEAD, FREE, Join, LIVE, Mark, slot_word};
 use crate::steps::mutex::owner;
 use crate::steps::sweep::Sweep;
-use crate::steps::{Machine, Place, Recheck, Step, high, low};
+use crate::steps::{Machine, Place, Recheck, Sleep, Step, high, low};
 
 /// A state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -55,9 +55,8 @@ pub(crate) enum Task<P> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Wait {
     None,
-    /// The word, what it is compared with, and the mask of a recheck.
-    Arming(Place, u32, u32),
-    Queued(Place, u32, u32),
+    Arming(Sleep),
+    Queued(Sleep),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -208,7 +207,7 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
                         out.push(Event::ExaminesSlot(i, j));
                     }
                 }
-                if let Wait::Queued(place, expected, mask) = process.wait {
+                if let Wait::Queued(Sleep { place, expected, mask, .. }) = process.wait {
                     if scenario.trouble.stops > 0 && (low(self.cells[place.0 as usize]) ^ expected) & mask != 0 {
                         out.push(Event::ComparesAgain(i));
                     }
@@ -226,10 +225,12 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         match event {
             Event::Steps(i) => self.step(scenario, i),
             Event::Arms(i) => {
-                let Wait::Arming(place, expected, mask) = self.processes[i].wait else { unreachable!() };
+                let Wait::Arming(sleep @ Sleep { place, expected, .. }) = self.processes[i].wait else {
+                    unreachable!()
+                };
                 self.processes[i].wait = if low(self.cells[place.0 as usize]) == expected {
                     self.queue.push(place, u8::try_from(i).unwrap());
-                    Wait::Queued(place, expected, mask)
+                    Wait::Queued(sleep)
                 } else {
                     Wait::None
                 };
@@ -253,8 +254,8 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
                 self.watcher_step(scenario, i);
             }
             Event::ComparesAgain(i) => {
-                let Wait::Queued(place, expected, mask) = self.processes[i].wait else { unreachable!() };
-                self.processes[i].watcher = Watcher::Recheck(Recheck::new(place, expected, mask));
+                let Wait::Queued(sleep) = self.processes[i].wait else { unreachable!() };
+                self.processes[i].watcher = Watcher::Recheck(Recheck::new(sleep));
                 self.watcher_step(scenario, i);
             }
             Event::IsKilled(i) => self.kill(scenario, i),
@@ -301,8 +302,8 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         let process = &mut self.processes[i];
         process.task = if step == Step::Done(()) { Task::Over } else { task };
         process.suspended = matches!(step, Step::Contended | Step::Sleep { .. });
-        if let Step::Sleep { place, expected, mask } = step {
-            process.wait = Wait::Arming(place, expected, mask);
+        if let Step::Sleep(sleep) = step {
+            process.wait = Wait::Arming(sleep);
         }
     }
 
@@ -366,7 +367,9 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
                 if let Task::Running(program) = &mut process.task {
                     program.renumber(&mut fresh);
                 }
-                if let Wait::Arming(place, expected, _) | Wait::Queued(place, expected, _) = &mut process.wait {
+                if let Wait::Arming(Sleep { place, expected, .. }) | Wait::Queued(Sleep { place, expected, .. }) =
+                    &mut process.wait
+                {
                     if bits & u64::from(u32::MAX) != 0 {
                         *expected = low(fresh(*place, (*expected).into()));
                     }

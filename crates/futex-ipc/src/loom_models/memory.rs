@@ -1,7 +1,7 @@
 //! The memory and the futex of the models.
 
 use crate::steps::member::{LIVE, slot_word};
-use crate::steps::{Machine, Member as Identity, Place, Role, Step, Words, halves, low};
+use crate::steps::{Machine, Member as Identity, Place, Role, Sleep, Step, Words, halves, low};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, fence, thread};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -71,7 +71,7 @@ impl Member {
             match machine.step(self) {
                 Step::Next => {}
                 Step::Contended => thread::yield_now(),
-                Step::Sleep { place, expected, .. } => {
+                Step::Sleep(Sleep { place, expected, .. }) => {
                     if self.sleep(place, expected) {
                         machine.woken();
                     }

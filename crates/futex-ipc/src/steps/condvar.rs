@@ -10,7 +10,7 @@
 //! wake along: the sweep of that death wakes all who wait, as a [`Role::Counter`](super::Role::Counter). So does the sweep after the
 //! death of a member that changed the data and had not woken anybody yet.
 
-use super::{Cancel, Machine, Place, Step, Wake, Words, halves, high, low};
+use super::{Cancel, Machine, Place, Sleep, Step, Wake, Words, halves, high, low};
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 /// Somebody may sleep on the word.
@@ -90,7 +90,8 @@ impl Machine for Wait {
             return Step::Done(());
         }
         self.state = State::Slept;
-        Step::sleep_while_flag(self.word, self.expected, W)
+        // A wake for another waiter changes the word too.
+        Step::Sleep(Sleep { place: self.word, expected: self.expected, mask: u32::MAX, certain: false })
     }
 
     fn woken(&mut self) {

@@ -1,7 +1,7 @@
 //! The sleeping waits of a member, which the watcher rechecks once a second.
 
 use super::thread::Poke;
-use crate::steps::{Place, Recheck, Words, low};
+use crate::steps::{Place, Recheck, Sleep, Words, low};
 use crate::{drive, stats::Counters};
 use futex_sys::__private::Origin;
 use slab::Slab;
@@ -35,10 +35,7 @@ struct List {
 
 #[derive(Clone, Copy, Debug)]
 struct Wait {
-    place: Place,
-    expected: u32,
-    /// See [`Step::Sleep`](crate::steps::Step::Sleep).
-    mask: u32,
+    sleep: Sleep,
     /// True if the word differed at the last tick. Then its wake may be under way.
     suspect: bool,
 }
@@ -59,13 +56,13 @@ impl Waits {
         Self { origin: Origin::here(), list: Mutex::default(), poke: OnceLock::new() }
     }
 
-    /// Registers a wait that is about to [sleep](crate::steps::Step::Sleep). Dropping the ticket ends that.
+    /// Registers a wait that is about to [sleep](Sleep). Dropping the ticket ends that.
     ///
     /// A driver registers first, then [checks](crate::membership::Membership::check) that the region is open, and then sleeps. In
     /// this order, a wait that begins while the region is closed ends too.
-    pub(crate) fn register(self: &Arc<Self>, place: Place, expected: u32, mask: u32) -> Ticket {
+    pub(crate) fn register(self: &Arc<Self>, sleep: Sleep) -> Ticket {
         let mut list = self.list();
-        let key = list.waits.insert(Wait { place, expected, mask, suspect: false });
+        let key = list.waits.insert(Wait { sleep, suspect: false });
         let must_poke = !list.ticking || list.ending;
         list.ticking = true;
         drop(list);
@@ -113,16 +110,17 @@ impl Waits {
         let mut suspicious = false;
         let mut lost = BTreeSet::new();
         for (_, wait) in &mut list.waits {
-            let differs = (low(words.load(wait.place, Relaxed)) ^ wait.expected) & wait.mask != 0;
+            let Sleep { place, expected, mask, .. } = wait.sleep;
+            let differs = (low(words.load(place, Relaxed)) ^ expected) & mask != 0;
             if differs && wait.suspect {
-                lost.insert((wait.place.0, wait.expected, wait.mask));
+                lost.insert(wait.sleep);
             }
             suspicious |= differs && !wait.suspect;
             wait.suspect = differs;
         }
         drop(list);
-        for (place, expected, mask) in lost {
-            if drive::run(words, Recheck::new(Place(place), expected, mask)).is_some_and(|woken| woken > 0) {
+        for sleep in lost {
+            if drive::run(words, Recheck::new(sleep)).is_some_and(|woken| woken > 0) && sleep.certain {
                 counters.rechecks_that_found.fetch_add(1, Relaxed);
             }
         }
@@ -135,7 +133,7 @@ impl Waits {
         if !list.ending {
             return false;
         }
-        let places: BTreeSet<u32> = list.waits.iter().map(|(_, wait)| wait.place.0).collect();
+        let places: BTreeSet<u32> = list.waits.iter().map(|(_, wait)| wait.sleep.place.0).collect();
         drop(list);
         for &place in &places {
             words.wake(Place(place), u32::MAX);
