@@ -16,6 +16,7 @@ mod children;
 mod control;
 mod directory;
 mod mutex;
+mod rwlock;
 mod victim;
 mod writer;
 
@@ -23,6 +24,7 @@ use self::children::Child;
 use self::control::{Control, Figure, Stop};
 use self::directory::Directory;
 use self::mutex::Mutexes;
+use self::rwlock::ReadWrite;
 use self::victim::{Kit, suffer};
 use futex_ipc::Region;
 use futex_tests::allocator::Counting;
@@ -40,6 +42,7 @@ fn a_child_process() {
     match children::role().as_deref() {
         Some("write") => writer::write_without_end(),
         Some("mutex") => suffer::<Mutexes>(),
+        Some("rwlock") => suffer::<ReadWrite>(),
         Some("directory") => suffer::<Directory>(),
         Some(role) => panic!("there is no role {role}"),
         None => {}
@@ -104,6 +107,11 @@ fn ends(child: &mut Child, what: &str) {
 #[test]
 fn mutexes_in_memory_that_another_process_overwrites_give_errors_or_wrong_data() {
     endure::<Mutexes>("mutex", false);
+}
+
+#[test]
+fn a_read_write_lock_in_memory_that_another_process_overwrites_gives_errors_or_wrong_data() {
+    endure::<ReadWrite>("rwlock", false);
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! A child: tasks and threads that use the objects of the region until the process is killed.
 
 use crate::children;
-use crate::mutex;
 use crate::section::Value;
 use crate::side::{Figure, Id, Side, TASKS};
 use crate::task::Task;
-use futex_ipc::{Mutex, Region};
+use crate::{mutex, rwlock};
+use futex_ipc::{Mutex, Region, RwLock};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -22,6 +23,7 @@ const OF_RUNTIME: usize = 4;
 pub(crate) struct Objects {
     pub(crate) region: Region,
     pub(crate) mutex: Mutex<Value>,
+    pub(crate) rwlock: RwLock<Value>,
 }
 
 impl Objects {
@@ -29,7 +31,8 @@ impl Objects {
     pub(crate) fn open(file: impl AsFd, label: &str) -> io::Result<Self> {
         let region = Region::builder().label(label).from_fd(file)?;
         let mutex = Mutex::open_or_create(&region, "mutex", [0; 4])?;
-        Ok(Self { region, mutex })
+        let rwlock = RwLock::open_or_create(&region, "rwlock", [0; 4])?;
+        Ok(Self { region, mutex, rwlock })
     }
 }
 
@@ -93,7 +96,9 @@ fn while_it_lasts(task: &Task, rounds: usize, mut round: impl FnMut()) {
 /// One operation of a task. Half of the tasks give it up at a random point.
 async fn round(task: &Task, objects: &Objects) {
     let operation = async {
-        match task.chance.below(1) {
+        match task.chance.below(6) {
+            0 => rwlock::write(task, &objects.rwlock).await,
+            1 | 2 => rwlock::read(task, &objects.rwlock).await,
             _ => mutex::lock(task, &objects.mutex).await,
         }
     };
@@ -102,11 +107,23 @@ async fn round(task: &Task, objects: &Objects) {
     } else {
         task.or_gives_up(operation).await;
     }
+    check(task, objects);
 }
 
 /// One operation of a thread.
 fn blocking_round(task: &Task, objects: &Objects) {
-    match task.chance.below(1) {
+    match task.chance.below(6) {
+        0 => rwlock::blocking_write(task, &objects.rwlock),
+        1 | 2 => rwlock::blocking_read(task, &objects.rwlock),
         _ => mutex::blocking_lock(task, &objects.mutex),
+    }
+    check(task, objects);
+}
+
+/// Passes on what the member has counted, since it may be killed.
+fn check(task: &Task, objects: &Objects) {
+    let found = objects.region.stats().rechecks_that_found;
+    if found > 0 {
+        task.side.figure(Figure::Rechecks).fetch_add(found, SeqCst);
     }
 }

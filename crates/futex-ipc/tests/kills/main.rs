@@ -17,6 +17,7 @@ mod chance;
 
 mod child;
 mod mutex;
+mod rwlock;
 mod section;
 mod side;
 mod task;
@@ -199,9 +200,14 @@ impl Harness {
         let guard = objects.mutex.try_lock().unwrap().expect("a free mutex");
         assert_eq!(guard[0], self.side.shared(Shared::MutexValue).load(SeqCst));
         drop(guard);
+        let guard = objects.rwlock.try_write().unwrap().expect("no reader and no writer");
+        assert_eq!(guard[0], self.side.shared(Shared::WriteValue).load(SeqCst));
+        drop(guard);
         let figures = Figure::ALL.map(|figure| format!("{figure:?}: {}", self.side.figure(figure).load(SeqCst)));
         println!("{} kills; {}", self.side.kills(), figures.join(", "));
-        for figure in [Figure::Sections, Figure::Cancelled, Figure::ToldOfDeath, Figure::FoundDead, Figure::Left] {
+        for figure in
+            [Figure::Sections, Figure::Reads, Figure::Cancelled, Figure::ToldOfDeath, Figure::FoundDead, Figure::Left]
+        {
             assert_ne!(self.side.figure(figure).load(SeqCst), 0, "{figure:?}");
         }
     }
