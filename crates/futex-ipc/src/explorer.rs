@@ -30,6 +30,7 @@ mod members;
 mod mutex;
 mod once;
 mod queue;
+mod real_memory;
 mod rwlock;
 mod search;
 mod semaphore;
