@@ -9,9 +9,10 @@ use crate::membership::Information;
 use crate::steps::barrier::MAX_TASKS;
 use crate::steps::member::{DEAD, FREE, LIVE, slot_word};
 use crate::steps::mutex::{C, INC, owned_by};
+use crate::steps::record::Records;
 use crate::steps::semaphore::MAX_PERMITS;
-use crate::steps::{Place, Role, Words};
-use crate::{Mutex, Region};
+use crate::steps::{Place, Role, Words, high, low};
+use crate::{Mutex, Region, RwLock};
 use futex_sys::ProcessId;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -73,6 +74,16 @@ fn region() -> [Region; 2] {
 fn place_of(region: &Region, name: &str) -> u32 {
     let entries = region.membership().directory().entries(region.membership());
     entries.into_iter().flatten().find(|entry| entry.name == name).unwrap().base.0
+}
+
+/// The roles of an object, as its entry has them: their numbers, and the indices of the words.
+fn roles_of(region: &Region, name: &str) -> Vec<(u32, u32)> {
+    let membership = region.membership();
+    let entries = membership.directory().entries(membership);
+    let index = entries.iter().flatten().position(|entry| entry.name == name).unwrap();
+    let entry = membership.slice(membership.layout().entry(index as u32), ENTRY);
+    let roles = entry[4..8].iter().map(|word| word.load(Relaxed));
+    roles.filter(|role| *role != 0).map(|role| (low(role), high(role))).collect()
 }
 
 #[test]
@@ -232,8 +243,40 @@ fn a_mutex_is_as_described() {
         ("copy_1", Bytes(&new)),
     ];
     assert_eq!(owned_by(other.membership().me()), 2 << 32 | 2);
+    assert_eq!(roles_of(&region, "m"), [(1, 0)]);
     image.check(base as usize * 8, &table::fields_of_values("## Mutex", 24), &values);
     drop(mutex);
+}
+
+#[test]
+fn a_read_write_lock_is_as_described() {
+    let [region, other] = region();
+    let lock = RwLock::create(&region, "l", [0x11_u8; 21]).unwrap();
+    let theirs = RwLock::<[u8; 21]>::open(&other, "l").unwrap();
+    let mut guard = theirs.try_write().unwrap().unwrap();
+    *guard = [0x22; 21];
+    guard.checkpoint();
+    let base = place_of(&region, "l");
+    region.membership().store(Place(base + 1), 41 << 32 | 42, Relaxed);
+    region.membership().store(Place(base + 2), 43 << 32 | 44, Relaxed);
+    // A reader that begins.
+    region.membership().fetch_add(Records(Place(base + 16)).of(0), 45, Relaxed);
+    let image = Image::of(&region);
+    region.membership().fetch_sub(Records(Place(base + 16)).of(0), 45, Relaxed);
+    guard.commit();
+    drop(lock);
+    let [old, new] = [0x11, 0x22].map(|byte| [&[byte; 21][..], &[0; 3]].concat());
+    let values = [
+        ("word", Number(owned_by(other.membership().me()))),
+        ("predecessor", Number(41 << 32 | 42)),
+        ("event", Number(43 << 32 | 44)),
+        ("current", Number(1)),
+        ("copy_0", Bytes(&old)),
+        ("copy_1", Bytes(&new)),
+        ("records", Number(1 << 32 | 45)),
+    ];
+    image.check(base as usize * 8, &table::fields_of_values("## RwLock", 24), &values);
+    assert_eq!(roles_of(&region, "l"), [(1, 0), (2, 2), (4, 16)]);
 }
 
 #[test]

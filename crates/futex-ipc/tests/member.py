@@ -23,7 +23,7 @@ LOW = 0xFFFFFFFF
 ALL = 0x7FFFFFFF
 
 # Constants
-FORMAT, HEADER_WORDS, SLOT_WORDS, ENTRY_WORDS, LINE = 1, 512, 16, 32, 16
+FORMAT, HEADER_WORDS, SLOT_WORDS, ENTRY_WORDS, LINE, STRIDE = 1, 512, 16, 32, 16, 16
 MAX_MEMBERS, MAX_OBJECTS = 4096, 65536
 FIRST_SLOT_BYTE = 0x40000000
 FREE, LIVE, DEAD = 0, 1, 2
@@ -33,7 +33,7 @@ OWNER = INC - 1
 # Header, in words
 DIRECTORY_LOCK, USED, CHANGES = 256 // 8, 384 // 8, 512 // 8
 
-LOCK, COUNTER, FLAG = 1, 2, 3
+LOCK, COUNTER, FLAG, RECORDS = 1, 2, 3, 4
 KINDS = {1: "Mutex", 2: "RwLock", 3: "Semaphore", 4: "ManualEvent", 5: "AutoEvent", 6: "OnceCell", 7: "Barrier", 8: "Condvar"}
 SYS_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "loongarch64": 98, "ppc64le": 221, "s390x": 238}
 
@@ -156,9 +156,12 @@ class Region:
             copy = [self.load(place + i, RELAXED) for i in range(ENTRY_WORDS)]
             base, length = low(copy[1]), high(copy[1])
             fits = base >= self.objects and base % LINE == 0 and 0 < length <= len(self.words) - base
-            roles = [(low(word), high(word)) for word in copy[4:8] if word]
+            roles = [(low(word), high(word)) for word in copy[4:7] if word]
             needs = {LOCK: 2, COUNTER: 1, FLAG: 1}
             if not fits or any(role not in needs or index + needs[role] > length for role, index in roles):
+                continue
+            records = high(copy[7]) if copy[7] else None
+            if copy[7] and (low(copy[7]) != RECORDS or records + self.slots * STRIDE > length):
                 continue
             text = lambda words: struct.pack("=8Q", *words).split(b"\0")[0].decode("utf-8", "replace")
             yield {
@@ -170,6 +173,7 @@ class Region:
                 "align": high(copy[2]),
                 "parameter": copy[3],
                 "roles": roles,
+                "records": records,
                 "name": text(copy[8:16]),
                 "type_name": text(copy[16:24]),
             }
@@ -258,6 +262,7 @@ class Member(Region):
         self.wake(CHANGES, ALL)
 
     def leave(self):
+        """Step 1 of the document finds nothing: this program leaves without a lock."""
         live, free = halves(self.generation, LIVE), halves(self.generation, FREE)
         if self.cas(self.slot(self.me), live, free, ACQ_REL) == live:
             self.announce()

@@ -1,6 +1,6 @@
 //! A member in Python that was written after `docs/ipc-format.md` (`member.py`), and members of this crate, in one region.
 
-use futex_ipc::{Mutex, Region};
+use futex_ipc::{Mutex, Region, RwLock};
 use futex_tests::{skip, until, without_a_hang};
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -70,6 +70,7 @@ fn python_lists_the_members_and_the_objects() {
         let shared = Shared::new();
         let _mutex = Mutex::create(&shared.region, "mutex of ünïcode", [1_u16; 5]).expect("a mutex");
         let _second = Mutex::create(&shared.region, "second", 0_u64).expect("a mutex");
+        let _lock = RwLock::create(&shared.region, "lock", [0_u8; 21]).expect("a read-write lock");
         let list = shared.run(&["list"]);
         for part in [
             "\"slots\": 9,".to_owned(),
@@ -77,9 +78,12 @@ fn python_lists_the_members_and_the_objects() {
             "\"label\": \"a member in Rust\"".to_owned(),
             "\"kind\": \"Mutex\", \"type_version\": 1,".to_owned(),
             // Three words, and two copies of two words each.
-            "\"length\": 7, \"size\": 10, \"align\": 2, \"parameter\": 0, \"roles\": [[1, 0]]".to_owned(),
+            "\"length\": 7, \"size\": 10, \"align\": 2, \"parameter\": 0, \"roles\": [[1, 0]], \"records\": null".to_owned(),
             "\"name\": \"mutex of \\u00fcn\\u00efcode\", \"type_name\": \"u16\"".to_owned(),
             "\"name\": \"second\", \"type_name\": \"u64\"".to_owned(),
+            // 128 bytes, and 128 bytes for each of nine slots.
+            "\"kind\": \"RwLock\", \"type_version\": 1,".to_owned(),
+            "\"length\": 160, \"size\": 21, \"align\": 1, \"parameter\": 0, \"roles\": [[1, 0], [2, 2]], \"records\": 16".to_owned(),
         ] {
             assert!(list.contains(&part), "{part} is not in {list}");
         }

@@ -40,12 +40,17 @@ pub(super) fn fields(heading: &str) -> Vec<Field> {
     fields_of_values(heading, 0)
 }
 
-/// As [`fields`], when *n* is a number of bytes.
+/// As [`fields`], of an object whose values have *n* bytes. Of the records, it has the first one.
 #[track_caller]
 pub(super) fn fields_of_values(heading: &str, n: usize) -> Vec<Field> {
-    // A sum of numbers and *n*.
     let sum = |cell: &str| -> usize {
-        cell.split(" + ").map(|part| if part == "*n*" { n } else { number(part) as usize }).sum()
+        let parts = cell.split(" + ").map(|part| match part {
+            "*n*" => n,
+            "*r*" => (32 + 2 * n).next_multiple_of(128),
+            "128 × slots" => 8,
+            _ => number(part) as usize,
+        });
+        parts.sum()
     };
     let rows = table(heading).into_iter();
     rows.map(|row| Field { name: row[2].trim_matches('`').to_owned(), offset: sum(&row[0]), bytes: sum(&row[1]) })
