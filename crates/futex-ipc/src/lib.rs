@@ -10,6 +10,7 @@ mod directory;
 mod drive;
 mod exclusive;
 mod format;
+mod members;
 mod membership;
 mod mutex;
 mod object;
@@ -23,6 +24,7 @@ mod watcher;
 
 pub use self::directory::{Kind, MAX_NAME};
 pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};
+pub use self::members::{Member, MemberEvent, MemberEvents};
 pub use self::mutex::{Guard, Mutex, MutexGuard, OwnedMutexGuard};
 pub use self::region::{Builder, Region};
 pub use self::rwlock::{

@@ -21,7 +21,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 /// A region that is mapped, but not joined.
@@ -86,6 +86,8 @@ pub(crate) struct Membership {
     me: Member,
     origin: Origin,
     state: Arc<AtomicU32>,
+    /// True after the region has lost its name, but not through its members.
+    unlinked: Arc<AtomicBool>,
     identity: (u64, u64),
     directory: Directory,
     waits: Arc<Waits>,
@@ -129,6 +131,7 @@ impl Membership {
             me: Member { slot, generation: 0 },
             origin: Origin::here(),
             state: Arc::new(AtomicU32::new(FINE)),
+            unlinked: Arc::default(),
             identity,
             directory: Directory::new(),
             waits: Arc::new(Waits::new()),
@@ -219,6 +222,7 @@ impl Membership {
             me: self.me,
             origin: self.origin,
             state: self.state.clone(),
+            unlinked: self.unlinked.clone(),
             identity: self.identity,
             directory: Directory::new(),
             waits: self.waits.clone(),
@@ -237,8 +241,22 @@ impl Membership {
         drop(self.watch.take());
     }
 
-    /// Notes that the region may have lost its name.
-    pub(crate) fn note_name(&self) {}
+    /// Keeps the watcher from its work until the result is dropped.
+    #[cfg(test)]
+    pub(crate) fn keep_watcher_busy(&self) -> impl Drop + '_ {
+        self.watch.get().expect("a watch").keep_busy()
+    }
+
+    /// Notes that the region has lost its name.
+    pub(crate) fn mark_unlinked(&self) {
+        if !self.unlinked.swap(true, Relaxed) {
+            self.announce();
+        }
+    }
+
+    pub(crate) fn is_unlinked(&self) -> bool {
+        self.unlinked.load(Relaxed)
+    }
 
     /// An error about what stands in the region.
     pub(crate) fn damaged(&self, what: impl fmt::Display) -> io::Error {
@@ -263,7 +281,7 @@ impl Membership {
         &self.waits
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -511,7 +529,7 @@ pub(crate) struct Information {
 }
 
 impl Information {
-    /// The generation of the last member of the slot that died, and not left.
+    /// One bit for each of the last 64 members of the slot, by generation: 1 if the member died, and did not leave.
     const DIED: u32 = 1;
     /// The generation for which the rest is valid.
     const GENERATION: u32 = 2;
@@ -525,6 +543,7 @@ impl Information {
     fn store(membership: &Membership, process: ProcessId, label: &str) {
         let Member { slot, generation } = membership.me;
         let words = membership.slice(membership.layout.slot(slot), SLOT);
+        words[Self::DIED as usize].fetch_and(!Self::bit(generation), Relaxed);
         let [a, b, c, d] = process.to_words();
         words[Self::PROCESS as usize].store(halves(b, a), Relaxed);
         words[Self::PROCESS as usize + 1].store(halves(d, c), Relaxed);
@@ -552,16 +571,23 @@ impl Information {
         Some(Self { process: [low(first), high(first), low(second), high(second)], label })
     }
 
-    /// Notes that a member died. Others may do the same, also later for an earlier one.
+    /// Notes that a member died. Others may do the same.
     fn note_death(membership: &Membership, slot: u32, generation: u32) {
         let words = membership.slice(membership.layout.slot(slot), SLOT);
-        words[Self::DIED as usize].fetch_max(generation.into(), Relaxed);
+        words[Self::DIED as usize].fetch_or(Self::bit(generation), Relaxed);
     }
 
-    /// True if this member of a slot, which is not LIVE any more, died. Otherwise it left.
+    /// True if this member of a slot, which is FREE or has another member, died. False if it left, and also if it was not one of
+    /// the last 64 members of the slot.
     pub(crate) fn died(membership: &Membership, member: Member) -> bool {
         let words = membership.slice(membership.layout.slot(member.slot), SLOT);
-        words[Self::DIED as usize].load(Relaxed) >= u64::from(member.generation)
+        let died = words[Self::DIED as usize].load(Relaxed);
+        let last = high(membership.slot(member.slot, Relaxed));
+        last.wrapping_sub(member.generation) < u64::BITS && died & Self::bit(member.generation) != 0
+    }
+
+    fn bit(generation: u32) -> u64 {
+        1 << (generation % u64::BITS)
     }
 }
 

@@ -127,6 +127,15 @@ impl Region {
         Builder::default()
     }
 
+    /// A descriptor of the region for a child process to inherit.
+    ///
+    /// # Errors
+    ///
+    /// If there is no `/proc`.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        reopen(self.membership.as_fd())
+    }
+
     /// Counts of what this member has done for the region.
     pub fn stats(&self) -> crate::Stats {
         self.membership.counters().stats()

@@ -39,6 +39,14 @@ pub(crate) fn watch(membership: &Membership) -> io::Result<Watch> {
     Ok(Watch { origin: Origin::here(), thread, entry })
 }
 
+#[cfg(test)]
+impl Watch {
+    /// Keeps the watcher from its work until the result is dropped.
+    pub(crate) fn keep_busy(&self) -> impl Drop + '_ {
+        self.entry.keep_busy()
+    }
+}
+
 /// When the drop returns, the watcher does not use the region any more.
 impl Drop for Watch {
     fn drop(&mut self) {

@@ -1,10 +1,15 @@
 //! The watcher, with members that are all in this process.
 
-use crate::steps::member::{FREE, LIVE};
+use crate::format::SWEEP_BYTE;
+use crate::os::byte_lock;
+use crate::steps::member::{DEAD, FREE, LIVE, slot_word};
 use crate::steps::{Words, high, low};
-use crate::{Mutex, Region};
+use crate::{MemberEvent, Mutex, Region, Stats};
 use futex_tests::{until, without_a_hang};
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 fn other(region: &Region) -> Region {
@@ -44,5 +49,194 @@ fn a_locker_behind_a_dead_owner_goes_on() {
         other.die();
         assert!(locker.join().unwrap());
         assert_eq!(region.stats().rechecks_that_found, 0);
+    });
+}
+
+#[test]
+fn a_drop_of_the_last_handle_leaves_at_once_though_the_watcher_works() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        for generation in 1..=300 {
+            let guest = other(&region);
+            assert_eq!(slot(&region, 1), (generation, LIVE));
+            drop(guest);
+            assert_eq!(slot(&region, 1), (generation, FREE));
+        }
+        let stats = region.stats();
+        assert_eq!((stats.deaths_seen, stats.sweeps_done), (0, 0), "nobody died");
+    });
+}
+
+#[test]
+fn deaths_in_two_regions_are_noticed_by_one_thread() {
+    without_a_hang(|| {
+        let regions = [(); 2].map(|()| Region::builder().anonymous().unwrap());
+        let [first, second] = regions.each_ref().map(other);
+        first.die();
+        until(|| slot(&regions[0], 1) == (1, FREE));
+        assert_eq!(slot(&regions[1], 1), (1, LIVE));
+        second.die();
+        until(|| slot(&regions[1], 1) == (1, FREE));
+        let [first, second] = regions;
+        let theirs = other(&second);
+        drop(first);
+        theirs.die();
+        until(|| slot(&second, 1) == (2, FREE));
+    });
+}
+
+#[test]
+fn the_watch_of_a_region_stays_until_its_last_member_of_this_process_leaves() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let (second, third) = (other(&region), other(&region));
+        // The two have the same watch, since it is one file.
+        drop(second);
+        third.die();
+        until(|| slot(&region, 2) == (1, FREE));
+    });
+}
+
+#[test]
+fn of_32_deaths_at_once_each_is_noticed_and_swept_once_and_reported_to_all() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let survivors = [region.clone(), other(&region), other(&region)];
+        let victims: Vec<Region> = (0..32).map(|_| other(&region)).collect();
+        let mut streams = survivors.each_ref().map(|region| region.watch_members().unwrap());
+        let joined = streams.each_mut().map(|stream| std::iter::from_fn(|| stream.try_next().unwrap()).count());
+        assert_eq!(joined, [34; 3]);
+        // A victim may sweep an earlier one.
+        let counters: Vec<_> =
+            survivors.iter().chain(&victims).map(|region| region.membership().counters().clone()).collect();
+        victims.into_iter().for_each(Region::die);
+        for stream in &mut streams {
+            let mut slots = BTreeSet::new();
+            while slots.len() < 32 {
+                match stream.blocking_next().unwrap() {
+                    MemberEvent::Died(member) => assert!(slots.insert(member.slot()), "{member:?} died twice"),
+                    event => panic!("{event:?}"),
+                }
+            }
+            assert_eq!(slots, (3..35).collect());
+        }
+        until(|| (3..35).all(|index| slot(&region, index) == (1, FREE)));
+        let sum = |of: fn(Stats) -> u64| counters.iter().map(|counters| of(counters.stats())).sum::<u64>();
+        assert_eq!(sum(|stats| stats.deaths_seen), 32);
+        assert_eq!(sum(|stats| stats.sweeps_done), 32);
+    });
+}
+
+#[test]
+fn a_sweeper_that_dies_is_replaced() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let mutex = Mutex::create(&region, "m", 5_u64).unwrap();
+        let (sweeper, victim) = (other(&region), other(&region));
+        let theirs = Mutex::<u64>::open(&victim, "m").unwrap();
+        std::mem::forget(theirs.blocking_lock().unwrap());
+        drop(theirs);
+        // The sweeper marks the slot, sweeps nothing, and keeps the others from it.
+        assert!(byte_lock::try_lock(sweeper.membership(), SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
+        let word = victim.membership().slot(2, Relaxed);
+        let marked = sweeper.membership().replace_slot(2, word, slot_word(high(word), DEAD));
+        assert_eq!(marked, Ok(word));
+        sweeper.die();
+        victim.die();
+        assert!(mutex.blocking_lock().unwrap().predecessor_died());
+        until(|| [1, 2].map(|index| slot(&region, index)) == [(1, FREE); 2]);
+    });
+}
+
+#[test]
+fn nobody_waits_for_a_sweeper_that_is_stopped() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let victim = other(&region);
+        let memory = region.share().unwrap();
+        // A sweeper that was stopped at the worst time does nothing but to have the lock.
+        assert!(byte_lock::try_lock(&memory, SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
+        victim.die();
+        until(|| slot(&region, 1) == (1, FREE));
+    });
+}
+
+#[test]
+fn a_death_is_noticed_although_the_kernel_has_dropped_its_event() {
+    without_a_hang(|| {
+        let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let limit: usize = limit.trim().parse().unwrap();
+        if limit > 100_000 {
+            return futex_tests::skip("the queue of inotify is very long here");
+        }
+        let regions = [(); 2].map(|()| Region::builder().anonymous().unwrap());
+        let victim = other(&regions[0]);
+        let busy = regions[0].membership().keep_watcher_busy();
+        // The kernel merges an event with the last one if the two are alike.
+        for _ in 0..=limit {
+            for region in &regions {
+                drop(region.share().unwrap());
+            }
+        }
+        victim.die();
+        assert_eq!(slot(&regions[0], 1), (1, LIVE));
+        drop(busy);
+        until(|| slot(&regions[0], 1) == (1, FREE));
+    });
+}
+
+#[test]
+fn a_lost_wake_is_found_and_counted() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let mutex = Arc::new(Mutex::create(&region, "m", 5_u64).unwrap());
+        let place = region.membership().directory().entries(region.membership())[0].clone().unwrap().base;
+        let guard = mutex.blocking_lock().unwrap();
+        let theirs = mutex.clone();
+        let locker = std::thread::spawn(move || theirs.blocking_lock().map(drop));
+        let waits = region.membership().waits();
+        until(|| waits.len() == 1);
+        until(|| futex_tests::waiters(&region.membership().word(place).unwrap()) == 1);
+        // As if the wake of an unlock had gone to a process that is stopped.
+        region.membership().store(place, 0, Relaxed);
+        locker.join().unwrap().unwrap();
+        assert_eq!(region.stats().rechecks_that_found, 1);
+        std::mem::forget(guard);
+    });
+}
+
+#[test]
+fn a_wait_ends_when_its_region_is_closed() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let mutex = Arc::new(Mutex::create(&region, "m", 5_u64).unwrap());
+        let guard = mutex.blocking_lock().unwrap();
+        let theirs = mutex.clone();
+        let locker = std::thread::spawn(move || theirs.blocking_lock().map(drop));
+        let waits = region.membership().waits();
+        until(|| waits.len() == 1);
+        region.membership().mark_closed();
+        assert_eq!(locker.join().unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
+        drop(guard);
+    });
+}
+
+#[test]
+fn a_wait_ends_when_the_slot_of_its_member_was_taken_away() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let other = other(&region);
+        let mut events = region.watch_members().unwrap();
+        assert!(matches!(events.try_next(), Ok(Some(MemberEvent::Joined(_)))));
+        let word = slot_word(1, LIVE);
+        assert_eq!(other.membership().replace_slot(0, word, slot_word(1, FREE)), Ok(word));
+        drop(other); // This is an event, so the region is scanned.
+        let error = loop {
+            match events.blocking_next() {
+                Ok(event) => assert!(matches!(event, MemberEvent::Left(_)), "{event:?}"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
     });
 }

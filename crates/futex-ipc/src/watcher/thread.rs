@@ -59,6 +59,11 @@ impl Entry {
             Event::Overflow => true,
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn keep_busy(&self) -> impl Drop + '_ {
+        lock(&self.watched)
+    }
 }
 
 #[derive(Debug)]

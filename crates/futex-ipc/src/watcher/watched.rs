@@ -10,6 +10,7 @@ use crate::os::byte_lock;
 use crate::steps::member::{DEAD, Mark, is_live};
 use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Words, low};
+use rustix::fs::fstat;
 use std::ops::Range;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
@@ -39,6 +40,8 @@ pub(super) struct Watched {
     ladder: Ladder,
     /// True after an event that may mean that the region has lost its name.
     name_changed: bool,
+    /// True if the region had a name when that was last examined.
+    had_name: bool,
     tick: Option<Instant>,
     scan: Option<Instant>,
     /// The next wake of the waits of a closed region.
@@ -57,6 +60,7 @@ impl Watched {
             // What happened before the events began.
             ladder: Ladder::Try,
             name_changed: true,
+            had_name: false,
             tick: None,
             scan: None,
             end: None,
@@ -85,7 +89,7 @@ impl Watched {
     /// Does all that is due, and returns the time of what is next.
     pub(super) fn run(&mut self, now: Instant) -> Option<Instant> {
         if std::mem::take(&mut self.name_changed) {
-            self.membership.note_name();
+            self.examine_name();
         }
         match self.ladder.take(now) {
             Due::Nothing => {}
@@ -110,6 +114,15 @@ impl Watched {
         self.end(now);
         let times = [self.ladder.next(now), self.scan, self.tick, self.end];
         times.into_iter().flatten().min()
+    }
+
+    fn examine_name(&mut self) {
+        let Ok(stat) = fstat(&self.membership) else { return };
+        let has_name = stat.st_nlink > 0;
+        if self.had_name && !has_name {
+            self.membership.mark_unlinked();
+        }
+        self.had_name = has_name;
     }
 
     /// Finds dead members, marks all of them, and sweeps.
