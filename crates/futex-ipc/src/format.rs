@@ -141,6 +141,12 @@ impl Layout {
         Ok(layout)
     }
 
+    /// True if a file begins like a region, of any format and byte order.
+    pub(crate) fn is_of_a_region(first_word: [u8; 8]) -> bool {
+        let word = u64::from_ne_bytes(first_word);
+        word == MAGIC || word == MAGIC.swap_bytes()
+    }
+
     /// Number of bytes of the region.
     pub(crate) fn bytes(self) -> usize {
         self.len as usize * 8

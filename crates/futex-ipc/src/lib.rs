@@ -10,15 +10,20 @@ mod directory;
 mod drive;
 mod exclusive;
 mod format;
+mod hook;
 mod members;
 mod membership;
 mod mutex;
+mod name;
 mod object;
 mod os;
 mod region;
 mod rwlock;
 mod stats;
 pub mod steps;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod testing;
 mod value;
 mod watcher;
 

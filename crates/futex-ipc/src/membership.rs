@@ -6,20 +6,22 @@
 use crate::directory::Directory;
 use crate::drive;
 use crate::format::{FIRST_SLOT_BYTE, Header, LINE, Layout, SLOT, load_text, store_text};
-use crate::os::at_fork::NotForked;
+use crate::hook::{Point, reach};
+use crate::name::Name;
+use crate::os::at_fork::{Identity, NotForked, OwnFile, identity};
 use crate::os::byte_lock;
 use crate::stats::Counters;
 use crate::steps::member::{DEAD, FREE, Join, LIVE, Leave, slot_word};
 use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Place, Role, Words, halves, high, low};
 use crate::watcher::{self, Waits, Watch};
-use futex_sys::__private::{Origin, explain, fail, keep_from_forks, words64};
+use futex_sys::__private::{Origin, explain, fail, lose_descriptor, reserve_file, words64};
 use futex_sys::{ProcessId, SharedMemory, Word};
-use rustix::fs::fstat;
+use rustix::fs::{SeekFrom, seek};
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -30,27 +32,73 @@ pub(crate) struct Attachment {
     pub(crate) what: String,
     pub(crate) layout: Layout,
     pub(crate) memory: SharedMemory,
-    identity: (u64, u64),
+    identity: Identity,
+    /// True if the description can be that of another member after this one.
+    is_claimed: bool,
     not_forked: NotForked,
 }
 
 impl Attachment {
-    /// Maps what `open` opens, which must be a description that no other process has. `make` maps the memory.
-    pub(crate) fn new(
-        what: String,
-        open: impl FnOnce() -> io::Result<OwnedFd>,
-        make: impl FnOnce(OwnedFd) -> io::Result<(SharedMemory, Layout)>,
-    ) -> io::Result<Self> {
-        let (file, not_forked) = NotForked::open(open)?;
-        let (memory, layout) = make(file)?;
-        keep_from_forks(&memory)?;
-        let identity = identity(memory.as_fd())?;
-        Ok(Self { what, layout, memory, identity, not_forked })
+    /// Maps the file of a region. No other process, and no other attachment, has the description of the file.
+    pub(crate) fn new(what: String, file: OwnFile) -> io::Result<Self> {
+        let identity = file.identity();
+        let (memory, not_forked) = file.map()?;
+        let layout = Layout::read(words64(&memory))?;
+        Ok(Self { what, layout, memory, identity, is_claimed: false, not_forked })
+    }
+
+    /// Makes a region of an empty file.
+    pub(crate) fn make(what: String, file: OwnFile, layout: Layout) -> io::Result<Self> {
+        // Not while the file is mapped, during which no thread can fork: this takes a while if the region is large.
+        reserve_file(&file, layout.bytes(), &what)?;
+        let identity = file.identity();
+        let (memory, not_forked) = file.map()?;
+        layout.write(words64(&memory));
+        Ok(Self { what, layout, memory, identity, is_claimed: false, not_forked })
     }
 
     /// Device and inode of the region's file.
-    pub(crate) fn identity(&self) -> (u64, u64) {
+    pub(crate) fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// The error if each slot has a member.
+    pub(crate) fn full(&self) -> io::Error {
+        fail(
+            io::ErrorKind::ResourceBusy,
+            format!(
+                "{} is full: it has {} members, and no slot for another. Make it with more (`Builder::members`)",
+                self.what, self.layout.slots
+            ),
+        )
+    }
+
+    /// Claims a description that this process has not opened itself. Two members can't have one description, since its locks do
+    /// not exclude each other.
+    pub(crate) fn claim(mut self) -> io::Result<Self> {
+        // The offset belongs to the description, and nothing else uses it.
+        let offset =
+            seek(&self.memory, SeekFrom::Current(1)).map_err(|errno| explain(errno, "cannot use a descriptor"))?;
+        if offset != 1 {
+            let _ = seek(&self.memory, SeekFrom::Current(-1));
+            return Err(fail(
+                io::ErrorKind::ResourceBusy,
+                format!(
+                    "cannot join {} through this descriptor: another member has joined through the same open file description, and \
+                     without /proc this process can't open another one. Mount /proc, or let a member share it again",
+                    self.what
+                ),
+            ));
+        }
+        self.is_claimed = true;
+        Ok(self)
+    }
+
+    /// Gives a claimed description back.
+    pub(crate) fn give_back(&self) {
+        if self.is_claimed {
+            let _ = seek(&self.memory, SeekFrom::Start(0));
+        }
     }
 }
 
@@ -88,8 +136,10 @@ pub(crate) struct Membership {
     state: Arc<AtomicU32>,
     /// True after the region has lost its name, but not through its members.
     unlinked: Arc<AtomicBool>,
-    identity: (u64, u64),
+    identity: Identity,
+    is_claimed: bool,
     directory: Directory,
+    name: Option<Name>,
     waits: Arc<Waits>,
     counters: Arc<Counters>,
     /// False for the [copy](Self::for_watcher) of the watcher.
@@ -98,6 +148,8 @@ pub(crate) struct Membership {
     /// Dropped before `memory`, which has the descriptor.
     not_forked: Arc<NotForked>,
     memory: SharedMemory,
+    /// Dropped after `memory`, whose mapping has the lock.
+    _remains: Option<Remains>,
 }
 
 impl Membership {
@@ -113,17 +165,20 @@ impl Membership {
             if !byte_lock::try_lock(&attachment, byte..byte + 1)? {
                 continue;
             }
-            if !may_join(&attachment)? {
+            reach(Point::SlotLocked);
+            let allowed = may_join(&attachment);
+            if !matches!(allowed, Ok(true)) {
                 byte_lock::unlock(&attachment, byte..byte + 1)?;
-                return Ok(Joined::Refused(attachment));
+                return allowed.map(|_| Joined::Refused(attachment));
             }
+            reach(Point::Allowed);
             return Self::take_slot(attachment, slot, label).map(Joined::Member);
         }
         Ok(Joined::Full(attachment))
     }
 
     fn take_slot(attachment: Attachment, slot: u32, label: &str) -> io::Result<Self> {
-        let Attachment { what, layout, memory, identity, not_forked } = attachment;
+        let Attachment { what, layout, memory, identity, is_claimed, not_forked } = attachment;
         let process = ProcessId::current()?;
         let mut this = Self {
             what,
@@ -133,19 +188,34 @@ impl Membership {
             state: Arc::new(AtomicU32::new(FINE)),
             unlinked: Arc::default(),
             identity,
+            is_claimed,
             directory: Directory::new(),
+            name: None,
             waits: Arc::new(Waits::new()),
             counters: Arc::default(),
             is_original: true,
             watch: OnceLock::new(),
             not_forked: Arc::new(not_forked),
             memory,
+            _remains: None,
         };
         this.me = drive::run_at_most(JOIN_LIMIT, &Sweeping::new(&this), Join::new(slot))
             .ok_or_else(|| this.damaged("its table of members changes without end"))?;
+        reach(Point::Live);
         Information::store(&this, process, label);
         this.announce();
         Ok(this)
+    }
+
+    /// Notes the name of the region, which the last member that leaves removes.
+    pub(crate) fn set_name(&mut self, name: Name) {
+        self.name = Some(name);
+    }
+
+    /// True if the name of the region leads to it, or if this member knows no name of it. A name that leads elsewhere was removed
+    /// by another program.
+    pub(crate) fn name_leads_here(&self) -> io::Result<bool> {
+        self.name.as_ref().map_or(Ok(true), |name| name.leads_to(self.identity))
     }
 
     /// Changes the counter on which those sleep who follow the table of members.
@@ -224,13 +294,16 @@ impl Membership {
             state: self.state.clone(),
             unlinked: self.unlinked.clone(),
             identity: self.identity,
+            is_claimed: false,
             directory: Directory::new(),
+            name: self.name.clone(),
             waits: self.waits.clone(),
             counters: self.counters.clone(),
             is_original: false,
             watch: OnceLock::new(),
             not_forked: self.not_forked.clone(),
             memory: self.memory.clone(),
+            _remains: None,
         }
     }
 
@@ -286,8 +359,13 @@ impl Membership {
     }
 
     /// Device and inode of the region's file.
-    pub(crate) fn identity(&self) -> (u64, u64) {
+    pub(crate) fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// True if the memory is sealed against shrinking.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.memory.is_sealed()
     }
 
     /// The words of the region.
@@ -311,20 +389,20 @@ impl Membership {
         self.memory.word(half(place) * 4)
     }
 
-    /// True if the descriptor still leads to the region.
+    /// True if the descriptor still leads to this member's description, so that an answer that it gave *before* counts: other code
+    /// that closes a descriptor can't bring it back.
     fn descriptor_is_intact(&self) -> bool {
+        // The number may lead to another file, or to another description of this file. There the lock of this member, which the
+        // mapping keeps, is that of somebody else.
+        let byte = FIRST_SLOT_BYTE + self.me.slot;
         identity(self.memory.as_fd()).is_ok_and(|there| there == self.identity)
+            && byte_lock::locked_by_others(self.memory.as_fd(), byte..byte + 1).is_ok_and(|locked| locked.is_none())
     }
 }
 
 /// Index of the low half of a word, in an array of 32-bit words.
 const fn half(place: Place) -> usize {
     place.0 as usize * 2 + cfg!(target_endian = "big") as usize
-}
-
-fn identity(file: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
-    let stat = fstat(file).map_err(|errno| explain(errno, "cannot get the metadata of a region's file"))?;
-    Ok((stat.st_dev, stat.st_ino))
 }
 
 impl AsFd for Membership {
@@ -363,11 +441,36 @@ impl Drop for Membership {
         // Afterwards the watcher does not use the mapping.
         drop(self.watch.take());
         // A slot that is not LIVE with this generation belongs to somebody else by now.
-        if self.leave() {
-            // Explicitly, since a child of `vfork` or of a raw `clone` may keep the description.
+        self.leave();
+        reach(Point::Freed);
+        if self.descriptor_is_intact() {
+            // Explicitly, since a child of `vfork` or of a raw `clone`, or a word, may keep the description.
             let byte = FIRST_SLOT_BYTE + self.me.slot;
             let _ = byte_lock::unlock(self.memory.as_fd(), byte..byte + 1);
+            reach(Point::Unlocked);
+            if self.is_claimed {
+                let _ = seek(&self.memory, SeekFrom::Start(0));
+            }
+            if let Some(name) = &self.name {
+                name.leave(self.memory.as_fd(), self.identity);
+            }
+        } else {
+            // The number may be that of another file, so it must not be used. The end of the mapping unlocks the slot.
+            lose_descriptor(&self.memory);
+            self._remains = self.name.take().map(|name| Remains { name, identity: self.identity });
         }
+    }
+}
+
+/// The name of a region whose member has lost its descriptor.
+struct Remains {
+    name: Name,
+    identity: Identity,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        self.name.leave_again(self.identity);
     }
 }
 
@@ -428,13 +531,11 @@ impl Words for Membership {
         if slot == self.me.slot {
             return true;
         }
-        // The number of the descriptor may lead to another file, before or after the question. Then the answer says nothing
-        // about the member.
         let byte = FIRST_SLOT_BYTE + slot;
-        let intact = self.descriptor_is_intact();
         let locked = byte_lock::locked_by_others(self.memory.as_fd(), byte..byte + 1);
         match locked {
-            Ok(locked) if intact && self.descriptor_is_intact() => locked.is_some(),
+            Ok(locked) if self.descriptor_is_intact() => locked.is_some(),
+            // The answer says nothing about the member.
             _ => {
                 self.mark_damaged();
                 true

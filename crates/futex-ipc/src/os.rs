@@ -1,5 +1,4 @@
-//! What the kernel is asked for, beyond memory and futexes: locks on bytes of a file, what happens at a `fork`, and
-//! blocked signals.
+//! System calls beyond memory and futexes: locks on bytes of a file, the treatment of forks, and blocked signals.
 
 pub(crate) mod at_fork;
 pub(crate) mod byte_lock;

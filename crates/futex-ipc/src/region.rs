@@ -1,19 +1,62 @@
 //! Regions.
 
-use crate::format::Layout;
-use crate::format::refuse;
+mod passing;
+
+use crate::format::{Layout, refuse};
 use crate::membership::{Attachment, Information, Joined, Membership};
-use futex_sys::__private::{explain, fail, words64};
+use crate::name::{Intent, Name};
+use crate::os::at_fork::OwnFile;
+use futex_sys::__private::{explain, words64};
 use futex_sys::SharedMemory;
-use rustix::fs::{CWD, Mode, OFlags};
+use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Memory that several processes share, with a table of its members and a directory of its objects.
 ///
 /// A value of this type is a cheap handle: clones are the same member. The member leaves when the last clone, and the last object
 /// that was made with one, is dropped. Two values that were opened separately are two members, also within one process.
+///
+/// | Made by | For |
+/// |---|---|
+/// | [`open_or_create`](Builder::open_or_create), [`create`](Builder::create), [`open`](Builder::open) | processes that agree on a name |
+/// | [`anonymous`](Builder::anonymous) | processes that get a descriptor: by [`send`](Self::send), or by [`share`](Self::share) and inheritance |
+/// | [`receive`](Builder::receive), [`from_fd`](Builder::from_fd) | those processes |
+///
+/// # Names
+///
+/// A name is that of a file in `/dev/shm`, or in another [directory](Builder::directory): 1 to 255 bytes, without `/` and NUL, and
+/// not `.` or `..`. One leading slash is ignored.
+///
+/// The data of a region end with its last member. The last member that leaves removes the name. If the last members are killed, the
+/// next process that opens the name removes what they left, and makes a new region (or gets `NotFound` from
+/// [`open`](Builder::open)). No process has to clean up, and there is no moment at which two processes can be members of two regions
+/// under one name.
+///
+/// Only one user may open a region, unless the [mode](Builder::mode) says otherwise. Other programs of that user must not remove,
+/// replace, truncate or lock the file. If the file is truncated, an access to the lost pages raises `SIGBUS`. If the name is
+/// removed (systemd-logind removes the files of a user who logs out, unless `RemoveIPC=no`), the members keep the region, and the
+/// next process that opens the name makes another one.
+///
+/// # Processes
+///
+/// The kernel knows which members live, by a lock on the region's file that each member has. So it does not matter how a process
+/// ends.
+///
+/// - **Fork.** A child of `fork` is not a member. In the child, each operation on a region that its parent opened, and on its
+///   objects, returns an error of kind `Unsupported`. Handles may be dropped there, without effect. The child does not have the
+///   memory, and it can open the region by itself. If the parent dies, the other members notice it although the child lives. (A
+///   child that was made by a raw `clone` system call, and not by the C library, keeps the parent's lock until it ends or calls
+///   `exec`.)
+/// - **Exec.** The member dies: the new program does not have the descriptor or the memory.
+/// - **A careless `close`.** If other code closes the descriptor of a region (`close_range(3, …)`), the member stays alive for all
+///   others, and its objects can be used. Only if the member needs the descriptor does it notice: then each further operation
+///   returns an error of kind `InvalidData`. A file that gets the number of the descriptor is not touched.
+/// - **A stopped process** (`SIGSTOP`, a debugger, a frozen container) is alive. The others wait for what it holds. If it is stopped
+///   in the microseconds in which it removes or replaces a name, others that open that name get `ResourceBusy` after a second.
+/// - **Pid namespaces, users, containers** do not matter. The processes must run on one machine.
 #[derive(Clone, Debug)]
 pub struct Region {
     membership: Arc<Membership>,
@@ -27,11 +70,13 @@ pub struct Builder {
     objects: u32,
     bytes: usize,
     label: String,
+    directory: Option<PathBuf>,
+    mode: u32,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { members: 64, objects: 64, bytes: 64 << 10, label: String::new() }
+        Self { members: 64, objects: 64, bytes: 64 << 10, label: String::new(), directory: None, mode: 0o600 }
     }
 }
 
@@ -60,11 +105,64 @@ impl Builder {
         self
     }
 
-    fn layout(&self) -> io::Result<Layout> {
-        Layout::new(self.members, self.objects, self.bytes, rustix::param::page_size())
+    /// The directory of names, `/dev/shm` by default. It must be on a local file system, best on a tmpfs, and must exist.
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
     }
 
-    /// Makes a region without a name, in a memfd.
+    /// The mode of a region with a name, `0o600` by default, regardless of the umask. With a mode such as `0o660`, processes of
+    /// several users can be members. For that, they need a [directory](Self::directory) without the sticky bit, in which all of them
+    /// may remove names: in `/dev/shm` only the owner of a name can remove it.
+    ///
+    /// A process also needs this mode to open a region of another user. By default, it opens only regions of its own user.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Opens the region of a name, or makes it. All processes that do this at once get the same region.
+    ///
+    /// # Errors
+    ///
+    /// - `InvalidInput` for numbers, a label, a [name](Region#names) or a mode that are out of range, and if the file of the name is
+    ///   not regular.
+    /// - `InvalidData` if the file of the name is not a region, or a region of another format.
+    /// - `ResourceBusy` if the region is full, or if a process is stopped while it removes or replaces the name.
+    /// - `PermissionDenied` if the region belongs to another user.
+    /// - `StorageFull`, `OutOfMemory` and `FileTooLarge` as [`SharedMemory::create`].
+    /// - `Unsupported` for a directory on a file system that is not local.
+    pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> io::Result<Region> {
+        self.named(name.as_ref(), Intent::OpenOrCreate)
+    }
+
+    /// Makes a region with a name.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the region of this name has a member. (The remains of a region whose members have died are replaced.)
+    /// Otherwise those of [`open_or_create`](Self::open_or_create).
+    pub fn create(&self, name: impl AsRef<OsStr>) -> io::Result<Region> {
+        self.named(name.as_ref(), Intent::Create)
+    }
+
+    /// Opens the region of a name.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the name does not exist, or leads to the remains of a region whose members have died. Otherwise those of
+    /// [`open_or_create`](Self::open_or_create) that are not about making a region.
+    pub fn open(&self, name: impl AsRef<OsStr>) -> io::Result<Region> {
+        self.named(name.as_ref(), Intent::Open)
+    }
+
+    fn named(&self, name: &OsStr, intent: Intent) -> io::Result<Region> {
+        self.check_label()?;
+        let name = Name::new(name, self.directory.as_deref(), self.mode)?;
+        Region::of(name.open(intent, self.layout()?, &self.label)?)
+    }
+
+    /// Makes a region without a name, in a memfd that is sealed against shrinking.
     ///
     /// # Errors
     ///
@@ -73,19 +171,14 @@ impl Builder {
         let layout = self.layout()?;
         let memory = SharedMemory::anonymous(layout.bytes())?;
         layout.write(words64(&memory));
-        self.join(memory.as_fd(), "the anonymous region".into())
+        self.join_again(memory.as_fd(), "the anonymous region")
     }
 
-    /// Joins the region of a descriptor.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidData` if the memory is not a region, or one of another format.
-    pub fn from_fd(&self, fd: impl AsFd) -> io::Result<Region> {
-        self.join(fd.as_fd(), "the region of the descriptor".into())
+    fn layout(&self) -> io::Result<Layout> {
+        Layout::new(self.members, self.objects, self.bytes, rustix::param::page_size())
     }
 
-    fn join(&self, fd: BorrowedFd<'_>, what: String) -> io::Result<Region> {
+    fn check_label(&self) -> io::Result<()> {
         if self.label.len() > Information::MAX_LABEL {
             return Err(refuse(format!(
                 "the label has {} bytes: at most {} are possible",
@@ -93,47 +186,31 @@ impl Builder {
                 Information::MAX_LABEL
             )));
         }
-        let map = |file: OwnedFd| {
-            let memory = SharedMemory::from_fd(file)?;
-            let layout = Layout::read(words64(&memory))?;
-            Ok((memory, layout))
-        };
-        let attachment = Attachment::new(what, || reopen(fd), map)?;
-        match Membership::join(attachment, &self.label, |_| Ok(true))? {
-            Joined::Member(membership) => {
-                membership.watch()?;
-                Ok(Region { membership: Arc::new(membership) })
-            }
-            Joined::Full(Attachment { what, layout, .. }) | Joined::Refused(Attachment { what, layout, .. }) => {
-                Err(fail(
-                    io::ErrorKind::ResourceBusy,
-                    format!("{what} has {} members, and no slot for another", layout.slots),
-                ))
+        Ok(())
+    }
+
+    /// Joins the region of a file. If the description is not this process's own, it has to be claimed.
+    fn join(&self, file: OwnFile, must_claim: bool, what: &str) -> io::Result<Region> {
+        self.check_label()?;
+        let failed = |error| explain(error, format!("cannot join {what}"));
+        let mut attachment = Attachment::new(what.into(), file).map_err(failed)?;
+        if must_claim {
+            attachment = attachment.claim()?;
+        }
+        match Membership::join(attachment, &self.label, |_| Ok(true)).map_err(failed)? {
+            Joined::Member(membership) => Region::of(membership),
+            Joined::Full(attachment) | Joined::Refused(attachment) => {
+                attachment.give_back();
+                Err(attachment.full())
             }
         }
     }
-}
-
-/// Opens the file of a descriptor again, with an open file description of its own.
-fn reopen(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    rustix::fs::openat(CWD, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| explain(errno, "cannot open a region's file again through /proc/self/fd"))
 }
 
 impl Region {
     /// A [`Builder`] with the default numbers.
     pub fn builder() -> Builder {
         Builder::default()
-    }
-
-    /// A descriptor of the region for a child process to inherit.
-    ///
-    /// # Errors
-    ///
-    /// If there is no `/proc`.
-    pub fn share(&self) -> io::Result<OwnedFd> {
-        reopen(self.membership.as_fd())
     }
 
     /// Counts of what this member has done for the region.
@@ -147,13 +224,9 @@ impl Region {
         Arc::into_inner(self.membership).expect("the last handle").die();
     }
 
-    /// A descriptor of the region, with an open file description of its own.
-    ///
-    /// # Errors
-    ///
-    /// Those of an `open` of `/proc/self/fd`.
-    pub fn share(&self) -> io::Result<OwnedFd> {
-        reopen(self.membership.as_fd())
+    fn of(membership: Membership) -> io::Result<Self> {
+        membership.watch()?;
+        Ok(Self { membership: Arc::new(membership) })
     }
 
     /// The membership.

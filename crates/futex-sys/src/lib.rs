@@ -125,6 +125,10 @@ pub use self::{
 pub mod __private {
     pub use crate::error::{explain, fail, with_kind};
     pub use crate::origin::Origin;
+    pub use crate::passing::send_descriptor;
     pub use crate::per_process::PerProcess;
-    pub use crate::shared_memory::{OPEN_PAUSES, is_not_there_yet, keep_from_forks, make_of_file, words64};
+    pub use crate::posix_name::{DIRECTORY, posix_entry};
+    pub use crate::shared_memory::{
+        OPEN_PAUSES, is_not_there_yet, keep_from_forks, lose_descriptor, make_of_file, reserve_file, words64,
+    };
 }

@@ -10,14 +10,14 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A memfd or a regular file, with a mapping of its whole length.
 pub(crate) struct Object {
     pub(crate) mapping: Mapping,
     /// Length in bytes.
     pub(crate) len: usize,
-    fd: OwnedFd,
+    fd: Descriptor,
     /// Device and inode at the time of the mapping.
     identity: Identity,
 }
@@ -28,6 +28,12 @@ pub(crate) type Identity = (u64, u64);
 impl Object {
     /// Sets the length of an empty file, allocates all of its pages, and maps it. `what` is the name of the file in messages.
     pub(crate) fn make(fd: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::Result<Self> {
+        Self::reserve(fd.as_fd(), len, what)?;
+        Self::map(fd, what)
+    }
+
+    /// Sets the length of an empty file and allocates all of its pages.
+    pub(crate) fn reserve(fd: BorrowedFd<'_>, len: usize, what: &dyn fmt::Display) -> io::Result<()> {
         // Beyond the limit the kernel sends SIGXFSZ, which ends the process. The limit applies to memfds too.
         if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < len as u64) {
             let sentence = format!(
@@ -35,8 +41,7 @@ impl Object {
             );
             return Err(explain(Errno::FBIG, sentence));
         }
-        reserve(fd.as_fd(), len, what)?;
-        Self::map(fd, what)
+        reserve(fd, len, what)
     }
 
     /// Maps all of `fd`. `what` is the name of the object in messages.
@@ -56,11 +61,18 @@ impl Object {
             // caller of `receive` would mistake for a socket without a message.
             if errno == Errno::AGAIN { with_kind(io::ErrorKind::OutOfMemory, error) } else { error }
         })?;
+        let fd = Descriptor { fd: Some(fd), is_lost: AtomicBool::new(false) };
         Ok(Self { mapping, len, fd, identity: identity(&stat) })
     }
 
     pub(crate) fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Notes that other code has closed the descriptor, so that a drop does not close its number, which may be that of another
+    /// file now.
+    pub(crate) fn lose_descriptor(&self) {
+        self.fd.is_lost.store(true, Ordering::Relaxed);
     }
 
     /// The place of a word of this mapping.
@@ -79,7 +91,22 @@ pub(crate) struct Place {
 
 impl AsFd for Object {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.fd.fd.as_ref().expect("a descriptor is there until it is dropped").as_fd()
+    }
+}
+
+/// A descriptor that other code may have closed (`close_range`).
+struct Descriptor {
+    /// `None` only during the drop.
+    fd: Option<OwnedFd>,
+    is_lost: AtomicBool,
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if *self.is_lost.get_mut() {
+            std::mem::forget(self.fd.take());
+        }
     }
 }
 

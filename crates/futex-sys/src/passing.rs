@@ -11,7 +11,7 @@ use rustix::net::{
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl SharedMemory {
     /// Sends the memory over a Unix socket, as one message of one descriptor (`SCM_RIGHTS`) and one byte.
@@ -47,31 +47,7 @@ impl SharedMemory {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn send(&self, socket: impl AsFd) -> io::Result<()> {
-        // TCP sends the byte without the descriptor and returns success.
-        if socket_domain(&socket).is_ok_and(|family| family != AddressFamily::UNIX) {
-            return Err(refuse(
-                "shared memory can be sent over Unix sockets only, and this socket is of another family",
-            ));
-        }
-        let fds = [self.as_fd()];
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-        let sent = retry_on_intr(|| {
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            let fits = control.push(SendAncillaryMessage::ScmRights(&fds));
-            debug_assert!(fits, "there is room for one descriptor");
-            sendmsg(&socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)
-        });
-        match sent {
-            Ok(_) => Ok(()),
-            Err(Errno::AGAIN) => Err(Errno::AGAIN.into()),
-            Err(errno) => {
-                let hint = match errno {
-                    Errno::TOOMANYREFS => ": too many descriptors are sent and not received yet (see `ulimit -n`)",
-                    _ => "",
-                };
-                Err(explain(errno, format!("cannot send shared memory over a socket{hint}")))
-            }
-        }
+        send_descriptor(self.as_fd(), socket)
     }
 
     /// Receives memory that a peer has [sent](Self::send) over a Unix socket. The memory must be sealed against shrinking. Other
@@ -120,6 +96,37 @@ impl SharedMemory {
     /// Those of [`receive`](Self::receive), except for memory that is not sealed.
     pub fn receive_unsealed(socket: impl AsFd) -> io::Result<Self> {
         Self::from_fd(receive(socket)?)
+    }
+}
+
+/// Like [`SharedMemory::send`], for a descriptor of memory that is not mapped.
+///
+/// # Errors
+///
+/// Those of [`SharedMemory::send`].
+pub fn send_descriptor(memory: BorrowedFd<'_>, socket: impl AsFd) -> io::Result<()> {
+    // TCP sends the byte without the descriptor and returns success.
+    if socket_domain(&socket).is_ok_and(|family| family != AddressFamily::UNIX) {
+        return Err(refuse("shared memory can be sent over Unix sockets only, and this socket is of another family"));
+    }
+    let fds = [memory];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let sent = retry_on_intr(|| {
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fits = control.push(SendAncillaryMessage::ScmRights(&fds));
+        debug_assert!(fits, "there is room for one descriptor");
+        sendmsg(&socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)
+    });
+    match sent {
+        Ok(_) => Ok(()),
+        Err(Errno::AGAIN) => Err(Errno::AGAIN.into()),
+        Err(errno) => {
+            let hint = match errno {
+                Errno::TOOMANYREFS => ": too many descriptors are sent and not received yet (see `ulimit -n`)",
+                _ => "",
+            };
+            Err(explain(errno, format!("cannot send shared memory over a socket{hint}")))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// The directory of POSIX names on Linux, `shm_overview(7)`.
-pub(crate) const DIRECTORY: &str = "/dev/shm";
+pub const DIRECTORY: &str = "/dev/shm";
 /// The flags of `shm_open(3)`, and `NONBLOCK`, so that opening a pipe under the name does not wait for its other end.
 const SAFELY: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 pub(crate) const OPEN: OFlags = SAFELY.union(OFlags::RDWR);
@@ -93,6 +93,15 @@ impl<'a> PosixName<'a> {
     pub(crate) fn entry(self) -> &'a OsStr {
         self.entry
     }
+}
+
+/// The entry of `/dev/shm` that a POSIX name means: the name without a leading slash.
+///
+/// # Errors
+///
+/// `InvalidInput` for an invalid name.
+pub fn posix_entry(name: &OsStr) -> io::Result<&OsStr> {
+    PosixName::new(name).map(PosixName::entry)
 }
 
 impl fmt::Display for PosixName<'_> {

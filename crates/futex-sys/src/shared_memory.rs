@@ -402,6 +402,22 @@ pub fn make_of_file(file: OwnedFd, len: usize, what: &dyn fmt::Display) -> io::R
     SharedMemory::make(file, len, what)
 }
 
+/// Sets the length of an empty file and allocates all of its pages, without mapping it. Messages name the file `what`.
+///
+/// # Errors
+///
+/// Those of [`SharedMemory::create`] about the length and the memory.
+pub fn reserve_file(file: impl AsFd, len: usize, what: &dyn fmt::Display) -> io::Result<()> {
+    check_len(len)?;
+    Object::reserve(file.as_fd(), len, what)
+}
+
+/// Notes that other code has closed the descriptor of the memory (`close_range`). The drop of the memory does not close the number
+/// then, which may be that of another file.
+pub fn lose_descriptor(memory: &SharedMemory) {
+    memory.object.lose_descriptor();
+}
+
 /// The first and the longest pause between two attempts to open memory that does not exist yet.
 pub const OPEN_PAUSES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
 

@@ -13,7 +13,7 @@ use crate::membership::{Membership, Sweeping};
 use crate::region::Region;
 use crate::steps::member::{FREE, Mark, slot_word};
 use crate::steps::sweep::Sweep;
-use crate::steps::{Member, Place, Role, Step, Words};
+use crate::steps::{Member, Place, Role, Sleep, Step, Words};
 use futex_sys::futex::{Scope, WaitOutcome, wait};
 use futex_sys::{Deadline, MATCH_ANY};
 use std::os::fd::AsFd;
@@ -95,7 +95,7 @@ impl<P: Program> State<P> {
         let (Task::Running(program), Wait::None) = (&mut self.task, self.wait) else { return false };
         match program.step(object) {
             Step::Done(()) => self.task = Task::Over,
-            Step::Sleep { place, expected, mask } => self.wait = Wait::Queued(place, expected, mask),
+            Step::Sleep(sleep) => self.wait = Wait::Queued(sleep),
             Step::Next | Step::Contended => {}
         }
         true
@@ -126,7 +126,7 @@ impl<P: Program + Send + 'static> Player<P> {
             std::thread::spawn(move || {
                 while !ending.load(Relaxed) {
                     let now = *state.lock().unwrap();
-                    if let Wait::Queued(place, expected, _) = now.wait {
+                    if let Wait::Queued(Sleep { place, expected, .. }) = now.wait {
                         let word = object.membership.half(object.at(place));
                         let deadline = Deadline::after(Duration::from_secs(30));
                         let outcome = wait(word, Scope::Shared, expected, MATCH_ANY, Some(deadline)).unwrap();
@@ -146,7 +146,7 @@ impl<P: Program + Send + 'static> Player<P> {
     /// True if the kernel has its sleep, or if the thread goes on since the sleep has ended.
     fn is_asleep_or_on(&self) -> bool {
         match self.state().wait {
-            Wait::Queued(place, ..) => {
+            Wait::Queued(Sleep { place, .. }) => {
                 let word = self.object.membership.word(self.object.at(place)).unwrap();
                 word.waiters().unwrap() > 0
             }

@@ -1,58 +1,159 @@
-//! What a child of `fork` must not keep: the descriptions that hold the locks of its parent.
+//! Files that a child of `fork` must not keep: the descriptions that hold the locks of its parent.
 //!
-//! While a child has a descriptor of such a description, the kernel keeps the lock after the parent's death, and nobody notices
-//! the death. So in each child the descriptors are replaced by one of an eventfd, before `fork` returns. They are replaced, not
-//! closed, so that the copies of the parent's values in the child may close their numbers as usual.
+//! While a child has a descriptor or a mapping of such a description, the kernel keeps the lock after the parent's death, and no
+//! other process notices the death. So each child closes these descriptors before `fork` returns in it. The copies of the parent's
+//! values in the child must not close the numbers again.
 //!
 //! A child that was made by a raw `clone` system call keeps the descriptors until it ends or calls `exec`.
-#![expect(unsafe_code, reason = "pthread_atfork and dup3")]
+#![expect(unsafe_code, reason = "pthread_atfork, fstat and close")]
 
-use futex_sys::__private::explain;
-use futex_sys::EventFd;
+use futex_sys::__private::{Origin, explain, keep_from_forks};
+use futex_sys::SharedMemory;
+use rustix::fs::fstat;
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Device and inode of a file.
+pub(crate) type Identity = (u64, u64);
+
+/// Device and inode of the file of a descriptor.
+pub(crate) fn identity(file: impl AsFd) -> io::Result<Identity> {
+    let stat = fstat(file).map_err(|errno| explain(errno, "cannot get the metadata of a region's file"))?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// A file whose description no fork keeps.
+#[derive(Debug)]
+pub(crate) struct OwnFile {
+    /// Dropped before the descriptor.
+    note: NotForked,
+    identity: Identity,
+    file: OwnedFd,
+}
+
+impl OwnFile {
+    /// Opens a file while no other thread can fork.
+    pub(crate) fn open(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+        prepare()?;
+        let _gate = gate();
+        let file = open()?;
+        let identity = identity(&file)?;
+        let note = NotForked::new(file.as_raw_fd(), identity);
+        Ok(Self { note, identity, file })
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The descriptor, and the note that forks do not keep it. The note is dropped first.
+    pub(crate) fn into_parts(self) -> (OwnedFd, NotForked) {
+        (self.file, self.note)
+    }
+
+    /// Maps the file. The mapping is not in a fork either.
+    pub(crate) fn map(self) -> io::Result<(SharedMemory, NotForked)> {
+        let Self { note, identity: _, file } = self;
+        let _gate = gate();
+        let memory = SharedMemory::from_fd(file)?;
+        keep_from_forks(&memory)?;
+        Ok((memory, note))
+    }
+
+    /// Closes the file while no other thread can fork, so that the last reference to the description is gone. (A drop may leave
+    /// one in a fork that another thread makes at the same time.)
+    pub(crate) fn close(self) {
+        let _gate = gate();
+        drop(self);
+    }
+}
+
+impl AsFd for OwnFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
 
 /// A note that forks do not keep a descriptor. It is dropped before the descriptor is closed.
 #[derive(Debug)]
 pub(crate) struct NotForked {
-    cell: &'static AtomicI32,
+    cell: &'static Cell,
+    origin: Origin,
 }
 
 impl NotForked {
-    /// Opens a file while no other thread can fork.
-    pub(crate) fn open(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<(OwnedFd, Self)> {
-        prepare()?;
-        let _gate = gate();
-        let file = open()?;
+    /// The caller has the gate.
+    fn new(file: RawFd, (device, inode): Identity) -> Self {
         let cell = free_cell();
-        cell.store(file.as_raw_fd(), Ordering::Release);
-        Ok((file, Self { cell }))
+        cell.device.store(device, Ordering::Relaxed);
+        cell.inode.store(inode, Ordering::Relaxed);
+        cell.file.store(file, Ordering::Release);
+        Self { cell, origin: Origin::here() }
     }
 }
 
 impl Drop for NotForked {
     fn drop(&mut self) {
-        let _gate = gate();
-        self.cell.store(NONE, Ordering::Release);
+        // In a fork, the cell is free, or that of a file of the fork.
+        if self.origin.is_here() {
+            self.cell.file.store(NONE, Ordering::Release);
+        }
     }
 }
 
 const NONE: RawFd = -1;
 
+/// A descriptor that a fork does not keep.
+#[derive(Debug)]
+struct Cell {
+    file: AtomicI32,
+    /// The file of the descriptor. If other code has closed the descriptor, the number may be that of another file.
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+impl Cell {
+    const fn new() -> Self {
+        Self { file: AtomicI32::new(NONE), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
+    }
+
+    /// Closes the descriptor in a fork.
+    fn close(&self) {
+        let file = self.file.swap(NONE, Ordering::Relaxed);
+        if file == NONE {
+            return;
+        }
+        let mut stat = MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: There is room for one `stat`.
+        if unsafe { libc::fstat(file, stat.as_mut_ptr()) } != 0 {
+            return;
+        }
+        // SAFETY: The call above has succeeded, so it has filled the `stat`.
+        let stat = unsafe { stat.assume_init() };
+        let identity = (stat.st_dev, stat.st_ino);
+        if identity == (self.device.load(Ordering::Relaxed), self.inode.load(Ordering::Relaxed)) {
+            // SAFETY: The number belongs to an `OwnFile` or to the memory that was made of one. No thread of this child uses it,
+            // and the copies of these values in the child do not close it again.
+            unsafe { libc::close(file) };
+        }
+    }
+}
+
 /// The descriptors of this process that a fork does not keep. Nodes are never freed.
 static FIRST: Node = Node::new();
 
 struct Node {
-    cells: [AtomicI32; 32],
+    cells: [Cell; 32],
     next: AtomicPtr<Node>,
 }
 
 impl Node {
     const fn new() -> Self {
-        Self { cells: [const { AtomicI32::new(NONE) }; 32], next: AtomicPtr::new(std::ptr::null_mut()) }
+        Self { cells: [const { Cell::new() }; 32], next: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
     fn next(&self) -> Option<&'static Self> {
@@ -62,10 +163,10 @@ impl Node {
 }
 
 /// A cell that has no descriptor. The caller has the gate.
-fn free_cell() -> &'static AtomicI32 {
+fn free_cell() -> &'static Cell {
     let mut node = &FIRST;
     loop {
-        if let Some(cell) = node.cells.iter().find(|cell| cell.load(Ordering::Relaxed) == NONE) {
+        if let Some(cell) = node.cells.iter().find(|cell| cell.file.load(Ordering::Acquire) == NONE) {
             return cell;
         }
         node = node.next().unwrap_or_else(|| {
@@ -76,7 +177,7 @@ fn free_cell() -> &'static AtomicI32 {
     }
 }
 
-/// Excludes a fork while a descriptor is opened and noted.
+/// Excludes a fork while a descriptor is opened and noted, and while a file is mapped.
 static GATE: Mutex<()> = Mutex::new(());
 
 fn gate() -> MutexGuard<'static, ()> {
@@ -88,15 +189,9 @@ thread_local! {
     static HELD: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
 }
 
-/// The descriptor that takes the place of the others in a child.
-static PLACEHOLDER: OnceLock<EventFd> = OnceLock::new();
-
-/// Makes the placeholder and registers the handlers, once.
+/// Registers the handlers, once.
 fn prepare() -> io::Result<()> {
     static REGISTERED: OnceLock<i32> = OnceLock::new();
-    if PLACEHOLDER.get().is_none() {
-        let _ = PLACEHOLDER.set(EventFd::new()?);
-    }
     // SAFETY: The handlers are functions that stay loaded as long as this code does, and don't unwind.
     let result = REGISTERED.get_or_init(|| unsafe {
         libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork_in_child))
@@ -122,20 +217,10 @@ extern "C" fn after_fork() {
 
 /// Only what a signal handler may do: other threads of the parent may have held any lock (signal-safety(7)).
 extern "C" fn after_fork_in_child() {
-    if let Some(placeholder) = PLACEHOLDER.get() {
-        let placeholder = placeholder.as_fd().as_raw_fd();
-        let mut node = Some(&FIRST);
-        while let Some(Node { cells, next: _ }) = node {
-            for cell in cells {
-                let file = cell.swap(NONE, Ordering::Relaxed);
-                if file != NONE {
-                    // SAFETY: The number belongs to a `NotForked`, which no thread of this child uses meanwhile. What replaces
-                    // the description is valid until the copy of the `NotForked` is dropped.
-                    unsafe { libc::dup3(placeholder, file, libc::O_CLOEXEC) };
-                }
-            }
-            node = node.and_then(Node::next);
-        }
+    let mut node = Some(&FIRST);
+    while let Some(Node { cells, .. }) = node {
+        cells.iter().for_each(Cell::close);
+        node = node.and_then(Node::next);
     }
     after_fork();
 }

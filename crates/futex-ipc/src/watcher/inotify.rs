@@ -4,7 +4,7 @@
 //! microseconds after that event, by the same thread of the kernel.
 
 use super::descriptor::Descriptor;
-use crate::os::at_fork::NotForked;
+use crate::os::at_fork::{NotForked, OwnFile};
 use futex_sys::__private::explain;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init, remove_watch};
 use rustix::io::Errno;
@@ -49,7 +49,7 @@ impl Inotify {
                 explain(errno, "cannot watch the files of regions (see /proc/sys/fs/inotify/max_user_instances)")
             })
         };
-        let (file, not_forked) = NotForked::open(open)?;
+        let (file, not_forked) = OwnFile::open(open)?.into_parts();
         Ok(Self { _not_forked: not_forked, file: Descriptor::new(file)? })
     }
 

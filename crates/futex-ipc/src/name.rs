@@ -1,0 +1,407 @@
+//! Regions with names.
+//!
+//! The name of a region is that of a file. The protocol leaves no name behind without members, and never leads two members to two
+//! regions. RANGE is the write lock on the bytes of all slots: a process that has it knows that no member lives, and keeps others
+//! from joining. SAME means that the name and a descriptor agree in device and inode.
+//!
+//! To open or create:
+//!
+//! 1. Open the name, and never create it. If it does not exist: 6.
+//! 2. Try RANGE. Got it: what is there are the remains of a crash. If SAME, unlink the name. Unlock, close, and 1 again.
+//! 3. Not got: find out which lock was in the way. If it is longer than one byte, or gone, another process is at step 2, or leaves.
+//!    Pause, and 1 again. If it is that of one byte, a member lives: join.
+//! 4. With the lock of a slot's byte, and **before** the slot is LIVE: if not SAME, unlock, close, and 1 again.
+//! 5. The slot is LIVE. Done.
+//! 6. Make a file without a name, write the header, lock the byte of slot 0, and make the slot LIVE. Link the file to the name. If the
+//!    name exists by now: close, and 1 again.
+//!
+//! To leave: the slot is FREE. Unlock its byte, **then** try RANGE. Got it: if SAME, unlink the name, and unlock. Not got: another
+//! member lives, or another process does the same.
+//!
+//! In step 3 a process joins only if it has seen the lock of a member. Otherwise it could join remains, if the process at step 2
+//! was killed there.
+
+mod make;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod stress;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+use crate::format::{FIRST_SLOT_BYTE, Layout, MAX_MEMBERS, refuse};
+use crate::hook::{Point, reach};
+use crate::membership::{Attachment, Joined, Membership};
+use crate::os::at_fork::{Identity, OwnFile};
+use crate::os::byte_lock;
+use futex_sys::__private::{DIRECTORY, explain, fail, posix_entry};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The bytes of all slots that a region can have.
+const RANGE: Range<u32> = FIRST_SLOT_BYTE..FIRST_SLOT_BYTE + MAX_MEMBERS;
+
+/// A name of a region.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    /// The region in messages.
+    what: String,
+    directory: PathBuf,
+    entry: OsString,
+    mode: Mode,
+}
+
+/// What a program wants of a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Intent {
+    Open,
+    Create,
+    OpenOrCreate,
+}
+
+/// What a process has found under a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Found {
+    Nothing,
+    /// The remains of a crash. This process has locked RANGE.
+    Remains,
+    /// The lock of a member.
+    Member,
+    /// Another process has locked RANGE, or has unlocked something meanwhile.
+    Change,
+}
+
+/// What a process does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Act {
+    Make,
+    Remove,
+    Join,
+    Retry,
+    RefuseMissing,
+    RefuseTaken,
+}
+
+const fn decide(intent: Intent, found: Found) -> Act {
+    match (found, intent) {
+        (Found::Nothing, Intent::Open) => Act::RefuseMissing,
+        (Found::Nothing, Intent::Create | Intent::OpenOrCreate) => Act::Make,
+        (Found::Remains, _) => Act::Remove,
+        (Found::Member, Intent::Create) => Act::RefuseTaken,
+        (Found::Member, Intent::Open | Intent::OpenOrCreate) => Act::Join,
+        (Found::Change, _) => Act::Retry,
+    }
+}
+
+/// What a lock means that was in the way of RANGE.
+fn meaning(lock: Option<&Range<u32>>) -> Found {
+    match lock {
+        Some(lock) if lock.len() == 1 => Found::Member,
+        _ => Found::Change,
+    }
+}
+
+impl Name {
+    /// A name in a directory, or in that of POSIX names.
+    pub(crate) fn new(name: &OsStr, directory: Option<&Path>, mode: u32) -> io::Result<Self> {
+        let entry = posix_entry(name)?.to_owned();
+        if mode & !0o666 != 0 || mode & 0o600 != 0o600 {
+            return Err(refuse(format!(
+                "{mode:#o} can't be the mode of a region: at least its owner reads and writes it, and nobody executes it \
+                 (0o600 to 0o666)"
+            )));
+        }
+        let what = match directory {
+            None => format!("the region {name:?}"),
+            Some(directory) => format!("the region {name:?} in {}", directory.display()),
+        };
+        let directory = std::path::absolute(directory.unwrap_or_else(|| Path::new(DIRECTORY)))?;
+        let this = Self { what, directory, entry, mode: Mode::from_raw_mode(mode) };
+        if this.is_for_several_users() {
+            this.check_directory()?;
+        }
+        Ok(this)
+    }
+
+    fn is_for_several_users(&self) -> bool {
+        self.mode.intersects(Mode::WGRP | Mode::WOTH)
+    }
+
+    /// In a sticky directory, only the owner of a region removes its name.
+    fn check_directory(&self) -> io::Result<()> {
+        let stat = statat(CWD, &self.directory, AtFlags::empty()).map_err(|errno| self.cannot("open", errno))?;
+        if Mode::from_raw_mode(stat.st_mode).contains(Mode::SVTX) {
+            return Err(refuse(format!(
+                "{self} can't have the mode {:#o}, which is for several users: {} has the sticky bit, so that only its owner \
+                 can remove the region. Use another directory (`Builder::directory`), or mode 0o600",
+                self.mode.as_raw_mode(),
+                self.directory.display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.join(&self.entry)
+    }
+
+    fn cannot(&self, verb: &str, errno: Errno) -> io::Error {
+        let hint = match errno {
+            Errno::LOOP => ", because a symbolic link has the name, and links are not followed",
+            Errno::ACCESS | Errno::PERM => ", which belongs to another user, or whose mode forbids it",
+            _ => "",
+        };
+        explain(errno, format!("cannot {verb} {self}{hint}"))
+    }
+
+    /// SAME: true if the name leads to this file.
+    pub(crate) fn leads_to(&self, file: Identity) -> io::Result<bool> {
+        self.path_leads_to(&self.path(), file)
+    }
+
+    fn path_leads_to(&self, path: &Path, file: Identity) -> io::Result<bool> {
+        match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok((stat.st_dev, stat.st_ino) == file),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(explain(errno, format!("cannot check which file has the name of {self}"))),
+        }
+    }
+
+    /// Opens, joins or makes the region.
+    pub(crate) fn open(&self, intent: Intent, layout: Layout, label: &str) -> io::Result<Membership> {
+        let mut patience = Patience::new();
+        loop {
+            let file = self.open_path(&self.path())?;
+            reach(Point::Opened);
+            let found = match &file {
+                None => Found::Nothing,
+                Some(file) => self.look(file)?,
+            };
+            let opened = match (decide(intent, found), file) {
+                (Act::Make, _) => self.make(layout, label)?,
+                (Act::Join, Some(file)) => self.join(file, label)?,
+                (Act::Remove, Some(file)) => {
+                    self.remove(file, &self.path())?;
+                    None
+                }
+                (Act::RefuseTaken, _) => {
+                    let hint = "open it, or use another name";
+                    return Err(fail(io::ErrorKind::AlreadyExists, format!("{self} already has members: {hint}")));
+                }
+                (Act::RefuseMissing, _) => {
+                    return Err(fail(io::ErrorKind::NotFound, format!("{self} does not exist: create it first")));
+                }
+                (Act::Retry | Act::Join | Act::Remove, _) => None,
+            };
+            if let Some(opened) = opened {
+                return Ok(opened);
+            }
+            patience.pause(self, found == Found::Change)?;
+        }
+    }
+
+    /// Opens what has the name. Refuses what can't be a region of this user.
+    fn open_path(&self, path: &Path) -> io::Result<Option<OwnFile>> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = OwnFile::open(|| {
+            openat(CWD, path, flags, Mode::empty()).map_err(|errno| match errno {
+                Errno::NOENT => errno.into(),
+                _ => self.cannot("open", errno),
+            })
+        });
+        match opened {
+            Ok(file) => self.verify(&file).map(|()| Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn verify(&self, file: &OwnFile) -> io::Result<()> {
+        let stat = rustix::fs::fstat(file).map_err(|errno| self.cannot("open", errno))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(refuse(format!("{self} can't be opened: what has this name is not a regular file")));
+        }
+        let (theirs, ours) = (stat.st_uid, geteuid().as_raw());
+        if theirs != ours && !self.is_for_several_users() {
+            return Err(fail(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "{self} belongs to user {theirs}, and this process runs as user {ours}: a region with mode {:#o} is for one \
+                     user (`Builder::mode`)",
+                    self.mode.as_raw_mode()
+                ),
+            ));
+        }
+        self.check_file_system(file)
+    }
+
+    /// Refuses file systems on which other machines, or programs, have a part in locks and memory.
+    fn check_file_system(&self, file: impl AsFd) -> io::Result<()> {
+        let stat = rustix::fs::fstatfs(file).map_err(|errno| self.cannot("open", errno))?;
+        match REMOTE.iter().find(|(magic, _)| *magic == stat.f_type as u32) {
+            None => Ok(()),
+            Some((_, name)) => Err(fail(
+                io::ErrorKind::Unsupported,
+                format!(
+                    "{self} can't be on {name}, which does not have the locks and the memory that all processes of one machine \
+                     share: use a directory on a local file system, best a tmpfs such as /dev/shm"
+                ),
+            )),
+        }
+    }
+
+    /// Steps 2 and 3.
+    fn look(&self, file: &OwnFile) -> io::Result<Found> {
+        let locks = |error| explain(error, format!("cannot open {self}"));
+        if byte_lock::try_lock(file, RANGE).map_err(locks)? {
+            reach(Point::Cleaning);
+            return Ok(Found::Remains);
+        }
+        let lock = byte_lock::locked_by_others(file, RANGE).map_err(locks)?;
+        Ok(meaning(lock.as_ref()))
+    }
+
+    /// The rest of step 2. The file has the lock of RANGE.
+    fn remove(&self, file: OwnFile, path: &Path) -> io::Result<()> {
+        // A hidden file may be without a header.
+        let removed = match path == self.path() && !self.is_region(&file)? {
+            true => Err(fail(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "{self} can't be opened: the file of this name is not a region of futex-ipc. Use another name, or remove the \
+                     file ({})",
+                    path.display()
+                ),
+            )),
+            false => self.unlink(path, file.identity()),
+        };
+        reach(Point::Cleaned);
+        // Explicitly, since a child of a raw `clone` may keep the description.
+        byte_lock::unlock(&file, RANGE)?;
+        file.close();
+        removed
+    }
+
+    fn is_region(&self, file: &OwnFile) -> io::Result<bool> {
+        let mut first_word = [0; 8];
+        let read = rustix::io::pread(file, &mut first_word, 0).map_err(|errno| self.cannot("read", errno))?;
+        Ok(read == first_word.len() && Layout::is_of_a_region(first_word))
+    }
+
+    /// Unlinks a name if it leads to this file. The file has the lock of RANGE.
+    fn unlink(&self, path: &Path, file: Identity) -> io::Result<()> {
+        if self.path_leads_to(path, file)? {
+            match rustix::fs::unlink(path) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(self.cannot("remove the remains of", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Step 4. Returns `None` if the name has to be opened again.
+    fn join(&self, file: OwnFile, label: &str) -> io::Result<Option<Membership>> {
+        let failed = |error| explain(error, format!("cannot join {self}"));
+        let attachment = Attachment::new(self.what.clone(), file).map_err(failed)?;
+        match Membership::join(attachment, label, |attachment| self.leads_to(attachment.identity())).map_err(failed)? {
+            Joined::Member(mut membership) => {
+                membership.set_name(self.clone());
+                Ok(Some(membership))
+            }
+            Joined::Refused(_) => Ok(None),
+            Joined::Full(attachment) => {
+                let lock = byte_lock::locked_by_others(&attachment, RANGE)?;
+                if meaning(lock.as_ref()) == Found::Change || !self.leads_to(attachment.identity())? {
+                    return Ok(None);
+                }
+                Err(attachment.full())
+            }
+        }
+    }
+
+    /// Leaves: what comes after the slot's byte was unlocked. An error leaves the name for the next process that opens it.
+    pub(crate) fn leave(&self, file: BorrowedFd<'_>, identity: Identity) {
+        if byte_lock::try_lock(file, RANGE).is_ok_and(|locked| locked) {
+            reach(Point::Last);
+            let _ = self.unlink(&self.path(), identity);
+            let _ = self.unlink(&self.hidden_path(), identity);
+            reach(Point::Removed);
+            let _ = byte_lock::unlock(file, RANGE);
+        }
+    }
+
+    /// Like [`leave`](Self::leave), for a member that has lost its descriptor.
+    pub(crate) fn leave_again(&self, identity: Identity) {
+        if let Ok(Some(file)) = self.open_path(&self.path()) {
+            if file.identity() == identity {
+                self.leave(file.as_fd(), identity);
+            }
+            file.close();
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// File systems of several machines or of a program, by their numbers in `linux/magic.h`.
+const REMOTE: [(u32, &str); 9] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xfe53_4d42, "SMB"),
+    (0xff53_4d42, "SMB"),
+    (0x6573_5546, "FUSE"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x0bd0_0bd0, "Lustre"),
+];
+
+/// The pauses between attempts to open a name.
+struct Patience {
+    /// Attempts that need no pause, since another process has made progress.
+    free: u32,
+    pause: Duration,
+    paused: Duration,
+}
+
+impl Patience {
+    const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+    /// Maximum sum of the pauses. RANGE is locked for microseconds, unless the process that has it is stopped.
+    const LIMIT: Duration = Duration::from_secs(1);
+
+    const fn new() -> Self {
+        Self { free: 16, pause: Duration::from_micros(50), paused: Duration::ZERO }
+    }
+
+    fn pause(&mut self, name: &Name, must_pause: bool) -> io::Result<()> {
+        if !must_pause && self.free > 0 {
+            self.free -= 1;
+            return Ok(());
+        }
+        if self.paused >= Self::LIMIT {
+            return Err(fail(
+                io::ErrorKind::ResourceBusy,
+                format!(
+                    "cannot open {name}: other processes have been removing or replacing it for a second. One of them may be \
+                     stopped: continue it (SIGCONT) or end it, and try again"
+                ),
+            ));
+        }
+        std::thread::sleep(self.pause);
+        self.paused += self.pause;
+        self.pause = (self.pause * 2).min(Self::LONGEST_PAUSE);
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! New regions under a name. A region gets its name last, when it is complete and has its first member.
+
+use super::{Found, Name};
+use crate::format::Layout;
+use crate::hook::{Point, reach};
+use crate::membership::{Attachment, Joined, Membership};
+use crate::os::at_fork::OwnFile;
+use futex_sys::__private::{explain, fail};
+use rustix::fs::{AtFlags, CWD, OFlags, linkat, openat};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+/// How a new region is kept from other processes until it is complete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// A file without a name (`O_TMPFILE`). A process that is killed meanwhile leaves nothing behind.
+    Nameless,
+    /// A file with a hidden name, for file systems and sandboxes without `O_TMPFILE` or the links of descriptors. A process that is
+    /// killed meanwhile leaves the hidden name behind, and the next one that makes the region removes it.
+    Hidden,
+}
+
+/// What an attempt to make a region led to.
+pub(super) enum Made {
+    Member(Membership),
+    /// The name exists by now, or another process makes the region.
+    Taken,
+    Unsupported,
+}
+
+impl Name {
+    /// Step 6. Returns `None` if the name has to be opened again.
+    pub(super) fn make(&self, layout: Layout, label: &str) -> io::Result<Option<Membership>> {
+        for &way in ways() {
+            match self.make_by(way, layout, label)? {
+                Made::Member(membership) => return Ok(Some(membership)),
+                Made::Taken => return Ok(None),
+                Made::Unsupported => {}
+            }
+        }
+        Err(fail(
+            io::ErrorKind::Unsupported,
+            format!("cannot create {self}: the file system of {} can't link files", self.directory.display()),
+        ))
+    }
+
+    pub(super) fn make_by(&self, way: Way, layout: Layout, label: &str) -> io::Result<Made> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let drafted = OwnFile::open(|| match way {
+            Way::Nameless => Ok(openat(CWD, &self.directory, flags | OFlags::TMPFILE, self.mode)?),
+            Way::Hidden => {
+                let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+                Ok(openat(CWD, self.hidden_path(), flags, self.mode)?)
+            }
+        });
+        let file = match drafted {
+            Ok(file) => file,
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(errno) if way == Way::Nameless && means_unsupported(errno) => return Ok(Made::Unsupported),
+                Some(Errno::EXIST) if way == Way::Hidden => return self.remove_hidden().map(|()| Made::Taken),
+                Some(Errno::NOENT) => {
+                    let sentence = format!("cannot create {self}: there is no directory {}", self.directory.display());
+                    return Err(explain(Errno::NOENT, sentence));
+                }
+                _ => return Err(explain(error, format!("cannot create {self}"))),
+            },
+        };
+        reach(Point::Drafted);
+        self.check_file_system(&file)?;
+        // The umask may have cleared bits of the mode.
+        rustix::fs::fchmod(&file, self.mode).map_err(|errno| self.cannot("set the mode of", errno))?;
+
+        let attachment = Attachment::make(self.what.clone(), file, layout)?;
+        // A process that takes a hidden file for remains has RANGE for a moment. If it has had it, the hidden name leads elsewhere.
+        let has_its_name = |attachment: &Attachment| match way {
+            Way::Nameless => Ok(true),
+            Way::Hidden => self.path_leads_to(&self.hidden_path(), attachment.identity()),
+        };
+        let Joined::Member(mut membership) = Membership::join(attachment, label, has_its_name)? else {
+            return Ok(Made::Taken);
+        };
+        reach(Point::Made);
+
+        let linked = match way {
+            Way::Nameless => link(membership.as_fd(), &self.path()),
+            Way::Hidden => {
+                let linked = linkat(CWD, self.hidden_path(), CWD, self.path(), AtFlags::empty());
+                self.unlink(&self.hidden_path(), membership.identity())?;
+                linked
+            }
+        };
+        match linked {
+            Ok(()) => {
+                reach(Point::Linked);
+                membership.set_name(self.clone());
+                Ok(Made::Member(membership))
+            }
+            Err(Errno::EXIST) => Ok(Made::Taken),
+            Err(errno) if way == Way::Nameless && means_unsupported(errno) => Ok(Made::Unsupported),
+            Err(errno) => Err(explain(errno, format!("cannot give {self} its name"))),
+        }
+    }
+
+    /// There is at most one for each name, so that no crash leaves more than that.
+    pub(super) fn hidden_path(&self) -> PathBuf {
+        let mut entry = std::ffi::OsString::from(".");
+        entry.push(&self.entry);
+        entry.push(".new");
+        self.directory.join(entry)
+    }
+
+    /// Removes a hidden file that a crash has left. If another process makes the region just now, this one leaves it alone.
+    fn remove_hidden(&self) -> io::Result<()> {
+        let path = self.hidden_path();
+        match self.open_path(&path)? {
+            Some(file) if self.look(&file)? == Found::Remains => self.remove(file, &path),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn ways() -> &'static [Way] {
+    #[cfg(test)]
+    if crate::hook::ONLY_HIDDEN.load(std::sync::atomic::Ordering::Relaxed) {
+        return &[Way::Hidden];
+    }
+    &[Way::Nameless, Way::Hidden]
+}
+
+/// Links a file that has no name.
+fn link(file: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<()> {
+    // Without privileges since Linux 6.10.
+    match linkat(file, "", CWD, path, AtFlags::EMPTY_PATH) {
+        Err(errno) if means_unsupported(errno) => {
+            // `thread-self`, because a thread can have its own table of descriptors.
+            let descriptor = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
+            linkat(CWD, descriptor, CWD, path, AtFlags::SYMLINK_FOLLOW)
+        }
+        result => result,
+    }
+}
+
+/// True for the errors of a system without `O_TMPFILE` or `/proc`, and of a sandbox that forbids linking a descriptor.
+fn means_unsupported(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL | Errno::PERM | Errno::NOSYS | Errno::XDEV
+    )
+}

@@ -1,0 +1,193 @@
+//! Many processes that open and leave one name, and are killed between any two steps.
+//!
+//! Each worker opens the name, checks again and again that the name leads to its region and that its slot is its own, and leaves.
+//! At each point of the protocols it yields, sleeps or kills itself at random. The test kills workers at random, and sometimes all
+//! of them at once. Workers also look for dead members and sweep them.
+//!
+//! If two objects had one name, or a living member was taken for dead, a worker would see that. At the end nothing is left.
+
+use crate::drive;
+use crate::hook::{HOOK, ONLY_HIDDEN, Point};
+use crate::membership::{Membership, Sweeping};
+use crate::region::Region;
+use crate::steps::Words;
+use crate::steps::member::{LIVE, Mark, slot_word};
+use crate::steps::sweep::Sweep;
+use crate::testing::{Actor, random, role, side, signal_myself};
+use futex_sys::SharedMemory;
+use rustix::process::Signal;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+const WORKERS: usize = 6;
+/// One of this many points is the last one of a worker.
+const POINTS_PER_DEATH: u32 = 1000;
+const NAME: &str = "jobs";
+
+/// Words that all processes share.
+#[derive(Clone, Copy)]
+enum Shared {
+    /// 1: no worker kills itself any more, and each one ends after one more round.
+    Calm,
+    /// The inode of the region whose members were all killed at once.
+    Dead,
+    Joins,
+    Deaths,
+}
+
+fn shared(memory: &SharedMemory, word: Shared) -> &AtomicU32 {
+    &memory.as_words()[word as usize]
+}
+
+static SIDE: OnceLock<SharedMemory> = OnceLock::new();
+
+/// What a worker does at each point.
+fn torment(_: Point) {
+    match random(16) {
+        0..6 => {}
+        6..11 => std::thread::yield_now(),
+        11..15 => std::thread::sleep(Duration::from_micros(random(60).into())),
+        _ => std::thread::sleep(Duration::from_micros(random(600).into())),
+    }
+    let is_calm = SIDE.get().is_some_and(|side| shared(side, Shared::Calm).load(SeqCst) == 1);
+    if !is_calm && random(POINTS_PER_DEATH) == 0 {
+        signal_myself(Signal::KILL);
+    }
+}
+
+fn work(directory: &str, hidden: bool) {
+    let side = SIDE.get_or_init(|| side(&Path::new(directory).join("side")));
+    ONLY_HIDDEN.store(hidden, SeqCst);
+    HOOK.set(torment).unwrap();
+    let names = Path::new(directory).join("names");
+    let builder = Region::builder().members(16).objects(1).bytes(0).directory(&names);
+    loop {
+        let is_last = shared(side, Shared::Calm).load(SeqCst) == 1;
+        // A process that is killed holds nothing up, so this succeeds at once. It gives up after a second of pauses.
+        let region =
+            builder.open_or_create(NAME).unwrap_or_else(|error| panic!("a worker can't open the name: {error}"));
+        shared(side, Shared::Joins).fetch_add(1, SeqCst);
+        let membership = region.membership();
+        let (_, inode) = membership.identity();
+        let dead = shared(side, Shared::Dead).load(SeqCst);
+        assert_ne!(inode as u32, dead, "a worker has joined the region of members that are all dead");
+        for _ in 0..random(6) {
+            check(membership, &names);
+            torment(Point::Live);
+        }
+        let deaths = sweep_the_dead(membership);
+        shared(side, Shared::Deaths).fetch_add(deaths, SeqCst);
+        check(membership, &names);
+        drop(region);
+        if is_last {
+            return;
+        }
+    }
+}
+
+fn check(membership: &Membership, names: &Path) {
+    let (_, inode) = membership.identity();
+    let there = fs::symlink_metadata(names.join(NAME)).map(|data| data.ino());
+    assert_eq!(there.ok(), Some(inode), "the name does not lead to the region of a member");
+    assert!(membership.name_leads_here().unwrap());
+    let me = membership.me();
+    assert_eq!(
+        membership.slot(me.slot, SeqCst),
+        slot_word(me.generation, LIVE),
+        "a member that lives was taken for dead"
+    );
+    membership.check().unwrap();
+}
+
+/// Returns the number of dead members.
+fn sweep_the_dead(membership: &Membership) -> u32 {
+    let words = Sweeping::new(membership);
+    let mut deaths = 0;
+    for slot in (0..membership.slots()).filter(|&slot| slot != membership.me().slot) {
+        if let Some(dead) = drive::run(&words, Mark::new(slot)).unwrap() {
+            drive::run(&words, Sweep::new(dead)).unwrap();
+            deaths += 1;
+        }
+    }
+    deaths
+}
+
+/// The end of a worker. `None` if it was killed.
+fn outcome(status: ExitStatus) -> Option<()> {
+    if status.signal() == Some(Signal::KILL.as_raw()) {
+        return None;
+    }
+    assert!(status.success(), "a worker has failed: {status}");
+    Some(())
+}
+
+fn stress(test: &str, hidden: bool) {
+    if let Some(role) = role() {
+        return work(&role[0], hidden);
+    }
+    let seconds = std::env::var("FUTEX_IPC_STRESS_SECONDS").map_or(4, |seconds| seconds.parse().unwrap());
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = directory.path().to_str().unwrap();
+    let names = directory.path().join("names");
+    fs::create_dir(&names).unwrap();
+    fs::write(directory.path().join("side"), [0; 4096]).unwrap();
+    let side = side(&directory.path().join("side"));
+    let start = || Actor::start(test, &[path]);
+
+    let mut workers: Vec<Actor> = (0..WORKERS).map(|_| start()).collect();
+    let (mut kills, mut massacres) = (0, 0);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_micros((random(20_000) + 20).into()));
+        for worker in &mut workers {
+            if let Some(status) = worker.0.try_wait().unwrap() {
+                assert_eq!(outcome(status), None, "a worker has ended by itself");
+                *worker = start();
+            }
+        }
+        let victim = random(WORKERS as u32) as usize;
+        workers[victim].kill();
+        kills += 1;
+        if random(8) == 0 {
+            // All at once, so that nobody removes the name.
+            workers.iter_mut().for_each(|worker| worker.0.kill().unwrap());
+            workers.iter_mut().for_each(|worker| drop(worker.0.wait().unwrap()));
+            if let Ok(remains) = fs::symlink_metadata(names.join(NAME)) {
+                shared(&side, Shared::Dead).store(remains.ino() as u32, SeqCst);
+            }
+            massacres += 1;
+            workers.iter_mut().for_each(|worker| *worker = start());
+        }
+        workers[victim] = start();
+    }
+
+    shared(&side, Shared::Calm).store(1, SeqCst);
+    let ends: Vec<_> = workers.iter_mut().map(|worker| outcome(worker.0.wait().unwrap())).collect();
+    // The last one that left has removed the name, unless one killed itself at the very end. A hidden name is removed by the next
+    // process that makes the region.
+    if hidden || ends.contains(&None) {
+        assert_eq!(outcome(start().0.wait().unwrap()), Some(()));
+    }
+    let left: Vec<_> = fs::read_dir(&names).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let [joins, deaths] = [Shared::Joins, Shared::Deaths].map(|word| shared(&side, word).load(SeqCst));
+    eprintln!("{joins} joins, {kills} kills, {massacres} times all at once, {deaths} dead members were seen");
+    assert!(left.is_empty(), "names are left: {left:?}");
+    assert!(joins > kills && kills > 0 && massacres > 0 && deaths > 0, "the stress was none");
+}
+
+#[test]
+fn no_kill_splits_a_name_or_leaves_it_behind() {
+    stress("name::stress::no_kill_splits_a_name_or_leaves_it_behind", false);
+}
+
+#[test]
+fn no_kill_splits_a_name_that_is_made_under_a_hidden_one() {
+    stress("name::stress::no_kill_splits_a_name_that_is_made_under_a_hidden_one", true);
+}

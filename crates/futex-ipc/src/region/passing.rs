@@ -1,0 +1,134 @@
+//! Regions that are passed on as descriptors.
+//!
+//! A member has an open file description of its own, since the locks of one description do not exclude each other. So what is
+//! passed on is a fresh description, and what is received is opened again, if the system allows it.
+
+use super::{Builder, Region};
+use crate::format::refuse;
+use crate::os::at_fork::OwnFile;
+use futex_sys::__private::{explain, send_descriptor};
+use futex_sys::SharedMemory;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+impl Region {
+    /// Sends the region over a Unix socket, as one message of one descriptor (`SCM_RIGHTS`) and one byte. The peer calls
+    /// [`Builder::receive`].
+    ///
+    /// The descriptor has an open file description of its own, so that the peer can join even if it has no `/proc`, or runs as
+    /// another user.
+    ///
+    /// The call blocks while the socket's buffer is full, unless the socket is non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// - `InvalidInput` if the region has a name: peers open it by the name. (Its memory can't be sealed against shrinking.)
+    /// - `WouldBlock`, `BrokenPipe` and others of [`SharedMemory::send`].
+    /// - `NotFound` or others if `/proc` can't be used, which this process needs to open the description.
+    /// - `Unsupported` in a fork, `InvalidData` if the region is damaged.
+    pub fn send(&self, socket: impl AsFd) -> io::Result<()> {
+        self.membership.check()?;
+        if !self.membership.is_sealed() {
+            return Err(refuse(format!(
+                "{} can't be sent, because its memory is not sealed against shrinking: let the peer open it by its name, or make \
+                 it by `Builder::anonymous`",
+                self.membership.what()
+            )));
+        }
+        let file = OwnFile::open(|| self.reopen())?;
+        let sent = send_descriptor(file.as_fd(), socket);
+        // While a fork has the description, the death of the peer, which has the same one, is not noticed.
+        file.close();
+        sent
+    }
+
+    /// A descriptor of the region for another process to inherit, which calls [`Builder::from_fd`]. Each process needs one of its
+    /// own, unless it has `/proc`.
+    ///
+    /// The descriptor is closed on `exec` (`FD_CLOEXEC`), unless the caller changes that.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` or others if `/proc` can't be used. `Unsupported` in a fork, `InvalidData` if the region is damaged.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.membership.check()?;
+        self.reopen()
+    }
+
+    fn reopen(&self) -> io::Result<OwnedFd> {
+        reopen(self.membership.as_fd()).map_err(|errno| {
+            let what = self.membership.what();
+            explain(
+                errno,
+                format!("cannot pass on {what}: its file can't be opened again through /proc/thread-self/fd"),
+            )
+        })
+    }
+}
+
+impl Builder {
+    /// Receives a region that a peer has [sent](Region::send) over a Unix socket, and joins it. The memory must be sealed against
+    /// shrinking.
+    ///
+    /// The call blocks until there is a message, unless the socket is non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SharedMemory::receive`] and of [`from_fd`](Self::from_fd).
+    pub fn receive(&self, socket: impl AsFd) -> io::Result<Region> {
+        let memory = SharedMemory::receive(socket)?;
+        self.join_again(memory.as_fd(), "the region that was received")
+    }
+
+    /// Joins the region of a descriptor, for instance of an inherited one. The descriptor may be closed afterwards.
+    ///
+    /// If the region has a name, this member does not know it: if this member is the last one, it leaves the name to the next
+    /// process that opens it.
+    ///
+    /// # Without `/proc`
+    ///
+    /// The function opens the file again, because each member needs an open file description of its own. If it can't (there is no
+    /// `/proc`, or the file belongs to another user), the member uses the description of the descriptor. Then no other process may
+    /// keep that description, as it happens if the descriptor was inherited: while it does, the death of this member is not
+    /// noticed. A second member with the same description is refused.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if the memory is not a region, or one of another format. `ResourceBusy` if the region is full, and if another
+    /// member uses the description. Those of [`SharedMemory::from_fd`].
+    pub fn from_fd(&self, fd: impl AsFd) -> io::Result<Region> {
+        self.join_again(fd.as_fd(), "the region of the descriptor")
+    }
+
+    /// Joins through a fresh description if there can be one, and otherwise through that of the descriptor.
+    pub(super) fn join_again(&self, fd: BorrowedFd<'_>, what: &str) -> io::Result<Region> {
+        let fresh = OwnFile::open(|| Ok(reopen(fd)?));
+        match fresh {
+            Ok(file) => self.join(file, false, what),
+            Err(error) if Errno::from_io_error(&error).is_some_and(means_no_proc) => self.join_through(fd, what),
+            Err(error) => Err(explain(error, format!("cannot open the file of {what} again"))),
+        }
+    }
+
+    /// Joins through the description of a descriptor.
+    pub(super) fn join_through(&self, fd: BorrowedFd<'_>, what: &str) -> io::Result<Region> {
+        let file = OwnFile::open(|| {
+            fcntl_dupfd_cloexec(fd, 3).map_err(|errno| explain(errno, format!("cannot copy the descriptor of {what}")))
+        })?;
+        self.join(file, true, what)
+    }
+}
+
+/// Opens the file of a descriptor again, with an open file description of its own.
+fn reopen(fd: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    // `thread-self`, because a thread can have its own table of descriptors.
+    let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
+    openat(CWD, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// True for the errors of a system without `/proc`, and of a user who may not open the file.
+fn means_no_proc(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::NXIO)
+}
