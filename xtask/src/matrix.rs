@@ -52,6 +52,12 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
                 .tests(cargo(&format!("test -p {package} --no-default-features --all-targets -- --show-output"))),
         );
     }
+    rows.extend([
+        row("ipc", "the crate's own tests, all features, and an exploration of each lock")
+            .tests(cargo("test -p futex-ipc --all-features --all-targets -- --show-output")),
+        row("ipc-bare", "the crate's own tests, no default features")
+            .tests(cargo("test -p futex-ipc --no-default-features --all-targets -- --show-output --skip explorer")),
+    ]);
     rows.push(
         row("doctests", "the programs in the documentation")
             .tests(cargo("test --workspace --exclude futex-bench --doc --all-features")),
@@ -65,13 +71,9 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
         row("kernels", "most tests, on an older kernel in QEMU")
             .needs(Need::Of(kernels::missing))
             .step(xtask("kernels --short")),
-        row("loom", "the loom models of futex-core, in every interleaving").tests(
-            cargo("test -p futex-core --lib --profile loom -- loom")
-                // In the usual directory, the other flags would rebuild the crates of all other rows.
-                .set("CARGO_TARGET_DIR", workspace::target_dir().join("loom"))
-                .set_if_unset("LOOM_MAX_PREEMPTIONS", "3")
-                .append("RUSTFLAGS", "--cfg loom"),
-        ),
+        row("loom", "the loom models of futex-core and futex-ipc, in every interleaving")
+            .tests(loom("futex-core").set_if_unset("LOOM_MAX_PREEMPTIONS", "3"))
+            .tests(loom("futex-ipc")),
         row("examples", "the examples build, and some of them run").steps(examples()),
         row("bench", "the performance lab, without the rivals that take long to build")
             .step(cargo("clippy -p futex-bench --all-targets -- -D warnings"))
@@ -118,7 +120,7 @@ pub(crate) fn rows(forbid_test_skips: bool) -> Vec<Row> {
     rows
 }
 
-/// The two rows of each crate: with all features, and with none.
+/// The two rows of a crate: with all features, and with none.
 const CRATES: [(&str, &str, &str); 4] = [
     ("sys", "sys-bare", "futex-sys"),
     ("core", "core-bare", "futex-core"),
@@ -176,6 +178,14 @@ fn clippy() -> impl Iterator<Item = Step> {
     let bare = PUBLISHED
         .map(|package| cargo(&format!("clippy -p {package} --all-targets --no-default-features -- -D warnings")));
     std::iter::once(all).chain(bare)
+}
+
+/// The loom models of a crate.
+fn loom(package: &str) -> Step {
+    cargo(&format!("test -p {package} --lib --profile loom -- loom"))
+        // In the usual directory, the other flags would rebuild the crates of all other rows.
+        .set("CARGO_TARGET_DIR", workspace::target_dir().join("loom"))
+        .append("RUSTFLAGS", "--cfg loom")
 }
 
 fn examples() -> impl Iterator<Item = Step> {

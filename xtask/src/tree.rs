@@ -18,10 +18,11 @@ use std::path::{Path, PathBuf};
 /// The dependencies that each layer adds. A layer can also use the lower layers and their dependencies.
 ///
 /// A new dependency is discussed in the change that adds it here.
-const LAYERS: [(&str, &[&str]); 4] = [
+const LAYERS: [(&str, &[&str]); 5] = [
     ("futex-sys", &["bitflags", "cfg-if", "io-uring", "libc", "linux-raw-sys", "rustix", "slab", "static_assertions"]),
     ("futex-core", &["arrayvec", "futures-core", "once_cell", "pin-project-lite", "tracing", "tracing-core"]),
     ("futex-tokio", &["mio", "socket2", "tokio"]),
+    ("futex-ipc", &[]),
     ("futex-cli", COMMAND_LINE),
 ];
 

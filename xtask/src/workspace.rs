@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The published crates, the lowest layer first.
-pub(crate) const PUBLISHED: [&str; 4] = ["futex-sys", "futex-core", "futex-tokio", PROGRAM];
+pub(crate) const PUBLISHED: [&str; 5] = ["futex-sys", "futex-core", "futex-tokio", "futex-ipc", PROGRAM];
 
 /// The published crate that is a program and has no library.
 pub(crate) const PROGRAM: &str = "futex-cli";

@@ -37,6 +37,7 @@ pub mod once;
 pub mod record;
 pub mod rwlock;
 pub mod semaphore;
+mod slot;
 pub mod sweep;
 
 use std::fmt::Debug;

@@ -12,7 +12,7 @@
 //! A phase is over when each living member has as many arrived as attached tasks. A member that changes its record counts
 //! afterwards, so the last one finds that. A sweep changes the event, and those who sleep count.
 
-use super::member::is_live;
+use super::slot::is_live;
 use super::{Cancel, Machine, Place, Step, Wake, Words, halves, high, low};
 use crate::steps::record::Records;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};

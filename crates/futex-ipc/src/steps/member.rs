@@ -8,28 +8,10 @@
 //! slot in the kernel, which no process can hold for it after its death. **FREE means swept**: no word of the directory names the
 //! member, and all who might wait for it were woken. Before that the slot is not taken again.
 
+pub use super::slot::{DEAD, FREE, LIVE, is_live, slot_word};
 use super::sweep::Sweep;
-use super::{Machine, Member, Step, Words, halves, high, low};
+use super::{Machine, Member, Step, Words, high, low};
 use std::sync::atomic::Ordering::Acquire;
-
-/// Nobody has the slot, and what its last member left is swept.
-pub const FREE: u32 = 0;
-/// A member has the slot.
-pub const LIVE: u32 = 1;
-/// The member died, and what it left is not swept yet.
-pub const DEAD: u32 = 2;
-
-/// The word of a slot.
-#[must_use]
-pub const fn slot_word(generation: u32, state: u32) -> u64 {
-    halves(generation, state)
-}
-
-/// True if the word of a slot says that its member of this generation lives.
-#[must_use]
-pub const fn is_live(word: u64, generation: u32) -> bool {
-    word == slot_word(generation, LIVE)
-}
 
 /// Makes this process the member of a slot. The caller holds the slot's lock in the kernel, and lost it nowhere in between.
 ///

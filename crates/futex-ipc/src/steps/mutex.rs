@@ -25,7 +25,7 @@
 //!
 //! [sweep]: super::sweep
 
-use super::member::is_live;
+use super::slot::is_live;
 use super::{Cancel, Machine, Member, Place, Step, Wake, Words, halves, high, low};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 

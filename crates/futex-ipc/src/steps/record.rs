@@ -6,7 +6,7 @@
 //!
 //! Records lie [`STRIDE`] words apart, so that members don't share cache lines.
 
-use super::member::is_live;
+use super::slot::is_live;
 use super::{Machine, Member, Place, Step, Words, halves, high, low};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 

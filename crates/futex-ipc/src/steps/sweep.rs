@@ -3,8 +3,8 @@
 //! Any member may sweep, several may at once, and a sweeper may die: each part is idempotent, nobody holds a lock, and the slot
 //! stays DEAD until one of them has come to the end.
 
-use super::member::{DEAD, FREE, slot_word};
 use super::mutex::Repair;
+use super::slot::{DEAD, FREE, slot_word};
 use super::{Machine, Member, Place, Role, Step, Words};
 use std::sync::atomic::Ordering::Release;
 
