@@ -16,6 +16,7 @@ mod membership;
 mod mutex;
 mod name;
 mod object;
+mod once_cell;
 mod os;
 mod region;
 mod rwlock;
@@ -31,6 +32,7 @@ pub use self::directory::{Kind, MAX_NAME};
 pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};
 pub use self::members::{Member, MemberEvent, MemberEvents};
 pub use self::mutex::{Guard, Mutex, MutexGuard, OwnedMutexGuard};
+pub use self::once_cell::OnceCell;
 pub use self::region::{Builder, Region};
 pub use self::rwlock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, ReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, WriteGuard,

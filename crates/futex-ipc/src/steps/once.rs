@@ -3,7 +3,7 @@
 //! An initialiser that dies, fails or is cancelled is replaced by the next one. What it had written of the value is written anew,
 //! so a death inside needs no notice.
 
-use super::mutex::{Lock, Locked, Unlock};
+use super::mutex::{Lock, Locked, TryLock, Unlock};
 use super::{Cancel, Machine, Place, Step, Wake, Words};
 use std::sync::atomic::Ordering::{Acquire, Release};
 
@@ -109,6 +109,41 @@ impl Machine for UndoGet {
         match self {
             Self::Wake(wake) => wake.step(words),
             Self::Unlock(unlock) => unlock.step(words).map(drop),
+        }
+    }
+}
+
+/// Gets the value, or the task to write it, unless another one that is alive has the task. It gives `None` then.
+///
+/// The steps are those of [`Get`], with [`TryLock`] as 2.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TryGet {
+    get: Get,
+    lock: TryLock,
+}
+
+impl TryGet {
+    /// Begins to try.
+    #[must_use]
+    pub fn new(place: Once) -> Self {
+        Self { get: Get::new(place), lock: TryLock::new(place.word) }
+    }
+}
+
+impl Machine for TryGet {
+    type Output = Option<Turn>;
+
+    #[inline]
+    fn step<W: Words>(&mut self, words: &W) -> Step<Option<Turn>> {
+        if !matches!(self.get.at, At::Lock(_)) {
+            return self.get.step(words).map(Some);
+        }
+        match self.lock.step(words) {
+            Step::Done(Some(locked)) => {
+                self.get.at = At::Again(locked);
+                Step::Next
+            }
+            step => step.map(|_| None),
         }
     }
 }

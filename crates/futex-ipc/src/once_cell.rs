@@ -1,0 +1,303 @@
+//! The cell that is initialised once.
+
+use crate::directory::{Kind, Spec};
+use crate::drive;
+use crate::object::Object;
+use crate::region::Region;
+use crate::steps::mutex::{Locked, Unlock};
+use crate::steps::once::{Finish, Get, Once, TryGet, Turn};
+use crate::steps::{Role, Words};
+use crate::value::{self, Value, words_of};
+use futex_sys::__private::fail;
+use futex_sys::Deadline;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::atomic::Ordering::Acquire;
+
+/// A value in a [`Region`] that is written once, by the first one that needs it.
+///
+/// A value of this type is a handle: several may lead to the same cell, also in one process.
+///
+/// One task or thread of all processes initialises the cell, and those that come meanwhile wait for it. Each gets a copy of the value.
+/// To get the value of an initialised cell takes no lock and no system call.
+///
+/// # When an initialiser fails
+///
+/// An initialiser that fails, panics, is cancelled, or whose process dies, is replaced by one of those that wait. What a dead
+/// initialiser did outside of the region may be half done, so an initialiser must be a function that can run again.
+///
+/// # Misuse
+///
+/// An initialiser that gets the value of its own cell waits for itself for ever.
+///
+/// # Examples
+///
+/// ```
+/// use futex_ipc::{OnceCell, Region};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let region = Region::builder().anonymous()?;
+/// let port = OnceCell::<u16>::open_or_create(&region, "port")?;
+/// assert_eq!(port.get()?, None);
+/// assert_eq!(port.blocking_get_or_init(|| 8080)?, 8080);
+/// assert_eq!(port.blocking_get_or_init(|| unreachable!("it has a value"))?, 8080);
+/// assert_eq!(port.get()?, Some(8080));
+/// # Ok(())
+/// # }
+/// ```
+pub struct OnceCell<T> {
+    object: Object,
+    place: Once,
+    value: PhantomData<fn() -> T>,
+}
+
+/// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
+const LOCK: u32 = 0;
+/// 1 once the value is there.
+const DONE: u32 = 2;
+const VALUE: usize = 3;
+
+impl<T: Value> OnceCell<T> {
+    fn spec(name: &str) -> io::Result<Spec<'_>> {
+        Spec::of::<T>(Kind::OnceCell, name, VALUE + words_of::<T>(), 0, &[(Role::Lock, LOCK)])
+    }
+
+    fn new(object: Object) -> Self {
+        let place = Once { word: object.place(LOCK), done: object.place(DONE) };
+        Self { object, place, value: PhantomData }
+    }
+
+    /// Makes a cell without a value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mutex::create`](crate::Mutex::create).
+    pub fn create(region: &Region, name: &str) -> io::Result<Self> {
+        Object::create(region, &Self::spec(name)?, |_| ()).map(Self::new)
+    }
+
+    /// Opens a cell.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is not a once cell, or has a value of another
+    /// type.
+    pub fn open(region: &Region, name: &str) -> io::Result<Self> {
+        Object::open(region, &Self::spec(name)?).map(Self::new)
+    }
+
+    /// Opens a cell, or makes it without a value if the region has no object of this name. All processes that do this at once get the
+    /// same cell.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create), except `AlreadyExists`, and those of [`open`](Self::open), except `NotFound`.
+    pub fn open_or_create(region: &Region, name: &str) -> io::Result<Self> {
+        Object::open_or_create(region, &Self::spec(name)?, |_| ()).map(Self::new)
+    }
+
+    /// Returns the value, or `None` if the cell is not initialised yet.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` in a fork of the process that opened the region. `InvalidData` if the region is damaged. `BrokenPipe` if it was
+    /// closed.
+    pub fn get(&self) -> io::Result<Option<T>> {
+        let membership = self.object.membership();
+        membership.check()?;
+        // Ordering: Acquire. The partner is the store of `Finish`.
+        Ok((membership.load(self.place.done, Acquire) == 1).then(|| self.load()))
+    }
+
+    /// Gives the cell its value, unless it has one, or another task or thread initialises it at the moment.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the cell has a value. `WouldBlock` if it is being initialised. Those of [`get`](Self::get).
+    pub fn set(&self, value: T) -> io::Result<()> {
+        match self.try_turn()? {
+            Some(Err(initialiser)) => initialiser.finish(value).map(drop),
+            Some(Ok(_)) => Err(self.refuse(io::ErrorKind::AlreadyExists, "has a value already: get it")),
+            None => Err(self.refuse(io::ErrorKind::WouldBlock, "is being initialised: wait with get_or_init")),
+        }
+    }
+
+    /// Returns the value. If the cell has none, `init` makes it.
+    ///
+    /// If another task or thread initialises the cell, this call waits, and calls `init` only if the other one fails.
+    ///
+    /// # Errors
+    ///
+    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
+    /// - `ResourceBusy` if the word of the cell changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - Those of a wait (see `futex_tokio::WaitAsync`).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a call that is dropped has no effect on the cell, and another one initialises it. How much of `init` has run is not
+    /// known.
+    #[cfg(feature = "tokio")]
+    pub async fn get_or_init<F, Fut>(&self, init: F) -> io::Result<T>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = T>,
+    {
+        match self.turn().await? {
+            Ok(value) => Ok(value),
+            Err(initialiser) => initialiser.finish(init().await),
+        }
+    }
+
+    /// Like [`get_or_init`](Self::get_or_init), but `init` may fail. Then the cell has no value, and one of those that wait initialises
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// That of `init`. Those of [`get_or_init`](Self::get_or_init).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_init`](Self::get_or_init).
+    #[cfg(feature = "tokio")]
+    pub async fn get_or_try_init<E, F, Fut>(&self, init: F) -> Result<T, E>
+    where
+        E: From<io::Error>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        match self.turn().await? {
+            Ok(value) => Ok(value),
+            Err(initialiser) => Ok(initialiser.finish(init().await?)?),
+        }
+    }
+
+    /// Like [`get_or_init`](Self::get_or_init), but blocks the thread while another one initialises the cell.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get_or_init`](Self::get_or_init) that are not about a runtime.
+    pub fn blocking_get_or_init(&self, init: impl FnOnce() -> T) -> io::Result<T> {
+        match self.block(None)? {
+            Ok(value) => Ok(value),
+            Err(initialiser) => initialiser.finish(init()),
+        }
+    }
+
+    /// Like [`blocking_get_or_init`](Self::blocking_get_or_init), but gives up at a point in time, if another one initialises the cell
+    /// until then. The deadline does not limit `init`.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_get_or_init`](Self::blocking_get_or_init).
+    pub fn blocking_get_or_init_deadline(
+        &self,
+        init: impl FnOnce() -> T,
+        deadline: impl Into<Deadline>,
+    ) -> io::Result<T> {
+        match self.block(Some(deadline.into()))? {
+            Ok(value) => Ok(value),
+            Err(initialiser) => initialiser.finish(init()),
+        }
+    }
+
+    /// Like [`get_or_try_init`](Self::get_or_try_init), but blocks the thread while another one initialises the cell.
+    ///
+    /// # Errors
+    ///
+    /// That of `init`. Those of [`blocking_get_or_init`](Self::blocking_get_or_init).
+    pub fn blocking_get_or_try_init<E: From<io::Error>>(&self, init: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        match self.block(None)? {
+            Ok(value) => Ok(value),
+            Err(initialiser) => Ok(initialiser.finish(init()?)?),
+        }
+    }
+
+    /// Returns the value. If the cell has none, `init` makes it. If another task or thread initialises it, returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_get_or_init`](Self::blocking_get_or_init).
+    pub fn try_get_or_init(&self, init: impl FnOnce() -> T) -> io::Result<Option<T>> {
+        match self.try_turn()? {
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(initialiser)) => initialiser.finish(init()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn turn(&self) -> io::Result<Result<T, Initialiser<'_, T>>> {
+        drive::Operation::new(self.object.membership(), Get::new(self.place)).await.map(|turn| self.got(turn))
+    }
+
+    fn block(&self, deadline: Option<Deadline>) -> io::Result<Result<T, Initialiser<'_, T>>> {
+        let membership = self.object.membership();
+        match drive::block(membership, Get::new(self.place), deadline)? {
+            Some(turn) => Ok(self.got(turn)),
+            None => Err(drive::timed_out("the value of the once cell", membership)),
+        }
+    }
+
+    fn try_turn(&self) -> io::Result<Option<Result<T, Initialiser<'_, T>>>> {
+        let turn = drive::attempt(self.object.membership(), TryGet::new(self.place))?;
+        Ok(turn.map(|turn| self.got(turn)))
+    }
+
+    /// The value, or the task to make it.
+    #[inline]
+    fn got(&self, turn: Turn) -> Result<T, Initialiser<'_, T>> {
+        match turn {
+            Turn::Ready => Ok(self.load()),
+            Turn::Initialise(locked) => Err(Initialiser { cell: self, locked: Some(locked) }),
+        }
+    }
+
+    fn load(&self) -> T {
+        value::load(self.object.words(VALUE, words_of::<T>()))
+    }
+
+    fn refuse(&self, kind: io::ErrorKind, what: &str) -> io::Error {
+        fail(kind, format!("the once cell in {} {what}", self.object.membership().what()))
+    }
+}
+
+impl<T> fmt::Debug for OnceCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnceCell").field("object", &self.object).finish_non_exhaustive()
+    }
+}
+
+/// The task to initialise a cell. Dropping it leaves the task to another one.
+struct Initialiser<'a, T> {
+    cell: &'a OnceCell<T>,
+    /// `None` once the cell is initialised.
+    locked: Option<Locked>,
+}
+
+impl<T: Value> Initialiser<'_, T> {
+    fn finish(mut self, value: T) -> io::Result<T> {
+        let OnceCell { object, place, .. } = self.cell;
+        // The region may have been closed, or the process forked, while the value was made.
+        object.membership().check()?;
+        if let Some(locked) = self.locked.take() {
+            value::store(object.words(VALUE, words_of::<T>()), &value);
+            drive::finish(object.membership(), Finish::new(*place, locked));
+        }
+        Ok(value)
+    }
+}
+
+impl<T> Drop for Initialiser<'_, T> {
+    fn drop(&mut self) {
+        if let Some(locked) = self.locked {
+            drive::finish(self.cell.object.membership(), Unlock::new(self.cell.place.word, locked, true));
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
