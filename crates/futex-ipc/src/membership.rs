@@ -179,7 +179,6 @@ impl Membership {
 
     fn take_slot(attachment: Attachment, slot: u32, label: &str) -> io::Result<Self> {
         let Attachment { what, layout, memory, identity, is_claimed, not_forked } = attachment;
-        let process = ProcessId::current()?;
         let mut this = Self {
             what,
             layout,
@@ -202,7 +201,8 @@ impl Membership {
         this.me = drive::run_at_most(JOIN_LIMIT, &Sweeping::new(&this), Join::new(slot))
             .ok_or_else(|| this.damaged("its table of members changes without end"))?;
         reach(Point::Live);
-        Information::store(&this, process, label);
+        // It is information for others. Without /proc it is missing.
+        Information::store(&this, ProcessId::current().ok(), label);
         this.announce();
         Ok(this)
     }
@@ -641,11 +641,11 @@ impl Information {
     /// Maximum number of bytes of a label.
     pub(crate) const MAX_LABEL: usize = Self::LABEL_WORDS as usize * 8;
 
-    fn store(membership: &Membership, process: ProcessId, label: &str) {
+    fn store(membership: &Membership, process: Option<ProcessId>, label: &str) {
         let Member { slot, generation } = membership.me;
         let words = membership.slice(membership.layout.slot(slot), SLOT);
         words[Self::DIED as usize].fetch_and(!Self::bit(generation), Relaxed);
-        let [a, b, c, d] = process.to_words();
+        let [a, b, c, d] = process.map_or([0; 4], ProcessId::to_words);
         words[Self::PROCESS as usize].store(halves(b, a), Relaxed);
         words[Self::PROCESS as usize + 1].store(halves(d, c), Relaxed);
         store_text(&words[Self::LABEL as usize..], label);

@@ -1,6 +1,9 @@
 //! Regions.
 
 mod passing;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod processes;
 
 use crate::format::{Layout, refuse};
 use crate::membership::{Attachment, Information, Joined, Membership};

@@ -2,6 +2,7 @@
 
 use futex_sys::SharedMemory;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -20,9 +21,23 @@ pub(crate) struct Actor(pub(crate) Child);
 impl Actor {
     /// Starts a process that runs a test, named with its modules, in a role.
     pub(crate) fn start(test: &str, role: &[&str]) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", test, "--nocapture"]).env(ROLE, role.join(" ")).env("RUST_BACKTRACE", "0");
-        Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
+        Self::start_with(&[], test, role, Stdio::piped())
+    }
+
+    /// Starts a process with this standard input, by a program that runs another one.
+    pub(crate) fn start_with(runner: &[&str], test: &str, role: &[&str], stdin: impl Into<Stdio>) -> Self {
+        let program = std::env::current_exe().unwrap();
+        let words = runner.iter().map(OsStr::new).chain([program.as_os_str()]).collect::<Vec<_>>();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(["--exact", test, "--nocapture"]);
+        command.env(ROLE, role.join(" ")).env("RUST_BACKTRACE", "0");
+        Self(command.stdin(stdin).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Closes the standard input of the process, and returns when it has ended, without an error.
+    pub(crate) fn finish(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -68,6 +83,32 @@ pub(crate) fn stop_myself() {
 
 pub(crate) fn signal_myself(signal: Signal) {
     kill_process(getpid(), signal).unwrap();
+}
+
+/// Returns when the standard input of this process is closed.
+pub(crate) fn until_closed() {
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+/// Runs `body` in a fork, and returns the fork.
+#[expect(unsafe_code, reason = "fork")]
+pub(crate) fn fork(body: impl FnOnce()) -> Pid {
+    // SAFETY: The calls of the child are those that also work in a fork of a process with several threads: the allocator of the C
+    // library is usable in a fork, and the tests that fork have a process of their own, in which no other thread does anything.
+    match unsafe { libc::fork() } {
+        0 => {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+            // SAFETY: The call has no precondition.
+            unsafe { libc::_exit(i32::from(result.is_err())) }
+        }
+        pid => Pid::from_raw(pid).expect("fork"),
+    }
+}
+
+/// Waits for a fork, which must end without a panic.
+pub(crate) fn join_fork(fork: Pid) {
+    let (_, status) = waitpid(Some(fork), WaitOptions::empty()).unwrap().unwrap();
+    assert_eq!(status.exit_status(), Some(0), "an assertion failed in a fork");
 }
 
 /// Words that the processes of a test share, in a file.

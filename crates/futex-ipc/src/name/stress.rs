@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 const WORKERS: usize = 6;
 /// One of this many points is the last one of a worker.
-const POINTS_PER_DEATH: u32 = 1000;
+const POINTS_PER_DEATH: u32 = 3000;
 const NAME: &str = "jobs";
 
 /// Words that all processes share.
@@ -50,10 +50,10 @@ static SIDE: OnceLock<SharedMemory> = OnceLock::new();
 
 /// What a worker does at each point.
 fn torment(_: Point) {
-    match random(16) {
-        0..6 => {}
-        6..11 => std::thread::yield_now(),
-        11..15 => std::thread::sleep(Duration::from_micros(random(60).into())),
+    match random(64) {
+        0..40 => {}
+        40..60 => std::thread::yield_now(),
+        60..63 => std::thread::sleep(Duration::from_micros(random(60).into())),
         _ => std::thread::sleep(Duration::from_micros(random(600).into())),
     }
     let is_calm = SIDE.get().is_some_and(|side| shared(side, Shared::Calm).load(SeqCst) == 1);
@@ -145,7 +145,7 @@ fn stress(test: &str, hidden: bool) {
     let (mut kills, mut massacres) = (0, 0);
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
-        std::thread::sleep(Duration::from_micros((random(20_000) + 20).into()));
+        std::thread::sleep(Duration::from_micros((random(60_000) + 20).into()));
         for worker in &mut workers {
             if let Some(status) = worker.0.try_wait().unwrap() {
                 assert_eq!(outcome(status), None, "a worker has ended by itself");
