@@ -60,6 +60,8 @@ impl Header {
     pub(crate) const USED: Place = Place(48);
     /// A counter that changes with each join, leave and death.
     pub(crate) const CHANGES: Place = Place(64);
+    /// Number of times that a member has scanned the table while it had the lock of [`SWEEP_BYTE`].
+    pub(crate) const SCANS: Place = Place(80);
 
     /// The words of the header that a sweep repairs.
     pub(crate) const SWEPT: [(Role, Place); 2] = [(Role::Lock, Self::LOCK), (Role::Counter, Self::CHANGES)];

@@ -5,8 +5,12 @@
 //! 1. The member that gets the lock of the byte [`SWEEP_BYTE`](crate::format::SWEEP_BYTE) is the *sweeper*. It scans at once, after
 //!    20 µs, and after 200 µs. (The lock of a dead member is dropped a few microseconds after the event, but the thread of the
 //!    kernel that does this may be descheduled in between.) Then it unlocks the byte, and scans again after 2, 20 and 200 ms.
-//! 2. Each other member is a *bystander*. After 2 ms it scans too, if a slot is still DEAD or the byte is still locked. So a
-//!    sweeper that is stopped costs 2 ms, and nobody waits for it. The death of a sweeper is an event of its own.
+//! 2. Each other member is a *bystander*. After 2 ms it scans too, unless the sweeper has done that since the event, and no slot is
+//!    DEAD. So a sweeper that is stopped costs 2 ms, and nobody waits for it. The same holds for a sweeper that dies: until its
+//!    locks are dropped, the others take it for one at work.
+//!
+//! The sweeper counts its scans under the lock, in the header of the region. A bystander that loads the count after the event, and
+//! finds it greater by 2 or more afterwards, knows that one of these scans began after the event.
 //!
 //! A lock that is dropped even later is found by the scan that belongs to each [tick](super::Waits), that is within a second
 //! while somebody waits.
@@ -34,12 +38,12 @@ const CHECK: Duration = Duration::from_millis(2);
 pub(super) enum Ladder {
     /// Nothing.
     Rest,
-    /// There was an event: try to lock the byte.
-    Try,
+    /// There was an event: try to lock the byte. A bystander that gets another event has a check before it already.
+    Try { check: Option<Instant> },
     /// The sweeper's scans. `next` is the index of the next one.
     Scans { since: Instant, next: usize },
-    /// A bystander's check. `again` is true after a further event.
-    Check { at: Instant, again: bool },
+    /// A bystander's check, with the number of scans after the event.
+    Check { at: Instant, scans: u64 },
 }
 
 /// What is due.
@@ -47,31 +51,38 @@ pub(super) enum Ladder {
 pub(super) enum Due {
     /// Nothing is due.
     Nothing,
-    /// Try to lock the byte, and report the result to [`Ladder::tried`].
+    /// Try to lock the byte, and report the result to [`locked`](Ladder::locked) or [`not_locked`](Ladder::not_locked).
     Try,
     /// Scan as the sweeper. With `unlock`, unlock the byte afterwards.
     Scan { unlock: bool },
-    /// Check whether the sweeper has done its work, and scan if it has not.
-    Check,
+    /// Check whether the sweeper has done its work, and scan if it has not. With the number of scans after the event.
+    Check { scans: u64 },
 }
 
 impl Ladder {
+    /// There was an event.
+    pub(super) const EVENT: Self = Self::Try { check: None };
+
     /// Notes an event.
     pub(super) fn event(&mut self, now: Instant) {
-        match self {
-            Self::Rest => *self = Self::Try,
-            Self::Try => {}
-            // The sweeper that still has the lock begins anew. One that has unlocked the byte has to try again.
-            Self::Scans { next, .. } if *next < LOCKED => *self = Self::Scans { since: now, next: 0 },
-            Self::Scans { .. } => *self = Self::Try,
-            Self::Check { again, .. } => *again = true,
-        }
+        *self = match *self {
+            // The sweeper begins anew. If it has unlocked the byte, it has to try again.
+            Self::Scans { next, .. } if next < LOCKED => Self::Scans { since: now, next: 0 },
+            Self::Rest | Self::Scans { .. } => Self::EVENT,
+            Self::Check { at, .. } => Self::Try { check: Some(at) },
+            Self::Try { check } => Self::Try { check },
+        };
     }
 
-    /// Notes whether the byte was locked.
-    pub(super) fn tried(&mut self, now: Instant, locked: bool) {
-        *self =
-            if locked { Self::Scans { since: now, next: 0 } } else { Self::Check { at: now + CHECK, again: false } };
+    /// Notes that the byte was locked.
+    pub(super) fn locked(&mut self, now: Instant) {
+        *self = Self::Scans { since: now, next: 0 };
+    }
+
+    /// Notes that another member has the lock of the byte, and the number of scans.
+    pub(super) fn not_locked(&mut self, now: Instant, scans: u64) {
+        let check = if let Self::Try { check } = *self { check } else { None };
+        *self = Self::Check { at: check.unwrap_or(now + CHECK), scans };
     }
 
     /// True while this member has the lock of the byte.
@@ -83,7 +94,7 @@ impl Ladder {
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         match *self {
             Self::Rest => None,
-            Self::Try => Some(now),
+            Self::Try { .. } => Some(now),
             Self::Scans { since, next } => Some(since + SCANS[next]),
             Self::Check { at, .. } => Some(at),
         }
@@ -96,15 +107,15 @@ impl Ladder {
         }
         match *self {
             Self::Rest => Due::Nothing,
-            Self::Try => Due::Try,
+            Self::Try { .. } => Due::Try,
             Self::Scans { since, next } => {
                 let last = next + 1 == SCANS.len();
                 *self = if last { Self::Rest } else { Self::Scans { since, next: next + 1 } };
                 Due::Scan { unlock: next + 1 == LOCKED }
             }
-            Self::Check { again, .. } => {
-                *self = if again { Self::Check { at: now + CHECK, again: false } } else { Self::Rest };
-                Due::Check
+            Self::Check { scans, .. } => {
+                *self = Self::Rest;
+                Due::Check { scans }
             }
         }
     }
@@ -116,16 +127,12 @@ mod tests {
     use super::*;
 
     /// Runs a ladder until it rests. Returns what was due, and when.
-    fn run(ladder: &mut Ladder, start: Instant, locked: bool) -> Vec<(Duration, Due)> {
+    fn run(ladder: &mut Ladder, start: Instant) -> Vec<(Duration, Due)> {
         let mut log = Vec::new();
         let mut now = start;
         while let Some(at) = ladder.next(now) {
             now = now.max(at);
-            let due = ladder.take(now);
-            if due == Due::Try {
-                ladder.tried(now, locked);
-            }
-            log.push((now - start, due));
+            log.push((now - start, ladder.take(now)));
         }
         log
     }
@@ -134,28 +141,29 @@ mod tests {
     fn a_sweeper_scans_six_times_and_unlocks_after_the_third() {
         let start = Instant::now();
         let mut ladder = Ladder::Rest;
-        assert_eq!(run(&mut ladder, start, true), []);
+        assert_eq!(run(&mut ladder, start), []);
         ladder.event(start);
-        let log = run(&mut ladder, start, true);
-        assert_eq!(log[0], (Duration::ZERO, Due::Try));
-        let scans: Vec<_> = log[1..].iter().map(|&(at, due)| (at, due == Due::Scan { unlock: true })).collect();
-        let expected: Vec<_> = SCANS.into_iter().zip([false, false, true, false, false, false]).collect();
-        assert_eq!(scans, expected);
+        assert_eq!(ladder.take(start), Due::Try);
+        ladder.locked(start);
+        let unlocks = [false, false, true, false, false, false];
+        let expected: Vec<_> = SCANS.into_iter().zip(unlocks.map(|unlock| Due::Scan { unlock })).collect();
+        assert_eq!(run(&mut ladder, start), expected);
         assert!(!ladder.is_locked());
     }
 
     #[test]
-    fn a_bystander_checks_once_after_its_last_event() {
+    fn further_events_do_not_put_off_the_check_of_a_bystander() {
         let start = Instant::now();
         let mut ladder = Ladder::Rest;
         ladder.event(start);
         assert_eq!(ladder.take(start), Due::Try);
-        ladder.tried(start, false);
-        ladder.event(start + CHECK / 2);
-        ladder.event(start + CHECK / 2);
-        assert_eq!(ladder.next(start), Some(start + CHECK), "an event does not put the check off");
-        let log = run(&mut ladder, start, false);
-        assert_eq!(log, [(CHECK, Due::Check), (2 * CHECK, Due::Check)]);
+        ladder.not_locked(start, 7);
+        let later = start + CHECK / 2;
+        ladder.event(later);
+        ladder.event(later);
+        assert_eq!(ladder.take(later), Due::Try, "the sweeper may be dead by now");
+        ladder.not_locked(later, 8);
+        assert_eq!(run(&mut ladder, start), [(CHECK, Due::Check { scans: 8 })]);
     }
 
     #[test]
@@ -164,12 +172,11 @@ mod tests {
         let mut ladder = Ladder::Rest;
         ladder.event(start);
         assert_eq!(ladder.take(start), Due::Try);
-        ladder.tried(start, true);
+        ladder.locked(start);
         assert_eq!(ladder.take(start), Due::Scan { unlock: false });
         ladder.event(start);
         assert!(ladder.is_locked());
         assert_eq!(ladder.take(start), Due::Scan { unlock: false });
-        assert!(ladder.is_locked());
         let late = start + SCANS[2];
         assert_eq!(ladder.take(late), Due::Scan { unlock: false });
         assert_eq!(ladder.take(late), Due::Scan { unlock: true });

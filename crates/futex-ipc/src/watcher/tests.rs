@@ -97,6 +97,22 @@ fn the_watch_of_a_region_stays_until_its_last_member_of_this_process_leaves() {
     });
 }
 
+/// A sweeper has the lock until a moment after its death was reported, so nobody else may have begun to sweep.
+#[test]
+fn the_death_of_a_sweeper_is_noticed_however_often() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        for generation in 1..=300 {
+            let victim = other(&region);
+            if generation % 2 == 0 {
+                until(|| byte_lock::try_lock(victim.membership(), SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
+            }
+            victim.die();
+            until(|| slot(&region, 1) == (generation, FREE));
+        }
+    });
+}
+
 #[test]
 fn of_32_deaths_at_once_each_is_noticed_and_swept_once_and_reported_to_all() {
     without_a_hang(|| {
@@ -137,7 +153,7 @@ fn a_sweeper_that_dies_is_replaced() {
         std::mem::forget(theirs.blocking_lock().unwrap());
         drop(theirs);
         // The sweeper marks the slot, sweeps nothing, and keeps the others from it.
-        assert!(byte_lock::try_lock(sweeper.membership(), SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
+        until(|| byte_lock::try_lock(sweeper.membership(), SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
         let word = victim.membership().slot(2, Relaxed);
         let marked = sweeper.membership().replace_slot(2, word, slot_word(high(word), DEAD));
         assert_eq!(marked, Ok(word));
@@ -155,7 +171,7 @@ fn nobody_waits_for_a_sweeper_that_is_stopped() {
         let victim = other(&region);
         let memory = region.share().unwrap();
         // A sweeper that was stopped at the worst time does nothing but to have the lock.
-        assert!(byte_lock::try_lock(&memory, SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
+        until(|| byte_lock::try_lock(&memory, SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
         victim.die();
         until(|| slot(&region, 1) == (1, FREE));
     });

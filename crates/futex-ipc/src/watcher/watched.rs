@@ -4,7 +4,7 @@ use super::inotify::Event;
 use super::ladder::{Due, Ladder};
 use super::waits::Tick;
 use crate::drive;
-use crate::format::SWEEP_BYTE;
+use crate::format::{Header, SWEEP_BYTE};
 use crate::membership::{Membership, Sweeping};
 use crate::os::byte_lock;
 use crate::steps::member::{DEAD, Mark, is_live};
@@ -12,7 +12,7 @@ use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Words, low};
 use rustix::fs::fstat;
 use std::ops::Range;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
 /// Time between two rechecks of the waits, and between two scans that do not follow an event.
@@ -58,7 +58,7 @@ impl Watched {
             membership,
             has_events,
             // What happened before the events began.
-            ladder: Ladder::Try,
+            ladder: Ladder::EVENT,
             name_changed: true,
             had_name: false,
             tick: None,
@@ -94,20 +94,25 @@ impl Watched {
         match self.ladder.take(now) {
             Due::Nothing => {}
             Due::Try => {
-                let locked = byte_lock::try_lock(&self.membership, SWEEP).unwrap_or(false);
-                self.ladder.tried(now, locked);
-                if let Due::Scan { .. } = self.ladder.take(now) {
-                    self.scan();
+                if byte_lock::try_lock(&self.membership, SWEEP).unwrap_or(false) {
+                    self.ladder.locked(now);
+                } else {
+                    self.ladder.not_locked(now, self.membership.load(Header::SCANS, Acquire));
                 }
             }
             Due::Scan { unlock } => {
+                let under_lock = unlock || self.ladder.is_locked();
                 self.scan();
+                if under_lock {
+                    // Ordering: Release. The partner is the Acquire of a bystander, which finds the table as it was left.
+                    self.membership.fetch_add(Header::SCANS, 1, Release);
+                }
                 if unlock {
                     self.unlock();
                     self.announce_changes();
                 }
             }
-            Due::Check => self.check(),
+            Due::Check { scans } => self.check(scans),
         }
         self.scan_without_events(now);
         self.recheck(now);
@@ -142,12 +147,11 @@ impl Watched {
         }
     }
 
-    /// Scans as a bystander if the sweeper has not done its work.
-    fn check(&self) {
+    /// Scans as a bystander, unless the sweeper has done that since the event.
+    fn check(&self, scans: u64) {
         let membership = &self.membership;
-        let is_dead = (0..membership.slots()).any(|slot| low(membership.slot(slot, Relaxed)) == DEAD);
-        let is_locked = || byte_lock::locked_by_others(membership, SWEEP).is_ok_and(|found| found.is_some());
-        if is_dead || is_locked() {
+        let done = membership.load(Header::SCANS, Acquire).wrapping_sub(scans) >= 2;
+        if !done || (0..membership.slots()).any(|slot| low(membership.slot(slot, Relaxed)) == DEAD) {
             self.scan();
         }
     }
