@@ -20,6 +20,7 @@ mod once_cell;
 mod os;
 mod region;
 mod rwlock;
+mod semaphore;
 mod stats;
 pub mod steps;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use self::region::{Builder, Region};
 pub use self::rwlock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, ReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, WriteGuard,
 };
+pub use self::semaphore::{OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit};
 pub use self::stats::Stats;
 pub use self::value::Value;
 

@@ -120,3 +120,13 @@ impl Object {
         &self.membership.slice(self.base, self.len)[from..][..len]
     }
 }
+
+/// A region with two members, both in this process.
+#[cfg(test)]
+#[cfg(not(loom))]
+pub(crate) fn two_members() -> [Region; 2] {
+    use std::os::fd::AsFd;
+    let region = Region::builder().anonymous().unwrap();
+    let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+    [region, other]
+}

@@ -45,7 +45,7 @@ pub const fn available(word: u64) -> u32 {
 }
 
 /// Number of permits that the word of a capacity says.
-fn permits(word: u64) -> u32 {
+pub(crate) fn permits(word: u64) -> u32 {
     low(word).min(MAX_PERMITS)
 }
 

@@ -309,3 +309,11 @@ impl Machine for TryAcquire {
         self.acquire.renumber(f);
     }
 }
+
+impl Cancel for TryAcquire {
+    type Undo = UndoAcquire;
+
+    fn cancel(self) -> UndoAcquire {
+        self.leaving.map_or_else(|| self.acquire.cancel(), |unlock| UndoAcquire(Undo::Leave(unlock)))
+    }
+}

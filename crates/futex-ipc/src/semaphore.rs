@@ -1,0 +1,680 @@
+//! The semaphore.
+
+use crate::directory::{Kind, Spec};
+use crate::drive;
+use crate::format::refuse;
+use crate::membership::Membership;
+use crate::object::Object;
+use crate::region::Region;
+use crate::steps::record::{Attach, Records, STRIDE, Sum};
+use crate::steps::semaphore::{Acquire, Grow, MAX_PERMITS, Release, Semaphore as Steps, TryAcquire, permits};
+use crate::steps::{Role, Words};
+use futex_sys::Deadline;
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// A number of permits in a [`Region`], which tasks and threads of all members take and give back.
+///
+/// A value of this type is a handle: several may lead to the same semaphore, also in one process.
+///
+/// # When a holder dies
+///
+/// The permits of a member that dies return, each exactly once: those that it held, and those that it was about to take or to give
+/// back. The same happens to permits that were leaked (`mem::forget`) when their process ends.
+///
+/// # Fairness
+///
+/// The request at the front of the queue is served next, however many permits it asks for. Later requests for fewer permits do not
+/// overtake it. The others move up in the order in which they came, but a request that comes at the right time may move up before
+/// them. A call that gives up loses its place.
+///
+/// # Misuse
+///
+/// A task that asks for permits while it has others may wait for itself, or for a task that waits for it. Take all at once with
+/// [`acquire_many`](Self::acquire_many). A request for more permits than there are waits until some are
+/// [added](Self::add_permits), and those behind it wait too.
+///
+/// # Examples
+///
+/// At most three processes use the device at a time:
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use futex_ipc::{Region, Semaphore};
+///
+/// let region = Region::builder().anonymous()?;
+/// let devices = Semaphore::open_or_create(&region, "devices", 3)?;
+/// let permit = devices.blocking_acquire()?;
+/// // Use a device.
+/// drop(permit);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Semaphore {
+    object: Object,
+    steps: Steps,
+}
+
+const STATE: u32 = 0;
+/// On another line than the state, since only those that wait need it.
+const EVENT: u32 = 16;
+const CAPACITY: u32 = 17;
+/// The word behind it is for the [predecessor](crate::steps::mutex).
+const TURNSTILE: u32 = 18;
+const RECORDS: u32 = 32;
+
+impl Semaphore {
+    /// Maximum number of permits.
+    pub const MAX_PERMITS: u32 = MAX_PERMITS;
+
+    fn spec<'a>(region: &Region, name: &'a str, capacity: u32) -> io::Result<Spec<'a>> {
+        let len = RECORDS + region.membership().layout().slots * STRIDE;
+        let roles = &[(Role::Counter, EVENT), (Role::Lock, TURNSTILE)];
+        let spec = Spec::of::<()>(Kind::Semaphore, name, len as usize, capacity.into(), roles)?;
+        Ok(spec.with_records(RECORDS))
+    }
+
+    /// What a program that makes a semaphore wants.
+    fn spec_of_new<'a>(region: &Region, name: &'a str, capacity: u32) -> io::Result<Spec<'a>> {
+        if !(1..=MAX_PERMITS).contains(&capacity) {
+            return Err(refuse(format!(
+                "the semaphore {name:?} can't have {capacity} permits: ask for 1 to {MAX_PERMITS}"
+            )));
+        }
+        Self::spec(region, name, capacity)
+    }
+
+    fn new(object: Object) -> io::Result<Self> {
+        let membership = object.membership();
+        if !(1..=u64::from(MAX_PERMITS)).contains(&object.parameter()) {
+            return Err(membership.damaged(format!("a semaphore was made with {} permits", object.parameter())));
+        }
+        let records = Records(object.place(RECORDS));
+        drive::attempt(membership, Attach::new(records))?;
+        let steps = Steps {
+            state: object.place(STATE),
+            event: object.place(EVENT),
+            turnstile: object.place(TURNSTILE),
+            records,
+            capacity: object.place(CAPACITY),
+        };
+        Ok(Self { object, steps })
+    }
+
+    /// Makes a semaphore with a number of permits.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a number of permits that is 0 or more than
+    /// [`MAX_PERMITS`](Self::MAX_PERMITS), and for a name that is empty, longer than 64 bytes, or has a zero byte. `StorageFull` if
+    /// the region has no room: a semaphore needs 256 bytes, and 128 per slot of the region. `ResourceBusy` if another member was
+    /// stopped while it added an object.
+    pub fn create(region: &Region, name: &str, permits: u32) -> io::Result<Self> {
+        let spec = Self::spec_of_new(region, name, permits)?;
+        Self::new(Object::create(region, &spec, |words| init(words, permits))?)
+    }
+
+    /// Opens a semaphore.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is not a semaphore.
+    pub fn open(region: &Region, name: &str) -> io::Result<Self> {
+        Self::new(Object::open(region, &Self::spec(region, name, 0)?)?)
+    }
+
+    /// Opens a semaphore, or makes it with a number of permits if the region has no object of this name. All processes that do this
+    /// at once get the same semaphore.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the semaphore was made with another number of permits. Those of [`create`](Self::create), except
+    /// `AlreadyExists`, and those of [`open`](Self::open), except `NotFound`.
+    pub fn open_or_create(region: &Region, name: &str, permits: u32) -> io::Result<Self> {
+        let spec = Self::spec_of_new(region, name, permits)?;
+        let object = Object::open_or_create(region, &spec, |words| init(words, permits))?;
+        let there = object.parameter();
+        if there != u64::from(permits) {
+            return Err(refuse(format!(
+                "the semaphore {name:?} in {} was made with {there} permits, and this program opens it with {permits}: \
+                 use the same number everywhere, or `open`",
+                region.membership().what()
+            )));
+        }
+        Self::new(object)
+    }
+
+    /// Number of permits, available or not: those that the semaphore was made with, and those that were
+    /// [added](Self::add_permits), without those that were [forgotten](Permit::forget).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_acquire`](Self::blocking_acquire), except `ResourceBusy`.
+    pub fn capacity(&self) -> io::Result<u32> {
+        let membership = self.object.membership();
+        membership.check()?;
+        Ok(permits(membership.load(self.steps.capacity, SeqCst)))
+    }
+
+    /// Number of permits that no living member has.
+    ///
+    /// It may have changed when the call returns. While others take and give back, it may be less than it was at any point in time.
+    /// The call loads two words per slot of the region.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_acquire`](Self::blocking_acquire).
+    pub fn available_permits(&self) -> io::Result<u32> {
+        // In this order, as a call that waits.
+        let held = drive::attempt(self.object.membership(), Sum::new(self.steps.records))?;
+        Ok(self.capacity()?.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX)))
+    }
+
+    /// Adds `n` permits for good.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS). Those of
+    /// [`blocking_acquire`](Self::blocking_acquire).
+    pub fn add_permits(&self, n: u32) -> io::Result<()> {
+        let membership = self.object.membership();
+        if drive::attempt(membership, Grow::new(self.steps, n))? {
+            return Ok(());
+        }
+        let what = membership.what();
+        Err(refuse(format!("cannot add {n} permits to a semaphore in {what}: it can have at most {MAX_PERMITS}")))
+    }
+
+    /// Takes a permit.
+    ///
+    /// # Errors
+    ///
+    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
+    /// - `ResourceBusy` if the words of the semaphore changed 65,536 times during the call. Only a member that writes at random does
+    ///   that.
+    /// - Those of a wait (see `futex_tokio::WaitAsync`).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a call that is dropped has taken no permits, and passes a wake that it received on to the next waiter. It loses
+    /// its place in the queue.
+    #[cfg(feature = "tokio")]
+    pub async fn acquire(&self) -> io::Result<SemaphorePermit<'_>> {
+        self.acquire_many(1).await
+    }
+
+    /// Takes `n` permits at once.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if `n` is more than [`MAX_PERMITS`](Self::MAX_PERMITS). Those of [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[cfg(feature = "tokio")]
+    pub async fn acquire_many(&self, n: u32) -> io::Result<SemaphorePermit<'_>> {
+        self.wait_for(n).await?;
+        Ok(Permit { semaphore: self, permits: n })
+    }
+
+    /// Like [`acquire`](Self::acquire), but the permit owns a share of the semaphore, so that it can move into another task.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[cfg(feature = "tokio")]
+    pub async fn acquire_owned(self: Arc<Self>) -> io::Result<OwnedSemaphorePermit> {
+        self.acquire_many_owned(1).await
+    }
+
+    /// Like [`acquire_many`](Self::acquire_many), but the permit owns a share of the semaphore.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire_many`](Self::acquire_many).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[cfg(feature = "tokio")]
+    pub async fn acquire_many_owned(self: Arc<Self>, n: u32) -> io::Result<OwnedSemaphorePermit> {
+        self.wait_for(n).await?;
+        Ok(Permit { semaphore: self, permits: n })
+    }
+
+    /// Takes a permit if one is available and no other call waits. Otherwise returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_acquire`](Self::blocking_acquire).
+    pub fn try_acquire(&self) -> io::Result<Option<SemaphorePermit<'_>>> {
+        self.try_acquire_many(1)
+    }
+
+    /// Takes `n` permits if they are available and no other call waits. Otherwise returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_acquire_many`](Self::blocking_acquire_many).
+    pub fn try_acquire_many(&self, n: u32) -> io::Result<Option<SemaphorePermit<'_>>> {
+        Ok(self.attempt(n)?.then(|| Permit { semaphore: self, permits: n }))
+    }
+
+    /// Like [`try_acquire`](Self::try_acquire), but the permit owns a share of the semaphore.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_acquire`](Self::try_acquire).
+    pub fn try_acquire_owned(self: Arc<Self>) -> io::Result<Option<OwnedSemaphorePermit>> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// Like [`try_acquire_many`](Self::try_acquire_many), but the permit owns a share of the semaphore.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_acquire_many`](Self::try_acquire_many).
+    pub fn try_acquire_many_owned(self: Arc<Self>, n: u32) -> io::Result<Option<OwnedSemaphorePermit>> {
+        Ok(self.attempt(n)?.then(|| Permit { semaphore: self, permits: n }))
+    }
+
+    /// Takes a permit, and blocks the thread until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) that are not about a runtime.
+    pub fn blocking_acquire(&self) -> io::Result<SemaphorePermit<'_>> {
+        self.blocking_acquire_many(1)
+    }
+
+    /// Like [`blocking_acquire`](Self::blocking_acquire), but gives up at a point in time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_acquire`](Self::blocking_acquire).
+    pub fn blocking_acquire_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<SemaphorePermit<'_>> {
+        self.block(1, Some(deadline.into()))
+    }
+
+    /// Takes `n` permits at once, and blocks the thread until then.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if `n` is more than [`MAX_PERMITS`](Self::MAX_PERMITS). Those of [`blocking_acquire`](Self::blocking_acquire).
+    pub fn blocking_acquire_many(&self, n: u32) -> io::Result<SemaphorePermit<'_>> {
+        self.block(n, None)
+    }
+
+    /// Like [`blocking_acquire_many`](Self::blocking_acquire_many), but gives up at a point in time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_acquire_many`](Self::blocking_acquire_many).
+    pub fn blocking_acquire_many_deadline(
+        &self,
+        n: u32,
+        deadline: impl Into<Deadline>,
+    ) -> io::Result<SemaphorePermit<'_>> {
+        self.block(n, Some(deadline.into()))
+    }
+
+    #[cfg(feature = "tokio")]
+    #[inline]
+    async fn wait_for(&self, n: u32) -> io::Result<()> {
+        drive::Operation::new(self.object.membership(), self.acquisition(n)?).await
+    }
+
+    fn block(&self, n: u32, deadline: Option<Deadline>) -> io::Result<SemaphorePermit<'_>> {
+        match drive::block(self.object.membership(), self.acquisition(n)?, deadline)? {
+            Some(()) => Ok(Permit { semaphore: self, permits: n }),
+            None => Err(self.timed_out(n)),
+        }
+    }
+
+    fn attempt(&self, n: u32) -> io::Result<bool> {
+        self.check(n)?;
+        // It never sleeps, but what it has begun must be undone if it loses too many races.
+        let taken = drive::block(self.object.membership(), TryAcquire::new(self.steps, n), None)?;
+        Ok(taken == Some(true))
+    }
+
+    #[inline]
+    fn acquisition(&self, n: u32) -> io::Result<Acquire> {
+        self.check(n)?;
+        Ok(Acquire::new(self.steps, n))
+    }
+
+    #[inline]
+    fn check(&self, n: u32) -> io::Result<()> {
+        if n <= MAX_PERMITS { Ok(()) } else { Err(self.too_many(n)) }
+    }
+
+    #[cold]
+    fn too_many(&self, n: u32) -> io::Error {
+        let what = self.object.membership().what();
+        refuse(format!("cannot take {n} permits of a semaphore in {what}: it can have at most {MAX_PERMITS}"))
+    }
+
+    #[cold]
+    fn timed_out(&self, n: u32) -> io::Error {
+        let what = if n == 1 { "a permit of the semaphore".into() } else { format!("{n} permits of the semaphore") };
+        drive::timed_out(&what, self.object.membership())
+    }
+
+    /// True if both handles lead to the same semaphore, by the same member.
+    fn is(&self, other: &Self) -> bool {
+        let membership = |it: &Self| -> *const Membership { it.object.membership() };
+        membership(self) == membership(other) && self.steps == other.steps
+    }
+}
+
+/// Writes the words of a new semaphore.
+fn init(words: &[AtomicU64], permits: u32) {
+    for place in [STATE, CAPACITY] {
+        words[place as usize].store(permits.into(), Relaxed);
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore").field("object", &self.object).finish_non_exhaustive()
+    }
+}
+
+/// Permits of a [`Semaphore`].
+pub type SemaphorePermit<'a> = Permit<&'a Semaphore>;
+
+/// A [`SemaphorePermit`] that owns a share of the semaphore.
+pub type OwnedSemaphorePermit = Permit<Arc<Semaphore>>;
+
+/// Permits of a [`Semaphore`]: see [`SemaphorePermit`] and [`OwnedSemaphorePermit`].
+///
+/// Dropping it gives them back. A drop makes at most one wake, and never waits.
+#[must_use = "a permit that is dropped at once is available again"]
+pub struct Permit<S>
+where
+    S: Deref<Target = Semaphore>,
+{
+    semaphore: S,
+    permits: u32,
+}
+
+impl<S> Permit<S>
+where
+    S: Deref<Target = Semaphore>,
+{
+    /// Number of permits.
+    pub fn num_permits(&self) -> usize {
+        self.permits as usize
+    }
+
+    /// Gives up the permits for good: the [`capacity`](Semaphore::capacity) of the semaphore is smaller from now on.
+    pub fn forget(mut self) {
+        let n = std::mem::take(&mut self.permits);
+        if n > 0 {
+            drive::finish(self.semaphore.object.membership(), Release::forget(self.semaphore.steps, n));
+        }
+    }
+
+    /// Takes `n` permits out of this one. Returns `None` if it has fewer.
+    pub fn split(&mut self, n: usize) -> Option<Self>
+    where
+        S: Clone,
+    {
+        let n = u32::try_from(n).ok()?;
+        self.permits = self.permits.checked_sub(n)?;
+        Some(Self { semaphore: self.semaphore.clone(), permits: n })
+    }
+
+    /// Adds the permits of another one.
+    ///
+    /// # Panics
+    ///
+    /// If `other` is of another semaphore, or was taken by another member in this process.
+    #[track_caller]
+    pub fn merge(&mut self, mut other: Self) {
+        assert!(self.semaphore.is(&other.semaphore), "permits of two semaphores or members can't be merged");
+        // Only if a member writes at random, there are more permits than a number can say.
+        self.permits = self.permits.saturating_add(std::mem::take(&mut other.permits));
+    }
+}
+
+impl<S> Drop for Permit<S>
+where
+    S: Deref<Target = Semaphore>,
+{
+    #[inline]
+    fn drop(&mut self) {
+        if self.permits > 0 {
+            let release = Release::new(self.semaphore.steps, self.permits);
+            drive::finish(self.semaphore.object.membership(), release);
+        }
+    }
+}
+
+impl<S> fmt::Debug for Permit<S>
+where
+    S: Deref<Target = Semaphore>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SemaphorePermit").field("permits", &self.permits).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::object::two_members;
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    #[test]
+    fn threads_of_two_members_never_have_more_permits_than_there_are() {
+        let regions = two_members();
+        let held = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for (i, region) in (1..).zip(regions.iter().chain(&regions)) {
+                let held = &held;
+                scope.spawn(move || {
+                    let semaphore = Semaphore::open_or_create(region, "permits", 4).unwrap();
+                    for _ in 0..3000 {
+                        let permit = semaphore.blocking_acquire_many(i).unwrap();
+                        assert!(held.fetch_add(i, Relaxed) + i <= 4);
+                        held.fetch_sub(i, Relaxed);
+                        drop(permit);
+                    }
+                });
+            }
+        });
+        let semaphore = Semaphore::open(&regions[1], "permits").unwrap();
+        assert_eq!(semaphore.available_permits().unwrap(), 4);
+        assert_eq!(semaphore.try_acquire_many(4).unwrap().unwrap().num_permits(), 4);
+    }
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn tasks_of_two_members_never_have_more_permits_than_there_are() {
+        let regions = two_members();
+        let held = Arc::new(AtomicU32::new(0));
+        let mut tasks = Vec::new();
+        for (i, region) in (1..).zip(regions.iter().chain(&regions).cloned()) {
+            let held = held.clone();
+            tasks.push(tokio::spawn(async move {
+                let semaphore = Arc::new(Semaphore::open_or_create(&region, "permits", 4).unwrap());
+                for round in 0..1000 {
+                    let permit = semaphore.clone().acquire_many_owned(i).await.unwrap();
+                    assert!(held.fetch_add(i, Relaxed) + i <= 4);
+                    if round % 7 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                    held.fetch_sub(i, Relaxed);
+                    drop(permit);
+                    if round % 5 == 0 {
+                        let waits = semaphore.acquire_many(4);
+                        tokio::select! {
+                            biased;
+                            permit = waits => drop(permit.unwrap()),
+                            () = tokio::task::yield_now() => {}
+                        }
+                    }
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let semaphore = Semaphore::open(&regions[0], "permits").unwrap();
+        assert_eq!(semaphore.acquire_many(4).await.unwrap().num_permits(), 4);
+    }
+
+    #[test]
+    fn the_permits_of_a_member_that_leaves_are_available_again() {
+        let [region, other] = two_members();
+        let semaphore = Semaphore::create(&region, "permits", 3).unwrap();
+        let mine = semaphore.try_acquire().unwrap().unwrap();
+        let theirs = Semaphore::open(&other, "permits").unwrap();
+        std::mem::forget(theirs.try_acquire_many(2).unwrap().unwrap());
+        assert!(semaphore.try_acquire().unwrap().is_none());
+        assert_eq!(semaphore.available_permits().unwrap(), 0);
+        drop((theirs, other));
+        assert_eq!(semaphore.available_permits().unwrap(), 2);
+        let both = semaphore.try_acquire_many(2).unwrap().unwrap();
+        assert!(semaphore.try_acquire().unwrap().is_none());
+        drop((mine, both));
+        assert_eq!(semaphore.available_permits().unwrap(), 3);
+    }
+
+    #[test]
+    fn a_deadline_passes_and_nothing_is_lost() {
+        let [region, other] = two_members();
+        let semaphore = Semaphore::create(&region, "permits", 2).unwrap();
+        let theirs = Semaphore::open(&other, "permits").unwrap();
+        let permit = theirs.try_acquire().unwrap().unwrap();
+        let error = semaphore.blocking_acquire_many_deadline(2, Deadline::after(Duration::from_millis(5))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("2 permits of the semaphore"), "{error}");
+        drop(permit);
+        assert!(semaphore.try_acquire_many(2).unwrap().is_some());
+    }
+
+    /// The one that waited for two permits stood before the one that waits for one.
+    #[cfg(feature = "tokio")]
+    #[tokio::test]
+    async fn those_behind_a_cancelled_wait_go_on() {
+        let [region, other] = two_members();
+        let semaphore = Semaphore::create(&region, "permits", 2).unwrap();
+        let theirs = Semaphore::open(&other, "permits").unwrap();
+        let one = theirs.acquire().await.unwrap();
+        let other_one = theirs.acquire().await.unwrap();
+        let mut first = Box::pin(semaphore.acquire_many(2));
+        let mut second = Box::pin(theirs.acquire());
+        assert!(futures_are_pending(&mut first).await);
+        assert!(futures_are_pending(&mut second).await);
+        drop(one);
+        assert!(futures_are_pending(&mut second).await, "it came later");
+        drop(first);
+        assert_eq!(second.await.unwrap().num_permits(), 1);
+        drop(other_one);
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn futures_are_pending<F: Future + Unpin>(future: &mut F) -> bool {
+        tokio::select! {
+            biased;
+            _ = future => false,
+            () = tokio::task::yield_now() => true,
+        }
+    }
+
+    #[test]
+    fn permits_are_split_and_merged() {
+        let [region, other] = two_members();
+        let semaphore = Semaphore::create(&region, "permits", 5).unwrap();
+        let mut permit = semaphore.blocking_acquire_many(4).unwrap();
+        assert!(permit.split(5).is_none());
+        let two = permit.split(2).unwrap();
+        let none = permit.split(0).unwrap();
+        assert_eq!((permit.num_permits(), two.num_permits(), none.num_permits()), (2, 2, 0));
+        permit.merge(none);
+        drop(permit);
+        let mut two = two;
+        two.merge(semaphore.try_acquire_many(3).unwrap().unwrap());
+        assert!(Semaphore::open(&other, "permits").unwrap().try_acquire().unwrap().is_none());
+        drop(two);
+        assert_eq!(semaphore.available_permits().unwrap(), 5);
+    }
+
+    #[test]
+    #[should_panic(expected = "can't be merged")]
+    fn permits_of_two_members_are_not_merged() {
+        let [region, other] = two_members();
+        let semaphore = Semaphore::create(&region, "permits", 5).unwrap();
+        let theirs = Semaphore::open(&other, "permits").unwrap();
+        semaphore.blocking_acquire().unwrap().merge(theirs.blocking_acquire().unwrap());
+    }
+
+    #[test]
+    fn permits_are_forgotten_and_added() {
+        let [region, other] = two_members();
+        let semaphore = Semaphore::create(&region, "permits", 3).unwrap();
+        let theirs = Semaphore::open(&other, "permits").unwrap();
+        semaphore.blocking_acquire_many(2).unwrap().forget();
+        assert_eq!([semaphore.capacity().unwrap(), theirs.available_permits().unwrap()], [1, 1]);
+        assert!(theirs.try_acquire_many(2).unwrap().is_none());
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| theirs.blocking_acquire_many(4).unwrap().num_permits());
+            semaphore.add_permits(1).unwrap();
+            semaphore.add_permits(2).unwrap();
+            assert_eq!(waits.join().unwrap(), 4);
+        });
+        assert_eq!([semaphore.capacity().unwrap(), theirs.available_permits().unwrap()], [4, 4]);
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused() {
+        let [region, other] = two_members();
+        for permits in [0, MAX_PERMITS + 1] {
+            let error = Semaphore::create(&region, "permits", permits).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        let semaphore = Semaphore::create(&region, "permits", 3).unwrap();
+        assert_eq!(semaphore.blocking_acquire_many(u32::MAX).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(semaphore.add_permits(MAX_PERMITS - 2).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(semaphore.add_permits(u32::MAX).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let error = Semaphore::open_or_create(&other, "permits", 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("made with 3 permits"), "{error}");
+        assert_eq!(Semaphore::open(&other, "permits").unwrap().capacity().unwrap(), 3);
+    }
+
+    #[test]
+    fn another_kind_is_refused() {
+        let [region, _other] = two_members();
+        Semaphore::create(&region, "permits", 1).unwrap();
+        let error = crate::Mutex::<()>::open(&region, "permits").unwrap_err();
+        assert!(error.to_string().contains("is a semaphore, and this program opens it as a mutex"), "{error}");
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn permits_and_waits_are_send() {
+        fn check(_: impl Send) {}
+        let [region, _other] = two_members();
+        let semaphore = Arc::new(Semaphore::create(&region, "permits", 2).unwrap());
+        check(semaphore.acquire());
+        check(semaphore.clone().acquire_many_owned(2));
+        check(semaphore.try_acquire_many(2));
+        check(semaphore.clone().try_acquire_owned());
+    }
+}
