@@ -8,6 +8,7 @@ compile_error!("futex-ipc needs atomics of 64 bits");
 mod copies;
 mod directory;
 mod drive;
+mod event;
 mod exclusive;
 mod format;
 mod hook;
@@ -30,6 +31,7 @@ mod value;
 mod watcher;
 
 pub use self::directory::{Kind, MAX_NAME};
+pub use self::event::{AutoEvent, ManualEvent};
 pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};
 pub use self::members::{Member, MemberEvent, MemberEvents};
 pub use self::mutex::{Guard, Mutex, MutexGuard, OwnedMutexGuard};

@@ -130,3 +130,14 @@ pub(crate) fn two_members() -> [Region; 2] {
     let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
     [region, other]
 }
+
+/// Polls a future, lets other tasks run, and returns true if the future is not ready.
+#[cfg(all(test, feature = "tokio"))]
+#[cfg(not(loom))]
+pub(crate) async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    tokio::select! {
+        biased;
+        _ = future => false,
+        () = tokio::task::yield_now() => true,
+    }
+}

@@ -475,6 +475,8 @@ where
 #[cfg(not(loom))]
 mod tests {
     use super::*;
+    #[cfg(feature = "tokio")]
+    use crate::object::is_pending;
     use crate::object::two_members;
     use std::sync::atomic::AtomicU32;
     use std::time::Duration;
@@ -579,22 +581,13 @@ mod tests {
         let other_one = theirs.acquire().await.unwrap();
         let mut first = Box::pin(semaphore.acquire_many(2));
         let mut second = Box::pin(theirs.acquire());
-        assert!(futures_are_pending(&mut first).await);
-        assert!(futures_are_pending(&mut second).await);
+        assert!(is_pending(&mut first).await);
+        assert!(is_pending(&mut second).await);
         drop(one);
-        assert!(futures_are_pending(&mut second).await, "it came later");
+        assert!(is_pending(&mut second).await, "it came later");
         drop(first);
         assert_eq!(second.await.unwrap().num_permits(), 1);
         drop(other_one);
-    }
-
-    #[cfg(feature = "tokio")]
-    async fn futures_are_pending<F: Future + Unpin>(future: &mut F) -> bool {
-        tokio::select! {
-            biased;
-            _ = future => false,
-            () = tokio::task::yield_now() => true,
-        }
     }
 
     #[test]

@@ -1,0 +1,44 @@
+//! Events.
+
+mod automatic;
+mod manual;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+pub use self::automatic::AutoEvent;
+pub use self::manual::ManualEvent;
+
+use crate::directory::{Kind, Spec};
+use crate::object::Object;
+use crate::region::Region;
+use crate::steps::{Place, Role};
+use std::io;
+
+/// The common part of both events: one word.
+#[derive(Debug)]
+struct Event(Object);
+
+const WORD: u32 = 0;
+
+impl Event {
+    fn spec(kind: Kind, name: &str) -> io::Result<Spec<'_>> {
+        Spec::of::<()>(kind, name, 1, 0, &[(Role::Flag, WORD)])
+    }
+
+    fn create(region: &Region, kind: Kind, name: &str) -> io::Result<Self> {
+        Object::create(region, &Self::spec(kind, name)?, |_| ()).map(Self)
+    }
+
+    fn open(region: &Region, kind: Kind, name: &str) -> io::Result<Self> {
+        Object::open(region, &Self::spec(kind, name)?).map(Self)
+    }
+
+    fn open_or_create(region: &Region, kind: Kind, name: &str) -> io::Result<Self> {
+        Object::open_or_create(region, &Self::spec(kind, name)?, |_| ()).map(Self)
+    }
+
+    fn word(&self) -> Place {
+        self.0.place(WORD)
+    }
+}

@@ -1,0 +1,150 @@
+//! The event with automatic reset.
+
+use super::Event;
+use crate::directory::Kind;
+use crate::drive;
+use crate::region::Region;
+use crate::steps::Words;
+use crate::steps::event::{Reset, SET, SetOne, WaitOne};
+use futex_sys::Deadline;
+use std::io;
+use std::sync::atomic::Ordering::Acquire;
+
+/// An event in a [`Region`] that one waiter takes: a doorbell.
+///
+/// [`set`](Self::set) releases one waiter, and the event is not set afterwards. If nobody waits, the event stays set until the next
+/// call takes it. Setting an event that is set has no effect, so this is not a counter: see [`Semaphore`](crate::Semaphore) for one.
+/// A new event is not set.
+///
+/// For an event that releases all waiters, see [`ManualEvent`](super::ManualEvent).
+///
+/// # Memory ordering
+///
+/// A call that takes the event sees what a member wrote before it set the event.
+///
+/// # When a member dies
+///
+/// An event has no owner. If a member dies after it has set the event, one waiter takes that. If a member dies after it has taken the
+/// event, that `set` is used up. Work that must survive its worker needs a [`Mutex`](crate::Mutex) with the state of the work.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use futex_ipc::{AutoEvent, Region};
+///
+/// let region = Region::builder().anonymous()?;
+/// let work = AutoEvent::open_or_create(&region, "work")?;
+/// work.set()?;
+/// work.blocking_wait()?;
+/// assert!(!work.is_set()?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct AutoEvent {
+    event: Event,
+}
+
+impl AutoEvent {
+    /// Makes an event.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a name that is empty, longer than 64 bytes, or
+    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member was stopped while it added an
+    /// object.
+    pub fn create(region: &Region, name: &str) -> io::Result<Self> {
+        Event::create(region, Kind::AutoEvent, name).map(|event| Self { event })
+    }
+
+    /// Opens an event.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is of another kind, also if it is a
+    /// [`ManualEvent`](super::ManualEvent).
+    pub fn open(region: &Region, name: &str) -> io::Result<Self> {
+        Event::open(region, Kind::AutoEvent, name).map(|event| Self { event })
+    }
+
+    /// Opens an event, or makes it if the region has no object of this name. All processes that do this at once get the same event.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create), except `AlreadyExists`, and those of [`open`](Self::open), except `NotFound`.
+    pub fn open_or_create(region: &Region, name: &str) -> io::Result<Self> {
+        Event::open_or_create(region, Kind::AutoEvent, name).map(|event| Self { event })
+    }
+
+    /// Sets the event, for one call that waits or the next one that comes. Returns true if it was not set before.
+    ///
+    /// # Errors
+    ///
+    /// - `Unsupported` in a fork of the process that opened the region.
+    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed.
+    /// - `ResourceBusy` if the word of the event changed 65,536 times during the call. Only a member that writes at random does that.
+    pub fn set(&self) -> io::Result<bool> {
+        drive::attempt(self.event.0.membership(), SetOne::new(self.event.word()))
+    }
+
+    /// Takes the event if it is set, also if others wait for it. Returns true if it was set.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set).
+    pub fn try_wait(&self) -> io::Result<bool> {
+        drive::attempt(self.event.0.membership(), Reset::new(self.event.word()))
+    }
+
+    /// True if the event is set, so that nobody has taken it yet. The call does not take it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set), except `ResourceBusy`.
+    pub fn is_set(&self) -> io::Result<bool> {
+        let membership = self.event.0.membership();
+        membership.check()?;
+        // Ordering: the partner is `SetOne`.
+        Ok(membership.load(self.event.word(), Acquire) & SET != 0)
+    }
+
+    /// Waits until the event is set, and takes it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set). `Unsupported` outside a Tokio runtime. `BrokenPipe` if the runtime is shutting down. Those of a
+    /// wait (see `futex_tokio::WaitAsync`).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a call that is dropped has not taken the event, and passes a wake that it received on to the next waiter.
+    #[cfg(feature = "tokio")]
+    pub async fn wait(&self) -> io::Result<()> {
+        drive::Operation::new(self.event.0.membership(), WaitOne::new(self.event.word())).await
+    }
+
+    /// Waits until the event is set, takes it, and blocks the thread until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set), and those of a wait (see `futex_sys::futex::wait`).
+    pub fn blocking_wait(&self) -> io::Result<()> {
+        self.block(None)
+    }
+
+    /// Like [`blocking_wait`](Self::blocking_wait), but gives up at a point in time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_wait`](Self::blocking_wait).
+    pub fn blocking_wait_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<()> {
+        self.block(Some(deadline.into()))
+    }
+
+    fn block(&self, deadline: Option<Deadline>) -> io::Result<()> {
+        let membership = self.event.0.membership();
+        drive::block(membership, WaitOne::new(self.event.word()), deadline)?
+            .ok_or_else(|| drive::timed_out("the event", membership))
+    }
+}

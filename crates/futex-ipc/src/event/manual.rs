@@ -1,0 +1,147 @@
+//! The event with manual reset.
+
+use super::Event;
+use crate::directory::Kind;
+use crate::drive;
+use crate::region::Region;
+use crate::steps::Words;
+use crate::steps::event::{Reset, SET, Set, Wait};
+use futex_sys::Deadline;
+use std::io;
+use std::sync::atomic::Ordering::Acquire;
+
+/// An event in a [`Region`] that stays set: a gate.
+///
+/// While it is set, nobody waits. [`set`](Self::set) releases all who wait, also if [`reset`](Self::reset) follows at once. A new
+/// event is not set.
+///
+/// For an event that releases one waiter per `set`, see [`AutoEvent`](super::AutoEvent).
+///
+/// # Memory ordering
+///
+/// A call that finds the event set sees what a member wrote before it set the event.
+///
+/// # When a member dies
+///
+/// An event has no owner, so it stays as it is. If a member dies after it has set the event, all who wait are released.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use futex_ipc::{ManualEvent, Region};
+///
+/// let region = Region::builder().anonymous()?;
+/// let ready = ManualEvent::open_or_create(&region, "ready")?;
+/// ready.set()?;
+/// ready.blocking_wait()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ManualEvent {
+    event: Event,
+}
+
+impl ManualEvent {
+    /// Makes an event.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a name that is empty, longer than 64 bytes, or
+    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member was stopped while it added an
+    /// object.
+    pub fn create(region: &Region, name: &str) -> io::Result<Self> {
+        Event::create(region, Kind::ManualEvent, name).map(|event| Self { event })
+    }
+
+    /// Opens an event.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is of another kind, also if it is an [`AutoEvent`](super::AutoEvent).
+    pub fn open(region: &Region, name: &str) -> io::Result<Self> {
+        Event::open(region, Kind::ManualEvent, name).map(|event| Self { event })
+    }
+
+    /// Opens an event, or makes it if the region has no object of this name. All processes that do this at once get the same event.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create), except `AlreadyExists`, and those of [`open`](Self::open), except `NotFound`.
+    pub fn open_or_create(region: &Region, name: &str) -> io::Result<Self> {
+        Event::open_or_create(region, Kind::ManualEvent, name).map(|event| Self { event })
+    }
+
+    /// Sets the event, and releases all who wait. Returns true if it was not set before.
+    ///
+    /// # Errors
+    ///
+    /// - `Unsupported` in a fork of the process that opened the region.
+    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed.
+    /// - `ResourceBusy` if the word of the event changed 65,536 times during the call. Only a member that writes at random does that.
+    pub fn set(&self) -> io::Result<bool> {
+        drive::attempt(self.event.0.membership(), Set::new(self.event.word()))
+    }
+
+    /// Resets the event. From now on calls wait until it is set again. Returns true if it was set.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set).
+    pub fn reset(&self) -> io::Result<bool> {
+        drive::attempt(self.event.0.membership(), Reset::new(self.event.word()))
+    }
+
+    /// True if the event is set.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set), except `ResourceBusy`.
+    pub fn is_set(&self) -> io::Result<bool> {
+        let membership = self.event.0.membership();
+        membership.check()?;
+        // Ordering: as in `Wait`.
+        Ok(membership.load(self.event.word(), Acquire) & SET != 0)
+    }
+
+    /// Waits until the event is set.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set). `Unsupported` outside a Tokio runtime. `BrokenPipe` if the runtime is shutting down. Those of a
+    /// wait (see `futex_tokio::WaitAsync`).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost if the call is dropped. A `set` that is followed by a `reset` before the next call does not
+    /// release that one.
+    #[cfg(feature = "tokio")]
+    pub async fn wait(&self) -> io::Result<()> {
+        drive::Operation::new(self.event.0.membership(), Wait::new(self.event.word())).await
+    }
+
+    /// Waits until the event is set, and blocks the thread until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set), and those of a wait (see `futex_sys::futex::wait`).
+    pub fn blocking_wait(&self) -> io::Result<()> {
+        self.block(None)
+    }
+
+    /// Like [`blocking_wait`](Self::blocking_wait), but gives up at a point in time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_wait`](Self::blocking_wait).
+    pub fn blocking_wait_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<()> {
+        self.block(Some(deadline.into()))
+    }
+
+    fn block(&self, deadline: Option<Deadline>) -> io::Result<()> {
+        let membership = self.event.0.membership();
+        drive::block(membership, Wait::new(self.event.word()), deadline)?
+            .ok_or_else(|| drive::timed_out("the event", membership))
+    }
+}
