@@ -5,6 +5,7 @@
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("futex-ipc needs atomics of 64 bits");
 
+mod barrier;
 mod copies;
 mod directory;
 mod drive;
@@ -30,6 +31,7 @@ mod testing;
 mod value;
 mod watcher;
 
+pub use self::barrier::{Barrier, BarrierWaitResult, Participant};
 pub use self::directory::{Kind, MAX_NAME};
 pub use self::event::{AutoEvent, ManualEvent};
 pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};

@@ -37,8 +37,8 @@ impl Program for Party {
     fn step<W: Words>(&mut self, words: &W) -> Step<()> {
         self.at = match &mut self.at {
             At::Attach(attach) => match attach.step(words) {
-                Step::Done(()) => At::Arrive(Arrive::new(BARRIER)),
-                step => return step,
+                Step::Done(_) => At::Arrive(Arrive::new(BARRIER)),
+                step => return step.map(drop),
             },
             At::Arrive(arrive) => match arrive.step(words) {
                 Step::Done(_) => {

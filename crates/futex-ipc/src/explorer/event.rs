@@ -120,6 +120,24 @@ fn waiters_of_whom_one_is_stopped_for_ever() {
     Scenario { trouble, excused, ..ONE_BY_ONE }.holds("automatic event, a stop");
 }
 
+/// A member that takes the event without a wait, also if others wait.
+#[test]
+fn an_event_that_resets_itself_is_taken_by_a_try() {
+    let start = |slot| match slot {
+        0 => User::SetOne(SetOne::new(WORD), 2),
+        1 => User::Reset(Reset::new(WORD)),
+        _ => User::WaitOne(WaitOne::new(WORD)),
+    };
+    Scenario { start, trouble: Trouble::new(1, 1, 0), ..EVENT }.holds("automatic event, a try, a kill and a rejoin");
+    Scenario { start, trouble: Trouble::new(0, 0, 1), ..EVENT }.holds("automatic event, a try and a cancel");
+    let start = |slot| match slot {
+        0 => User::Reset(Reset::new(WORD)),
+        1 => User::SetOne(SetOne::new(WORD), 2),
+        _ => User::WaitOne(WaitOne::new(WORD)),
+    };
+    Scenario { start, trouble: Trouble::new(1, 0, 1), ..EVENT }.holds("automatic event, a try, a kill and a cancel");
+}
+
 /// Two setters: each `set` that finds the event not set lets one pass.
 #[test]
 fn an_event_that_resets_itself_is_set_by_two() {

@@ -159,7 +159,8 @@ impl Count {
     }
 }
 
-/// Attaches a task: from then on the phases wait for it. A phase that all others are about to end may still end without it.
+/// Attaches a task: from then on the phases wait for it. A phase that all others are about to end may still end without it. It
+/// gives false if [`MAX_TASKS`] tasks of this member are attached.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Attach {
     place: Barrier,
@@ -167,7 +168,7 @@ pub struct Attach {
 }
 
 impl Attach {
-    /// Begins to attach. The caller attaches at most [`MAX_TASKS`].
+    /// Begins to attach.
     #[must_use]
     pub const fn new(place: Barrier) -> Self {
         Self { place, alter: Alter { change: Change::Attach, seen: None } }
@@ -175,10 +176,14 @@ impl Attach {
 }
 
 impl Machine for Attach {
-    type Output = ();
+    type Output = bool;
 
-    fn step<W: Words>(&mut self, words: &W) -> Step<()> {
-        self.alter.step(self.place.records, words)
+    fn step<W: Words>(&mut self, words: &W) -> Step<bool> {
+        let is_full = |word| Record::of(word, words.me().generation).attached == MAX_TASKS;
+        if self.alter.seen.is_some_and(is_full) {
+            return Step::Done(false);
+        }
+        self.alter.step(self.place.records, words).map(|()| true)
     }
 }
 
