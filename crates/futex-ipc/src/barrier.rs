@@ -63,7 +63,8 @@ impl Barrier {
 
     fn spec<'a>(region: &Region, name: &'a str) -> io::Result<Spec<'a>> {
         let len = RECORDS + region.membership().layout().slots * STRIDE;
-        Spec::of::<()>(Kind::Barrier, name, len as usize, 0, &[(Role::Counter, EVENT)])
+        let spec = Spec::of::<()>(Kind::Barrier, name, len as usize, 0, &[(Role::Counter, EVENT)])?;
+        Ok(spec.with_records(RECORDS))
     }
 
     fn new(object: Object) -> Self {

@@ -81,10 +81,12 @@ impl Change {
             Self::Attach => Record { attached: attached + 1, ..record },
             Self::Arrive(now) if phase == low_bits(now) => Record { arrived: (arrived + 1).min(COUNT), ..record },
             Self::Arrive(now) => Record { attached, arrived: 1, phase: low_bits(now) },
+            // Nothing is left, also for a member that examines its records when it leaves.
+            Self::Detach(_) if attached <= 1 => Record::NONE,
             Self::Detach(last) => {
                 let stays = last.is_some_and(|last| phase == low_bits(last));
                 let arrived = if stays { arrived.saturating_sub(1) } else { arrived };
-                Record { attached: attached.saturating_sub(1), arrived, phase }
+                Record { attached: attached - 1, arrived, phase }
             }
         }
     }
