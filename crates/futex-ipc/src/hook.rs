@@ -8,6 +8,8 @@ pub(crate) enum Point {
     Opened,
     /// The bytes of all slots were free, and are locked by this process.
     Cleaning,
+    /// A lock was in the way of RANGE, and is known.
+    Looked,
     /// The name of remains was removed, and the bytes are locked still.
     Cleaned,
     /// A file without a name is there, and empty.

@@ -266,6 +266,7 @@ impl Name {
             return Ok(Found::Remains);
         }
         let lock = byte_lock::locked_by_others(file, RANGE).map_err(locks)?;
+        reach(Point::Looked);
         Ok(meaning(lock.as_ref()))
     }
 

@@ -51,9 +51,9 @@ static SIDE: OnceLock<SharedMemory> = OnceLock::new();
 /// What a worker does at each point.
 fn torment(_: Point) {
     match random(64) {
-        0..40 => {}
-        40..60 => std::thread::yield_now(),
-        60..63 => std::thread::sleep(Duration::from_micros(random(60).into())),
+        0..30 => {}
+        30..52 => std::thread::yield_now(),
+        52..62 => std::thread::sleep(Duration::from_micros(random(60).into())),
         _ => std::thread::sleep(Duration::from_micros(random(600).into())),
     }
     let is_calm = SIDE.get().is_some_and(|side| shared(side, Shared::Calm).load(SeqCst) == 1);
