@@ -86,18 +86,3 @@ pub(crate) fn number(variable: impl AsRef<OsStr>) -> usize {
     let value = std::env::var(variable).expect("a variable of the parent");
     value.parse().expect("a number")
 }
-
-/// The file of a region that this process has just made, with an open file description of its own.
-pub(crate) fn file_of(region: &futex_ipc::Region) -> File {
-    let _ = region;
-    let fds = std::fs::read_dir("/proc/self/fd").expect("/proc");
-    let memfds = fds.map(|fd| fd.expect("a descriptor").path());
-    let is_region = |path: &PathBuf| {
-        let mut magic = [0; 8];
-        std::fs::read_link(path).is_ok_and(|link| link.to_string_lossy().contains("memfd:"))
-            && File::open(path).is_ok_and(|mut file| std::io::Read::read_exact(&mut file, &mut magic).is_ok())
-            && magic == *b"futexipc"
-    };
-    let path = memfds.filter(is_region).last().expect("a region");
-    File::options().read(true).write(true).open(path).expect("open the file of the region")
-}

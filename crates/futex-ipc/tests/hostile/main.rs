@@ -58,7 +58,7 @@ fn seconds() -> u64 {
 fn endure<K: Kit>(role: &str, directory_first: bool) {
     let region = Region::builder().members(8).objects(16).bytes(16 << 10).anonymous().unwrap();
     K::open(&region).unwrap();
-    let file = children::file_of(&region);
+    let file = region.share().unwrap();
     let control = Control::new();
     let backends = [(Backend::Uring, "uring"), (Backend::Waitv, "waitv"), (Backend::Thread, "thread")];
     let backends: Vec<_> = backends.into_iter().filter(|&(kind, _)| reactor_on(kind).is_some()).collect();

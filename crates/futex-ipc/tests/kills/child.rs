@@ -2,10 +2,11 @@
 
 use crate::children;
 use crate::section::Value;
+use crate::semaphore::PERMITS;
 use crate::side::{Figure, Id, Side, TASKS};
 use crate::task::Task;
-use crate::{mutex, rwlock};
-use futex_ipc::{Mutex, Region, RwLock};
+use crate::{barrier, event, mutex, rwlock, semaphore};
+use futex_ipc::{AutoEvent, Barrier, ManualEvent, Mutex, Region, RwLock, Semaphore};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -24,15 +25,25 @@ pub(crate) struct Objects {
     pub(crate) region: Region,
     pub(crate) mutex: Mutex<Value>,
     pub(crate) rwlock: RwLock<Value>,
+    pub(crate) semaphore: Semaphore,
+    pub(crate) event: ManualEvent,
+    pub(crate) pass: AutoEvent,
+    pub(crate) barrier: Barrier,
 }
 
 impl Objects {
     /// Joins the region, and opens the objects or makes them.
     pub(crate) fn open(file: impl AsFd, label: &str) -> io::Result<Self> {
         let region = Region::builder().label(label).from_fd(file)?;
-        let mutex = Mutex::open_or_create(&region, "mutex", [0; 4])?;
-        let rwlock = RwLock::open_or_create(&region, "rwlock", [0; 4])?;
-        Ok(Self { region, mutex, rwlock })
+        Ok(Self {
+            mutex: Mutex::open_or_create(&region, "mutex", [0; 4])?,
+            rwlock: RwLock::open_or_create(&region, "rwlock", [0; 4])?,
+            semaphore: Semaphore::open_or_create(&region, "semaphore", PERMITS)?,
+            event: ManualEvent::open_or_create(&region, "event")?,
+            pass: AutoEvent::open_or_create(&region, "pass")?,
+            barrier: Barrier::open_or_create(&region, "barrier")?,
+            region,
+        })
     }
 }
 
@@ -47,7 +58,7 @@ pub(crate) fn work() {
     for session in 0.. {
         let first = task(0, session);
         let objects = Arc::new(first.expect("join", Objects::open(&file, &format!("life {life}"))));
-        let rounds = 20 + first.chance.below(400);
+        let rounds = 5 + first.chance.below(100);
         std::thread::scope(|scope| {
             for index in OF_RUNTIME..TASKS {
                 let (task, objects) = (task(index, session), &objects);
@@ -96,9 +107,13 @@ fn while_it_lasts(task: &Task, rounds: usize, mut round: impl FnMut()) {
 /// One operation of a task. Half of the tasks give it up at a random point.
 async fn round(task: &Task, objects: &Objects) {
     let operation = async {
-        match task.chance.below(6) {
+        match task.chance.below(12) {
             0 => rwlock::write(task, &objects.rwlock).await,
             1 | 2 => rwlock::read(task, &objects.rwlock).await,
+            3..=5 => semaphore::hold(task, &objects.semaphore).await,
+            6 => event::wait(task, &objects.event).await,
+            7 => event::pass(task, &objects.pass).await,
+            8 => barrier::take_part(task, &objects.barrier).await,
             _ => mutex::lock(task, &objects.mutex).await,
         }
     };
@@ -112,9 +127,13 @@ async fn round(task: &Task, objects: &Objects) {
 
 /// One operation of a thread.
 fn blocking_round(task: &Task, objects: &Objects) {
-    match task.chance.below(6) {
+    match task.chance.below(12) {
         0 => rwlock::blocking_write(task, &objects.rwlock),
         1 | 2 => rwlock::blocking_read(task, &objects.rwlock),
+        3..=5 => semaphore::blocking_hold(task, &objects.semaphore),
+        6 => event::blocking_wait(task, &objects.event),
+        7 => event::blocking_pass(task, &objects.pass),
+        8 => barrier::blocking_take_part(task, &objects.barrier),
         _ => mutex::blocking_lock(task, &objects.mutex),
     }
     check(task, objects);

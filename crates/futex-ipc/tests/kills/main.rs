@@ -15,10 +15,13 @@ mod children;
 #[path = "../children/chance.rs"]
 mod chance;
 
+mod barrier;
 mod child;
+mod event;
 mod mutex;
 mod rwlock;
 mod section;
+mod semaphore;
 mod side;
 mod task;
 
@@ -30,7 +33,7 @@ use futex_ipc::Region;
 use futex_tests::load::{Rng, reactor_on};
 use futex_tokio::Backend;
 use std::fmt::Write as _;
-use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -52,7 +55,7 @@ fn a_child_process() {
 /// The processes, and what they share.
 struct Harness {
     side: Side,
-    region: File,
+    region: OwnedFd,
     backends: Vec<&'static str>,
     children: Vec<Option<Child>>,
     /// The life of each child.
@@ -149,7 +152,12 @@ impl Harness {
     fn end(&mut self) {
         self.side.shared(Shared::Stop).store(1, SeqCst);
         let start = Instant::now();
+        let objects = Objects::open(&self.region, "the parent").unwrap();
         while self.children.iter().any(Option::is_some) {
+            // Those that would have set the events may have ended.
+            objects.event.set().unwrap();
+            self.side.count(Figure::Sets);
+            objects.pass.set().unwrap();
             for child in self.children.iter_mut().filter(|child| child.is_some()) {
                 if let Some(status) = child.as_mut().unwrap().status() {
                     assert!(status.success(), "a child ended with {status}: its message is above");
@@ -163,9 +171,9 @@ impl Harness {
 }
 
 /// The file of a new region. The parent is not a member, so the children depend on each other.
-fn region() -> File {
+fn region() -> OwnedFd {
     let region = Region::builder().members(8).anonymous().unwrap();
-    children::file_of(&region)
+    region.share().unwrap()
 }
 
 #[test]
@@ -203,6 +211,10 @@ impl Harness {
         let guard = objects.rwlock.try_write().unwrap().expect("no reader and no writer");
         assert_eq!(guard[0], self.side.shared(Shared::WriteValue).load(SeqCst));
         drop(guard);
+        let permits = objects.semaphore.try_acquire_many(semaphore::PERMITS).unwrap().expect("all permits");
+        assert!(objects.semaphore.try_acquire().unwrap().is_none(), "there are more permits");
+        drop(permits);
+        assert_eq!(objects.semaphore.available_permits().unwrap(), semaphore::PERMITS);
         let figures = Figure::ALL.map(|figure| format!("{figure:?}: {}", self.side.figure(figure).load(SeqCst)));
         println!("{} kills; {}", self.side.kills(), figures.join(", "));
         for figure in
