@@ -267,35 +267,39 @@ impl<P: Program + Send + 'static> Scene<P> {
     }
 }
 
+/// In which order the victim and another member make their steps.
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    /// Number of steps that the victim makes before the other one. It makes the rest afterwards.
+    first: usize,
+    /// Number of steps of the other one.
+    other: usize,
+}
+
+const ORDERS: [Order; 10] = [
+    Order { first: 0, other: 0 },
+    Order { first: 0, other: 2 },
+    Order { first: 0, other: 4 },
+    Order { first: 0, other: 7 },
+    Order { first: 0, other: 20 },
+    Order { first: 1, other: 20 },
+    Order { first: 3, other: 20 },
+    Order { first: 5, other: 20 },
+    Order { first: usize::MAX, other: 4 },
+    Order { first: usize::MAX, other: 20 },
+];
+
 /// Kills each member after each of its steps. Returns the number of crash points.
 fn crash_everywhere<P: Program + Send + 'static, const CELLS: usize>(
     scenario: &Scenario<P, CELLS>,
     name: &str,
 ) -> usize {
     let mut tried = 0;
-    for steps_of_other in [0, 2, 4, 7, 20] {
+    for order in ORDERS {
         for victim in 0..scenario.processes {
             for steps in 0.. {
-                let mut scene = Scene::new(scenario);
-                let other = (victim + 1) % scenario.processes;
-                scene.players[other].go(steps_of_other);
-                if scene.players[other].state().wait != Wait::None {
-                    let ending = scene.ending.clone();
-                    scene.players[other].go_on(&ending);
-                    while !scene.players[other].is_asleep_or_on() {
-                        std::thread::yield_now();
-                    }
-                }
-                let went = scene.players[victim].go(steps);
-                let name = format!("{name}: {victim} dies after {steps} steps, {steps_of_other} of {other}");
-                if scene.players[other].thread.is_none() {
-                    if let Some(what) = (scenario.check)(&scene.world(scenario)) {
-                        panic!("{name}: {what}");
-                    }
-                }
-                scene.kill(victim);
-                scene.sweep(victim);
-                scene.finish(scenario, &name);
+                let name = format!("{name}: {victim} dies after {steps} steps, {order:?}");
+                let went = crash(scenario, victim, steps, order, &name);
                 tried += 1;
                 if went < steps {
                     break;
@@ -305,6 +309,38 @@ fn crash_everywhere<P: Program + Send + 'static, const CELLS: usize>(
     }
     println!("{name}: {tried} crash points");
     tried
+}
+
+/// Kills a member after some steps. Returns how many it made before it slept or was over.
+fn crash<P: Program + Send + 'static, const CELLS: usize>(
+    scenario: &Scenario<P, CELLS>,
+    victim: usize,
+    steps: usize,
+    order: Order,
+    name: &str,
+) -> usize {
+    let mut scene = Scene::new(scenario);
+    let ending = scene.ending.clone();
+    let first = order.first.min(steps);
+    let mut went = scene.players[victim].go(first);
+    let other = (victim + 1) % scenario.processes;
+    scene.players[other].go(order.other);
+    if scene.players[other].state().wait != Wait::None {
+        scene.players[other].go_on(&ending);
+        while !scene.players[other].is_asleep_or_on() {
+            std::thread::yield_now();
+        }
+    }
+    went += scene.players[victim].go(steps - first);
+    if scene.players[other].thread.is_none() {
+        if let Some(what) = (scenario.check)(&scene.world(scenario)) {
+            panic!("{name}: {what}");
+        }
+    }
+    scene.kill(victim);
+    scene.sweep(victim);
+    scene.finish(scenario, name);
+    went
 }
 
 #[test]
