@@ -135,6 +135,7 @@ fn the_header_is_as_described() {
     membership.store(Place(Header::LOCK.0 + 1), 13 << 32 | 14, Relaxed);
     membership.store(Header::CHANGES, 15 << 32 | 16, Relaxed);
     membership.store(Header::USED, 17 << 32 | 18, Relaxed);
+    membership.store(Header::SCANS, 19 << 32 | 20, Relaxed);
     let values = [
         ("magic", Text("futexipc")),
         ("format", Number(FORMAT.into())),
@@ -146,6 +147,7 @@ fn the_header_is_as_described() {
         ("directory_predecessor", Number(13 << 32 | 14)),
         ("used", Number(17 << 32 | 18)),
         ("changes", Number(15 << 32 | 16)),
+        ("scans", Number(19 << 32 | 20)),
     ];
     let image = Image::of(&region);
     // So that the region can be left.
@@ -165,7 +167,7 @@ fn a_slot_is_as_described() {
     let values = [
         ("state", Number(LIVE.into())),
         ("generation", Number(2)),
-        ("died", Number(9)),
+        ("died", Number(1 << 9)),
         ("described", Number(2)),
         ("pid", Number(pid.into())),
         ("start_low", Number(low.into())),

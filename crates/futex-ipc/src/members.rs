@@ -396,3 +396,7 @@ impl Cancel for Change {
         Wake::new(COUNTER, 0)
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

@@ -391,7 +391,7 @@ impl Membership {
 
     /// True if the descriptor still leads to this member's description, so that an answer that it gave *before* counts: other code
     /// that closes a descriptor can't bring it back.
-    fn descriptor_is_intact(&self) -> bool {
+    pub(crate) fn descriptor_is_intact(&self) -> bool {
         // The number may lead to another file, or to another description of this file. There the lock of this member, which the
         // mapping keeps, is that of somebody else.
         let byte = FIRST_SLOT_BYTE + self.me.slot;

@@ -216,6 +216,17 @@ impl Region {
         Builder::default()
     }
 
+    /// Closes the region for this member: each operation that sleeps ends with an error of kind `BrokenPipe`, and so does each later
+    /// one, of all objects that were opened through this handle or a clone of it. For others nothing changes.
+    ///
+    /// The member does not leave: guards that exist keep what they have. It leaves when all handles, objects and guards are dropped,
+    /// as ever.
+    pub fn close(&self) {
+        if self.membership.is_here() {
+            self.membership.mark_closed();
+        }
+    }
+
     /// Counts of what this member has done for the region.
     pub fn stats(&self) -> crate::Stats {
         self.membership.counters().stats()

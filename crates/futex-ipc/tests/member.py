@@ -216,12 +216,17 @@ class Region:
             elif role == COUNTER:
                 self.add(place, 1, RELEASE)
             self.wake(place, ALL)
+        self.note_end(slot, generation, True)
+        self.cas(self.slot(slot), halves(generation, DEAD), halves(generation, FREE), ACQ_REL)
+
+    def note_end(self, slot, generation, is_death):
+        bit = 1 << generation % 64
         died = self.load(self.slot(slot) + 1, RELAXED)
-        while died < generation:
-            old, died = died, self.cas(self.slot(slot) + 1, died, generation, RELAXED)
+        while True:
+            new = died | bit if is_death else died & ~bit
+            old, died = died, self.cas(self.slot(slot) + 1, died, new, RELAXED)
             if died == old:
                 break
-        self.cas(self.slot(slot), halves(generation, DEAD), halves(generation, FREE), ACQ_REL)
 
 
 class Member(Region):
@@ -247,6 +252,7 @@ class Member(Region):
                 self.sweep(self.me, generation)
             else:
                 self.cas(place, word, halves(generation, DEAD), ACQ_REL)
+        self.note_end(self.me, self.generation, False)
         with open("/proc/self/stat") as file:
             start = int(file.read().rsplit(")", 1)[1].split()[19])
         namespace = os.stat("/proc/self/ns/pid").st_ino

@@ -165,6 +165,36 @@ fn a_sweeper_that_dies_is_replaced() {
 }
 
 #[test]
+fn a_region_that_has_lost_its_name_is_reported() {
+    without_a_hang(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let builder = Region::builder().directory(directory.path());
+        let region = builder.create("name").unwrap();
+        let mut events = region.watch_members().unwrap();
+        let other = builder.open("name").unwrap();
+        assert!(matches!(events.blocking_next(), Ok(MemberEvent::Joined(_))));
+        std::fs::remove_file(directory.path().join("name")).unwrap();
+        assert_eq!(events.blocking_next().unwrap(), MemberEvent::Unlinked);
+        let mut late = other.watch_members().unwrap();
+        assert!(matches!(late.blocking_next(), Ok(MemberEvent::Joined(_))));
+        assert_eq!(late.blocking_next().unwrap(), MemberEvent::Unlinked);
+        assert_eq!(late.try_next().unwrap(), None, "it is reported once");
+    });
+}
+
+#[test]
+fn a_region_whose_file_got_another_name_is_reported() {
+    without_a_hang(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let region = Region::builder().directory(directory.path()).create("name").unwrap();
+        let mut events = region.watch_members().unwrap();
+        std::fs::rename(directory.path().join("name"), directory.path().join("another")).unwrap();
+        assert_eq!(events.blocking_next().unwrap(), MemberEvent::Unlinked);
+        std::fs::remove_file(directory.path().join("another")).unwrap();
+    });
+}
+
+#[test]
 fn nobody_waits_for_a_sweeper_that_is_stopped() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
@@ -231,7 +261,7 @@ fn a_wait_ends_when_its_region_is_closed() {
         let locker = std::thread::spawn(move || theirs.blocking_lock().map(drop));
         let waits = region.membership().waits();
         until(|| waits.len() == 1);
-        region.membership().mark_closed();
+        region.close();
         assert_eq!(locker.join().unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
         drop(guard);
     });

@@ -143,7 +143,7 @@ impl Waits {
 
     /// Number of waits.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.list().waits.len()
     }
 

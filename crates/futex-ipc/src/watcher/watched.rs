@@ -10,7 +10,6 @@ use crate::os::byte_lock;
 use crate::steps::member::{DEAD, Mark, is_live};
 use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Words, low};
-use rustix::fs::fstat;
 use std::ops::Range;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
@@ -40,8 +39,6 @@ pub(super) struct Watched {
     ladder: Ladder,
     /// True after an event that may mean that the region has lost its name.
     name_changed: bool,
-    /// True if the region had a name when that was last examined.
-    had_name: bool,
     tick: Option<Instant>,
     scan: Option<Instant>,
     /// The next wake of the waits of a closed region.
@@ -60,7 +57,6 @@ impl Watched {
             // What happened before the events began.
             ladder: Ladder::EVENT,
             name_changed: true,
-            had_name: false,
             tick: None,
             scan: None,
             end: None,
@@ -88,13 +84,13 @@ impl Watched {
 
     /// Does all that is due, and returns the time of what is next.
     pub(super) fn run(&mut self, now: Instant) -> Option<Instant> {
-        if std::mem::take(&mut self.name_changed) {
-            self.examine_name();
+        if std::mem::take(&mut self.name_changed) && matches!(self.membership.name_leads_here(), Ok(false)) {
+            self.membership.mark_unlinked();
         }
         match self.ladder.take(now) {
             Due::Nothing => {}
             Due::Try => {
-                if byte_lock::try_lock(&self.membership, SWEEP).unwrap_or(false) {
+                if self.try_lock() {
                     self.ladder.locked(now);
                 } else {
                     self.ladder.not_locked(now, self.membership.load(Header::SCANS, Acquire));
@@ -119,15 +115,6 @@ impl Watched {
         self.end(now);
         let times = [self.ladder.next(now), self.scan, self.tick, self.end];
         times.into_iter().flatten().min()
-    }
-
-    fn examine_name(&mut self) {
-        let Ok(stat) = fstat(&self.membership) else { return };
-        let has_name = stat.st_nlink > 0;
-        if self.had_name && !has_name {
-            self.membership.mark_unlinked();
-        }
-        self.had_name = has_name;
     }
 
     /// Finds dead members, marks all of them, and sweeps.
@@ -166,9 +153,14 @@ impl Watched {
         }
     }
 
+    fn try_lock(&self) -> bool {
+        self.membership.descriptor_is_intact() && byte_lock::try_lock(&self.membership, SWEEP).unwrap_or(false)
+    }
+
     fn unlock(&self) {
-        // It fails if the descriptor was closed. The scan has noticed that.
-        let _ = byte_lock::unlock(&self.membership, SWEEP);
+        if self.membership.descriptor_is_intact() {
+            let _ = byte_lock::unlock(&self.membership, SWEEP);
+        }
     }
 
     fn scan_without_events(&mut self, now: Instant) {

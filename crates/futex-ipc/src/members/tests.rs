@@ -1,0 +1,228 @@
+use super::*;
+use crate::steps::member::LIVE;
+use futex_tests::{until, without_a_hang};
+use std::io::ErrorKind;
+use std::sync::atomic::Ordering::Relaxed;
+
+fn join(region: &Region, label: &str) -> Region {
+    Region::builder().label(label).from_fd(region.share().unwrap()).unwrap()
+}
+
+/// Returns when a slot is free again.
+fn until_free(region: &Region, slot: u32) {
+    until(|| low(region.membership().slot(slot, Relaxed)) == FREE);
+}
+
+fn label(event: MemberEvent) -> (&'static str, String) {
+    let (what, member) = match event {
+        MemberEvent::Joined(member) => ("joined", member),
+        MemberEvent::Left(member) => ("left", member),
+        MemberEvent::Died(member) => ("died", member),
+        event => panic!("{event:?}"),
+    };
+    assert!(what == "joined" || !member.is_alive(), "{member:?}");
+    (what, member.label)
+}
+
+/// All events that there are.
+fn events(stream: &mut MemberEvents) -> Vec<MemberEvent> {
+    std::iter::from_fn(|| stream.try_next().unwrap()).collect()
+}
+
+fn labels(stream: &mut MemberEvents) -> Vec<(&'static str, String)> {
+    events(stream).into_iter().map(label).collect()
+}
+
+fn pairs<const N: usize>(expected: [(&'static str, &str); N]) -> Vec<(&'static str, String)> {
+    expected.map(|(what, label)| (what, label.to_owned())).to_vec()
+}
+
+#[test]
+fn the_members_are_listed_with_what_they_say_of_themselves() {
+    let region = Region::builder().label("first").anonymous().unwrap();
+    let gap = join(&region, "gap");
+    let other = join(&region, "other");
+    drop(gap);
+    let members = other.members().unwrap();
+    let seen: Vec<_> = members.iter().map(|member| (member.slot(), member.label(), member.is_me())).collect();
+    assert_eq!(seen, [(0, "first", false), (2, "other", true)]);
+    let here = Some(ProcessId::current().unwrap());
+    assert!(members.iter().all(|member| member.is_alive() && member.generation() == 1 && member.process() == here));
+}
+
+#[test]
+fn a_member_that_died_and_is_not_swept_is_listed_as_dead() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let other = join(&region, "other");
+        let busy = region.membership().keep_watcher_busy();
+        other.die();
+        let members = region.members().unwrap();
+        assert_eq!(members.len(), 2);
+        assert!(!members[1].is_alive() && members[1].label() == "other", "{members:?}");
+        drop(busy);
+        until(|| region.members().unwrap().len() == 1);
+    });
+}
+
+#[test]
+fn a_stream_reports_joins_leaves_and_deaths() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let first = join(&region, "first");
+        let mut stream = region.watch_members().unwrap();
+        assert_eq!(labels(&mut stream), pairs([("joined", "first")]));
+        assert_eq!(stream.try_next().unwrap(), None);
+        let second = join(&region, "second");
+        assert_eq!(labels(&mut stream), pairs([("joined", "second")]));
+        drop(first);
+        assert_eq!(labels(&mut stream), pairs([("left", "first")]));
+        second.die();
+        assert_eq!(label(stream.blocking_next().unwrap()), ("died", "second".to_owned()));
+        until_free(&region, 2);
+        assert_eq!(stream.try_next().unwrap(), None);
+    });
+}
+
+#[test]
+fn a_stream_reports_a_member_that_came_and_went_between_two_calls() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let mut stream = region.watch_members().unwrap();
+        drop(join(&region, "left"));
+        assert_eq!(labels(&mut stream), pairs([("joined", "left"), ("left", "left")]));
+        join(&region, "died").die();
+        until_free(&region, 1);
+        assert_eq!(labels(&mut stream), pairs([("joined", "died"), ("died", "died")]));
+    });
+}
+
+#[test]
+fn the_end_of_each_member_is_known_after_others_had_its_slot() {
+    without_a_hang(|| {
+        for dies in [false, true] {
+            let region = Region::builder().anonymous().unwrap();
+            let mut stream = region.watch_members().unwrap();
+            let first = join(&region, "first");
+            assert_eq!(labels(&mut stream), pairs([("joined", "first")]));
+            let end = |member: Region, dies| {
+                if dies {
+                    member.die()
+                } else {
+                    drop(member)
+                }
+                until_free(&region, 1);
+            };
+            end(first, dies);
+            (0..3).for_each(|_| end(join(&region, "missed"), !dies));
+            let _last = join(&region, "last");
+            let all = events(&mut stream);
+            assert_eq!(all[0], MemberEvent::Missed(3));
+            let what = if dies { "died" } else { "left" };
+            let others: Vec<_> = all.into_iter().skip(1).map(label).collect();
+            assert_eq!(others, pairs([(what, "first"), ("joined", "last")]));
+        }
+    });
+}
+
+#[test]
+fn a_slot_that_is_used_for_the_65th_time_forgets_an_old_death() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        join(&region, "died").die();
+        until_free(&region, 1);
+        let old = steps::Member { slot: 1, generation: 1 };
+        (0..63).for_each(|_| drop(join(&region, "left")));
+        assert!(Information::died(region.membership(), old));
+        drop(join(&region, "left"));
+        assert!(!Information::died(region.membership(), old));
+        let same_bit = steps::Member { slot: 1, generation: 65 };
+        assert!(!Information::died(region.membership(), same_bit), "the member with the same bit left");
+    });
+}
+
+#[test]
+fn a_member_that_has_not_announced_itself_is_reported_once_it_has() {
+    let region = Region::builder().anonymous().unwrap();
+    let mut stream = region.watch_members().unwrap();
+    let other = join(&region, "other");
+    // As if it had stopped before it wrote what it says of itself.
+    let described = Place(region.membership().layout().slot(1).0 + 2);
+    assert_eq!(region.membership().load(described, Relaxed), 1);
+    region.membership().store(described, 0, Relaxed);
+    assert_eq!(events(&mut stream), []);
+    region.membership().store(described, 1, Relaxed);
+    other.membership().announce();
+    assert_eq!(labels(&mut stream), pairs([("joined", "other")]));
+}
+
+#[test]
+fn a_stream_survives_a_table_of_random_words() {
+    let region = Region::builder().members(4).anonymous().unwrap();
+    let mut stream = region.watch_members().unwrap();
+    let busy = region.membership().keep_watcher_busy();
+    let mut random = 1_u64;
+    for _ in 0..10_000 {
+        for slot in 1..4 {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let state = (random >> 60) as u32 % 4;
+            let word = steps::halves((random >> 32) as u32, state.min(LIVE + 1));
+            region.membership().store(region.membership().layout().slot(slot), word, Relaxed);
+        }
+        region.membership().announce();
+        assert!(events(&mut stream).len() <= 10);
+        region.members().unwrap();
+    }
+    for slot in 1..4 {
+        region.membership().store(region.membership().layout().slot(slot), 0, Relaxed);
+    }
+    drop(busy);
+}
+
+#[test]
+fn a_stream_ends_with_its_region() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let mut stream = region.watch_members().unwrap();
+        let waits = region.membership().waits().clone();
+        let reader = std::thread::spawn(move || stream.blocking_next().unwrap_err().kind());
+        until(|| waits.len() == 1);
+        region.close();
+        assert_eq!(reader.join().unwrap(), ErrorKind::BrokenPipe);
+        assert_eq!(region.members().unwrap_err().kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn a_stream_gives_up_at_its_deadline() {
+    let region = Region::builder().anonymous().unwrap();
+    let mut stream = region.watch_members().unwrap();
+    let deadline = Deadline::after(std::time::Duration::from_millis(1));
+    assert_eq!(stream.blocking_next_deadline(deadline).unwrap(), None);
+    let _other = join(&region, "other");
+    assert!(stream.blocking_next_deadline(deadline).unwrap().is_some(), "what is there is returned at once");
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_gets_the_events_and_may_give_up_waiting_for_one() {
+    futex_tests::on_each_runtime(async || {
+        let region = Region::builder().anonymous().unwrap();
+        let mut stream = region.watch_members().unwrap();
+        for round in 0..20 {
+            let mut wait = Box::pin(stream.next());
+            futex_tests::arm(&mut wait).await;
+            drop(wait);
+            let other = join(&region, "other");
+            assert_eq!(label(futex_tests::within(stream.next()).await.unwrap()).0, "joined");
+            if round % 2 == 0 {
+                other.die()
+            } else {
+                drop(other)
+            }
+            let end = label(futex_tests::within(stream.next()).await.unwrap()).0;
+            assert_eq!(end, if round % 2 == 0 { "died" } else { "left" });
+            until_free(&region, 1);
+        }
+    });
+}
