@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
+use std::time::Duration;
 
 /// A member of a region, as it was when this value was made.
 ///
@@ -356,8 +357,10 @@ impl MemberEvents {
                 return Ok(Some(event));
             }
             if let Some(changed) = self.change() {
-                if drive::block(&self.membership, changed, deadline)?.is_none() {
-                    return Ok(None);
+                // A member may change the counter and nothing else, again and again, so that no wait sees the deadline.
+                let ended = drive::block(&self.membership, changed, deadline)?.is_none();
+                if ended || deadline.is_some_and(|deadline| deadline <= Deadline::after(Duration::ZERO)) {
+                    return self.try_next();
                 }
             }
         }

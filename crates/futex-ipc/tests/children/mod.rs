@@ -54,10 +54,6 @@ impl Child {
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().expect("wait for the child")
     }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.0.id()
-    }
 }
 
 impl Drop for Child {

@@ -79,14 +79,27 @@ impl Control {
 
     /// Counts the outcome of an operation. An error must be one that the documentation has.
     pub(crate) fn outcome<T>(&self, result: io::Result<T>, good: Figure, bad: Figure) -> Option<T> {
-        use io::ErrorKind::{AlreadyExists, InvalidData, InvalidInput, NotFound, ResourceBusy, StorageFull, TimedOut};
+        use io::ErrorKind::{
+            AlreadyExists, InvalidData, InvalidInput, NotFound, QuotaExceeded, ResourceBusy, StorageFull, TimedOut,
+            WouldBlock,
+        };
         match result {
             Ok(value) => {
                 self.count(good);
                 Some(value)
             }
             Err(error) => {
-                let known = [AlreadyExists, InvalidData, InvalidInput, NotFound, ResourceBusy, StorageFull, TimedOut];
+                let known = [
+                    AlreadyExists,
+                    InvalidData,
+                    InvalidInput,
+                    NotFound,
+                    QuotaExceeded,
+                    ResourceBusy,
+                    StorageFull,
+                    TimedOut,
+                    WouldBlock,
+                ];
                 assert!(known.contains(&error.kind()), "an error of another kind: {error:?}");
                 self.count(if error.kind() == TimedOut { Figure::GivenUp } else { bad });
                 None

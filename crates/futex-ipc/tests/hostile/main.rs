@@ -13,18 +13,26 @@ mod chance;
 #[path = "../children/mod.rs"]
 mod children;
 
+mod cell;
 mod control;
 mod directory;
+mod events;
+mod members;
 mod mutex;
 mod rwlock;
+mod semaphore;
 mod victim;
 mod writer;
 
+use self::cell::Cell;
 use self::children::Child;
 use self::control::{Control, Figure, Stop};
 use self::directory::Directory;
+use self::events::Events;
+use self::members::Members;
 use self::mutex::Mutexes;
 use self::rwlock::ReadWrite;
+use self::semaphore::Permits;
 use self::victim::{Kit, suffer};
 use futex_ipc::Region;
 use futex_tests::allocator::Counting;
@@ -43,6 +51,10 @@ fn a_child_process() {
         Some("write") => writer::write_without_end(),
         Some("mutex") => suffer::<Mutexes>(),
         Some("rwlock") => suffer::<ReadWrite>(),
+        Some("semaphore") => suffer::<Permits>(),
+        Some("events") => suffer::<Events>(),
+        Some("cell") => suffer::<Cell>(),
+        Some("members") => suffer::<Members>(),
         Some("directory") => suffer::<Directory>(),
         Some(role) => panic!("there is no role {role}"),
         None => {}
@@ -85,9 +97,7 @@ fn endure<K: Kit>(role: &str, directory_first: bool) {
     victims.iter_mut().for_each(|victim| ends(victim, "a victim"));
     let figures = Figure::ALL.map(|figure| format!("{figure:?}: {}", control.figure(figure).load(SeqCst)));
     println!("{role}: {}", figures.join(", "));
-    for figure in
-        [Figure::Joins, Figure::JoinsRefused, Figure::Opened, Figure::Succeeded, Figure::Failed, Figure::Ticks]
-    {
+    for figure in [Figure::Joins, Figure::Opened, Figure::Succeeded, Figure::Failed, Figure::Ticks] {
         assert_ne!(control.figure(figure).load(SeqCst), 0, "{figure:?}");
     }
 }
@@ -112,6 +122,26 @@ fn mutexes_in_memory_that_another_process_overwrites_give_errors_or_wrong_data()
 #[test]
 fn a_read_write_lock_in_memory_that_another_process_overwrites_gives_errors_or_wrong_data() {
     endure::<ReadWrite>("rwlock", false);
+}
+
+#[test]
+fn a_semaphore_in_memory_that_another_process_overwrites_gives_errors_or_wrong_data() {
+    endure::<Permits>("semaphore", false);
+}
+
+#[test]
+fn events_in_memory_that_another_process_overwrites_give_errors_or_wrong_data() {
+    endure::<Events>("events", false);
+}
+
+#[test]
+fn a_cell_in_memory_that_another_process_overwrites_gives_errors_or_wrong_data() {
+    endure::<Cell>("cell", false);
+}
+
+#[test]
+fn a_table_of_members_that_another_process_overwrites_gives_errors_or_wrong_data() {
+    endure::<Members>("members", true);
 }
 
 #[test]

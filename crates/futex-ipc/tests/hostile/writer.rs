@@ -96,6 +96,10 @@ pub(crate) fn write_without_end() {
         if matches!(part, Part::Header) && rng.below(2) == 0 {
             (4..HEADER).for_each(|index| words[index].store(original[index], Relaxed));
         }
+        if rng.below(30) == 0 {
+            // The file has an event, as when a member ends.
+            drop(children::file(0));
+        }
         match rng.below(4) {
             0 => std::thread::yield_now(),
             1 => (0..rng.below(20_000)).for_each(|_| std::hint::spin_loop()),

@@ -1,12 +1,13 @@
 //! A child: tasks and threads that use the objects of the region until the process is killed.
 
+use crate::cell::Cell;
 use crate::children;
 use crate::section::Value;
 use crate::semaphore::PERMITS;
-use crate::side::{Figure, Id, Side, TASKS};
+use crate::side::{CELLS, Figure, Id, Side, TASKS};
 use crate::task::Task;
-use crate::{barrier, event, mutex, rwlock, semaphore};
-use futex_ipc::{AutoEvent, Barrier, ManualEvent, Mutex, Region, RwLock, Semaphore};
+use crate::{barrier, cell, event, mutex, rwlock, semaphore};
+use futex_ipc::{AutoEvent, Barrier, ManualEvent, Mutex, OnceCell, Region, RwLock, Semaphore};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -29,12 +30,14 @@ pub(crate) struct Objects {
     pub(crate) event: ManualEvent,
     pub(crate) pass: AutoEvent,
     pub(crate) barrier: Barrier,
+    pub(crate) cells: Vec<Cell>,
 }
 
 impl Objects {
     /// Joins the region, and opens the objects or makes them.
     pub(crate) fn open(file: impl AsFd, label: &str) -> io::Result<Self> {
         let region = Region::builder().label(label).from_fd(file)?;
+        let cells = (0..CELLS).map(|cell| OnceCell::open_or_create(&region, &format!("cell {cell}")));
         Ok(Self {
             mutex: Mutex::open_or_create(&region, "mutex", [0; 4])?,
             rwlock: RwLock::open_or_create(&region, "rwlock", [0; 4])?,
@@ -42,6 +45,7 @@ impl Objects {
             event: ManualEvent::open_or_create(&region, "event")?,
             pass: AutoEvent::open_or_create(&region, "pass")?,
             barrier: Barrier::open_or_create(&region, "barrier")?,
+            cells: cells.collect::<io::Result<_>>()?,
             region,
         })
     }
@@ -107,13 +111,14 @@ fn while_it_lasts(task: &Task, rounds: usize, mut round: impl FnMut()) {
 /// One operation of a task. Half of the tasks give it up at a random point.
 async fn round(task: &Task, objects: &Objects) {
     let operation = async {
-        match task.chance.below(12) {
+        match task.chance.below(14) {
             0 => rwlock::write(task, &objects.rwlock).await,
             1 | 2 => rwlock::read(task, &objects.rwlock).await,
             3..=5 => semaphore::hold(task, &objects.semaphore).await,
             6 => event::wait(task, &objects.event).await,
             7 => event::pass(task, &objects.pass).await,
             8 => barrier::take_part(task, &objects.barrier).await,
+            9 => cell::get(task, &objects.cells).await,
             _ => mutex::lock(task, &objects.mutex).await,
         }
     };
@@ -127,13 +132,14 @@ async fn round(task: &Task, objects: &Objects) {
 
 /// One operation of a thread.
 fn blocking_round(task: &Task, objects: &Objects) {
-    match task.chance.below(12) {
+    match task.chance.below(14) {
         0 => rwlock::blocking_write(task, &objects.rwlock),
         1 | 2 => rwlock::blocking_read(task, &objects.rwlock),
         3..=5 => semaphore::blocking_hold(task, &objects.semaphore),
         6 => event::blocking_wait(task, &objects.event),
         7 => event::blocking_pass(task, &objects.pass),
         8 => barrier::blocking_take_part(task, &objects.barrier),
+        9 => cell::blocking_get(task, &objects.cells),
         _ => mutex::blocking_lock(task, &objects.mutex),
     }
     check(task, objects);

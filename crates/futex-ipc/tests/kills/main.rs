@@ -16,6 +16,7 @@ mod children;
 mod chance;
 
 mod barrier;
+mod cell;
 mod child;
 mod event;
 mod mutex;
@@ -172,7 +173,7 @@ impl Harness {
 
 /// The file of a new region. The parent is not a member, so the children depend on each other.
 fn region() -> OwnedFd {
-    let region = Region::builder().members(8).anonymous().unwrap();
+    let region = Region::builder().members(8).objects(128).bytes(256 << 10).anonymous().unwrap();
     region.share().unwrap()
 }
 
