@@ -39,7 +39,7 @@ use std::sync::Arc;
 /// # Misuse
 ///
 /// A task that locks a mutex twice waits for itself for ever, like with Tokio's mutex. A guard that is leaked (`mem::forget`) keeps
-/// the mutex locked until the process ends.
+/// the mutex locked until its member leaves the region.
 ///
 /// # Fairness
 ///

@@ -11,7 +11,6 @@ use crate::value::{self, Value, words_of};
 use futex_sys::__private::fail;
 use futex_sys::Deadline;
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering::Acquire;

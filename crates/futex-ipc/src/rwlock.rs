@@ -43,7 +43,8 @@ use std::sync::Arc;
 /// # Misuse
 ///
 /// A task that has a guard and begins to write waits for itself for ever. So does a task that has a read guard and reads again, if a
-/// writer has come in between. A guard that is leaked (`mem::forget`) keeps its lock until the process ends.
+/// writer has come in between. A guard that is leaked (`mem::forget`) keeps its lock until its
+/// member leaves the region.
 ///
 /// # Fairness
 ///
@@ -331,3 +332,7 @@ impl<T> fmt::Debug for RwLock<T> {
         f.debug_struct("RwLock").field("object", &self.object).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

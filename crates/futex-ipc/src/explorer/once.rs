@@ -3,7 +3,7 @@
 use super::world::World;
 use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
 use crate::steps::mutex::{Locked, predecessor_word};
-use crate::steps::once::{Finish, Get, Once, Turn, UndoGet};
+use crate::steps::once::{Finish, Get, Once, TryGet, Turn, UndoGet};
 use crate::steps::{Cancel, Machine, Place, Role, Step, Words};
 
 const ONCE: Once = Once { word: Place(0), done: Place(2) };
@@ -11,6 +11,7 @@ const ONCE: Once = Once { word: Place(0), done: Place(2) };
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum User {
     Get(Get),
+    Try(TryGet),
     Initialises(Locked),
     Finish(Finish),
     Has,
@@ -23,6 +24,11 @@ impl Program for User {
             Self::Get(get) => match get.step(words) {
                 Step::Done(Turn::Ready) => Self::Has,
                 Step::Done(Turn::Initialise(locked)) => Self::Initialises(locked),
+                step => return step.map(drop),
+            },
+            Self::Try(get) => match get.step(words) {
+                Step::Done(Some(Turn::Ready)) => Self::Has,
+                Step::Done(Some(Turn::Initialise(locked))) => Self::Initialises(locked),
                 step => return step.map(drop),
             },
             Self::Initialises(locked) => Self::Finish(Finish::new(ONCE, *locked)),
@@ -101,4 +107,10 @@ fn a_cell_of_whose_initialisers_one_is_killed_and_one_cancelled() {
 fn a_cell_of_whose_initialisers_one_is_killed_and_joins_again() {
     let processes = if all_at_once() { 3 } else { 2 };
     Scenario { processes, trouble: Trouble::new(1, 1, 0), ..CELL }.holds("once, a kill and a rejoin");
+}
+
+#[test]
+fn a_cell_that_one_gets_only_if_it_need_not_wait() {
+    let start = |slot| if slot == 0 { User::Try(TryGet::new(ONCE)) } else { User::Get(Get::new(ONCE)) };
+    Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..CELL }.holds("once, one tries, a kill");
 }

@@ -77,7 +77,9 @@ fn an_initialiser_that_fails_or_panics_is_replaced() {
     let [cell, other] = handles::<u64>();
     let error = cell.blocking_get_or_try_init(|| Err(io::Error::from(io::ErrorKind::Other))).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Other);
-    let panics = std::panic::catch_unwind(|| cell.blocking_get_or_init(|| panic!("a panic that the test wants")));
+    let panics = std::panic::catch_unwind(|| {
+        cell.blocking_get_or_init(|| std::panic::resume_unwind(Box::new("a panic that the test wants")))
+    });
     assert!(panics.is_err());
     assert_eq!(other.blocking_get_or_try_init(|| Ok::<_, io::Error>(2)).unwrap(), 2);
     assert_eq!(cell.get().unwrap(), Some(2));

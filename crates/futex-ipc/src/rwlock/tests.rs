@@ -2,7 +2,7 @@ use super::*;
 use crate::Mutex;
 use crate::steps::Words;
 use crate::steps::mutex::C;
-use futex_tests::until::until;
+use futex_tests::until;
 use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -98,7 +98,7 @@ fn a_value_changes_only_by_a_commit() {
     let panics = std::panic::catch_unwind(|| {
         lock.blocking_update(|value| {
             *value = 6;
-            panic!("a panic that the test wants");
+            std::panic::resume_unwind(Box::new("a panic that the test wants"));
         })
     });
     assert!(panics.is_err());
@@ -186,7 +186,6 @@ fn another_kind_or_type_is_refused_with_both_sides_named() {
 #[cfg(feature = "tokio")]
 mod asynchronous {
     use super::*;
-    use std::future::Future;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
     use tokio::task::{JoinSet, yield_now};
