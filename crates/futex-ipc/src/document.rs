@@ -1,18 +1,18 @@
 //! `docs/ipc-format.md` says the truth: a region of this crate has each value where the tables of the document say.
 
+mod objects;
 mod table;
 
 use self::table::{Field, fields, number, table};
+use crate::Region;
 use crate::directory::{Kind, MAX_NAME, Spec};
 use crate::format::{ENTRY, FIRST_SLOT_BYTE, FORMAT, Header, LINE, MAX_MEMBERS, MAX_OBJECTS, SLOT, SWEEP_BYTE};
 use crate::membership::Information;
 use crate::steps::barrier::MAX_TASKS;
 use crate::steps::member::{DEAD, FREE, LIVE, slot_word};
-use crate::steps::mutex::{C, INC, owned_by};
-use crate::steps::record::Records;
+use crate::steps::mutex::{C, INC};
 use crate::steps::semaphore::MAX_PERMITS;
 use crate::steps::{Place, Role, Words, high, low};
-use crate::{Mutex, Region, RwLock};
 use futex_sys::ProcessId;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -222,63 +222,6 @@ fn an_entry_is_as_described() {
     // The objects begin behind the directory, each at a multiple of LINE words.
     assert_eq!(place_of(&region, "first"), (4096 + 128 * 5 + 256 * 7) / 8);
     assert_eq!(place_of(&region, "the name"), place_of(&region, "first") + 64);
-}
-
-#[test]
-fn a_mutex_is_as_described() {
-    let [region, other] = region();
-    let mutex = Mutex::create(&region, "m", [0x11_u8; 21]).unwrap();
-    let theirs = Mutex::<[u8; 21]>::open(&other, "m").unwrap();
-    let mut guard = theirs.try_lock().unwrap().unwrap();
-    *guard = [0x22; 21];
-    guard.checkpoint();
-    let base = place_of(&region, "m");
-    region.membership().store(Place(base + 1), 41 << 32 | 42, Relaxed);
-    let image = Image::of(&region);
-    guard.commit();
-    let [old, new] = [0x11, 0x22].map(|byte| [&[byte; 21][..], &[0; 3]].concat());
-    let values = [
-        ("word", Number(owned_by(other.membership().me()))),
-        ("predecessor", Number(41 << 32 | 42)),
-        ("current", Number(1)),
-        ("copy_0", Bytes(&old)),
-        ("copy_1", Bytes(&new)),
-    ];
-    assert_eq!(owned_by(other.membership().me()), 2 << 32 | 2);
-    assert_eq!(roles_of(&region, "m"), [(1, 0)]);
-    image.check(base as usize * 8, &table::fields_of_values("## Mutex", 24), &values);
-    drop(mutex);
-}
-
-#[test]
-fn a_read_write_lock_is_as_described() {
-    let [region, other] = region();
-    let lock = RwLock::create(&region, "l", [0x11_u8; 21]).unwrap();
-    let theirs = RwLock::<[u8; 21]>::open(&other, "l").unwrap();
-    let mut guard = theirs.try_write().unwrap().unwrap();
-    *guard = [0x22; 21];
-    guard.checkpoint();
-    let base = place_of(&region, "l");
-    region.membership().store(Place(base + 1), 41 << 32 | 42, Relaxed);
-    region.membership().store(Place(base + 2), 43 << 32 | 44, Relaxed);
-    // A reader that begins.
-    region.membership().fetch_add(Records(Place(base + 16)).of(0), 45, Relaxed);
-    let image = Image::of(&region);
-    region.membership().fetch_sub(Records(Place(base + 16)).of(0), 45, Relaxed);
-    guard.commit();
-    drop(lock);
-    let [old, new] = [0x11, 0x22].map(|byte| [&[byte; 21][..], &[0; 3]].concat());
-    let values = [
-        ("word", Number(owned_by(other.membership().me()))),
-        ("predecessor", Number(41 << 32 | 42)),
-        ("event", Number(43 << 32 | 44)),
-        ("current", Number(1)),
-        ("copy_0", Bytes(&old)),
-        ("copy_1", Bytes(&new)),
-        ("records", Number(1 << 32 | 45)),
-    ];
-    image.check(base as usize * 8, &table::fields_of_values("## RwLock", 24), &values);
-    assert_eq!(roles_of(&region, "l"), [(1, 0), (2, 2), (4, 16)]);
 }
 
 #[test]
