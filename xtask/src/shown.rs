@@ -7,9 +7,10 @@ use std::fs;
 use std::path::Path;
 
 /// The documents. A test checks that translations have the same blocks.
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "README.md",
     "docs/guide.md",
+    "docs/ipc.md",
     "crates/futex-tokio/README.md",
     "crates/futex-core/README.md",
     "crates/futex-sys/README.md",

@@ -16,6 +16,8 @@ documents! {
     architecture: "../../../docs/architecture.md",
     guide: "../../../docs/guide.md",
     guide_zh: "../../../docs/guide.zh.md",
+    ipc: "../../../docs/ipc.md",
+    ipc_zh: "../../../docs/ipc.zh.md",
     kernel_support: "../../../docs/kernel-support.md",
     memory_ordering: "../../../docs/memory-ordering.md",
     safety: "../../../docs/safety.md",

@@ -1,13 +1,16 @@
-//! The guides in both languages have the same programs.
+//! The guides have the same programs in both languages.
 
-const ENGLISH: &str = include_str!("../../../docs/guide.md");
-const CHINESE: &str = include_str!("../../../docs/guide.zh.md");
+/// Each guide in English and in Chinese.
+const GUIDES: [[&str; 2]; 2] = [
+    [include_str!("../../../docs/guide.md"), include_str!("../../../docs/guide.zh.md")],
+    [include_str!("../../../docs/ipc.md"), include_str!("../../../docs/ipc.zh.md")],
+];
 
 /// Returns the blocks of a document without comments and indentation. The first line of each is its language.
 fn programs(document: &str) -> Vec<String> {
     let blocks = document.split("```").skip(1).step_by(2);
     // The programs of both guides may run at the same time, so they use different names of memory.
-    blocks.map(|block| without_comments(block).replace("/guide-zh-", "/guide-")).collect()
+    blocks.map(|block| without_comments(block).replace("guide-zh-", "guide-")).collect()
 }
 
 fn without_comments(block: &str) -> String {
@@ -25,22 +28,26 @@ fn without_comments(block: &str) -> String {
 }
 
 #[test]
-fn the_guide_has_the_same_programs_in_each_language() {
-    let (english, chinese) = (programs(ENGLISH), programs(CHINESE));
-    assert!(english.len() > 10, "too few programs were found");
-    for (english, chinese) in english.iter().zip(&chinese) {
-        assert_eq!(english, chinese);
+fn each_guide_has_the_same_programs_in_each_language() {
+    for guide in GUIDES {
+        let [english, chinese] = guide.map(programs);
+        assert!(english.len() > 10, "too few programs were found");
+        for (english, chinese) in english.iter().zip(&chinese) {
+            assert_eq!(english, chinese);
+        }
+        assert_eq!(english.len(), chinese.len());
     }
-    assert_eq!(english.len(), chinese.len());
 }
 
 #[test]
-fn the_guide_has_the_same_sections_in_each_language() {
+fn each_guide_has_the_same_sections_in_each_language() {
     let shape = |document: &str| -> Vec<usize> {
         let headings = document.lines().filter(|line| line.starts_with("##"));
         headings.map(|line| line.bytes().take_while(|byte| *byte == b'#').count()).collect()
     };
-    assert_eq!(shape(ENGLISH), shape(CHINESE));
+    for [english, chinese] in GUIDES {
+        assert_eq!(shape(english), shape(chinese));
+    }
 }
 
 /// Returns the part of a link that leads to this heading.
@@ -52,7 +59,7 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn links_within_a_guide_lead_to_its_headings() {
-    for document in [ENGLISH, CHINESE] {
+    for document in GUIDES.into_iter().flatten() {
         let headings = document.lines().filter(|line| line.starts_with("##"));
         let anchors: Vec<_> = headings.map(|line| anchor(line.trim_start_matches('#'))).collect();
         let links: Vec<_> = document.split("](#").skip(1).filter_map(|link| link.split(')').next()).collect();
