@@ -3,9 +3,10 @@
     member.py list PATH              prints the region as JSON
     member.py count PATH NAME TIMES  adds 1 to the mutex NAME, which has a u64, TIMES times
     member.py hold PATH NAME         locks the mutex NAME, prints a line, and unlocks after a line of input
+    member.py churn FILE TIMES       opens or makes the region with the name FILE, and leaves it, TIMES times
 
-PATH leads to the object, for instance /proc/1234/fd/5. Comments name the parts of the document. Atomic accesses come from
-libatomic, a part of the GNU compilers.
+PATH leads to the object, for instance /proc/1234/fd/5. FILE is the path of a name, for instance /dev/shm/example. Comments name the
+parts of the document. Atomic accesses come from libatomic, a part of the GNU compilers.
 """
 
 import ctypes
@@ -15,8 +16,10 @@ import json
 import mmap
 import os
 import platform
+import stat
 import struct
 import sys
+import time
 
 RELAXED, ACQUIRE, RELEASE, ACQ_REL, SEQ_CST = 0, 2, 3, 4, 5
 LOW = 0xFFFFFFFF
@@ -46,7 +49,9 @@ atomic_load = libatomic["__atomic_load_8"]
 atomic_store = libatomic["__atomic_store_8"]
 atomic_add = libatomic["__atomic_fetch_add_8"]
 atomic_cas = libatomic["__atomic_compare_exchange_8"]
-atomic_load.restype = atomic_add.restype = ctypes.c_uint64
+atomic_or = libatomic["__atomic_fetch_or_8"]
+atomic_and = libatomic["__atomic_fetch_and_8"]
+atomic_load.restype = atomic_add.restype = atomic_or.restype = atomic_and.restype = ctypes.c_uint64
 atomic_cas.restype = ctypes.c_bool
 
 
@@ -70,12 +75,32 @@ class Damaged(Exception):
     pass
 
 
+def byte_lock(file, command, kind, byte, length):
+    """Returns the kind, the first byte and the length of the lock that is reported."""
+    question = struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, length, 0)
+    kind, _, byte, length, _ = struct.unpack("hhqqi4x", fcntl.fcntl(file, command, question))
+    return kind, byte, length
+
+
+def try_lock(file, byte, length):
+    try:
+        byte_lock(file, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, byte, length)
+        return True
+    except (BlockingIOError, PermissionError):
+        return False
+
+
+def unlock(file, byte, length):
+    byte_lock(file, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, byte, length)
+
+
 class Region:
     """The object, mapped and checked, but not joined."""
 
-    def __init__(self, path):
-        # Locks in the kernel, 1: a description of one's own. 2: the mapping is made through it. 3: not for forks.
-        self.file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    def __init__(self, file):
+        """`file` is a descriptor of a description of one's own: Locks in the kernel, 1."""
+        # 2: the mapping is made through it. 3: not for forks.
+        self.file = file
         status = os.fstat(self.file)
         self.identity = status.st_dev, status.st_ino
         if status.st_size < 4096 or status.st_size % 8:
@@ -84,6 +109,8 @@ class Region:
         self.memory.madvise(mmap.MADV_DONTFORK)
         self.words = (ctypes.c_uint64 * (status.st_size // 8)).from_buffer(self.memory)
         self.address = ctypes.addressof(self.words)
+        # The mapping, and with it the lock, goes with the last reference.
+        self.memory = None
         # What a reader checks
         if self.bytes(0, 1) != b"futexipc":
             raise Damaged("not a region of this byte order")
@@ -110,6 +137,13 @@ class Region:
 
     def add(self, place, n, order):
         return atomic_add(self.pointer(place), ctypes.c_uint64(n), order)
+
+    def change_died(self, slot, generation, died):
+        place, bit = self.pointer(self.slot(slot) + 1), 1 << generation % 64
+        if died:
+            atomic_or(place, ctypes.c_uint64(bit), RELAXED)
+        else:
+            atomic_and(place, ctypes.c_uint64(~bit & (1 << 64) - 1), RELAXED)
 
     def cas(self, place, old, new, order):
         """Returns the value that was there: a success if it is `old`."""
@@ -181,24 +215,20 @@ class Region:
     # Locks in the kernel
 
     def byte_lock(self, command, kind, byte):
-        question = struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
-        return struct.unpack("hhqqi4x", fcntl.fcntl(self.file, command, question))[0]
+        return byte_lock(self.file, command, kind, byte, 1)[0]
 
     def is_intact(self):
-        try:
-            status = os.fstat(self.file)
-        except OSError:
-            return False
-        return (status.st_dev, status.st_ino) == self.identity
+        status = os.fstat(self.file)
+        mine = self.byte_lock(fcntl.F_OFD_GETLK, fcntl.F_RDLCK, FIRST_SLOT_BYTE + self.me)
+        return (status.st_dev, status.st_ino) == self.identity and mine == fcntl.F_UNLCK
 
     def is_alive(self, slot):
         """Unknown means alive."""
         try:
-            intact = self.is_intact()
             found = self.byte_lock(fcntl.F_OFD_GETLK, fcntl.F_RDLCK, FIRST_SLOT_BYTE + slot)
+            return not self.is_intact() or found != fcntl.F_UNLCK
         except OSError:
             return True
-        return not (intact and self.is_intact()) or found != fcntl.F_UNLCK
 
     # Deaths
 
@@ -216,30 +246,31 @@ class Region:
             elif role == COUNTER:
                 self.add(place, 1, RELEASE)
             self.wake(place, ALL)
-        self.note_end(slot, generation, True)
+        self.change_died(slot, generation, True)
         self.cas(self.slot(slot), halves(generation, DEAD), halves(generation, FREE), ACQ_REL)
 
-    def note_end(self, slot, generation, is_death):
-        bit = 1 << generation % 64
-        died = self.load(self.slot(slot) + 1, RELAXED)
-        while True:
-            new = died | bit if is_death else died & ~bit
-            old, died = died, self.cas(self.slot(slot) + 1, died, new, RELAXED)
-            if died == old:
-                break
+
+class Full(Exception):
+    pass
+
+
+class Refused(Exception):
+    pass
 
 
 class Member(Region):
-    def __init__(self, path, label):
-        super().__init__(path)
+    """Members: Join. `may_join` is step 2."""
+
+    def __init__(self, file, label, may_join=lambda: True):
+        super().__init__(file)
         for self.me in range(self.slots):
-            try:
-                self.byte_lock(fcntl.F_OFD_SETLK, fcntl.F_WRLCK, FIRST_SLOT_BYTE + self.me)
+            if try_lock(file, FIRST_SLOT_BYTE + self.me, 1):
                 break
-            except BlockingIOError:
-                pass
         else:
-            raise SystemExit("full")
+            raise Full
+        if not may_join():
+            unlock(file, FIRST_SLOT_BYTE + self.me, 1)
+            raise Refused
         place = self.slot(self.me)
         while True:
             word = self.load(place, ACQUIRE)
@@ -252,10 +283,10 @@ class Member(Region):
                 self.sweep(self.me, generation)
             else:
                 self.cas(place, word, halves(generation, DEAD), ACQ_REL)
-        self.note_end(self.me, self.generation, False)
         with open("/proc/self/stat") as file:
             start = int(file.read().rsplit(")", 1)[1].split()[19])
         namespace = os.stat("/proc/self/ns/pid").st_ino
+        self.change_died(self.me, self.generation, False)
         self.store(place + 3, halves(low(start), os.getpid()), RELAXED)
         self.store(place + 4, halves(namespace, high(start)), RELAXED)
         for i, word in enumerate(struct.unpack("=11Q", label.encode()[:88].ljust(88, b"\0"))):
@@ -272,7 +303,7 @@ class Member(Region):
         live, free = halves(self.generation, LIVE), halves(self.generation, FREE)
         if self.cas(self.slot(self.me), live, free, ACQ_REL) == live:
             self.announce()
-            self.byte_lock(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, FIRST_SLOT_BYTE + self.me)
+            unlock(self.file, FIRST_SLOT_BYTE + self.me, 1)
 
     def mark(self):
         """Deaths: Mark, for each other slot."""
@@ -356,12 +387,100 @@ class Member(Region):
         self.store(base + 2, other, RELEASE)
 
 
+class Name:
+    """Names"""
+
+    RANGE = FIRST_SLOT_BYTE, MAX_MEMBERS
+
+    def __init__(self, path):
+        self.path = path
+
+    def is_same(self, file):
+        try:
+            name = os.stat(self.path, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        status = os.fstat(file)
+        return (name.st_dev, name.st_ino) == (status.st_dev, status.st_ino)
+
+    def unlink(self, file):
+        """With RANGE."""
+        if self.is_same(file):
+            os.unlink(self.path)
+
+    def open_or_create(self, label):
+        while True:
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            try:
+                file = os.open(self.path, flags)
+            except FileNotFoundError:
+                member = self.make(label)
+                if member:
+                    return member
+                continue
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                raise SystemExit("what has the name is not a region of this user")
+            if try_lock(file, *self.RANGE):
+                if os.pread(file, 8, 0) != b"futexipc":
+                    raise SystemExit("what has the name is not a region")
+                self.unlink(file)
+                unlock(file, *self.RANGE)
+            else:
+                kind, _, length = byte_lock(file, fcntl.F_OFD_GETLK, fcntl.F_RDLCK, *self.RANGE)
+                if kind != fcntl.F_UNLCK and length == 1:
+                    try:
+                        return Member(file, label, lambda: self.is_same(file))
+                    except (Full, Refused):
+                        pass
+                else:
+                    time.sleep(50e-6)
+            os.close(file)
+
+    def make(self, label):
+        """Step 6, without the hidden names."""
+        file = os.open(os.path.dirname(self.path), os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        slots, entries, length = 64, 64, 1 << 17
+        os.posix_fallocate(file, 0, length)
+        header = [0, halves(HEADER_WORDS, FORMAT), length // 8, halves(entries, slots)]
+        os.pwrite(file, struct.pack("=4Q", *header), 0)
+        os.pwrite(file, b"futexipc", 0)
+        member = Member(file, label)
+        here, follow = -100, 0x400  # AT_FDCWD, AT_SYMLINK_FOLLOW
+        if libc.linkat(here, f"/proc/self/fd/{file}".encode(), here, self.path.encode(), follow) == 0:
+            return member
+        if ctypes.get_errno() != errno.EEXIST:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        member.leave()
+        os.close(file)
+        return None
+
+    def leave(self, member):
+        member.leave()
+        if try_lock(member.file, *self.RANGE):
+            self.unlink(member.file)
+            unlock(member.file, *self.RANGE)
+        os.close(member.file)
+
+
+def churn(path, times):
+    name = Name(path)
+    for _ in range(times):
+        member = name.open_or_create("a member in Python")
+        for _ in range(3):
+            assert name.is_same(member.file), "the name leads to another region, though this one has a member"
+        name.leave(member)
+
+
 def main(command, path, *arguments):
+    if command == "churn":
+        return churn(path, int(arguments[0]))
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     if command == "list":
-        region = Region(path)
+        region = Region(file)
         print(json.dumps({"slots": region.slots, "members": list(region.members()), "objects": list(region.list())}))
         return
-    member = Member(path, "a member in Python")
+    member = Member(file, "a member in Python")
     base = member.mutex(arguments[0])
     if command == "count":
         for _ in range(int(arguments[1])):

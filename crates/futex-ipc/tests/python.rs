@@ -3,9 +3,12 @@
 use futex_ipc::{Mutex, Region, RwLock};
 use futex_tests::{skip, until, without_a_hang};
 
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const MEMBER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/member.py");
 
@@ -23,10 +26,8 @@ impl Shared {
     }
 
     fn member(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("python3");
         let path = format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd());
-        command.arg(MEMBER).arg(arguments[0]).arg(path).args(&arguments[1..]);
-        command
+        member(&path, arguments)
     }
 
     fn run(&self, arguments: &[&str]) -> String {
@@ -43,6 +44,12 @@ impl Shared {
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         (Holder(child), line)
     }
+}
+
+fn member(path: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("python3");
+    command.arg(MEMBER).arg(arguments[0]).arg(path).args(&arguments[1..]);
+    command
 }
 
 /// A member in Python that is killed at the end of a test.
@@ -144,5 +151,41 @@ fn the_death_of_a_member_is_noticed_in_python() {
         let guard = mutex.try_lock().expect("the mutex").expect("no other member has it");
         assert!(!guard.predecessor_died());
         until(|| !shared.run(&["list"]).contains("in Python"));
+    });
+}
+
+#[test]
+fn members_in_python_and_rust_open_and_leave_a_name() {
+    with_python(|| {
+        let name = format!("futex-ipc-python-{}", std::process::id());
+        let path = format!("/dev/shm/{name}");
+        // Opens or makes the region, and leaves it.
+        let visit = || {
+            let region = Region::builder().open_or_create(&name).expect("the region");
+            let here = File::from(region.share().expect("a descriptor")).metadata().expect("metadata");
+            let there = fs::metadata(&path).expect("the name exists while there is a member");
+            assert_eq!((here.dev(), here.ino()), (there.dev(), there.ino()), "the name leads to another region");
+        };
+        let start = |times: &str| Holder(member(&path, &["churn", times]).spawn().expect("python3 starts"));
+        let mut others = [start("500"), start("500")];
+        let victims = [start("1000000"), start("1000000")];
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    visit();
+                }
+            });
+            // They are killed while the others are at work, wherever they are.
+            until(|| fs::metadata(&path).is_ok());
+            drop(victims);
+            for other in &mut others {
+                assert!(other.0.wait().expect("wait").success());
+            }
+            done.store(true, Relaxed);
+        });
+        // What a victim has left is replaced.
+        visit();
+        assert!(fs::metadata(&path).is_err(), "the last member has left the name behind");
     });
 }
