@@ -1,9 +1,9 @@
 //! Runs the steps of three processes in every order, with kills, over a model of the memory and of the kernel.
 //!
-//! [`world`] is the memory, the kernel and the processes, [`search`] visits every state that can be reached, and the other files
-//! have what the processes do. All accesses are sequentially consistent here; the orderings are what the loom models are for.
+//! [`world`] is the memory, the kernel and the processes, [`search`] visits every reachable state, and the other files have the
+//! programs of the processes. All accesses are sequentially consistent here; the loom models check the orderings.
 //!
-//! # What the kernel of the model does
+//! # The kernel of the model
 //!
 //! - Waits queue first in, first out, all places together. Comparing and queueing is one step.
 //! - A kill takes effect between any two steps. The waits of the dead stay in the queue for any time, and swallow wakes, as on
@@ -12,12 +12,13 @@
 //! - Each living process has a watcher that marks and sweeps the dead, one step at a time.
 //! - A process that is stopped makes no step, and keeps its wait and its lock.
 //!
-//! # What is checked in each state
+//! # Checks
 //!
-//! What the lock promises ([`Scenario::check`]), and that somebody can go on unless all are done (otherwise a living process
-//! sleeps for ever). At the end: from each state there is a way to one where all are done, without a kill, a cancel or a join.
+//! In each state: the promises of the lock ([`Scenario::check`]), and that a process can go on unless all are done. Otherwise a
+//! living process sleeps for ever. At the end: each state has a way to an end, at which all are done, without a kill, a cancel, a
+//! join or a stop.
 //!
-//! # How much
+//! # Size
 //!
 //! With `FUTEX_IPC_EXPLORE=all` each test has all kinds of trouble at once. Without it they come in pairs.
 
@@ -45,9 +46,9 @@ use std::hash::Hash;
 /// Number of processes.
 pub(crate) const N: usize = 3;
 
-/// What the task of a process does.
+/// The program of a task.
 pub(crate) trait Program: Copy + Eq + Hash + Debug {
-    /// Makes the next step of whatever operation it is at. `Done` is the end of the program.
+    /// Makes the next step of its operation. `Done` is the end of the program.
     fn step<W: Words>(&mut self, words: &W) -> Step<()>;
 
     /// Passes a wake to the operation.
@@ -60,7 +61,7 @@ pub(crate) trait Program: Copy + Eq + Hash + Debug {
     fn renumber(&mut self, f: &mut dyn FnMut(Place, u64) -> u64);
 }
 
-/// How often what happens in the exploration.
+/// Numbers of kills and other events in an exploration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Trouble {
     pub(crate) kills: u8,
@@ -92,12 +93,12 @@ impl Counted {
     }
 }
 
-/// What is explored.
+/// The processes, the memory and the trouble of an exploration.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario<P: Program, const CELLS: usize> {
-    /// How many of the processes there are.
+    /// Number of processes.
     pub(crate) processes: usize,
-    /// What a process does, by its slot, also when it joins again.
+    /// The program of a process, by its slot, also after it joins again.
     pub(crate) start: fn(usize) -> P,
     /// The words at the beginning.
     pub(crate) cells: [u64; CELLS],
@@ -105,28 +106,28 @@ pub(crate) struct Scenario<P: Program, const CELLS: usize> {
     /// The words, for a sweep.
     pub(crate) roles: &'static [(Role, Place)],
     pub(crate) counted: &'static [Counted],
-    /// What is wrong with a state.
+    /// Returns the fault of a state.
     pub(crate) check: fn(&World<P, CELLS>) -> Option<&'static str>,
     /// True if a process need not come to its end.
     pub(crate) excused: fn(&World<P, CELLS>, usize) -> bool,
-    /// True if a process that dies in this state of its program leaves the data in the middle of a change.
+    /// True if a death in this state of a program leaves the data in the middle of a change.
     pub(crate) inside: fn(&P) -> bool,
-    /// Follows a step of a program, for what [`World::dirty`] says.
+    /// Updates [`World::dirty`] after a step of a program.
     pub(crate) followed: fn(before: &P, after: &P, dirty: &mut bool),
-    /// Watchers may examine a slot at any time, not only after a death.
+    /// True if watchers may examine a slot at any time, not only after a death.
     pub(crate) examine_always: bool,
     /// Maximum number of watchers that are at work at the same time. A process that joins again sweeps beside them.
     pub(crate) sweepers: usize,
-    /// Keep whole states, and not only hashes of them.
+    /// True if the search keeps whole states, and not only their hashes.
     pub(crate) whole: bool,
 }
 
-/// True if each exploration is to have everything at once.
+/// True if each exploration has all kinds of trouble at once.
 pub(crate) fn all_at_once() -> bool {
     std::env::var_os("FUTEX_IPC_EXPLORE").is_some_and(|value| value == "all")
 }
 
-/// Number of sweepers beside a process that joins again, which is one too.
+/// Number of sweepers. A process that joins again sweeps beside them.
 pub(crate) fn few() -> usize {
     if all_at_once() { N } else { 1 }
 }

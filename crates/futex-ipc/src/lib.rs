@@ -1,6 +1,6 @@
 //! Locks in shared memory for tasks and threads of several processes, each of which may be killed between two instructions.
 //!
-//! [`steps`] has the algorithms, as machines that make one access to the shared memory per step. What runs them is a driver.
+//! [`steps`] has the algorithms, as machines that make one access to the shared memory per step. A driver runs them.
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("futex-ipc needs atomics of 64 bits");

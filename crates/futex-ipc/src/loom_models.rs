@@ -37,7 +37,7 @@ const BARRIER: Barrier = Barrier { phase: WORD, event: EVENT, records: RECORDS }
 const ATTACHED: u64 = halves(1, 1 << 20);
 
 #[test]
-fn what_an_owner_wrote_is_seen_by_the_next_owner() {
+fn writes_of_an_owner_are_seen_by_the_next_owner() {
     model("mutex, two owners", || {
         let memory = Memory::new(&[(Role::Lock, WORD)]);
         let threads = [0, 1].map(|slot| {
@@ -56,7 +56,7 @@ fn what_an_owner_wrote_is_seen_by_the_next_owner() {
 
 /// The value has two copies. The member dies without an unlock, after its commit.
 #[test]
-fn what_a_member_committed_before_its_death_is_seen_by_the_next_owner() {
+fn a_commit_before_a_death_is_seen_by_the_next_owner() {
     model("mutex, a death after a commit", || {
         let memory = Memory::new(&[(Role::Lock, WORD)]);
         let dying = memory.spawn(0, |member| {
@@ -78,7 +78,7 @@ fn what_a_member_committed_before_its_death_is_seen_by_the_next_owner() {
 }
 
 #[test]
-fn a_permit_reaches_the_one_who_waits_for_it() {
+fn a_released_permit_reaches_a_waiter() {
     model("semaphore, two holders", || {
         let memory = Memory::new(&[]);
         memory.member(0).write(WORD, 1);
@@ -100,7 +100,7 @@ fn a_permit_reaches_the_one_who_waits_for_it() {
 /// A dead member's permit is to be found by the sum of the records, while the other permit is released. The release has to see W, or
 /// the sum has to see the record after the release.
 #[test]
-fn a_permit_of_the_dead_reaches_the_one_who_waits_for_it() {
+fn a_permit_of_a_dead_member_reaches_a_waiter() {
     model("semaphore, a release and a sum", || {
         let memory = Memory::new(&[]);
         memory.member(0).write(CAPACITY, 2);
@@ -111,9 +111,9 @@ fn a_permit_of_the_dead_reaches_the_one_who_waits_for_it() {
     });
 }
 
-/// The member that adds a permit sees W, or the one that waits sees the capacity.
+/// The member that adds a permit sees W, or the waiting one sees the capacity.
 #[test]
-fn a_permit_that_is_added_reaches_the_one_who_waits_for_it() {
+fn an_added_permit_reaches_a_waiter() {
     model("semaphore, a permit is added", || {
         let memory = Memory::new(&[]);
         let growing = memory.spawn(0, |member| assert!(member.run(Grow::new(SEMAPHORE, 1))));
@@ -124,7 +124,7 @@ fn a_permit_that_is_added_reaches_the_one_who_waits_for_it() {
 
 /// A dead member's permit is there, and one that is forgotten is not. The sum of the records may not find both.
 #[test]
-fn a_permit_that_is_forgotten_does_not_return() {
+fn a_forgotten_permit_does_not_return() {
     model("semaphore, a permit is forgotten", || {
         let memory = Memory::new(&[]);
         memory.member(0).write(CAPACITY, 2);
@@ -139,7 +139,7 @@ fn a_permit_that_is_forgotten_does_not_return() {
 }
 
 #[test]
-fn a_reader_sees_all_or_nothing_of_what_a_writer_wrote() {
+fn a_reader_sees_all_writes_of_a_writer_or_none() {
     model("rwlock, a reader and a writer", || {
         let memory = Memory::new(&[]);
         let writing = memory.spawn(0, |member| {
@@ -157,9 +157,9 @@ fn a_reader_sees_all_or_nothing_of_what_a_writer_wrote() {
     });
 }
 
-/// The other direction: what a reader did within its section comes before what the next writer does.
+/// The writes of a reader come before those of the next writer.
 #[test]
-fn a_writer_comes_after_the_readers_that_it_waited_for() {
+fn a_writer_sees_the_writes_of_earlier_readers() {
     model("rwlock, a writer behind a reader", || {
         let memory = Memory::new(&[]);
         let reading = memory.spawn(0, |member| {
@@ -180,7 +180,7 @@ fn a_writer_comes_after_the_readers_that_it_waited_for() {
 }
 
 #[test]
-fn the_value_of_a_cell_is_seen_by_all() {
+fn the_value_of_a_cell_is_seen_by_all_users() {
     model("once, two users", || {
         let memory = Memory::new(&[]);
         let threads = [0, 1].map(|slot| {
@@ -200,7 +200,7 @@ fn the_value_of_a_cell_is_seen_by_all() {
 }
 
 #[test]
-fn what_was_written_before_a_set_is_seen_after_the_wait() {
+fn writes_before_a_set_are_seen_after_the_wait() {
     model("event", || {
         let memory = Memory::new(&[]);
         let setting = memory.spawn(0, |member| {
@@ -225,10 +225,10 @@ fn what_was_written_before_a_set_is_seen_after_the_wait() {
     });
 }
 
-/// Members write and set, and one takes the first `set`. If that member does not see what was written before the second `set`, it
+/// The event is set already when a member writes and sets it. If the other member takes the event and does not see the write, it
 /// finds the event set once more.
 #[test]
-fn what_was_written_before_a_second_set_is_seen() {
+fn writes_before_a_second_set_are_seen() {
     model("event that is set", || {
         let memory = Memory::new(&[]);
         memory.member(0).write(WORD, SET);
@@ -262,7 +262,7 @@ fn what_was_written_before_a_second_set_is_seen() {
 }
 
 #[test]
-fn what_was_written_before_a_barrier_is_seen_after_it() {
+fn writes_before_a_barrier_are_seen_after_it() {
     model("barrier, two arrive", || {
         let memory = Memory::new(&[]);
         let arrive = |member: &Member, own, others| {
@@ -279,7 +279,7 @@ fn what_was_written_before_a_barrier_is_seen_after_it() {
     });
 }
 
-/// The member that detaches finds that the other one has arrived, or that one finds that nobody else is attached.
+/// The member that detaches finds that the other one has arrived, or the other one finds itself alone.
 #[test]
 fn a_member_that_detaches_ends_the_phase() {
     model("barrier, one arrives and one detaches", || {
@@ -294,7 +294,7 @@ fn a_member_that_detaches_ends_the_phase() {
 }
 
 #[test]
-fn a_condition_that_was_changed_with_the_mutex_is_seen() {
+fn a_changed_condition_is_seen_by_a_waiter() {
     model("condvar", || {
         let memory = Memory::new(&[]);
         let giving = memory.spawn(0, |member| {

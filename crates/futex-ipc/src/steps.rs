@@ -1,32 +1,32 @@
 //! The algorithms, as steps.
 //!
-//! A *machine* is an operation that has begun: a small enum that says how far it is. [`Machine::step`] makes **at most one
-//! access** to the shared memory (a load, a compare-and-swap, a wake, …) and says what comes next. So the same algorithm is
-//! run by an async driver, by one that blocks the thread, by loom, and by an explorer that kills processes between two steps.
+//! A *machine* is the state of an operation: a small enum. [`Machine::step`] makes **at most one access** to the shared memory (a
+//! load, a compare-and-swap, a wake, …) and returns the kind of the next step. So the same algorithm is run by an async driver, by
+//! one that blocks the thread, by loom, and by an explorer that kills processes between two steps.
 //!
-//! # What a driver does
+//! # Duties of a driver
 //!
-//! It calls [`Machine::step`] until that returns [`Step::Done`].
+//! The driver calls [`Machine::step`] until that returns [`Step::Done`].
 //!
-//! - [`Step::Next`]: it steps again. Nothing may be suspended or cancelled here.
+//! - [`Step::Next`]: the driver steps again. Nothing may be suspended or cancelled here.
 //! - [`Step::Contended`]: another member was faster, or the memory is damaged. The driver steps again, but not without a bound:
-//!   after [`PATIENCE`] of them without a sleep in between it yields to other tasks, or gives up with an error. No count that is
-//!   in the shared memory bounds a loop.
-//! - [`Step::Sleep`]: it waits until the low half of the word at `place` differs from `expected`, or until a wake. After a wake
-//!   that the kernel counted it calls [`Machine::woken`]. Then it steps again in either case. A sleep that ends at once since the
-//!   word differs counts like `Contended`.
+//!   after [`PATIENCE`] such steps without a sleep in between it yields to other tasks, or gives up with an error. No count in the
+//!   shared memory bounds a loop.
+//! - [`Step::Sleep`]: the driver waits until the low half of the word at `place` differs from `expected`, or until a wake. After a
+//!   wake that the kernel counted it calls [`Machine::woken`]. Then it steps again in either case. A sleep that ends at once,
+//!   because the word differs, counts as `Contended`.
 //!
-//! An operation may be cancelled when its last step was `Contended` or `Sleep`. [`Cancel::cancel`] returns the machine of what
-//! must be done then. It never sleeps, makes at most one wake for a lock, and runs within `Drop`. A driver whose wait was ended
-//! by a wake says so with [`Machine::woken`] first, unless that wake was handed on already.
+//! An operation may be cancelled when its last step was `Contended` or `Sleep`. [`Cancel::cancel`] returns the machine that undoes
+//! the operation. That machine never sleeps, makes at most one wake for a lock, and runs within `Drop`. If a wake ended the wait,
+//! the driver calls [`Machine::woken`] before, unless it has handed the wake on already.
 //!
 //! # The memory
 //!
-//! An object is an array of 64-bit words, and a [`Place`] is an index into it. All accesses have the whole width. The low half of
-//! a word is what the kernel compares when somebody sleeps on it.
+//! An object is an array of 64-bit words, and a [`Place`] is an index into it. Each access has the whole width. The kernel compares
+//! the low half of a word when a task begins to sleep on it.
 //!
-//! No machine has a fence. Where two sides each change one word and then load the other's (a *Dekker* pair), all four accesses
-//! are `SeqCst`, and the comments name the partner. On x86-64 such a load costs nothing, where a fence would cost 10 ns.
+//! No machine has a fence. If two sides each change one word and then load the other one (a *Dekker* pair), all four accesses are
+//! `SeqCst`, and the comments name the partner. On x86-64 such a load costs nothing; a fence takes about 10 ns.
 
 pub mod barrier;
 pub mod condvar;
@@ -51,29 +51,29 @@ pub const PATIENCE: u32 = 64;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Place(pub u32);
 
-/// A member of the region: a slot of the table, and how often that slot was taken when the member took it.
+/// A member of the region: a slot of the table, and the generation of that slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Member {
     /// Index into the table of members.
     pub slot: u32,
-    /// Generation of the slot. A word that names another one does not mean this member.
+    /// Number of members that have taken the slot so far. A word with another generation does not name this member.
     pub generation: u32,
 }
 
-/// What a sweep does to a word. See [`sweep`].
+/// The treatment of a word by a [`sweep`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
     /// The word of a [`mutex`].
     Lock,
     /// A counter that sleepers compare.
     Counter,
-    /// A word whose value says by itself whether to sleep.
+    /// A word whose value alone decides whether a task sleeps.
     Flag,
 }
 
 /// The accesses that steps make. A driver implements them for real memory, and the models for theirs.
 ///
-/// Each is one step. `slots`, `me` and `swept` are not accesses to memory that others write at the same time.
+/// Each is one step, except `slots`, `me` and `swept`: these do not access memory that other members change.
 pub trait Words {
     /// Loads a word.
     fn load(&self, place: Place, order: Ordering) -> u64;
@@ -81,22 +81,22 @@ pub trait Words {
     /// Stores a word.
     fn store(&self, place: Place, value: u64, order: Ordering);
 
-    /// Replaces `current` by `new`, or returns what is there instead. `order` is that of a success; a failure is relaxed.
+    /// Replaces `current` by `new`, or returns the value that is there instead. `order` is that of a success; a failure is relaxed.
     ///
     /// # Errors
     ///
     /// The value of the word, if it is not `current`.
     fn compare_exchange(&self, place: Place, current: u64, new: u64, order: Ordering) -> Result<u64, u64>;
 
-    /// Adds to a word, wrapping, and returns what was there.
+    /// Adds to a word, wrapping, and returns the value before.
     fn fetch_add(&self, place: Place, n: u64, order: Ordering) -> u64;
 
-    /// Subtracts from a word, wrapping, and returns what was there.
+    /// Subtracts from a word, wrapping, and returns the value before.
     fn fetch_sub(&self, place: Place, n: u64, order: Ordering) -> u64 {
         self.fetch_add(place, n.wrapping_neg(), order)
     }
 
-    /// Wakes up to `n` of those that sleep on a word, and returns how many.
+    /// Wakes up to `n` sleepers of a word, and returns their number.
     fn wake(&self, place: Place, n: u32) -> u32;
 
     /// Loads a slot of the table of members. See [`member`].
@@ -109,7 +109,7 @@ pub trait Words {
     /// The value of the word, if it is not `current`.
     fn replace_slot(&self, slot: u32, current: u64, new: u64) -> Result<u64, u64>;
 
-    /// Asks the kernel: true if some process has the lock of a slot. Without an answer it is true: unknown means alive.
+    /// Asks the kernel whether some process has the lock of a slot. Without an answer it is true: unknown means alive.
     fn is_locked(&self, slot: u32) -> bool;
 
     /// Number of slots of the table, from this process's own memory.
@@ -138,12 +138,12 @@ pub struct Sleep {
     pub certain: bool,
 }
 
-/// What a step led to.
+/// Result of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step<T> {
     /// Another step follows.
     Next,
-    /// Another step follows, since this one has lost against another member's.
+    /// Another step follows, because another member was faster in this one.
     Contended,
     /// The machine sleeps.
     Sleep(Sleep),
@@ -152,7 +152,7 @@ pub enum Step<T> {
 }
 
 impl<T> Step<T> {
-    /// Maps what an operation gives.
+    /// Maps the output of an operation.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Step<U> {
         match self {
             Self::Next => Step::Next,
@@ -175,7 +175,7 @@ impl<T> Step<T> {
 
 /// An operation that has begun.
 pub trait Machine: Copy + Eq + Hash + Debug {
-    /// What the operation gives.
+    /// Output of the operation.
     type Output;
 
     /// Makes the next step, with at most one access to the memory.
@@ -184,22 +184,22 @@ pub trait Machine: Copy + Eq + Hash + Debug {
     /// Notes that the sleep was ended by a wake.
     fn woken(&mut self) {}
 
-    /// Replaces each value that the machine has loaded from a word and compares later. For the explorer, which gives words
-    /// that count low numbers, so that it meets the same state again.
+    /// Replaces each value that the machine has loaded from a word and compares later. The explorer gives low numbers to words
+    /// that count, so that it meets the same state again.
     #[cfg(test)]
     fn renumber(&mut self, _: &mut dyn FnMut(Place, u64) -> u64) {}
 }
 
 /// An operation that can be cancelled.
 pub trait Cancel: Machine {
-    /// What a cancelled operation has left to do. It never sleeps.
+    /// The machine that undoes a cancelled operation. It never sleeps.
     type Undo: Machine<Output = ()>;
 
     /// Ends the operation early. Allowed when the last step was [`Step::Contended`] or [`Step::Sleep`].
     fn cancel(self) -> Self::Undo;
 }
 
-/// Wakes some that sleep on a word, or nobody.
+/// Wakes some sleepers of a word, or none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Wake {
     place: Place,
@@ -225,12 +225,12 @@ impl Machine for Wake {
     }
 }
 
-/// Compares the word of a sleep again, once a second. Only a wake that was consumed by a stopped process leaves work for it.
+/// Compares the word of a sleep again, once a second. It finds a wake that a stopped process has consumed.
 ///
 /// 1. Load the word (`SeqCst`). If the bits of the mask are as expected, the sleep goes on.
-/// 2. Otherwise a wake was lost, and others may have lost theirs: wake all.
+/// 2. Otherwise a wake was lost, and other sleepers may have lost theirs: wake all.
 ///
-/// It gives the number of those who were woken. A driver counts the calls that gave more than 0.
+/// The output is the number of sleepers that were woken. A driver counts the calls with an output above 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Recheck {
     sleep: Sleep,

@@ -81,7 +81,7 @@ impl Program for Party {
     }
 }
 
-/// A phase that one has seen end has been begun by all who are attached from the beginning.
+/// When a task has seen the end of a phase, all tasks that were attached from the beginning have arrived in it.
 fn check(world: &World<Party, CELLS>) -> Option<&'static str> {
     let attached = |program: &&Party| matches!(program.at, At::Arrive(_));
     let ended = world.programs().map(|program| program.ended).max()?;

@@ -152,7 +152,7 @@ fn check(world: &World<User, 4>) -> Option<&'static str> {
     (world.cells[3] > 4).then_some("more was taken than given")
 }
 
-/// One who sleeps while there is nothing may sleep.
+/// A taker may sleep while there is nothing to take.
 fn nothing_is_there(world: &World<User, 4>, i: usize) -> bool {
     matches!(world.processes[i].wait, InKernel::Queued(Sleep { place: WORD, .. })) && world.cells[3] == 0
 }
@@ -186,18 +186,18 @@ pub(super) const ONE_GIVES: Scenario<User, 4> = Scenario {
 const TWO_GIVE: Scenario<User, 4> = Scenario { start: |slot| if slot == 2 { taker_of(2) } else { GIVER }, ..ONE_GIVES };
 
 #[test]
-fn what_is_given_is_taken() {
+fn each_thing_that_is_put_there_is_taken() {
     Scenario { whole: true, ..ONE_GIVES }.holds("condvar, one gives, two take");
     Scenario { whole: true, ..TWO_GIVE }.holds("condvar, two give, one takes both");
 }
 
 #[test]
-fn a_taker_that_is_cancelled_takes_no_wake_along() {
+fn a_cancelled_taker_keeps_no_wake() {
     Scenario { trouble: Trouble::new(0, 0, 1), ..ONE_GIVES }.holds("condvar, one gives, two take, a cancel");
 }
 
 #[test]
-fn a_member_that_is_killed_takes_no_wake_along() {
+fn a_killed_member_keeps_no_wake() {
     Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..ONE_GIVES }
         .holds("condvar, one gives, two take, a kill");
     Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..TWO_GIVE }
@@ -208,9 +208,8 @@ fn a_member_that_is_killed_takes_no_wake_along() {
     }
 }
 
-/// A member that is stopped while it waits takes no wake along.
 #[test]
-fn takers_of_whom_one_is_stopped_for_ever() {
+fn a_stopped_taker_keeps_no_wake() {
     let excused = |world: &World<User, 4>, i| {
         world.is_any_stopped_awake() || world.is_owner_stopped(MUTEX) || nothing_is_there(world, i)
     };
@@ -219,7 +218,7 @@ fn takers_of_whom_one_is_stopped_for_ever() {
 }
 
 #[test]
-fn two_users_to_whom_all_may_happen() {
+fn two_users_survive_all_kinds_of_trouble() {
     Scenario { processes: 2, trouble: Trouble::new(1, 1, 1), sweepers: few(), ..ONE_GIVES }
         .holds("condvar, 2 users, all");
 }

@@ -1,15 +1,14 @@
-//! Stops each operation after every single step, declares its member dead, sweeps, and checks that the others go on.
+//! Stops each operation after every single step, kills its member, sweeps, and checks that the other members come to their end.
 //!
-//! The explorer does this too, among much else. Here each failure names the operation and the step, and a driver of real memory
-//! can do the same.
+//! The explorer does this too. Here each failure names the operation and the step, and a driver of real memory can do the same.
 
 use super::world::{Event, Life, Task, World};
 use super::{Program, Scenario};
 
-/// How many operations and crash points were tried.
+/// Returns the number of crash points that were tried.
 pub(super) fn crash_everywhere<P: Program, const CELLS: usize>(scenario: &Scenario<P, CELLS>, name: &str) -> usize {
     let mut tried = 0;
-    // The victim is alone, comes behind one who got far, or before one who comes later.
+    // The victim runs alone, or after some steps of another process.
     for steps_of_other in [0, 1, 2, 3, 4, 5, 6, 8, 10, 14, 20] {
         for victim in 0..scenario.processes {
             for steps in 0.. {
@@ -33,7 +32,7 @@ pub(super) fn crash_everywhere<P: Program, const CELLS: usize>(scenario: &Scenar
     tried
 }
 
-/// Lets the task of a process go some steps, and gives how many it went before it slept or was over.
+/// Runs some steps of a process, and returns the number of steps that it made before it slept or was over.
 fn go<P: Program, const CELLS: usize>(
     scenario: &Scenario<P, CELLS>,
     world: &mut World<P, CELLS>,
@@ -52,7 +51,7 @@ fn go<P: Program, const CELLS: usize>(
     steps
 }
 
-/// Lets the others go on, and the watchers last, until nothing is left to do.
+/// Runs the other tasks, and the watchers last, until no event is left.
 fn finish<P: Program, const CELLS: usize>(scenario: &Scenario<P, CELLS>, world: &mut World<P, CELLS>, name: &str) {
     for _ in 0..10_000 {
         if let Some(what) = (scenario.check)(world) {
@@ -67,7 +66,7 @@ fn finish<P: Program, const CELLS: usize>(scenario: &Scenario<P, CELLS>, world: 
     }
     for (i, process) in world.processes.iter().enumerate() {
         let over = process.life != Life::Alive || process.task == Task::Over || (scenario.excused)(world, i);
-        assert!(over, "{name}: one who lives does not come to its end\n{}\n{:#?}", world.show(), process.task);
+        assert!(over, "{name}: a living process does not come to its end\n{}\n{:#?}", world.show(), process.task);
     }
 }
 

@@ -55,7 +55,7 @@ impl Program for User {
     fn renumber(&mut self, _: &mut dyn FnMut(Place, u64) -> u64) {}
 }
 
-/// A process that sleeps on an event which nobody has set may sleep.
+/// A process may sleep on an event that is not set.
 fn nothing_is_set(world: &World<User, 1>, i: usize) -> bool {
     let word = world.cells[0];
     matches!(world.processes[i].wait, InKernel::Queued(Sleep { expected, .. }) if word & SET == 0 && expected == low(word))
@@ -91,7 +91,7 @@ fn an_event_that_is_set_releases_all() {
 }
 
 #[test]
-fn an_event_that_is_reset_releases_those_who_waited() {
+fn an_event_that_is_reset_releases_earlier_waiters() {
     let start = |slot| match slot {
         0 => User::Set(Set::new(WORD)),
         1 => User::Reset(Reset::new(WORD)),
@@ -101,7 +101,7 @@ fn an_event_that_is_reset_releases_those_who_waited() {
 }
 
 #[test]
-fn an_event_that_resets_itself_leaves_nobody_asleep_while_it_is_set() {
+fn an_automatic_event_that_is_set_has_no_sleeper() {
     ONE_BY_ONE.holds("automatic event");
     Scenario { trouble: Trouble::new(1, 1, 0), ..ONE_BY_ONE }.holds("automatic event, a kill and a rejoin");
     Scenario { trouble: Trouble::new(2, 0, 0), ..ONE_BY_ONE }.holds("automatic event, 2 kills");
@@ -111,9 +111,8 @@ fn an_event_that_resets_itself_leaves_nobody_asleep_while_it_is_set() {
     }
 }
 
-/// A waiter that is stopped keeps no pass from the others.
 #[test]
-fn waiters_of_whom_one_is_stopped_for_ever() {
+fn a_stopped_waiter_keeps_no_wake() {
     let excused = |world: &World<User, 1>, i| world.is_any_stopped_awake() || nothing_is_set(world, i);
     let trouble = Trouble { stops: 1, ..Trouble::NONE };
     Scenario { trouble, excused, ..EVENT }.holds("event, a stop");
@@ -140,7 +139,7 @@ fn an_event_that_resets_itself_is_taken_by_a_try() {
 
 /// Two setters: each `set` that finds the event not set lets one pass.
 #[test]
-fn an_event_that_resets_itself_is_set_by_two() {
+fn an_automatic_event_can_be_set_by_two() {
     let start = |slot| match slot {
         2 => User::WaitOne(WaitOne::new(WORD)),
         _ => User::SetOne(SetOne::new(WORD), 1),
@@ -148,8 +147,8 @@ fn an_event_that_resets_itself_is_set_by_two() {
     Scenario { start, trouble: Trouble::new(1, 1, 0), ..EVENT }.holds("automatic event, two set it");
 }
 
-/// A `set` is for all who wait, also if the event is reset before they run. In the explorer such a waiter could not be told from
-/// one that came after the reset.
+/// A `set` is for all waiters, also if the event is reset before they run. The explorer can't distinguish such a waiter from one that
+/// came after the reset.
 #[test]
 fn a_waiter_that_slept_through_set_and_reset_goes_on() {
     let start = |slot| match slot {

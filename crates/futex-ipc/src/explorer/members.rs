@@ -58,7 +58,7 @@ const TABLE: Scenario<Guest, 1> = Scenario {
 };
 
 #[test]
-fn nobody_is_taken_for_dead_who_lives() {
+fn a_living_member_is_never_marked_as_dead() {
     Scenario { trouble: Trouble::new(1, 1, 0), ..TABLE }.holds("members, a kill and a rejoin");
     Scenario { trouble: Trouble::new(2, 2, 0), processes: 2, ..TABLE }.holds("members, 2 kills and 2 rejoins of 2");
     Scenario { trouble: Trouble::new(2, 1, 0), sweepers: 2, ..TABLE }.holds("members, 2 kills and a rejoin");

@@ -13,7 +13,7 @@ pub(super) struct Locker {
     at: At,
     left: u8,
     tries: bool,
-    /// Declares a death settled if it is told of one.
+    /// True if it settles a death.
     settles: bool,
 }
 
@@ -88,7 +88,7 @@ fn check(world: &World<Locker, 2>) -> Option<&'static str> {
     }
     let is_told = |program: &Locker| matches!(program.at, At::Inside(Locked { died: true }));
     if world.programs().any(is_told) && !world.names_dead(predecessor_word(WORD)) {
-        return Some("an owner is told of a death, but not whose");
+        return Some("an owner is told of a death, but not of whose");
     }
     None
 }
@@ -119,45 +119,45 @@ pub(super) const LOCKERS: Scenario<Locker, 2> = Scenario {
 };
 
 #[test]
-fn lockers_one_after_the_other() {
+fn lockers_exclude_each_other() {
     Scenario { start: |_| Locker::new(2, false, true), whole: true, ..LOCKERS }.holds("mutex, twice each");
 }
 
 #[test]
-fn lockers_of_which_two_are_killed() {
+fn lockers_survive_two_kills() {
     Scenario { trouble: Trouble::new(2, 0, 0), ..LOCKERS }.holds("mutex, 2 kills");
 }
 
 #[test]
-fn lockers_of_which_one_is_killed_and_joins_again() {
+fn lockers_survive_a_kill_and_a_rejoin() {
     Scenario { trouble: Trouble::new(1, 1, 0), sweepers: few(), ..LOCKERS }.holds("mutex, a kill and a rejoin");
 }
 
 #[test]
-fn lockers_of_which_one_is_killed_and_one_cancelled() {
+fn lockers_survive_a_kill_and_a_cancel() {
     Scenario { trouble: Trouble::new(1, 0, 1), ..LOCKERS }.holds("mutex, a kill and a cancel");
 }
 
 #[test]
-fn lockers_of_which_one_is_cancelled() {
+fn lockers_survive_a_cancel() {
     let twice = |_| Locker::new(2, false, true);
     Scenario { start: twice, trouble: Trouble::new(0, 0, 1), ..LOCKERS }.holds("mutex, twice each, a cancel");
 }
 
 #[test]
-fn lockers_of_which_one_only_tries() {
+fn lockers_survive_one_that_only_tries() {
     let start = |slot| Locker::new(1, slot == 2, true);
     Scenario { start, trouble: Trouble::new(1, 0, 1), ..LOCKERS }.holds("mutex, one tries, a kill and a cancel");
 }
 
 #[test]
-fn lockers_of_which_one_is_stopped_for_ever() {
+fn lockers_survive_a_stop() {
     let trouble = Trouble { stops: 1, kills: u8::from(all_at_once()), ..Trouble::NONE };
     Scenario { trouble, excused: owner_is_stopped, ..LOCKERS }.holds("mutex, a stop");
 }
 
 #[test]
-fn lockers_of_whom_all_may_happen() {
+fn lockers_survive_all_kinds_of_trouble() {
     if all_at_once() {
         Scenario { trouble: Trouble::new(2, 1, 1), ..LOCKERS }.holds("mutex, 2 kills, a rejoin and a cancel");
     }

@@ -64,10 +64,10 @@ fn check(world: &World<User, 3>) -> Option<&'static str> {
         return Some("two initialise at the same time");
     }
     if initialisers > 0 && is_done {
-        return Some("one initialises what is there");
+        return Some("a value that is there is initialised");
     }
     if !is_done && world.programs().any(|program| *program == User::Has) {
-        return Some("one has what is not there");
+        return Some("a user has a value that is not there");
     }
     None
 }
@@ -94,17 +94,17 @@ fn a_cell_is_initialised_once() {
 }
 
 #[test]
-fn a_cell_of_whose_initialisers_two_are_killed() {
+fn a_cell_survives_two_kills() {
     Scenario { trouble: Trouble::new(2, 0, 0), sweepers: few(), ..CELL }.holds("once, 2 kills");
 }
 
 #[test]
-fn a_cell_of_whose_initialisers_one_is_killed_and_one_cancelled() {
+fn a_cell_survives_a_kill_and_a_cancel() {
     Scenario { trouble: Trouble::new(1, 0, 1), sweepers: few(), ..CELL }.holds("once, a kill and a cancel");
 }
 
 #[test]
-fn a_cell_of_whose_initialisers_one_is_killed_and_joins_again() {
+fn a_cell_survives_a_kill_and_a_rejoin() {
     let processes = if all_at_once() { 3 } else { 2 };
     Scenario { processes, trouble: Trouble::new(1, 1, 0), ..CELL }.holds("once, a kill and a rejoin");
 }

@@ -14,7 +14,7 @@ pub(crate) struct Queue {
 pub(super) const ZOMBIE: u8 = 0xf;
 
 impl Queue {
-    /// Places of the waits of those who were killed.
+    /// Places of the waits of killed processes.
     pub(super) fn zombies(&self) -> impl Iterator<Item = usize> {
         (0..usize::from(self.len)).filter(|&index| self.waits[index] & 0xf == ZOMBIE)
     }

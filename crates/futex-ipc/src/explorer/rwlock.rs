@@ -124,12 +124,12 @@ fn check(world: &World<User, CELLS>) -> Option<&'static str> {
     let is_told =
         |program: &User| !matches!(program.at, At::Reads(Locked { died: false }) | At::Writes(Locked { died: false }));
     if world.dirty && !world.programs().all(is_told) {
-        return Some("one who enters is not told of a death");
+        return Some("a user is not told of a death");
     }
     let is_told =
         |program: &User| matches!(program.at, At::Reads(Locked { died: true }) | At::Writes(Locked { died: true }));
     if world.programs().any(is_told) && !world.names_dead(predecessor_word(LOCK.word)) {
-        return Some("one who enters is told of a death, but not whose");
+        return Some("a user is told of a death, but not of whose");
     }
     if world.cells[3..].iter().any(|record| high(*record) > 2 || low(*record) > 1) {
         return Some("a record has wrapped");
@@ -165,57 +165,57 @@ pub(super) const RWW: Scenario<User, CELLS> = scenario(|slot| user([Next::Read, 
 const WWW: Scenario<User, CELLS> = scenario(|_| user(Next::Write));
 
 #[test]
-fn two_readers_and_a_writer() {
+fn two_readers_exclude_a_writer() {
     Scenario { whole: true, ..RRW }.holds("rwlock RRW");
 }
 
 #[test]
-fn a_reader_and_two_writers() {
+fn two_writers_exclude_each_other_and_a_reader() {
     Scenario { whole: true, ..RWW }.holds("rwlock RWW");
 }
 
 #[test]
-fn three_writers() {
+fn three_writers_survive_a_kill() {
     Scenario { trouble: Trouble::new(1, 0, 0), ..WWW }.holds("rwlock WWW, a kill");
 }
 
 #[test]
-fn two_readers_and_a_writer_of_whom_one_is_killed() {
+fn two_readers_and_a_writer_survive_a_kill() {
     Scenario { trouble: Trouble::new(1, 0, 0), ..RRW }.holds("rwlock RRW, a kill");
 }
 
 #[test]
-fn two_readers_and_a_writer_of_whom_two_are_killed() {
+fn two_readers_and_a_writer_survive_two_kills() {
     Scenario { trouble: Trouble::new(2, 0, 0), sweepers: few(), ..RRW }.holds("rwlock RRW, 2 kills");
 }
 
 #[test]
-fn a_reader_and_two_writers_of_whom_two_are_killed() {
+fn a_reader_and_two_writers_survive_two_kills() {
     Scenario { trouble: Trouble::new(2, 0, 0), sweepers: few(), ..RWW }.holds("rwlock RWW, 2 kills");
 }
 
 #[test]
-fn two_readers_and_a_writer_of_whom_one_is_killed_and_one_cancelled() {
+fn two_readers_and_a_writer_survive_a_kill_and_a_cancel() {
     Scenario { trouble: Trouble::new(1, 0, 1), sweepers: few(), ..RRW }.holds("rwlock RRW, a kill and a cancel");
 }
 
 #[test]
-fn two_readers_and_a_writer_of_whom_one_is_cancelled() {
+fn two_readers_and_a_writer_survive_a_cancel() {
     Scenario { trouble: Trouble::new(0, 0, 1), ..RRW }.holds("rwlock RRW, a cancel");
 }
 
 #[test]
-fn a_reader_and_two_writers_of_whom_one_is_cancelled() {
+fn a_reader_and_two_writers_survive_a_cancel() {
     Scenario { trouble: Trouble::new(0, 0, 1), ..RWW }.holds("rwlock RWW, a cancel");
 }
 
 #[test]
-fn readers_and_a_writer_of_whom_one_is_killed_and_joins_again() {
+fn two_readers_and_a_writer_survive_a_kill_and_a_rejoin() {
     Scenario { trouble: Trouble::new(1, 1, 0), sweepers: few(), ..RRW }.holds("rwlock RRW, a kill and a rejoin");
 }
 
 #[test]
-fn a_reader_and_writers_of_whom_one_only_tries() {
+fn readers_and_writers_survive_one_that_only_tries() {
     let start = |slot| user([Next::TryRead, Next::Read, Next::Write][slot]);
     Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..RRW }
         .holds("rwlock, one tries to read, a kill");
@@ -230,14 +230,14 @@ fn user_is_stopped(world: &World<User, CELLS>, _: usize) -> bool {
 }
 
 #[test]
-fn readers_and_writers_of_whom_one_is_stopped_for_ever() {
+fn readers_and_writers_survive_a_stop() {
     let trouble = Trouble { stops: 1, kills: u8::from(all_at_once()), ..Trouble::NONE };
     Scenario { trouble, excused: user_is_stopped, sweepers: few(), ..RRW }.holds("rwlock RRW, a stop");
     Scenario { trouble, excused: user_is_stopped, sweepers: few(), ..RWW }.holds("rwlock RWW, a stop");
 }
 
 #[test]
-fn a_reader_and_a_writer_to_whom_all_may_happen() {
+fn readers_and_writers_survive_all_kinds_of_trouble() {
     let start = |slot| user([Next::Read, Next::Write, Next::Write][slot]);
     let all = Trouble::new(1, 1, 1);
     Scenario { processes: 2, start, trouble: all, sweepers: few(), ..RRW }.holds("rwlock RW, all");

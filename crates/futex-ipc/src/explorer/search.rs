@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::time::Instant;
 
-/// The states that were visited, with their numbers.
+/// The visited states, with their numbers.
 enum Visited<S> {
     /// Whole.
     States(HashMap<S, u32, BuildHasherDefault<Mixer>>),
@@ -36,14 +36,14 @@ impl<S: Copy + Eq + Hash> Visited<S> {
     }
 }
 
-/// How an exploration failed.
+/// A fault, and the way to it.
 pub(crate) struct Failure {
     pub(crate) what: String,
     pub(crate) trace: String,
 }
 
 impl<P: Program, const CELLS: usize> Scenario<P, CELLS> {
-    /// Explores, and panics with the shortest way to what is wrong.
+    /// Explores, and panics with the shortest way to a fault.
     #[track_caller]
     pub(crate) fn holds(&self, name: &str) {
         let start = Instant::now();
@@ -100,7 +100,7 @@ impl<P: Program, const CELLS: usize> Scenario<P, CELLS> {
         }
     }
 
-    /// How a state was reached.
+    /// The way to a state.
     fn trace(&self, parents: &[(u32, u8)], mut number: u32) -> String {
         let mut choices = Vec::new();
         while number != 0 {
@@ -126,7 +126,7 @@ impl<P: Program, const CELLS: usize> Scenario<P, CELLS> {
     }
 }
 
-/// A state from which no way leads to one of those that are done.
+/// Returns a state without a way to an end.
 fn without_an_end(states: usize, edges: Vec<(u32, u32)>, mut open: Vec<u32>) -> Option<u32> {
     let mut first = vec![0_u32; states + 1];
     for &(to, _) in &edges {
@@ -156,7 +156,7 @@ fn without_an_end(states: usize, edges: Vec<(u32, u32)>, mut open: Vec<u32>) -> 
     ends.iter().position(|end| !end).map(|state| u32::try_from(state).unwrap())
 }
 
-/// Mixes what it is given into 128 bits.
+/// Mixes values into 128 bits.
 struct Mixer(u64, u64);
 
 impl Default for Mixer {

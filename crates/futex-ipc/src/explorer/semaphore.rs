@@ -164,23 +164,23 @@ const UNEVEN: Scenario<Holder, CELLS> = scenario(|slot| Holder::new(if slot == 0
 pub(super) const LARGE: Scenario<Holder, CELLS> = scenario(|slot| Holder::new([3, 2, 1][slot]), 3);
 
 #[test]
-fn holders_one_after_the_other() {
+fn holders_share_the_permits() {
     Scenario { whole: true, ..ONE }.holds("semaphore of 1");
     Scenario { whole: true, ..LARGE }.holds("semaphore of 3, demands 3 2 1");
 }
 
 #[test]
-fn holders_of_which_one_is_killed() {
+fn holders_survive_a_kill() {
     Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..ONE }.holds("semaphore of 1, a kill");
 }
 
 #[test]
-fn holders_of_which_two_are_killed() {
+fn holders_survive_two_kills() {
     Scenario { trouble: Trouble::new(2, 0, 0), sweepers: few(), ..ONE }.holds("semaphore of 1, 2 kills");
 }
 
 #[test]
-fn holders_of_which_one_is_killed_and_joins_again() {
+fn holders_survive_a_kill_and_a_rejoin() {
     Scenario { trouble: Trouble::new(1, 1, 0), sweepers: few(), processes: 2, ..ONE }
         .holds("semaphore of 1, 2 holders, a kill and a rejoin");
     if all_at_once() {
@@ -189,18 +189,18 @@ fn holders_of_which_one_is_killed_and_joins_again() {
 }
 
 #[test]
-fn holders_of_which_one_is_killed_and_one_cancelled() {
+fn holders_survive_a_kill_and_a_cancel() {
     Scenario { trouble: Trouble::new(1, 0, 1), sweepers: few(), ..ONE }.holds("semaphore of 1, a kill and a cancel");
 }
 
 #[test]
-fn holders_of_different_size_of_which_one_is_cancelled() {
+fn holders_of_different_size_survive_a_cancel() {
     Scenario { trouble: Trouble::new(0, 0, 1), ..UNEVEN }.holds("semaphore of 2, demands 2 1 1, a cancel");
     Scenario { trouble: Trouble::new(0, 0, 1), ..LARGE }.holds("semaphore of 3, demands 3 2 1, a cancel");
 }
 
 #[test]
-fn holders_of_different_size_of_which_one_is_killed() {
+fn holders_of_different_size_survive_a_kill() {
     Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..UNEVEN }
         .holds("semaphore of 2, demands 2 1 1, a kill");
     let kills = if all_at_once() { Trouble::new(2, 0, 1) } else { Trouble::new(1, 0, 0) };
@@ -208,7 +208,7 @@ fn holders_of_different_size_of_which_one_is_killed() {
 }
 
 #[test]
-fn holders_of_which_one_only_tries() {
+fn holders_survive_one_that_only_tries() {
     let start = |slot| if slot == 2 { Holder::trying(1) } else { Holder::new(1) };
     Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..ONE }
         .holds("semaphore of 1, one tries, a kill");
@@ -220,7 +220,7 @@ fn holder_is_stopped(world: &World<Holder, CELLS>, _: usize) -> bool {
 }
 
 #[test]
-fn holders_of_which_one_is_stopped_for_ever() {
+fn holders_survive_a_stop() {
     let trouble = Trouble { stops: 1, ..Trouble::NONE };
     // The one that comes again sleeps behind the one that is stopped.
     let start = |slot| Holder { left: if slot == 0 { 2 } else { 1 }, ..Holder::new(1) };
@@ -229,7 +229,7 @@ fn holders_of_which_one_is_stopped_for_ever() {
 }
 
 #[test]
-fn holders_of_whom_all_may_happen() {
+fn holders_survive_all_kinds_of_trouble() {
     let all = Trouble::new(1, 1, 1);
     Scenario { processes: 2, trouble: all, sweepers: few(), ..ONE }.holds("semaphore of 1, 2 holders, all");
     if all_at_once() {
@@ -244,7 +244,7 @@ pub(super) const RESIZED: Scenario<Holder, CELLS> = Scenario {
 };
 
 #[test]
-fn holders_of_which_one_forgets_and_one_adds_permits() {
+fn holders_survive_changes_of_the_capacity() {
     Scenario { whole: true, ..RESIZED }.holds("semaphore of 2, one forgets, one adds");
     Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..RESIZED }
         .holds("semaphore of 2, one forgets, one adds, a kill");
@@ -257,7 +257,7 @@ fn holders_of_which_one_forgets_and_one_adds_permits() {
 
 /// Permits that are forgotten while another member waits and sums, beside a death.
 #[test]
-fn holders_of_which_one_forgets() {
+fn a_permit_that_is_forgotten_does_not_return_after_a_kill() {
     let start = |slot| if slot == 0 { Holder::forgetting(1) } else { Holder::new(1) };
     let scenario = Scenario { excused: too_few, ..scenario(start, 2) };
     Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..scenario }

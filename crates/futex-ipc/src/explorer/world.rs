@@ -1,4 +1,4 @@
-//! The memory, the kernel and the processes, and what can happen next.
+//! The memory, the kernel and the processes, and the events that lead from one state to the next.
 
 use super::queue::Queue;
 use super::view::View;
@@ -16,7 +16,7 @@ pub(crate) struct World<P, const CELLS: usize> {
     pub(crate) queue: Queue,
     pub(crate) processes: [Process<P>; N],
     pub(crate) trouble: Trouble,
-    /// A process died in the middle of a change, and nobody has settled that.
+    /// A process died in the middle of a change, and no owner has settled that.
     pub(crate) dirty: bool,
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Task<P> {
     Over,
 }
 
-/// What the kernel has of a task.
+/// The wait of a task, as the kernel has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Wait {
     None,
@@ -67,7 +67,7 @@ enum Watcher {
     Recheck(Recheck),
 }
 
-/// What happens between two states.
+/// A step from one state to the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
     Steps(usize),
@@ -84,7 +84,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// False for what need not happen.
+    /// False for events that need not happen.
     pub(crate) fn must_happen(self) -> bool {
         !matches!(self, Self::IsCancelled(_) | Self::IsKilled(_) | Self::JoinsAgain(_) | Self::IsStopped(_))
     }
@@ -121,7 +121,7 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         }
     }
 
-    /// The programs of those who live.
+    /// The programs of the living processes.
     pub(crate) fn programs(&self) -> impl Iterator<Item = &P> {
         self.processes.iter().filter(|process| process.life != Life::Dead).filter_map(|process| match &process.task {
             Task::Running(program) => Some(program),
@@ -129,7 +129,7 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         })
     }
 
-    /// True if a process is stopped in the middle of an operation and not in a sleep. What it owes to others may be missing.
+    /// True if a process is stopped between two steps of an operation. A wake that it owes to others may be missing.
     pub(crate) fn is_any_stopped_awake(&self) -> bool {
         let is_awake = |process: &Process<P>| process.life == Life::Stopped { asleep: false };
         self.processes.iter().any(|process| is_awake(process) && process.task != Task::Over)
@@ -156,14 +156,14 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         })
     }
 
-    /// True if nothing is left to happen for those who live.
+    /// True if each living process is done or excused.
     pub(crate) fn is_done(&self, scenario: &Scenario<P, CELLS>) -> bool {
         self.processes.iter().enumerate().all(|(i, process)| {
             process.life != Life::Alive || process.task == Task::Over || (scenario.excused)(self, i)
         })
     }
 
-    /// Appends what can happen next.
+    /// Appends the events that can happen next.
     pub(crate) fn events(&self, scenario: &Scenario<P, CELLS>, out: &mut Vec<Event>) {
         let alive = self.processes.iter().filter(|process| process.life == Life::Alive).count();
         for (i, process) in self.processes.iter().enumerate().take(scenario.processes) {
@@ -349,8 +349,8 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
         outcome
     }
 
-    /// Gives what counts the value 0, what was loaded from it and is still the same too, and what is stale one that does not
-    /// come again. Machines compare such values, and do nothing else with them.
+    /// Sets each counter to 0. A value that was loaded from it becomes 0 if it is still the same, and otherwise a value that does
+    /// not occur again. Machines only compare such values.
     fn renumber(&mut self, scenario: &Scenario<P, CELLS>) {
         for counted in scenario.counted {
             let (index, bits) = (counted.place.0 as usize, counted.bits);
@@ -381,7 +381,7 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
 }
 
 impl<P: Program, const CELLS: usize> World<P, CELLS> {
-    /// One line for what somebody who searches a fault wants to see.
+    /// The state in one line.
     pub(crate) fn show(&self) -> String {
         let cells: Vec<_> = self.cells.iter().map(|cell| format!("{:x}:{:08x}", high(*cell), low(*cell))).collect();
         let slots: Vec<_> = self.slots.iter().map(|slot| format!("{}:{}", high(*slot), low(*slot))).collect();

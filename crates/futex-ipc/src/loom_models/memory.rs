@@ -81,7 +81,7 @@ impl Member {
         }
     }
 
-    /// What `FUTEX_WAIT` does: compares and queues under a lock, with a full barrier. It gives true after a wake.
+    /// Like `FUTEX_WAIT`: compares and queues under a lock, with a full barrier. Returns true after a wake.
     fn sleep(&self, place: Place, expected: u32) -> bool {
         let mut sleepers = self.memory.sleepers.lock().unwrap();
         fence(SeqCst);

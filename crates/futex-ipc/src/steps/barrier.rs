@@ -1,16 +1,16 @@
-//! The barrier: all who are attached wait for each other, phase after phase. A death is a departure.
+//! The barrier: all attached tasks wait for each other, phase after phase. A death is a departure.
 //!
 //! | place | |
 //! |---|---|
 //! | phase | number of phases that are over |
-//! | event | a counter that those who wait sleep on |
-//! | records | per member: how many tasks are attached, and how many of them arrived in which phase |
+//! | event | a counter that the waiting tasks sleep on |
+//! | records | per member: the number of attached tasks, and the number of arrivals in a phase |
 //!
-//! The low half of a record has the attached ones in bits 20 to 31, the arrived ones in bits 8 to 19, and the low 8 bits of the
-//! phase in which they arrived. A member that is attached is at most one phase behind, so that more bits are not needed.
+//! The low half of a record has the number of attached tasks in bits 20 to 31, the number of arrivals in bits 8 to 19, and the low 8
+//! bits of the phase of these arrivals. An attached member is at most one phase behind, so these bits suffice.
 //!
-//! A phase is over when each living member has as many arrived as attached tasks. A member that changes its record counts
-//! afterwards, so the last one finds that. A sweep changes the event, and those who sleep count.
+//! A phase is over when each living member has as many arrivals as attached tasks. Each member counts after it has changed its
+//! record, so the last one ends the phase. A sweep changes the event, and then the sleepers count.
 
 use super::slot::is_live;
 use super::{Cancel, Machine, Place, Step, Wake, Words, halves, high, low};
@@ -23,7 +23,7 @@ pub const MAX_TASKS: u32 = COUNT;
 const COUNT: u32 = (1 << 12) - 1;
 const PHASE: u64 = 0xff;
 
-/// Where a barrier lies.
+/// The places of a barrier.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Barrier {
     /// The number of phases that are over.
@@ -45,7 +45,7 @@ struct Record {
 impl Record {
     const NONE: Self = Self { attached: 0, arrived: 0, phase: 0 };
 
-    /// What a word says of a member of this generation.
+    /// The record in a word, for a member of this generation.
     fn of(word: u64, generation: u32) -> Self {
         if high(word) != generation {
             return Self::NONE;
@@ -95,8 +95,8 @@ impl Change {
 /// Changes the record of this member.
 ///
 /// 1. Load the record.
-/// 2. CAS the change (`SeqCst`, one half of a Dekker pair: the member counts the other records next). It failed: 2 with what is
-///    there.
+/// 2. CAS the change (`SeqCst`, one half of a Dekker pair: the member counts the other records next). If it fails: 2 with the value
+///    that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Alter {
     change: Change,
@@ -122,7 +122,7 @@ impl Alter {
     }
 }
 
-/// Finds out whether all have arrived in a phase, and somebody is attached.
+/// Checks that all attached tasks have arrived in a phase, and that a task is attached.
 ///
 /// For each slot: load the slot (Acquire). LIVE(g): load the record (`SeqCst`). It counts if it has the generation g.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -161,8 +161,8 @@ impl Count {
     }
 }
 
-/// Attaches a task: from then on the phases wait for it. A phase that all others are about to end may still end without it. It
-/// gives false if [`MAX_TASKS`] tasks of this member are attached.
+/// Attaches a task: from then on each phase waits for it. A phase that is about to end may still end without it. The output is
+/// false if [`MAX_TASKS`] tasks of this member are attached.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Attach {
     place: Barrier,
@@ -189,16 +189,16 @@ impl Machine for Attach {
     }
 }
 
-/// Arrives, and waits until the phase is over. It gives true to the one that ended it.
+/// Arrives, and waits until the phase is over. The output is true for the task that ended the phase.
 ///
 /// 1. Load the phase (Acquire), p.
 /// 2. Add an arrival of p to the record (`SeqCst`).
 /// 3. Load the event (Acquire), then the phase (Acquire). Not p: done.
-/// 4. Count (`SeqCst`). All have arrived: CAS the phase p → p + 1 (acquire and release). It failed: another one was faster, done.
+/// 4. Count (`SeqCst`). All have arrived: CAS the phase p → p + 1 (acquire and release). If it fails, another task was faster: done.
 ///    Otherwise event += 1 (Release), wake all, done.
-/// 5. Sleep on the event, with what 3 loaded. Then 3.
+/// 5. Sleep on the event, with the value of 3. Then 3.
 ///
-/// Cancelled after 2, its arrival stays.
+/// The arrival of a task that is cancelled after 2 stays.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Arrive {
     place: Barrier,
@@ -225,7 +225,7 @@ impl Arrive {
         Self { place, phase: 0, at: At::Phase }
     }
 
-    /// The phase of the arrival, if there is one. A task that is cancelled gives it to [`Detach`].
+    /// The phase of the arrival, if the task has arrived. A cancelled task passes it to [`Detach`].
     #[must_use]
     pub fn arrival(&self) -> Option<u64> {
         (!matches!(self.at, At::Phase | At::Alter(_))).then_some(self.phase)
@@ -292,7 +292,7 @@ impl Machine for Arrive {
 impl Cancel for Arrive {
     type Undo = Wake;
 
-    /// Nothing is left to do: the wakes are for all.
+    /// It does nothing: each wake is for all waiters.
     fn cancel(self) -> Wake {
         Wake::new(self.place.event, 0)
     }
@@ -320,7 +320,7 @@ enum Detaching {
 }
 
 impl Detach {
-    /// Begins to detach a task, with what [`Arrive::arrival`] of its last arrival gave.
+    /// Begins to detach a task, with the result of [`Arrive::arrival`] of its last arrival.
     #[must_use]
     pub const fn new(place: Barrier, arrival: Option<u64>) -> Self {
         Self { place, at: Detaching::Alter(Alter { change: Change::Detach(arrival), seen: None }) }

@@ -2,29 +2,29 @@
 //!
 //! | bits | |
 //! |---|---|
-//! | 0 to 30 | number of wakes that were asked for |
-//! | 31 | [`W`]: somebody may sleep on the word |
-//! | 32 to 63 | version: changes whenever somebody begins to wait |
+//! | 0 to 30 | number of notifications |
+//! | 31 | [`W`]: a task may sleep on the word |
+//! | 32 to 63 | version: changes when a task begins to wait |
 //!
-//! A wait may end without cause, so its condition is checked again, with the mutex. A member that dies after it was woken takes no
-//! wake along: the sweep of that death wakes all who wait, as a [`Role::Counter`](super::Role::Counter). So does the sweep after the
-//! death of a member that changed the data and had not woken anybody yet.
+//! A wait may end without cause, so the caller checks its condition again, with the mutex. If a member dies after it was woken, the
+//! wake is not lost: the sweep of that death wakes all waiters, as for every [`Role::Counter`](super::Role::Counter). The same holds
+//! for a member that changed the data and died before its wake.
 
 use super::{Cancel, Machine, Place, Sleep, Step, Wake, Words, halves, high, low};
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
-/// Somebody may sleep on the word.
+/// A task may sleep on the word.
 pub const W: u64 = 1 << 31;
 
 const COUNT: u32 = (1 << 31) - 1;
 
-/// Prepares to wait, with the mutex. It gives the [`Wait`] that follows when the mutex is unlocked.
+/// Prepares to wait, with the mutex. The output is the [`Wait`] that follows when the mutex is unlocked.
 ///
 /// 1. Load the word.
-/// 2. CAS W on and the version + 1, *also if W is on*: a wake that found nobody does not take W off then. It failed: 2 with what is
-///    there.
+/// 2. CAS W on and the version + 1, *also if W is on*: then a wake that found no sleeper does not take W off. If the CAS fails: 2
+///    with the value that is there.
 ///
-/// Ordering: relaxed. The mutex orders this before whoever changes the data next, and that one loads the word afterwards.
+/// Ordering: relaxed. The mutex orders this before the next change of the data, after which the word is loaded.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Prepare {
     word: Place,
@@ -65,9 +65,9 @@ impl Machine for Prepare {
 
 /// Waits, without the mutex, for a wake since [`Prepare`]. Then the caller locks the mutex and checks its condition.
 ///
-/// 1. Sleep on the word with the low half that [`Prepare`] left. Done, whatever ended the sleep.
+/// 1. Sleep on the word with the low half that [`Prepare`] left. Done, also if the sleep ended without a wake.
 ///
-/// Cancelled after a wake, also while the mutex is locked again, it wakes the next one.
+/// A waiter that is cancelled after a wake, also while it locks the mutex again, wakes the next sleeper.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Wait {
     word: Place,
@@ -112,13 +112,13 @@ impl Cancel for Wait {
     }
 }
 
-/// Wakes one of those who wait, or all. The caller has changed the data, with the mutex, and may have unlocked it.
+/// Wakes one waiter or all. The caller has changed the data with the mutex, and may have unlocked it.
 ///
 /// 1. Load the word. No W: done.
-/// 2. CAS the count + 1 (acquire and release); for all, also W off. It failed: 1 with what is there.
+/// 2. CAS the count + 1 (acquire and release); for all, also W off. If it fails: 1 with the value that is there.
 /// 3. Wake.
-/// 4. One was to be woken, and nobody slept: CAS W off, with what 2 left. A member that began to wait since has changed
-///    the version.
+/// 4. If the wake was for one, and found no sleeper: CAS W off, with the value of 2. A task that began to wait since then has
+///    changed the version.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Notify {
     word: Place,
@@ -174,7 +174,7 @@ impl Machine for Notify {
                 return Step::Next;
             }
             At::Clear(word) => {
-                // It fails if anything happened since 2.
+                // It fails if the word changed since 2.
                 let _ = words.compare_exchange(self.word, word, word & !W, AcqRel);
                 return Step::Done(());
             }

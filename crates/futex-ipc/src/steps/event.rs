@@ -1,7 +1,7 @@
-//! Events: one word that says whether to wait.
+//! Events: one word, whose value decides whether a task waits.
 //!
-//! The word needs no repair after a death. A sweep wakes those who sleep on it ([`Role::Flag`](super::Role::Flag)), since the
-//! member may have died between its change and the wake, or with the wake.
+//! The word needs no repair after a death. A sweep wakes its sleepers ([`Role::Flag`](super::Role::Flag)): the member may have died
+//! between its change and the wake, or right after it was woken.
 
 mod automatic;
 mod manual;
@@ -12,5 +12,5 @@ pub use self::manual::{Reset, Set, Wait};
 /// The event is set.
 pub const SET: u64 = 1;
 
-/// Somebody may sleep on the word.
+/// A task may sleep on the word.
 pub const W: u64 = 2;

@@ -4,20 +4,20 @@
 //!
 //! > FREE(g) → LIVE(g + 1) → DEAD(g + 1) → FREE(g + 1)
 //!
-//! all by compare-and-swap. A member that leaves goes from LIVE to FREE at once. While it is LIVE a member holds the lock of its
-//! slot in the kernel, which no process can hold for it after its death. **FREE means swept**: no word of the directory names the
-//! member, and all who might wait for it were woken. Before that the slot is not taken again.
+//! Each change is a compare-and-swap. A member that leaves goes from LIVE to FREE at once. While it is LIVE, a member holds the
+//! lock of its slot in the kernel. The kernel frees this lock after the member's death. **FREE means swept**: no word of the
+//! directory names the member, and every sleeper that may wait for it was woken. Before that, no process takes the slot.
 
 pub use super::slot::{DEAD, FREE, LIVE, is_live, slot_word};
 use super::sweep::Sweep;
 use super::{Machine, Member, Step, Words, high, low};
 use std::sync::atomic::Ordering::Acquire;
 
-/// Makes this process the member of a slot. The caller holds the slot's lock in the kernel, and lost it nowhere in between.
+/// Makes this process the member of a slot. The caller holds the slot's lock in the kernel from before the first step on.
 ///
 /// 1. Load the word (Acquire).
 /// 2. FREE(g): CAS → LIVE(g + 1). Done.
-/// 3. LIVE(g): its member died unseen, since its lock was free. CAS → DEAD(g).
+/// 3. LIVE(g): its member died and was not marked, because its lock was free. CAS → DEAD(g).
 /// 4. DEAD(g): sweep, which ends with FREE(g). Then 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Join {
@@ -51,7 +51,7 @@ impl Machine for Join {
                 self.at = match low(word) {
                     FREE => Joining::Replace(word, slot_word(generation.wrapping_add(1), LIVE)),
                     DEAD => Joining::Sweep(Sweep::new(Member { slot: self.slot, generation })),
-                    // LIVE, or what is no state: it is swept as well.
+                    // LIVE, or a value that is not a state: both are swept.
                     _ => Joining::Replace(word, slot_word(generation, DEAD)),
                 };
                 Step::Next
@@ -76,9 +76,9 @@ impl Machine for Join {
     }
 }
 
-/// Leaves: LIVE → FREE. The caller owns nothing and holds nothing any more, and unlocks the slot afterwards.
+/// Leaves: LIVE → FREE. The caller owns and holds nothing any more, and unlocks the slot afterwards.
 ///
-/// It gives false if the slot is not this member's any more, that is if it was taken for dead by mistake.
+/// The output is false if the slot does not belong to this member any more, that is if it was taken for dead by mistake.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Leave;
 
@@ -92,13 +92,13 @@ impl Machine for Leave {
     }
 }
 
-/// Finds out whether the member of a slot died, and marks the slot if it did. It gives the dead member, which must be swept.
+/// Checks whether the member of a slot died, and marks the slot if it did. The output is the dead member, which must be swept.
 ///
 /// 1. Load the word (Acquire). FREE: done. DEAD: done, it must be swept (its sweeper may be dead too).
-/// 2. LIVE(g): ask the kernel whether the slot is locked. It is: done.
+/// 2. LIVE(g): ask the kernel whether the slot is locked. If it is: done.
 /// 3. CAS LIVE(g) → DEAD(g).
 ///
-/// The order of 1 and 2 matters. The other way round a member may join in between, and is taken for dead.
+/// The order of 1 and 2 matters. In the other order a member that joins in between is taken for dead.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Mark {
     slot: u32,

@@ -3,25 +3,25 @@
 //! | bits | |
 //! |---|---|
 //! | 0 to 29 | slot of the owner + 1; 0: free |
-//! | 30 | [`INC`]: an owner died inside the section, and no owner since has settled that |
-//! | 31 | [`C`], contended: somebody may sleep on the word |
+//! | 30 | [`INC`]: an owner died inside the section, and no later owner has settled that |
+//! | 31 | [`C`], contended: a task may sleep on the word |
 //! | 32 to 63 | generation of the owner |
 //!
-//! The kernel compares the low half only. That suffices: a locker sleeps on a word that has C, and whoever changes such a word
-//! clears C and wakes.
+//! The kernel compares the low half only. That suffices: a locker sleeps on a word that has C, and a wake follows each change of
+//! such a word, from an unlock or from a sweep.
 //!
-//! The second word is information only: it leads to the process whose other resources may end later. No algorithm loads it. It
-//! names a member that died inside when [`Locked::died`] is true; after several deaths it may name an earlier one.
+//! The second word is information only: it leads to the process whose other resources may end later. No algorithm loads it. When
+//! [`Locked::died`] is true, it names a member that died inside; after several deaths it may name an earlier one.
 //!
-//! An owner that is not a living member of its generation is dead, also one whose slot is not in the table. So a word that
-//! somebody has overwritten heals.
+//! An owner that is not a living member of its generation is dead, and so is one whose slot is not in the table. So a word that a
+//! peer has overwritten heals.
 //!
-//! What a process that was killed has left is repaired twice: by the next locker that finds a dead owner, and by a [sweep] of all
-//! words, which wakes all sleepers *also of words that are free*. The kill may have come between an unlock and its wake, or the
-//! wake may have gone to the process that was killed.
+//! A death is repaired twice: by the next locker that finds a dead owner, and by a [sweep] of all words. The sweep wakes all
+//! sleepers, *also of words that are free*: the kill may have come between an unlock and its wake, or the wake may have gone to the
+//! process that was killed.
 //!
-//! A locker does not load the owner's slot a second time before it sleeps. It sleeps only while the word names the dead owner, and
-//! the sweep of a death is over only when no word names it and all sleepers are woken after that.
+//! A locker does not load the owner's slot a second time before it sleeps. It sleeps only while the word names the dead owner. The
+//! sweep of a death ends only when no word names the dead member and all sleepers were woken after that.
 //!
 //! [sweep]: super::sweep
 
@@ -29,10 +29,10 @@ use super::slot::is_live;
 use super::{Cancel, Machine, Member, Place, Step, Wake, Words, halves, high, low};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 
-/// An owner died inside the section.
+/// An owner died inside the section, and no later owner has settled that.
 pub const INC: u64 = 1 << 30;
 
-/// Somebody may sleep on the word.
+/// A task may sleep on the word.
 pub const C: u64 = 1 << 31;
 
 const OWNER: u32 = (1 << 30) - 1;
@@ -70,24 +70,24 @@ pub(super) fn store_predecessor<W: Words>(words: &W, word: Place, dead: u64) {
     words.store(predecessor_word(word), dead & !(INC | C), Relaxed);
 }
 
-/// What the owner of a mutex knows.
+/// Result of a lock.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Locked {
-    /// True if an owner died inside the section, and none since has settled it.
+    /// True if an owner died inside the section, and no later owner has settled that.
     pub died: bool,
 }
 
 /// Locks.
 ///
-/// 1. CAS 0 → me (Acquire; the partner is the Release of [`Unlock`] or of the sweep). Success: done. Otherwise go on with what is
-///    there.
-/// 2. Free, with INC: CAS → me, keeping INC, with C if this locker has slept (others may sleep behind it, and the unlock that
-///    woke it has cleared C). Success: done. Otherwise 2 or 3 with what is there.
+/// 1. CAS 0 → me (Acquire; the partner is the Release of [`Unlock`] or of the sweep). Success: done. Otherwise 2 or 3 with the
+///    value that is there.
+/// 2. Free: CAS → me, keeping INC, with C if this locker has slept. (Other tasks may sleep behind it, and the unlock that woke it
+///    has cleared C.) Success: done. Otherwise 2 or 3 with the value that is there.
 /// 3. Owned: load the owner's slot (Acquire). Dead: CAS → me, with INC. Success: store the dead owner in the second word, done.
-///    The sweep of that death, which has not come to this word yet, wakes those who sleep behind the dead owner.
-/// 4. Alive: CAS C on, unless it is. Sleep on the word with C. Then load the word: 2 or 3.
+///    The sweep of that death has not come to this word yet. It will wake the sleepers behind the dead owner.
+/// 4. Alive: CAS C on, unless it is on. Sleep on the word with C. Then load the word: 2 or 3.
 ///
-/// Cancelled after a wake, it wakes the next one.
+/// A locker that is cancelled after a wake wakes the next sleeper.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Lock {
     word: Place,
@@ -156,8 +156,8 @@ impl Lock {
                 if self.slept {
                     new |= C;
                 }
-                // Ordering: Acquire. The partner is the Release of `Unlock`; of the owner that died nothing is Acquired but
-                // what it has published itself, by `commit`.
+                // Ordering: Acquire. The partner is the Release of `Unlock`. An owner that died has published its commits
+                // only, by `commit`.
                 match words.compare_exchange(self.word, word, new, self.order) {
                     Ok(_) if taken_over => {
                         self.at = At::Predecessor(word);
@@ -252,10 +252,9 @@ impl Machine for TryLock {
 ///
 /// 1. CAS me → 0, or → INC if the death of an owner is not settled (Release; the partner is the Acquire of [`Lock`]). Another
 ///    locker may have set C meanwhile: CAS again.
-/// 2. If C was set, wake one.
+/// 2. If C was on, wake one.
 ///
-/// It is not a swap, so that an owner that was taken for dead by mistake does not release its successor's lock. It gives false
-/// then.
+/// It is not a swap: an owner that was taken for dead by mistake must not release its successor's lock. The output is false then.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Unlock {
     word: Place,
@@ -265,7 +264,7 @@ pub struct Unlock {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Unlocking {
-    /// With what beside the owner was there when it was locked.
+    /// With the flags that were there when it was locked.
     First(u64),
     Again(u64),
     Wake,
@@ -314,7 +313,7 @@ impl Machine for Unlock {
 /// 1. Load the word. The dead member does not own it: done.
 /// 2. Store the dead owner in the second word.
 /// 3. CAS → INC, without C (release and acquire). The word has changed, so a sleeper that compares it anew does not sleep again.
-///    It failed: with what is there, done or 3.
+///    If it fails: done or 3, with the value that is there.
 ///
 /// The sweep wakes all sleepers in either case.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -375,8 +374,8 @@ pub(super) fn is_dead<W: Words>(words: &W, word: u64) -> bool {
 
 /// Makes another copy of a value the current one, within the section.
 ///
-/// Ordering: Release. The partner is [`current`] of the next owner, which may come without an unlock, after a death. So the copy
-/// must be written before this.
+/// Ordering: Release. The partner is [`current`] of the next owner. After a death there is no unlock in between. So the copy must be
+/// written before this.
 pub fn commit<W: Words>(words: &W, place: Place, number: u64) {
     words.store(place, number, Release);
 }

@@ -1,31 +1,31 @@
 //! The cell that is initialised once: a [mutex](super::mutex), and a word that is 1 once the value is there.
 //!
-//! An initialiser that dies, fails or is cancelled is replaced by the next one. What it had written of the value is written anew,
-//! so a death inside needs no notice.
+//! An initialiser that dies, fails or is cancelled is replaced by the next one, which writes the whole value again. So that one need
+//! not be told of a death.
 
 use super::mutex::{Lock, Locked, TryLock, Unlock};
 use super::{Cancel, Machine, Place, Step, Wake, Words};
 use std::sync::atomic::Ordering::{Acquire, Release};
 
-/// Where a cell lies.
+/// The places of a cell.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Once {
     /// The first word of the mutex of the initialisers.
     pub word: Place,
-    /// 1 once the value is there. Any other value is as good as 0.
+    /// 1 when the value is there. Every other value means 0.
     pub done: Place,
 }
 
-/// What the caller has to do.
+/// The task of the caller.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Turn {
     /// The value is there.
     Ready,
-    /// It owns the mutex, and writes the value. Then [`Finish`]; or [`Unlock`] if it has none.
+    /// The caller owns the mutex, and writes the value. Then it runs [`Finish`], or [`Unlock`] if it has no value.
     Initialise(Locked),
 }
 
-/// Gets the value, or the task to write it.
+/// Checks whether the value is there. If not, the caller gets the task to write it.
 ///
 /// 1. Load `done` (Acquire; the partner is the store of [`Finish`]). 1: ready.
 /// 2. [Lock] the mutex.
@@ -93,7 +93,7 @@ impl Cancel for Get {
     }
 }
 
-/// What a cancelled [`Get`] has left to do.
+/// The machine that undoes a cancelled [`Get`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum UndoGet {
     /// It did not own the mutex.
@@ -160,7 +160,7 @@ pub struct Finish {
 }
 
 impl Finish {
-    /// Begins to end what [`Get`] gave.
+    /// Begins to end the initialisation that [`Get`] began.
     #[must_use]
     pub fn new(place: Once, locked: Locked) -> Self {
         Self { place, stored: false, unlock: Unlock::new(place.word, locked, true) }

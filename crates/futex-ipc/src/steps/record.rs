@@ -1,8 +1,8 @@
-//! What each member holds of an object: one word per member, with the member's generation in the high half and a count in the low
-//! one.
+//! Counts of what the members hold of an object: one word per member, with the member's generation in the high half and a count
+//! in the low half.
 //!
-//! Only its member changes a record, from any of its threads. It counts only while the slot is LIVE with the same generation. So
-//! what a dead member held needs no cleaning: it stops counting when the slot is marked.
+//! Only its member changes a record, from any of its threads. A record counts only while the slot is LIVE with the same
+//! generation. So the record of a dead member needs no cleaning: it stops counting when the slot is marked.
 //!
 //! Records lie [`STRIDE`] words apart, so that members don't share cache lines.
 
@@ -40,7 +40,7 @@ impl Records {
 /// Prepares the record of this member, before its first operation on an object.
 ///
 /// 1. Load the record. It has this member's generation: done.
-/// 2. CAS → (generation, 0). It failed: another thread of this member was faster. Done.
+/// 2. CAS → (generation, 0). If it fails, another thread of this member was faster. Done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Attach {
     records: Records,
@@ -74,7 +74,7 @@ impl Machine for Attach {
     }
 }
 
-/// Sums what the living members hold.
+/// Sums the records of the living members.
 ///
 /// For each slot: load the slot (Acquire). LIVE(g): load the record (`SeqCst`, the other half of the Dekker pair of
 /// [`Records::add`]). It counts if it has the generation g.
@@ -101,7 +101,7 @@ impl Machine for Sum {
     fn step<W: Words>(&mut self, words: &W) -> Step<u64> {
         match self.live.take() {
             None => {
-                // Ordering: Acquire. The partners are the CAS of a join and that which marks a death.
+                // Ordering: Acquire. The partners are the CAS of a join and the one that marks a death.
                 let word = words.slot(self.slot, Acquire);
                 if is_live(word, high(word)) {
                     self.live = Some(word);

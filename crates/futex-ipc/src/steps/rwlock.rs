@@ -1,13 +1,13 @@
-//! The read-write lock: the word of a [mutex](super::mutex) for the writer, and [records](super::record) for the readers, who
-//! enter without any lock.
+//! The read-write lock: the word of a [mutex](super::mutex) for the writer, and [records](super::record) for the readers. Readers
+//! enter without a lock.
 //!
 //! | place | |
 //! |---|---|
 //! | word | the mutex of the writers, of two words; readers sleep on the first one as well |
 //! | event | a counter that the writer sleeps on while there are readers |
-//! | records | how many readers each member has |
+//! | records | number of readers of each member |
 //!
-//! A writer owns the word first and waits for the readers then, and no reader enters meanwhile. So writers are not starved.
+//! A writer first takes the word, and then waits for the readers. No reader enters meanwhile. So writers are not starved.
 
 mod read;
 mod write;
@@ -17,7 +17,7 @@ pub use self::write::{TryWrite, UndoWrite, Write};
 use super::Place;
 use super::record::Records;
 
-/// Where a read-write lock lies.
+/// The places of a read-write lock.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RwLock {
     /// The first word of the mutex.

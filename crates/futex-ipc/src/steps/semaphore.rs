@@ -2,17 +2,17 @@
 //!
 //! | place | |
 //! |---|---|
-//! | state | available permits (bits 0 to 30), [`W`]: somebody waits (31), version (32 to 63) |
-//! | event | a counter that the one who waits sleeps on |
-//! | turnstile | a [mutex](super::mutex) that lets one at a time wait: first come, first served, whatever each one wants |
-//! | records | what each member [holds](super::record) |
+//! | state | available permits (bits 0 to 30), [`W`]: a task waits (31), version (32 to 63) |
+//! | event | a counter that the waiting task sleeps on |
+//! | turnstile | a [mutex](super::mutex) that lets one task at a time wait: first come, first served, also for demands of different size |
+//! | records | number of permits that each member [holds](super::record) |
 //! | capacity | number of permits that there are |
 //!
-//! Each change of the state also changes the version, so that a compare-and-swap fails if anything happened meanwhile.
+//! Each change of the state also changes the version, so that a compare-and-swap fails if the state changed meanwhile.
 //!
-//! *Available* may be too low, never too high: a member adds to its record **before** it takes, and takes from its record
-//! **after** it gave back. So a member that is killed in between leaves less available than there is, and whoever waits sums the
-//! records of the living and raises *available* to what they leave.
+//! *Available* may be too low, but never too high: a member adds to its record **before** it takes permits, and subtracts from its
+//! record **after** it gave them back. A member that is killed in between leaves *available* too low. The task that waits sums the
+//! records of the living members, and raises *available* to the rest of the capacity.
 
 mod acquire;
 mod grow;
@@ -24,11 +24,11 @@ pub use self::release::Release;
 use super::record::Records;
 use super::{Place, halves, high, low};
 
-/// Somebody waits.
+/// A task waits.
 pub const W: u64 = 1 << 31;
 
-/// Maximum number of permits. 4096 threads of one member may be about to take this many each before the count in a record
-/// overflows into the generation.
+/// Maximum number of permits. With it, 4096 threads of one member can begin to take all permits at the same time before the count
+/// in a record overflows into the generation.
 pub const MAX_PERMITS: u32 = (1 << 20) - 1;
 
 const AVAILABLE: u32 = (1 << 31) - 1;
@@ -44,12 +44,12 @@ pub const fn available(word: u64) -> u32 {
     low(word) & AVAILABLE
 }
 
-/// Number of permits that the word of a capacity says.
+/// Number of permits in the word of the capacity.
 pub(crate) fn permits(word: u64) -> u32 {
     low(word).min(MAX_PERMITS)
 }
 
-/// Where a semaphore lies.
+/// The places of a semaphore.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Semaphore {
     /// The state.

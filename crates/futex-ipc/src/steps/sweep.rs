@@ -1,22 +1,21 @@
-//! What must be done after a death, over the words of the whole directory.
+//! The repair after a death, over the words of the whole directory.
 //!
-//! Any member may sweep, several may at once, and a sweeper may die: each part is idempotent, nobody holds a lock, and the slot
-//! stays DEAD until one of them has come to the end.
+//! Any member may sweep. Several may sweep at the same time, and a sweeper may die: each part is idempotent, no part needs a lock,
+//! and the slot stays DEAD until one sweeper has come to the end.
 
 use super::mutex::Repair;
 use super::slot::{DEAD, FREE, slot_word};
 use super::{Machine, Member, Place, Role, Step, Words};
 use std::sync::atomic::Ordering::Release;
 
-/// Sweeps what a member left whose slot is marked DEAD.
+/// Sweeps after the member of a slot that is marked DEAD.
 ///
 /// For each word of the directory:
 ///
-/// 1. [`Role::Lock`]: [repair](Repair) the word if the dead member owns it. [`Role::Counter`]: add 1 (Release), so that who
-///    sleeps on it counts the records anew. The record of the dead member does not count since its slot was marked, which was
-///    before.
-/// 2. Wake all sleepers, whatever 1 found. The dead member may have changed the word without the wake that belongs to it, or may
-///    have been woken and died before it did anything.
+/// 1. [`Role::Lock`]: [repair](Repair) the word if the dead member owns it. [`Role::Counter`]: add 1 (Release), so that each
+///    sleeper counts the records again. The record of the dead member has not counted since its slot was marked.
+/// 2. Wake all sleepers, also if 1 changed nothing. The dead member may have changed the word without the wake that belongs to it,
+///    or it may have died right after a wake.
 ///
 /// Then CAS DEAD(g) → FREE(g).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -1,4 +1,4 @@
-//! The event with automatic reset: each `set` lets one pass, and an event that is set keeps one pass for the next who comes.
+//! The event with automatic reset: each `set` lets one waiter pass. A `set` without a waiter lets the next one pass.
 
 use super::{SET, W};
 use crate::steps::{Cancel, Machine, Place, Step, Wake, Words, low};
@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 /// Waits for a `set`, and takes it.
 ///
 /// 1. Load the word.
-/// 2. Set: CAS not set, with W if this waiter has slept, since others may sleep behind it (acquire; the partner is [`SetOne`]).
+/// 2. Set: CAS not set, with W if this waiter has slept: other tasks may sleep behind it (acquire; the partner is [`SetOne`]).
 ///    Success: done.
-/// 3. Not set: CAS W on, unless it is. Sleep on the word. Then 1.
+/// 3. Not set: CAS W on, unless it is on. Sleep on the word. Then 1.
 ///
-/// Cancelled after a wake, it wakes the next one.
+/// A waiter that is cancelled after a wake wakes the next sleeper.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct WaitOne {
     word: Place,
@@ -62,11 +62,12 @@ impl Cancel for WaitOne {
     }
 }
 
-/// Lets one pass. It gives false if the event was set already.
+/// Lets one waiter pass. The output is false if the event was set already.
 ///
 /// 1. Load the word.
-/// 2. CAS set, W off, *also if it is set* (release; the partner is [`WaitOne`]): the member that takes an earlier `set` sees what
-///    was written before this one, or comes earlier and finds the event set again. It failed: 2 with what is there.
+/// 2. CAS set, W off, *also if it is set* (release; the partner is [`WaitOne`]). A waiter that takes the event after this sees the
+///    writes before this `set`. A waiter that took it earlier finds it set once more. If the CAS fails: 2 with the value that is
+///    there.
 /// 3. If W was on, wake one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SetOne {

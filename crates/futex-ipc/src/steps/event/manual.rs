@@ -1,6 +1,6 @@
-//! The event with manual reset: while it is set, nobody waits.
+//! The event with manual reset: while it is set, no task waits.
 //!
-//! Bits 2 to 63 count how often it was set, so that each `set` releases all who waited, also if a `reset` follows at once.
+//! Bits 2 to 63 count the times that it was set. So each `set` releases all waiters, also if a `reset` follows at once.
 
 use super::{SET, W};
 use crate::steps::{Cancel, Machine, Place, Step, Wake, Words, low};
@@ -12,7 +12,7 @@ const ONE: u64 = 4;
 /// Waits until the event is set.
 ///
 /// 1. Load the word (Acquire; the partner is [`Set`]). Set: done. Otherwise remember the count.
-/// 2. CAS W on, unless it is. It failed: 3 with what is there.
+/// 2. CAS W on, unless it is on. If it fails: load the word as in 3.
 /// 3. Sleep on the word. Then load it (Acquire). Set, or of another count: done. Otherwise 2.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Wait {
@@ -55,17 +55,17 @@ impl Machine for Wait {
 impl Cancel for Wait {
     type Undo = Wake;
 
-    /// Nothing is left to do: a wake for one waiter is for all.
+    /// It does nothing: each wake is for all waiters.
     fn cancel(self) -> Wake {
         Wake::new(self.word, 0)
     }
 }
 
-/// Sets the event. It gives true if it was not set before.
+/// Sets the event. The output is true if it was not set before.
 ///
 /// 1. Load the word.
-/// 2. CAS set, count + 1, W off (release; the partners are [`Wait`] and [`Reset`]). If it is set, CAS it to what it is: a member
-///    that resets it later sees what was written before this `set`. It failed: 2 with what is there.
+/// 2. CAS set, count + 1, W off (release; the partners are [`Wait`] and [`Reset`]). If it is set already, the CAS keeps the count: a
+///    task that resets the event later sees the writes before this `set`. If the CAS fails: 2 with the value that is there.
 /// 3. If W was on, wake all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Set {
@@ -113,10 +113,10 @@ impl Machine for Set {
     }
 }
 
-/// Resets the event. It gives true if it was set.
+/// Resets the event. The output is true if it was set.
 ///
 /// 1. Load the word. Not set: done.
-/// 2. CAS not set. It failed: 1, with what is there.
+/// 2. CAS not set. If it fails: 1, with the value that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Reset {
     word: Place,

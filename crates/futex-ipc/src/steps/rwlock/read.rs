@@ -10,14 +10,14 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 /// 1. Load the word. Owned: 5.
 /// 2. record += 1 (`SeqCst`).
 /// 3. Load the word again (`SeqCst`; the partners are the CAS by which a writer takes it, after which the writer sums the
-///    records, and the Release with which the last writer left it). Free: a reader that has slept wakes the next one that sleeps
-///    on the word, since an unlock wakes only one. Done.
-/// 4. Owned: record −= 1 (`SeqCst`), event += 1, wake one, since the writer may have counted the record.
-/// 5. Load the owner's slot. Dead: store the dead owner in the second word, CAS the word free, with INC and with what C it had,
-///    and 1. A sweep will wake those who sleep.
-/// 6. Alive: CAS C on, unless it is. Sleep on the word with C. Then 1.
+///    records, and the Release with which the last writer left it). Free: a reader that has slept wakes the next sleeper of the
+///    word, because an unlock wakes only one. Done.
+/// 4. Owned: record −= 1 (`SeqCst`), event += 1, wake one: the writer may have counted the record.
+/// 5. Load the owner's slot. Dead: store the dead owner in the second word, CAS the word free, with INC and the C that it had, and
+///    1. A sweep will wake the sleepers.
+/// 6. Alive: CAS C on, unless it is on. Sleep on the word with C. Then 1.
 ///
-/// Cancelled after a wake, it wakes the next one.
+/// A reader that is cancelled after a wake wakes the next sleeper.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Read {
     place: RwLock,
@@ -41,7 +41,7 @@ enum At {
 }
 
 impl Read {
-    /// Begins to begin.
+    /// Begins.
     #[must_use]
     pub fn new(place: RwLock) -> Self {
         Self { place, at: At::Load, slept: false }
@@ -75,7 +75,7 @@ impl Read {
                 At::Free(word)
             }
             At::Free(word) => {
-                // Whether or not it succeeds. A peer that writes the word may have us here again and again.
+                // A failure is not an error. A peer that overwrites the word may lead here any number of times.
                 let _ = words.compare_exchange(place, word, INC | word & C, AcqRel);
                 self.at = At::Load;
                 return Step::Contended;
@@ -140,10 +140,10 @@ impl Cancel for Read {
     }
 }
 
-/// What a cancelled [`Read`] has left to do.
+/// The machine that undoes a cancelled [`Read`].
 pub type UndoRead = Wake;
 
-/// Begins to read, unless the writer is alive. It gives `None` then.
+/// Begins to read, unless the writer is alive. The output is `None` then.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TryRead(Read);
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Acquire;
 /// 1. [Lock] the word.
 /// 2. Load the event (Acquire).
 /// 3. Sum the records (`SeqCst`). 0: done.
-/// 4. Sleep on the event, with what 2 loaded. Then 2.
+/// 4. Sleep on the event, with the value of 2. Then 2.
 ///
 /// 1 and 3 are one side of a Dekker pair. The other is the reader's record and its load of the word. So the CAS of 1 must be
 /// `SeqCst` too: [`Write`] locks with [`Lock::before_loads`].
@@ -31,7 +31,7 @@ enum At {
 }
 
 impl Write {
-    /// Begins to begin.
+    /// Begins.
     #[must_use]
     pub fn new(place: RwLock) -> Self {
         Self { place, at: At::Lock(Lock::before_loads(place.word)) }
@@ -91,7 +91,7 @@ impl Cancel for Write {
     }
 }
 
-/// What a cancelled [`Write`] has left to do.
+/// The machine that undoes a cancelled [`Write`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum UndoWrite {
     /// It did not own the word.
@@ -111,7 +111,7 @@ impl Machine for UndoWrite {
     }
 }
 
-/// Begins to write if that needs no sleep. Otherwise it gives `None`.
+/// Begins to write if that needs no sleep. Otherwise the output is `None`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TryWrite {
     place: RwLock,

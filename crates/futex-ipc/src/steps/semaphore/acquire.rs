@@ -11,11 +11,11 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire as See, Relaxed, Release as Pu
 ///
 /// *Fast*:
 ///
-/// 1. Load the state. Fewer than `n`, or W: slow. Those who wait come first.
+/// 1. Load the state. Fewer than `n`, or W: slow, behind the waiting tasks.
 /// 2. record += n (`SeqCst`).
-/// 3. CAS available −= n (acquire, and release for the next one who sums records). Success: done.
+/// 3. CAS available −= n (acquire, and release for the next sum of the records). Success: done.
 /// 4. record −= n (`SeqCst`).
-/// 5. Load the state (`SeqCst`). W: event += 1, wake one, since the one who waits may have counted the record. Then 1.
+/// 5. Load the state (`SeqCst`). W: event += 1, wake one: the waiting task may have counted the record. Then 1.
 ///
 /// *Slow*:
 ///
@@ -23,17 +23,18 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire as See, Relaxed, Release as Pu
 /// 7. Load the event (Acquire), then the state.
 /// 8. Enough: record += n, CAS available −= n and W off. Success: unlock the turnstile, done. Otherwise record −= n, and 7.
 /// 9. CAS W on, *also if it is on*: the version changes, so that a release that saw W before does not take it off (`SeqCst`).
-///    It failed: 7.
+///    If it fails: 7.
 /// 10. Sum the records (`SeqCst`), *then* load the capacity (`SeqCst`). capacity − sum > available: CAS available up to that,
 ///     and 7.
-/// 11. Sleep on the event, with what 7 loaded. Then 7.
+/// 11. Sleep on the event, with the value of 7. Then 7.
 ///
-/// The sum of 10 misses no holder. One that took before 9 has its record there. One that takes after 9 changes the version, and
-/// the CAS fails. Records that go down while 10 sums make the sum too high at worst, and then 5, or the release, finds W and
+/// The sum of 10 misses no holder. A holder that took before 9 has its record there. One that takes after 9 changes the version,
+/// and the CAS fails. Records that go down during the sum make it too high at worst, and then 5, or the release, finds W and
 /// changes the event: 9 and 10 are one side of a Dekker pair, 4 and 5 the other. A sum that misses a record of permits that were
 /// [forgotten](Release::forget) is followed by a load of the smaller capacity.
 ///
-/// Cancelled, it leaves the turnstile. W may stay on: the next one takes it off, or a release that wakes nobody does.
+/// A cancelled acquire leaves the turnstile. W may stay on: the next task in the turnstile takes it off, or a release that finds no
+/// sleeper.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Acquire {
     place: Semaphore,
@@ -80,7 +81,7 @@ impl Acquire {
         let Semaphore { state, event, turnstile, records, capacity } = self.place;
         let n = self.n;
         let (next, step) = match at {
-            // Ordering: Acquire. The partner is the Release of whoever changes it, so that what it stands for is seen below.
+            // Ordering: Acquire. The partners are the Release accesses that change it. The changes before them are seen below.
             Slow::Event => (Slow::State(low(words.load(event, See))), Step::Next),
             Slow::State(seen) => {
                 let word = words.load(state, Relaxed);
@@ -123,7 +124,7 @@ impl Acquire {
                 }
             }
             Slow::Raise(word, left) => {
-                // Whether or not it succeeds. A peer that writes the records may have us here again and again.
+                // A failure is not an error. A peer that overwrites the records may lead here any number of times.
                 let _ = words.compare_exchange(state, word, changed(word, left, W), AcqRel);
                 (Slow::Event, Step::Contended)
             }
@@ -225,7 +226,7 @@ impl Cancel for Acquire {
     }
 }
 
-/// What a cancelled [`Acquire`] has left to do.
+/// The machine that undoes a cancelled [`Acquire`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct UndoAcquire(Undo);
 
@@ -266,9 +267,9 @@ impl Machine for UndoAcquire {
     }
 }
 
-/// Acquires `n` permits if that needs no sleep. It gives true if it did.
+/// Acquires `n` permits if that needs no sleep. The output is true if it did.
 ///
-/// The steps are those of [`Acquire`], the sum included: permits of the dead return only when somebody sums.
+/// The steps are those of [`Acquire`], the sum included: permits of dead members return only by a sum.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TryAcquire {
     acquire: Acquire,
@@ -297,7 +298,7 @@ impl Machine for TryAcquire {
                     self.leaving = Some(Unlock::new(self.acquire.place.turnstile, locked, true));
                     Step::Next
                 }
-                // Another one is in the turnstile. C may stay on its word, which costs one wake of nobody.
+                // Another task is in the turnstile. C may stay on its word. That costs one wake without a sleeper.
                 _ => Step::Done(false),
             },
             step => step.map(|()| true),

@@ -4,15 +4,15 @@ use super::{MAX_PERMITS, Semaphore, W, permits};
 use crate::steps::{Machine, Step, Words};
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
-/// Adds `n` permits to the capacity. It gives false if that would be more than [`MAX_PERMITS`].
+/// Adds `n` permits to the capacity. The output is false if that would exceed [`MAX_PERMITS`].
 ///
-/// 1. Load the capacity. Too much: done.
-/// 2. CAS capacity + n (`SeqCst`). It failed: 2 with what is there.
+/// 1. Load the capacity. Too high: done.
+/// 2. CAS capacity + n (`SeqCst`). If it fails: 2 with the value that is there.
 /// 3. Load the state (`SeqCst`; the partner is the CAS that sets W, after which the capacity is loaded). No W: done.
 /// 4. event += 1 (Release), wake one.
 ///
-/// *Available* stays as it is, that is too low. The member that waits raises it, or the next one that does not find enough. So a
-/// death between two steps needs nothing but the sweep's change of the event.
+/// *Available* stays as it is, that is too low. The waiting task raises it, or the next task that does not find enough. So after a
+/// death between two steps the sweep's change of the event suffices.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Grow {
     place: Semaphore,

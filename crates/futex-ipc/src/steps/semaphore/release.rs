@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering::{AcqRel, Release as Publish, SeqCst};
 /// 2. record −= n (`SeqCst`).
 /// 3. Load the state, *last* (`SeqCst`; the partner is the CAS that sets W, after which the records are summed). No W: done.
 /// 4. event += 1 (Release).
-/// 5. Wake one. It woke one: done.
-/// 6. Nobody slept. CAS W off, with the word that 3 loaded: a member that waits since has changed the version.
+/// 5. Wake one. If there was a sleeper: done.
+/// 6. CAS W off, with the word of 3. A task that began to wait since then has changed the version.
 ///
-/// To forget permits, 1 is: capacity −= n (`SeqCst`). A member that sums records loads the capacity afterwards. So it finds less
-/// than there is at worst, and 3 finds its W.
+/// To forget permits, 1 is: capacity −= n (`SeqCst`). A task that sums records loads the capacity afterwards. So it finds too few
+/// permits at worst, and then 3 finds its W.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Release {
     place: Semaphore,
@@ -83,7 +83,7 @@ impl Machine for Release {
                 At::Clear(word)
             }
             At::Clear(word) => {
-                // It fails if anything happened since 3.
+                // It fails if the state changed since 3.
                 let _ = words.compare_exchange(state, word, changed(word, available(word), 0), AcqRel);
                 return Step::Done(());
             }
