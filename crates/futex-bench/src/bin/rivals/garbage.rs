@@ -51,7 +51,7 @@ pub(crate) fn garbage(scene: &Scene<'_>) -> Result<Outcome> {
 
 /// Lets two processes work. With a seed, a third one writes garbage meanwhile.
 fn run(scene: &Scene<'_>, seed: Option<u32>) -> Result<BTreeSet<Effect>> {
-    let [mut writer, mut first, mut second] = scene.start_three()?;
+    let [mut writer, mut first, mut second] = scene.processes()?;
     first.send(&format!("work {WORK}"));
     second.send(&format!("work {WORK}"));
     if let Some(seed) = seed {

@@ -9,7 +9,7 @@
 //! | `peer.rs` | this program again, as a contestant's process, and the protocol that it speaks |
 //! | `process.rs` | such a process as its parent sees it |
 //! | `scene.rs` | one object, its processes and what they leave behind |
-//! | `situations.rs`, `garbage.rs` | the situations |
+//! | `situations.rs`, `races.rs`, `garbage.rs` | the situations |
 //! | `outcome.rs`, `report.rs` | what was observed |
 
 #[cfg(not(target_os = "linux"))]
@@ -21,6 +21,7 @@ mod handle;
 mod outcome;
 mod peer;
 mod process;
+mod races;
 mod report;
 mod scene;
 mod situations;

@@ -1,5 +1,6 @@
 //! What was observed.
 
+use anyhow::{Result, bail};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -49,4 +50,13 @@ pub(crate) fn span(from: Instant, to: Instant) -> String {
 /// The patience as the report shows it.
 pub(crate) fn seconds(patience: Duration) -> String {
     format!("{} s", patience.as_secs_f64())
+}
+
+/// What a contestant reports with the lock, in words. `line` is the answer to `hold`.
+pub(crate) fn report(line: &str) -> Result<String> {
+    match line.strip_prefix("held").map(str::trim) {
+        Some("") => Ok("without a report".into()),
+        Some(report) => Ok(format!("with the report {report}")),
+        None => bail!("{line}"),
+    }
 }

@@ -102,6 +102,13 @@ impl Process {
         }
     }
 
+    /// Lets the peer release the lock. Returns the time just before.
+    pub(crate) fn release(&mut self) -> Result<Instant> {
+        let now = Instant::now();
+        self.ask("release")?;
+        Ok(now)
+    }
+
     /// Stops the process (SIGSTOP), perhaps after the return.
     pub(crate) fn begin_stop(&mut self) -> Result<()> {
         Ok(kill_process(self.pid(), Signal::STOP)?)

@@ -2,7 +2,7 @@
 
 use crate::contestants::Peer;
 use crate::process::Process;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use futex_sys::SharedMemory;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -55,9 +55,10 @@ impl<'a> Scene<'a> {
         Process::start(command)
     }
 
-    /// Starts three processes that open the object. The first one opens it alone, and so makes it.
-    pub(crate) fn start_three(&self) -> Result<[Process; 3]> {
-        Ok([self.start()?, self.start()?, self.start()?])
+    /// Starts processes that open the object. The first one opens it alone, and so makes it.
+    pub(crate) fn processes<const N: usize>(&self) -> Result<[Process; N]> {
+        let processes = (0..N).map(|_| self.start()).collect::<Result<Vec<_>>>()?;
+        processes.try_into().map_err(|_| anyhow!("the number of processes differs"))
     }
 
     /// How many files exist because of this scene, per directory.
@@ -98,7 +99,7 @@ impl fmt::Display for Remains {
         }
         let some = self.0.iter().filter(|(_, count)| **count > 0);
         let texts = some.map(|(directory, count)| format!("{count} in {}", directory.display()));
-        write!(f, "files: {}", texts.collect::<Vec<_>>().join(", "))
+        f.write_str(&texts.collect::<Vec<_>>().join(", "))
     }
 }
 

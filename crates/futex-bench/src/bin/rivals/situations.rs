@@ -1,8 +1,9 @@
 //! The situations: each function makes one, and describes what is observed.
 
 use crate::garbage::garbage;
-use crate::outcome::{Kind, Outcome, seconds, span};
+use crate::outcome::{Kind, Outcome, report, seconds, span};
 use crate::process::{Answer, Process};
+use crate::races::{killed_woken, stopped_woken};
 use crate::scene::Scene;
 use anyhow::{Context as _, Result, bail};
 use std::time::Instant;
@@ -67,11 +68,8 @@ pub(crate) const ALL: [Situation; 10] = [
     },
 ];
 
-/// Number of runs of a situation in which two things happen at the same moment.
-const RACES: u32 = 20;
-
 fn killed_holding(scene: &Scene<'_>) -> Result<Outcome> {
-    let [mut owner, mut waiter, _] = scene.start_three()?;
+    let [mut owner, mut waiter] = scene.processes()?;
     owner.hold()?;
     waiter.begin_hold()?;
     let killed = Instant::now();
@@ -86,7 +84,7 @@ fn killed_holding(scene: &Scene<'_>) -> Result<Outcome> {
 }
 
 fn killed_inside(scene: &Scene<'_>) -> Result<Outcome> {
-    let [mut owner, mut next, _] = scene.start_three()?;
+    let [mut owner, mut next] = scene.processes()?;
     owner.hold()?;
     owner.ask("store 1")?;
     owner.ask("release")?;
@@ -109,12 +107,12 @@ fn killed_inside(scene: &Scene<'_>) -> Result<Outcome> {
 }
 
 fn killed_waiting(scene: &Scene<'_>) -> Result<Outcome> {
-    let [mut owner, mut first, mut second] = scene.start_three()?;
+    let [mut owner, mut first, mut second] = scene.processes()?;
     owner.hold()?;
     first.begin_hold()?;
     second.begin_hold()?;
     first.kill()?;
-    let released = release(&mut owner)?;
+    let released = owner.release()?;
     let outcome = gets_it("the other waiter", &mut second, scene, released)?;
     if outcome.kind == Kind::Passed {
         // The death has not made a second permit.
@@ -126,12 +124,8 @@ fn killed_waiting(scene: &Scene<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn killed_woken(scene: &Scene<'_>) -> Result<Outcome> {
-    woken(scene, Process::begin_kill)
-}
-
 fn stopped_holding(scene: &Scene<'_>) -> Result<Outcome> {
-    let [mut owner, mut waiter, _] = scene.start_three()?;
+    let [mut owner, mut waiter] = scene.processes()?;
     owner.hold()?;
     waiter.begin_hold()?;
     let stopped = Instant::now();
@@ -142,7 +136,7 @@ fn stopped_holding(scene: &Scene<'_>) -> Result<Outcome> {
         }
         Answer::Silent => {
             owner.continue_()?;
-            let released = release(&mut owner)?;
+            let released = owner.release()?;
             let then = gets_it("it", &mut waiter, scene, released)?.text;
             let waits = format!("the waiter waits while the owner is stopped ({})", seconds(scene.patience));
             Kind::Waits.of(format!("{waits}; when the owner has continued and released the lock, {then}"))
@@ -152,69 +146,23 @@ fn stopped_holding(scene: &Scene<'_>) -> Result<Outcome> {
 }
 
 fn stopped_waiting(scene: &Scene<'_>) -> Result<Outcome> {
-    let [mut owner, mut first, mut second] = scene.start_three()?;
+    let [mut owner, mut first, mut second] = scene.processes()?;
     owner.hold()?;
     first.begin_hold()?;
     second.begin_hold()?;
     first.stop()?;
-    let released = release(&mut owner)?;
-    let mut outcome = gets_it("the other waiter", &mut second, scene, released)?;
+    let released = owner.release()?;
+    let outcome = gets_it("the other waiter", &mut second, scene, released)?;
     let mut free = Instant::now();
     first.continue_()?;
     if outcome.kind == Kind::Passed {
-        free = release(&mut second)?;
+        free = second.release()?;
     }
     let then = gets_it("the stopped one, when it has continued,", &mut first, scene, free)?;
-    if then.kind != outcome.kind {
-        outcome = Kind::Waits.of(format!("{}; {}", outcome.text, then.text));
+    match (outcome.kind, then.kind) {
+        (Kind::Passed, Kind::Passed) => Ok(outcome),
+        _ => Ok(Kind::Waits.of(format!("{}; {}", outcome.text, then.text))),
     }
-    Ok(outcome)
-}
-
-fn stopped_woken(scene: &Scene<'_>) -> Result<Outcome> {
-    woken(scene, Process::begin_stop)
-}
-
-/// Something happens to the first of two waiters while the owner releases the lock, perhaps after the wake for this waiter.
-fn woken(scene: &Scene<'_>, happens: fn(&mut Process) -> Result<()>) -> Result<Outcome> {
-    let (mut forgotten, mut taken, mut lost) = (0, 0, 0);
-    for _ in 0..RACES {
-        let scene = scene.another()?;
-        let [mut owner, mut first, mut second] = scene.start_three()?;
-        owner.hold()?;
-        first.begin_hold()?;
-        second.begin_hold()?;
-        happens(&mut first)?;
-        release(&mut owner)?;
-        match second.answer(scene.patience)? {
-            Answer::Said(line, _) => drop(report(&line)?),
-            Answer::Ended(how) => bail!("the other waiter {how}"),
-            // Does it sleep although the lock is free, or has another process the lock?
-            Answer::Silent => {
-                owner.begin_hold()?;
-                let is_free = matches!(owner.answer(scene.patience)?, Answer::Said(..));
-                first.continue_()?;
-                match (is_free, first.answer(scene.patience / 4)?) {
-                    (true, _) => forgotten += 1,
-                    (false, Answer::Said(..)) => taken += 1,
-                    (false, _) => lost += 1,
-                }
-            }
-        }
-    }
-    let effects: Vec<_> = [
-        (forgotten, "the other waiter still waits, although the lock is free"),
-        (taken, "the other waiter still waits, since the first one got the lock before it stopped"),
-        (lost, "the other waiter still waits, and no process has the lock or gets it"),
-    ]
-    .into_iter()
-    .filter(|(runs, _)| *runs > 0)
-    .map(|(runs, effect)| format!("in {runs} of {RACES} runs {effect}"))
-    .collect();
-    if effects.is_empty() {
-        return Ok(Kind::Passed.of(format!("the other waiter gets the lock ({RACES} runs)")));
-    }
-    Ok(Kind::Waits.of(format!("{} (after {})", effects.join("; "), seconds(scene.patience))))
 }
 
 fn leftovers(scene: &Scene<'_>) -> Result<Outcome> {
@@ -226,17 +174,17 @@ fn leftovers(scene: &Scene<'_>) -> Result<Outcome> {
         Answer::Said(..) => {
             next.ask("release")?;
             next.finish()?;
-            "has used the lock and ended"
+            "has used the lock and has ended"
         }
         Answer::Silent => {
             next.kill()?;
-            "never got the lock and was killed"
+            "did not get the lock and was killed"
         }
         Answer::Ended(how) => bail!("a new process {how}"),
     };
     let then = scene.remains();
     let kind = if then.is_empty() { Kind::Clean } else { Kind::Left };
-    Ok(kind.of(format!("{first}; when a new process {end}, {then}")))
+    Ok(kind.of(format!("files left: {first}; after a new process {end}: {then}")))
 }
 
 fn restart(scene: &Scene<'_>) -> Result<Outcome> {
@@ -255,17 +203,10 @@ fn restart(scene: &Scene<'_>) -> Result<Outcome> {
 
 /// Kills all processes of the scene, the owner last. So no process is left that could take care of its death.
 fn kill_all(scene: &Scene<'_>) -> Result<()> {
-    let [mut owner, mut waiter, mut idle] = scene.start_three()?;
+    let [mut owner, mut waiter, mut idle] = scene.processes()?;
     owner.hold()?;
     waiter.begin_hold()?;
     [idle.kill(), waiter.kill(), owner.kill()].into_iter().collect()
-}
-
-/// Lets the owner release the lock. Returns the time just before.
-fn release(owner: &mut Process) -> Result<Instant> {
-    let now = Instant::now();
-    owner.ask("release")?;
-    Ok(now)
 }
 
 /// Whether a process that waits gets the lock.
@@ -278,13 +219,4 @@ fn gets_it(name: &str, waiter: &mut Process, scene: &Scene<'_>, since: Instant) 
         Answer::Silent => Kind::Waits.of(format!("{name} still waits after {}", seconds(scene.patience))),
         Answer::Ended(how) => bail!("{name} {how}"),
     })
-}
-
-/// What the library reports with the lock, in words.
-fn report(line: &str) -> Result<String> {
-    match line.strip_prefix("held").map(str::trim) {
-        Some("") => Ok("without a report".into()),
-        Some(report) => Ok(format!("with the report {report}")),
-        None => bail!("{line}"),
-    }
 }
