@@ -9,14 +9,13 @@
 //! | `peer.rs` | this program again, as a contestant's process, and the protocol that it speaks |
 //! | `process.rs` | such a process as its parent sees it |
 //! | `scene.rs` | one object, its processes and what they leave behind |
-//! | `situations.rs`, `races.rs`, `garbage.rs` | the situations |
+//! | `situations.rs`, `races.rs`, `working.rs` | the situations |
 //! | `outcome.rs`, `report.rs` | what was observed |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("this program compares locks of Linux");
 
 mod contestants;
-mod garbage;
 mod handle;
 mod outcome;
 mod peer;
@@ -25,6 +24,7 @@ mod races;
 mod report;
 mod scene;
 mod situations;
+mod working;
 
 use crate::contestants::{Contestant, Peer};
 use crate::outcome::Kind;

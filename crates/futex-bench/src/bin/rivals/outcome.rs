@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     Torn,
     /// All processes worked as without the garbage.
     Unharmed,
-    /// The garbage had an effect.
+    /// Processes waited, crashed, got errors, or held the lock together.
     Harmed,
     /// Nothing is left.
     Clean,

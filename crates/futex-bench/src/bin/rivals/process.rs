@@ -2,11 +2,13 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -177,7 +179,7 @@ impl Process {
         self.stderr.rewind()?;
         (&self.stderr).take(400).read_to_end(&mut text)?;
         if !text.is_empty() {
-            eprintln!("note: a peer {how} and wrote: {}", String::from_utf8_lossy(&text).trim());
+            note(format!("note: a process {how} and wrote: {}", String::from_utf8_lossy(&text).trim()));
         }
         Ok(how)
     }
@@ -188,6 +190,16 @@ impl Drop for Process {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Writes a line to the standard error, once.
+fn note(line: String) {
+    static NOTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !noted.contains(&line) {
+        eprintln!("{line}");
+        noted.insert(line);
     }
 }
 

@@ -40,7 +40,9 @@ pub(crate) fn tables(situations: &[&Situation], entries: &[Entry]) -> String {
                 table.add_row([entry.name, &outcome.text]);
             }
         }
-        let _ = writeln!(text, "{}: {}\n{}\n", situation.name, situation.about, table.trim_fmt());
+        if !table.is_empty() {
+            let _ = writeln!(text, "{}: {}\n{}\n", situation.name, situation.about, table.trim_fmt());
+        }
     }
     for entry in entries {
         let _ = match (&entry.version, &entry.absent) {

@@ -1,10 +1,10 @@
 //! The situations: each function makes one, and describes what is observed.
 
-use crate::garbage::garbage;
 use crate::outcome::{Kind, Outcome, report, seconds, span};
 use crate::process::{Answer, Process};
 use crate::races::{killed_woken, stopped_woken};
 use crate::scene::Scene;
+use crate::working::{garbage, killed_working};
 use anyhow::{Context as _, Result, bail};
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ pub(crate) struct Situation {
     pub(crate) run: fn(&Scene<'_>) -> Result<Outcome>,
 }
 
-pub(crate) const ALL: [Situation; 10] = [
+pub(crate) const ALL: [Situation; 11] = [
     Situation {
         name: "killed-holding",
         about: "A process is killed while it holds the lock. Another process waits for the lock.",
@@ -35,6 +35,11 @@ pub(crate) const ALL: [Situation; 10] = [
         name: "killed-woken",
         about: "The first of two processes that wait is killed. At the same moment the owner releases the lock.",
         run: killed_woken,
+    },
+    Situation {
+        name: "killed-working",
+        about: "Two processes take and release the lock for 0.2 s. One of them is killed at a random moment.",
+        run: killed_working,
     },
     Situation {
         name: "stopped-holding",
