@@ -2,6 +2,9 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 
 #[cfg(feature = "tokio")]
 pub(crate) use self::asynchronous::Operation;
