@@ -2,7 +2,6 @@
 
 use crate::directory::{Kind, Spec};
 use crate::drive;
-use crate::format::refuse;
 use crate::object::Object;
 use crate::region::Region;
 use crate::steps::barrier::{Arrive, Attach, Barrier as Steps, Detach, MAX_TASKS};
@@ -397,7 +396,7 @@ mod tests {
         assert_eq!(barrier.attach().unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
         all.pop();
         all.push(barrier.attach().unwrap());
-        Barrier::open(&other, "rounds").unwrap().attach().unwrap();
+        drop(Barrier::open(&other, "rounds").unwrap().attach().unwrap());
     }
 
     #[cfg(feature = "tokio")]

@@ -6,6 +6,7 @@
 compile_error!("futex-ipc needs atomics of 64 bits");
 
 mod barrier;
+mod condvar;
 mod copies;
 mod directory;
 mod drive;
@@ -32,6 +33,7 @@ mod value;
 mod watcher;
 
 pub use self::barrier::{Barrier, BarrierWaitResult, Participant};
+pub use self::condvar::Condvar;
 pub use self::directory::{Kind, MAX_NAME};
 pub use self::event::{AutoEvent, ManualEvent};
 pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};

@@ -212,8 +212,13 @@ impl<T: Value> Mutex<T> {
 }
 
 impl<T> Mutex<T> {
+    pub(crate) fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// The word of the lock.
     #[inline]
-    fn word(&self) -> Place {
+    pub(crate) fn word(&self) -> Place {
         self.exclusive.word()
     }
 }
@@ -250,10 +255,15 @@ where
     M: Deref<Target = Mutex<T>>,
     T: Value,
 {
+    /// The guard of a member that has locked the mutex.
     #[inline]
-    fn new(mutex: M, locked: Locked) -> Self {
+    pub(crate) fn new(mutex: M, locked: Locked) -> Self {
         let value = Mutex::<T>::COPIES.load(&mutex.object);
         Self { mutex, locked, settled: false, value }
+    }
+
+    pub(crate) fn mutex(&self) -> &M {
+        &self.mutex
     }
 
     /// Makes the copy the value of the mutex, and unlocks.

@@ -103,6 +103,11 @@ impl Object {
         &self.membership
     }
 
+    /// True if both objects were opened by the same member.
+    pub(crate) fn is_of_the_member_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.membership, &other.membership)
+    }
+
     /// The place of a word of the object.
     #[inline]
     pub(crate) fn place(&self, index: u32) -> Place {

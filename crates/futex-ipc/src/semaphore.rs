@@ -3,7 +3,6 @@
 use crate::directory::{Kind, Spec};
 use crate::drive;
 use crate::format::refuse;
-use crate::membership::Membership;
 use crate::object::Object;
 use crate::region::Region;
 use crate::steps::record::{Attach, Records, STRIDE, Sum};
@@ -373,8 +372,7 @@ impl Semaphore {
 
     /// True if both handles lead to the same semaphore, by the same member.
     fn is(&self, other: &Self) -> bool {
-        let membership = |it: &Self| -> *const Membership { it.object.membership() };
-        membership(self) == membership(other) && self.steps == other.steps
+        self.object.is_of_the_member_of(&other.object) && self.steps == other.steps
     }
 }
 

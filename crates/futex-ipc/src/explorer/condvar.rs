@@ -2,7 +2,7 @@
 
 use super::world::{Wait as InKernel, World};
 use super::{Counted, N, Program, Scenario, Trouble, all_at_once, few};
-use crate::steps::condvar::{Notify, Prepare, Wait};
+use crate::steps::condvar::{Notify, Prepare, UndoWait, WaitAndLock};
 use crate::steps::mutex::{Lock, Locked, Unlock, predecessor_word};
 use crate::steps::{Cancel, Machine, Place, Role, Sleep, Step, Wake, Words};
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,16 +29,15 @@ pub(super) enum Giver {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Taker {
-    /// With the wait before.
-    Lock(Lock, Option<Wait>),
+    Lock(Lock),
     Check(Locked),
     Take(Locked),
     Prepare(Locked, Prepare),
-    UnlockToWait(Unlock, Wait),
-    Wait(Wait),
+    UnlockToWait(Unlock, WaitAndLock),
+    Wait(WaitAndLock),
     Unlock(Unlock),
-    /// A wake of the mutex, and one of the condition variable.
-    Undo(Wake, Wake),
+    UndoLock(Wake),
+    UndoWait(UndoWait),
 }
 
 impl Giver {
@@ -65,7 +64,7 @@ impl Giver {
 impl Taker {
     fn step<W: Words>(&mut self, words: &W) -> Step<()> {
         *self = match self {
-            Self::Lock(lock, _) => match lock.step(words) {
+            Self::Lock(lock) => match lock.step(words) {
                 Step::Done(locked) => Self::Check(locked),
                 step => return step.map(drop),
             },
@@ -76,7 +75,9 @@ impl Taker {
                 Self::Unlock(Unlock::new(MUTEX, *locked, true))
             }
             Self::Prepare(locked, prepare) => match prepare.step(words) {
-                Step::Done(wait) => Self::UnlockToWait(Unlock::new(MUTEX, *locked, true), wait),
+                Step::Done(wait) => {
+                    Self::UnlockToWait(Unlock::new(MUTEX, *locked, true), WaitAndLock::new(wait, MUTEX))
+                }
                 step => return step.map(drop),
             },
             Self::UnlockToWait(unlock, wait) => match unlock.step(words) {
@@ -84,20 +85,12 @@ impl Taker {
                 step => return step.map(drop),
             },
             Self::Wait(wait) => match wait.step(words) {
-                Step::Done(()) => Self::Lock(Lock::new(MUTEX), Some(*wait)),
-                step => return step,
+                Step::Done(locked) => Self::Check(locked),
+                step => return step.map(drop),
             },
             Self::Unlock(unlock) => return unlock.step(words).map(drop),
-            Self::Undo(first, second) => match first.step(words) {
-                Step::Done(()) => {
-                    (*first, *second) = (*second, Wake::new(WORD, 0));
-                    if *first == *second {
-                        return Step::Done(());
-                    }
-                    return Step::Next;
-                }
-                step => return step,
-            },
+            Self::UndoLock(wake) => return wake.step(words),
+            Self::UndoWait(undo) => return undo.step(words),
         };
         Step::Next
     }
@@ -119,7 +112,7 @@ impl Program for User {
 
     fn woken(&mut self) {
         match self {
-            Self::Gives(Giver::Lock(lock)) | Self::Takes(Taker::Lock(lock, _), _) => lock.woken(),
+            Self::Gives(Giver::Lock(lock)) | Self::Takes(Taker::Lock(lock), _) => lock.woken(),
             Self::Takes(Taker::Wait(wait), _) => wait.woken(),
             _ => {}
         }
@@ -127,9 +120,8 @@ impl Program for User {
 
     fn cancel(&mut self) -> bool {
         let undo = match *self {
-            Self::Takes(Taker::Lock(lock, None), _) => Taker::Undo(lock.cancel(), Wake::new(WORD, 0)),
-            Self::Takes(Taker::Lock(lock, Some(wait)), _) => Taker::Undo(lock.cancel(), wait.cancel()),
-            Self::Takes(Taker::Wait(wait), _) => Taker::Undo(wait.cancel(), Wake::new(WORD, 0)),
+            Self::Takes(Taker::Lock(lock), _) => Taker::UndoLock(lock.cancel()),
+            Self::Takes(Taker::Wait(wait), _) => Taker::UndoWait(wait.cancel()),
             _ => return false,
         };
         *self = Self::Takes(undo, 1);
@@ -140,9 +132,7 @@ impl Program for User {
         match self {
             Self::Gives(Giver::Notify(notify)) => notify.renumber(f),
             Self::Takes(Taker::Prepare(_, prepare), _) => prepare.renumber(f),
-            Self::Takes(Taker::UnlockToWait(_, wait) | Taker::Wait(wait) | Taker::Lock(_, Some(wait)), _) => {
-                wait.renumber(f);
-            }
+            Self::Takes(Taker::UnlockToWait(_, wait) | Taker::Wait(wait), _) => wait.renumber(f),
             _ => {}
         }
     }
@@ -160,7 +150,7 @@ fn nothing_is_there(world: &World<User, 4>, i: usize) -> bool {
 const GIVER: User = User::Gives(Giver::Lock(Lock::new(MUTEX)));
 
 const fn taker_of(n: u8) -> User {
-    User::Takes(Taker::Lock(Lock::new(MUTEX), None), n)
+    User::Takes(Taker::Lock(Lock::new(MUTEX)), n)
 }
 
 pub(super) const ONE_GIVES: Scenario<User, 4> = Scenario {

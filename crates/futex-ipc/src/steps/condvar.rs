@@ -10,6 +10,7 @@
 //! wake is not lost: the sweep of that death wakes all waiters, as for every [`Role::Counter`](super::Role::Counter). The same holds
 //! for a member that changed the data and died before its wake.
 
+use super::mutex::{Lock, Locked};
 use super::{Cancel, Machine, Place, Sleep, Step, Wake, Words, halves, high, low};
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
@@ -109,6 +110,80 @@ impl Cancel for Wait {
 
     fn cancel(self) -> Wake {
         Wake::new(self.word, (self.state == State::Woken).into())
+    }
+}
+
+/// Waits as [`Wait`], and locks the mutex.
+///
+/// Cancelled, it passes on a wake of the mutex, and a wake of the condition variable that came before.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct WaitAndLock {
+    wait: Wait,
+    lock: Lock,
+    waits: bool,
+}
+
+impl WaitAndLock {
+    /// Begins to wait. `mutex` is the word of the mutex.
+    #[must_use]
+    pub const fn new(wait: Wait, mutex: Place) -> Self {
+        Self { wait, lock: Lock::new(mutex), waits: true }
+    }
+}
+
+impl Machine for WaitAndLock {
+    type Output = Locked;
+
+    fn step<M: Words>(&mut self, words: &M) -> Step<Locked> {
+        if !self.waits {
+            return self.lock.step(words);
+        }
+        match self.wait.step(words) {
+            Step::Sleep(sleep) => Step::Sleep(sleep),
+            _ => {
+                self.waits = false;
+                Step::Next
+            }
+        }
+    }
+
+    fn woken(&mut self) {
+        if self.waits { self.wait.woken() } else { self.lock.woken() }
+    }
+
+    #[cfg(test)]
+    fn renumber(&mut self, f: &mut dyn FnMut(Place, u64) -> u64) {
+        self.wait.renumber(f);
+        self.lock.renumber(f);
+    }
+}
+
+impl Cancel for WaitAndLock {
+    type Undo = UndoWait;
+
+    fn cancel(self) -> UndoWait {
+        UndoWait { first: (!self.waits).then(|| self.lock.cancel()), second: self.wait.cancel() }
+    }
+}
+
+/// What a cancelled [`WaitAndLock`] has left to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct UndoWait {
+    first: Option<Wake>,
+    second: Wake,
+}
+
+impl Machine for UndoWait {
+    type Output = ();
+
+    fn step<M: Words>(&mut self, words: &M) -> Step<()> {
+        match self.first.take() {
+            Some(mut wake) => {
+                let _ = wake.step(words);
+                Step::Next
+            }
+            None => self.second.step(words),
+        }
     }
 }
 
