@@ -6,8 +6,10 @@ use super::{Image, place_of, region, roles_of};
 use crate::steps::mutex::owned_by;
 use crate::steps::record::Records;
 use crate::steps::{Place, Words};
-use crate::{AutoEvent, Barrier, ManualEvent, Mutex, OnceCell, Region, RwLock, Semaphore};
+use crate::{AutoEvent, Barrier, Condvar, ManualEvent, Mutex, OnceCell, Region, RwLock, Semaphore};
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 /// Number of bytes of a value of the tests, and of its copies.
 const SIZE: usize = 21;
@@ -157,4 +159,19 @@ fn a_barrier_is_as_described() {
     ];
     check(&image, &region, "## Barrier", &values);
     assert_eq!(roles_of(&region, "o"), [(2, 1), (4, 16)]);
+}
+
+#[test]
+fn a_condition_variable_is_as_described() {
+    let [region, _other] = region();
+    let mutex = Mutex::create(&region, "mutex", ()).unwrap();
+    let condvar = Condvar::create(&region, "o").unwrap();
+    // A wait that ends at its deadline: one version, W, and no wake.
+    let wait = || condvar.blocking_wait_deadline(mutex.try_lock().unwrap().unwrap(), Instant::now());
+    assert_eq!(wait().unwrap_err().kind(), ErrorKind::TimedOut);
+    check(&Image::of(&region), &region, "## Condvar", &[("word", Number(1 << 32 | 1 << 31))]);
+    // A wake takes W off, since it found nobody.
+    condvar.notify_one().unwrap();
+    check(&Image::of(&region), &region, "## Condvar", &[("word", Number(1 << 32 | 1))]);
+    assert_eq!(roles_of(&region, "o"), [(2, 0)]);
 }
