@@ -54,9 +54,10 @@ use std::sync::Arc;
 ///   child that was made by a raw `clone` system call, and not by the C library, keeps the parent's lock until it ends or calls
 ///   `exec`.)
 /// - **Exec.** The member dies: the new program does not have the descriptor or the memory.
-/// - **A careless `close`.** If other code closes the descriptor of a region (`close_range(3, …)`), the member stays alive for all
-///   others, and its objects can be used. Only if the member needs the descriptor does it notice: then each further operation
-///   returns an error of kind `InvalidData`. A file that gets the number of the descriptor is not touched.
+/// - **A careless `close`.** If other code closes the descriptor of a region (`close_range(3, …)`), the other members see no
+///   difference: this one lives until its process ends or it leaves. But it can't find out any more whether others live. When it
+///   needs to know that (in a wait, and usually at the next join, leave or death of another member), it is damaged: each operation,
+///   also one that waits, returns an error of kind `InvalidData`. Until then its operations succeed.
 /// - **A stopped process** (`SIGSTOP`, a debugger, a frozen container) is alive. The others wait for what it holds. If it is stopped
 ///   in the microseconds in which it removes or replaces a name, others that open that name get `ResourceBusy` after a second.
 /// - **Pid namespaces, users, containers** do not matter. The processes must run on one machine.

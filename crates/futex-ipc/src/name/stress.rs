@@ -158,8 +158,12 @@ fn stress(test: &str, hidden: bool) {
         kills += 1;
         if random(8) == 0 {
             // All at once, so that nobody removes the name.
-            workers.iter_mut().for_each(|worker| worker.0.kill().unwrap());
-            workers.iter_mut().for_each(|worker| drop(worker.0.wait().unwrap()));
+            for worker in &mut workers {
+                worker.0.kill().unwrap();
+            }
+            for worker in &mut workers {
+                worker.0.wait().unwrap();
+            }
             if let Ok(remains) = fs::symlink_metadata(names.join(NAME)) {
                 shared(&side, Shared::Dead).store(remains.ino() as u32, SeqCst);
             }

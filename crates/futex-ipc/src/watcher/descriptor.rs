@@ -12,8 +12,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// each use checks first that the descriptor still leads to the same inode. (All eventfds, instances of inotify and the like
 /// share one inode. They are taken for each other.)
 #[derive(Debug)]
-pub(super) struct Descriptor<T> {
-    file: T,
+pub(super) struct Descriptor<T: AsFd> {
+    /// `None` only during the drop.
+    file: Option<T>,
     identity: (u64, u64),
 }
 
@@ -21,7 +22,7 @@ impl<T: AsFd> Descriptor<T> {
     pub(super) fn new(file: T) -> io::Result<Self> {
         let identity =
             identity(file.as_fd()).map_err(|errno| explain(errno, "cannot get the metadata of a descriptor"))?;
-        Ok(Self { file, identity })
+        Ok(Self { file: Some(file), identity })
     }
 
     /// Returns the descriptor.
@@ -30,9 +31,18 @@ impl<T: AsFd> Descriptor<T> {
     ///
     /// If it was closed, or if its number leads to another file.
     pub(super) fn get(&self) -> io::Result<&T> {
-        match identity(self.file.as_fd()) {
-            Ok(there) if there == self.identity => Ok(&self.file),
+        match &self.file {
+            Some(file) if identity(file.as_fd()) == Ok(self.identity) => Ok(file),
             _ => Err(explain(Errno::BADF, "a descriptor of the thread that watches regions was taken away")),
+        }
+    }
+}
+
+/// Does not close a number that leads to another file, or to none.
+impl<T: AsFd> Drop for Descriptor<T> {
+    fn drop(&mut self) {
+        if self.get().is_err() {
+            std::mem::forget(self.file.take());
         }
     }
 }
