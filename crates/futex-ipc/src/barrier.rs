@@ -288,9 +288,10 @@ impl Machine for UntilSleep {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    #[cfg(feature = "tokio")]
-    use crate::object::is_pending;
     use crate::object::two_members;
+    #[cfg(feature = "tokio")]
+    use crate::object::{is_pending, soon};
+    use futex_tests::without_a_hang;
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::Relaxed;
@@ -306,20 +307,22 @@ mod tests {
 
     #[test]
     fn threads_of_two_members_are_in_the_same_phase() {
-        let (arrivals, leaders) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            for mut participant in participants() {
-                let (arrivals, leaders) = (&arrivals, &leaders);
-                scope.spawn(move || {
-                    for phase in 0..PHASES {
-                        assert!((4 * phase..4 * (phase + 1)).contains(&arrivals.fetch_add(1, Relaxed)));
-                        let result = participant.blocking_arrive_and_wait().unwrap();
-                        leaders.fetch_add(result.is_leader().into(), Relaxed);
-                    }
-                });
-            }
+        without_a_hang(|| {
+            let (arrivals, leaders) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            std::thread::scope(|scope| {
+                for mut participant in participants() {
+                    let (arrivals, leaders) = (&arrivals, &leaders);
+                    scope.spawn(move || {
+                        for phase in 0..PHASES {
+                            assert!((4 * phase..4 * (phase + 1)).contains(&arrivals.fetch_add(1, Relaxed)));
+                            let result = participant.blocking_arrive_and_wait().unwrap();
+                            leaders.fetch_add(result.is_leader().into(), Relaxed);
+                        }
+                    });
+                }
+            });
+            assert_eq!(leaders.into_inner(), PHASES);
         });
-        assert_eq!(leaders.into_inner(), PHASES);
     }
 
     #[cfg(feature = "tokio")]
@@ -347,7 +350,7 @@ mod tests {
             })
             .collect();
         for task in tasks {
-            task.await.unwrap();
+            soon(task).await.unwrap();
         }
         assert_eq!(arrivals.load(Relaxed), 4 * PHASES);
     }
@@ -383,7 +386,7 @@ mod tests {
         drop(has_arrived);
         assert!(is_pending(&mut wait).await);
         drop(goes);
-        wait.await.unwrap();
+        soon(wait).await.unwrap();
         // Alone.
         assert!(stays.arrive_and_wait().await.unwrap().is_leader());
     }

@@ -306,9 +306,10 @@ impl fmt::Debug for Condvar {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    #[cfg(feature = "tokio")]
-    use crate::object::is_pending;
     use crate::object::two_members;
+    #[cfg(feature = "tokio")]
+    use crate::object::{is_pending, soon};
+    use futex_tests::without_a_hang;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -323,27 +324,29 @@ mod tests {
 
     #[test]
     fn threads_of_two_members_hand_over_items() {
-        let regions = two_members();
-        std::thread::scope(|scope| {
-            for region in regions.iter().chain(&regions) {
-                scope.spawn(|| {
-                    let (shop, items) = shop(region);
-                    for _ in 0..ITEMS {
-                        let mut guard =
-                            items.blocking_wait_while(shop.blocking_lock().unwrap(), |shop| shop[0] == 0).unwrap();
-                        guard[0] -= 1;
-                        guard[1] += 1;
-                        guard.commit();
-                    }
-                });
-            }
-            let (shop, items) = shop(&regions[0]);
-            for i in 0..4 * ITEMS {
-                shop.blocking_update(|shop| shop[0] += 1).unwrap();
-                if i % 100 == 0 { items.notify_all() } else { items.notify_one() }.unwrap();
-            }
+        without_a_hang(|| {
+            let regions = two_members();
+            std::thread::scope(|scope| {
+                for region in regions.iter().chain(&regions) {
+                    scope.spawn(|| {
+                        let (shop, items) = shop(region);
+                        for _ in 0..ITEMS {
+                            let mut guard =
+                                items.blocking_wait_while(shop.blocking_lock().unwrap(), |shop| shop[0] == 0).unwrap();
+                            guard[0] -= 1;
+                            guard[1] += 1;
+                            guard.commit();
+                        }
+                    });
+                }
+                let (shop, items) = shop(&regions[0]);
+                for i in 0..4 * ITEMS {
+                    shop.blocking_update(|shop| shop[0] += 1).unwrap();
+                    if i % 100 == 0 { items.notify_all() } else { items.notify_one() }.unwrap();
+                }
+            });
+            assert_eq!(*shop(&regions[1]).0.try_lock().unwrap().unwrap(), [0, 4 * ITEMS]);
         });
-        assert_eq!(*shop(&regions[1]).0.try_lock().unwrap().unwrap(), [0, 4 * ITEMS]);
     }
 
     #[cfg(feature = "tokio")]
@@ -376,7 +379,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         for task in tasks {
-            task.await.unwrap();
+            soon(task).await.unwrap();
         }
         assert_eq!(*shop.lock().await.unwrap(), [0, 4 * ITEMS]);
     }
@@ -393,7 +396,7 @@ mod tests {
         assert!(is_pending(&mut wait).await);
         assert_eq!(shop_there.blocking_update(|shop| std::mem::replace(&mut shop[0], 6)).unwrap(), 5);
         items_there.notify_all().unwrap();
-        assert_eq!(wait.await.unwrap()[0], 6);
+        assert_eq!(soon(wait).await.unwrap()[0], 6);
     }
 
     /// The first waiter was woken when it is dropped, or its wait is passed over.
@@ -416,7 +419,7 @@ mod tests {
                 drop(guard);
             }
             drop(first);
-            drop(second.await.unwrap());
+            drop(soon(second).await.unwrap());
         }
     }
 

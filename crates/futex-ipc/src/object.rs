@@ -136,6 +136,14 @@ pub(crate) fn two_members() -> [Region; 2] {
     [region, other]
 }
 
+/// Awaits a future that is ready in less than a minute, unless the library has a fault.
+#[cfg(all(test, feature = "tokio"))]
+#[cfg(not(loom))]
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    let result = tokio::time::timeout(std::time::Duration::from_secs(60), future).await;
+    result.expect("the test hangs")
+}
+
 /// Polls a future, lets other tasks run, and returns true if the future is not ready.
 #[cfg(all(test, feature = "tokio"))]
 #[cfg(not(loom))]

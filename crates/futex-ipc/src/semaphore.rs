@@ -473,33 +473,36 @@ where
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    #[cfg(feature = "tokio")]
-    use crate::object::is_pending;
     use crate::object::two_members;
+    #[cfg(feature = "tokio")]
+    use crate::object::{is_pending, soon};
+    use futex_tests::without_a_hang;
     use std::sync::atomic::AtomicU32;
     use std::time::Duration;
 
     #[test]
     fn threads_of_two_members_never_have_more_permits_than_there_are() {
-        let regions = two_members();
-        let held = AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            for (i, region) in (1..).zip(regions.iter().chain(&regions)) {
-                let held = &held;
-                scope.spawn(move || {
-                    let semaphore = Semaphore::open_or_create(region, "permits", 4).unwrap();
-                    for _ in 0..3000 {
-                        let permit = semaphore.blocking_acquire_many(i).unwrap();
-                        assert!(held.fetch_add(i, Relaxed) + i <= 4);
-                        held.fetch_sub(i, Relaxed);
-                        drop(permit);
-                    }
-                });
-            }
+        without_a_hang(|| {
+            let regions = two_members();
+            let held = AtomicU32::new(0);
+            std::thread::scope(|scope| {
+                for (i, region) in (1..).zip(regions.iter().chain(&regions)) {
+                    let held = &held;
+                    scope.spawn(move || {
+                        let semaphore = Semaphore::open_or_create(region, "permits", 4).unwrap();
+                        for _ in 0..3000 {
+                            let permit = semaphore.blocking_acquire_many(i).unwrap();
+                            assert!(held.fetch_add(i, Relaxed) + i <= 4);
+                            held.fetch_sub(i, Relaxed);
+                            drop(permit);
+                        }
+                    });
+                }
+            });
+            let semaphore = Semaphore::open(&regions[1], "permits").unwrap();
+            assert_eq!(semaphore.available_permits().unwrap(), 4);
+            assert_eq!(semaphore.try_acquire_many(4).unwrap().unwrap().num_permits(), 4);
         });
-        let semaphore = Semaphore::open(&regions[1], "permits").unwrap();
-        assert_eq!(semaphore.available_permits().unwrap(), 4);
-        assert_eq!(semaphore.try_acquire_many(4).unwrap().unwrap().num_permits(), 4);
     }
 
     #[cfg(feature = "tokio")]
@@ -532,7 +535,7 @@ mod tests {
             }));
         }
         for task in tasks {
-            task.await.unwrap();
+            soon(task).await.unwrap();
         }
         let semaphore = Semaphore::open(&regions[0], "permits").unwrap();
         assert_eq!(semaphore.acquire_many(4).await.unwrap().num_permits(), 4);
@@ -584,7 +587,7 @@ mod tests {
         drop(one);
         assert!(is_pending(&mut second).await, "it came later");
         drop(first);
-        assert_eq!(second.await.unwrap().num_permits(), 1);
+        assert_eq!(soon(second).await.unwrap().num_permits(), 1);
         drop(other_one);
     }
 
@@ -617,19 +620,21 @@ mod tests {
 
     #[test]
     fn permits_are_forgotten_and_added() {
-        let [region, other] = two_members();
-        let semaphore = Semaphore::create(&region, "permits", 3).unwrap();
-        let theirs = Semaphore::open(&other, "permits").unwrap();
-        semaphore.blocking_acquire_many(2).unwrap().forget();
-        assert_eq!([semaphore.capacity().unwrap(), theirs.available_permits().unwrap()], [1, 1]);
-        assert!(theirs.try_acquire_many(2).unwrap().is_none());
-        std::thread::scope(|scope| {
-            let waits = scope.spawn(|| theirs.blocking_acquire_many(4).unwrap().num_permits());
-            semaphore.add_permits(1).unwrap();
-            semaphore.add_permits(2).unwrap();
-            assert_eq!(waits.join().unwrap(), 4);
+        without_a_hang(|| {
+            let [region, other] = two_members();
+            let semaphore = Semaphore::create(&region, "permits", 3).unwrap();
+            let theirs = Semaphore::open(&other, "permits").unwrap();
+            semaphore.blocking_acquire_many(2).unwrap().forget();
+            assert_eq!([semaphore.capacity().unwrap(), theirs.available_permits().unwrap()], [1, 1]);
+            assert!(theirs.try_acquire_many(2).unwrap().is_none());
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| theirs.blocking_acquire_many(4).unwrap().num_permits());
+                semaphore.add_permits(1).unwrap();
+                semaphore.add_permits(2).unwrap();
+                assert_eq!(waits.join().unwrap(), 4);
+            });
+            assert_eq!([semaphore.capacity().unwrap(), theirs.available_permits().unwrap()], [4, 4]);
         });
-        assert_eq!([semaphore.capacity().unwrap(), theirs.available_permits().unwrap()], [4, 4]);
     }
 
     #[test]

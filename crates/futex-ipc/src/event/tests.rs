@@ -1,6 +1,7 @@
 use super::{AutoEvent, ManualEvent};
 use crate::object::two_members;
 use futex_sys::Deadline;
+use futex_tests::without_a_hang;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,49 +9,53 @@ use std::time::Duration;
 
 #[test]
 fn a_set_releases_all_threads_of_both_members_and_publishes() {
-    let regions = two_members();
-    let published = AtomicU64::new(0);
-    let events = |i: usize| ["there", "back"].map(|name| ManualEvent::open_or_create(&regions[i], name).unwrap());
-    std::thread::scope(|scope| {
-        for i in [0, 1, 1] {
-            let published = &published;
-            let [there, _] = events(i);
-            scope.spawn(move || {
-                there.blocking_wait().unwrap();
-                assert_eq!(published.load(Relaxed), 7);
-            });
-        }
-        published.store(7, Relaxed);
-        let [there, back] = events(0);
-        assert!(there.set().unwrap());
-        assert!(!there.set().unwrap());
-        assert!(!back.is_set().unwrap());
+    without_a_hang(|| {
+        let regions = two_members();
+        let published = AtomicU64::new(0);
+        let events = |i: usize| ["there", "back"].map(|name| ManualEvent::open_or_create(&regions[i], name).unwrap());
+        std::thread::scope(|scope| {
+            for i in [0, 1, 1] {
+                let published = &published;
+                let [there, _] = events(i);
+                scope.spawn(move || {
+                    there.blocking_wait().unwrap();
+                    assert_eq!(published.load(Relaxed), 7);
+                });
+            }
+            published.store(7, Relaxed);
+            let [there, back] = events(0);
+            assert!(there.set().unwrap());
+            assert!(!there.set().unwrap());
+            assert!(!back.is_set().unwrap());
+        });
+        let [there, _] = events(1);
+        assert!(there.is_set().unwrap());
+        assert!(there.reset().unwrap());
+        assert!(!there.reset().unwrap());
+        assert!(!there.is_set().unwrap());
     });
-    let [there, _] = events(1);
-    assert!(there.is_set().unwrap());
-    assert!(there.reset().unwrap());
-    assert!(!there.reset().unwrap());
-    assert!(!there.is_set().unwrap());
 }
 
 /// The first lost wake leaves both threads asleep.
 #[test]
 fn threads_of_two_members_take_turns() {
-    let regions = two_members();
-    std::thread::scope(|scope| {
-        for (i, region) in regions.iter().enumerate() {
-            scope.spawn(move || {
-                let [mine, theirs] =
-                    [i, 1 - i].map(|i| AutoEvent::open_or_create(region, ["left", "right"][i]).unwrap());
-                for turn in 0..5000 {
-                    if turn % 2 == i {
-                        assert!(theirs.set().unwrap());
-                    } else {
-                        mine.blocking_wait().unwrap();
+    without_a_hang(|| {
+        let regions = two_members();
+        std::thread::scope(|scope| {
+            for (i, region) in regions.iter().enumerate() {
+                scope.spawn(move || {
+                    let [mine, theirs] =
+                        [i, 1 - i].map(|i| AutoEvent::open_or_create(region, ["left", "right"][i]).unwrap());
+                    for turn in 0..5000 {
+                        if turn % 2 == i {
+                            assert!(theirs.set().unwrap());
+                        } else {
+                            mine.blocking_wait().unwrap();
+                        }
                     }
-                }
-            });
-        }
+                });
+            }
+        });
     });
 }
 
@@ -94,7 +99,7 @@ fn the_two_kinds_are_not_the_same() {
 #[cfg(feature = "tokio")]
 mod tasks {
     use super::*;
-    use crate::object::is_pending;
+    use crate::object::{is_pending, soon};
     use std::sync::Arc;
 
     #[tokio::test]
@@ -116,7 +121,7 @@ mod tasks {
             }));
         }
         for task in tasks {
-            task.await.unwrap();
+            soon(task).await.unwrap();
         }
     }
 
@@ -129,7 +134,7 @@ mod tasks {
         assert!(is_pending(&mut wait).await);
         event.set().unwrap();
         event.reset().unwrap();
-        wait.await.unwrap();
+        soon(wait).await.unwrap();
         assert!(is_pending(&mut Box::pin(theirs.wait())).await);
     }
 
@@ -149,7 +154,7 @@ mod tasks {
             tokio::task::yield_now().await;
             assert!(event.set().unwrap());
             drop(first);
-            second.await.unwrap().unwrap();
+            soon(second).await.unwrap().unwrap();
         }
         assert!(!event.is_set().unwrap());
     }
