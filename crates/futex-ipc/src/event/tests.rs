@@ -106,8 +106,7 @@ mod tasks {
     async fn tasks_of_two_members_take_turns() {
         let regions = two_members();
         let mut tasks = Vec::new();
-        for i in 0..2 {
-            let region = regions[i].clone();
+        for (i, region) in regions.iter().cloned().enumerate() {
             tasks.push(tokio::spawn(async move {
                 let [mine, theirs] =
                     [i, 1 - i].map(|i| AutoEvent::open_or_create(&region, ["left", "right"][i]).unwrap());
