@@ -138,10 +138,17 @@ impl<T: Value> Mutex<T> {
     ///
     /// Those of [`lock`](Self::lock) that are not about a runtime.
     pub fn blocking_lock(&self) -> io::Result<MutexGuard<'_, T>> {
-        match self.block(None)? {
-            Some(guard) => Ok(guard),
-            None => Err(self.timed_out()),
-        }
+        self.block(None).map(|locked| self.guard(locked))
+    }
+
+    /// Like [`blocking_lock`](Self::blocking_lock), but the guard owns a share of the mutex.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_lock`](Self::blocking_lock).
+    pub fn blocking_lock_owned(self: Arc<Self>) -> io::Result<OwnedMutexGuard<T>> {
+        let locked = self.block(None)?;
+        Ok(Guard::new(self, locked))
     }
 
     /// Like [`blocking_lock`](Self::blocking_lock), but gives up at a point in time.
@@ -150,7 +157,7 @@ impl<T: Value> Mutex<T> {
     ///
     /// `TimedOut` after the deadline. Those of [`blocking_lock`](Self::blocking_lock).
     pub fn blocking_lock_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<MutexGuard<'_, T>> {
-        self.block(Some(deadline.into()))?.ok_or_else(|| self.timed_out())
+        self.block(Some(deadline.into())).map(|locked| self.guard(locked))
     }
 
     /// Locks the mutex if no living member has it. Otherwise returns `None`.
@@ -161,6 +168,16 @@ impl<T: Value> Mutex<T> {
     pub fn try_lock(&self) -> io::Result<Option<MutexGuard<'_, T>>> {
         let locked = drive::attempt(self.object.membership(), TryLock::new(self.word()))?;
         Ok(locked.map(|locked| self.guard(locked)))
+    }
+
+    /// Like [`try_lock`](Self::try_lock), but the guard owns a share of the mutex.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_lock`](Self::blocking_lock).
+    pub fn try_lock_owned(self: Arc<Self>) -> io::Result<Option<OwnedMutexGuard<T>>> {
+        let locked = drive::attempt(self.object.membership(), TryLock::new(self.word()))?;
+        Ok(locked.map(|locked| Guard::new(self, locked)))
     }
 
     /// Locks the mutex, changes the value with a closure, and commits.
@@ -194,10 +211,10 @@ impl<T: Value> Mutex<T> {
         Ok(result)
     }
 
-    fn block(&self, deadline: Option<Deadline>) -> io::Result<Option<MutexGuard<'_, T>>> {
+    fn block(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
         self.exclusive.blocking_yield(self.object.membership());
         let locked = drive::block(self.object.membership(), Lock::new(self.word()), deadline)?;
-        Ok(locked.map(|locked| self.guard(locked)))
+        locked.ok_or_else(|| self.timed_out())
     }
 
     #[cold]

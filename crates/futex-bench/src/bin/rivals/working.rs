@@ -91,11 +91,18 @@ fn effect(worker: &mut Process, scene: &Scene<'_>) -> Result<Option<Effect>> {
         Answer::Said(line, _) => {
             let mut words = line.splitn(4, ' ').skip(2);
             let errors: u64 = words.next().with_context(|| line.clone())?.parse()?;
-            (errors > 0).then(|| Effect::Error(words.next().unwrap_or_default().to_owned()))
+            (errors > 0).then(|| Effect::Error(without_names(words.next().unwrap_or_default())))
         }
         Answer::Silent => Some(Effect::Waits(seconds(scene.patience))),
         Answer::Ended(how) => Some(Effect::Ended(how)),
     })
+}
+
+/// Replaces the names of objects, which differ in each run.
+fn without_names(text: &str) -> String {
+    let mut parts = text.split("rivals-");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "rivals-…" + part.get(16..).unwrap_or_default())
 }
 
 /// The number of runs with each effect.
