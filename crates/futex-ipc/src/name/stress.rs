@@ -107,17 +107,13 @@ fn check(membership: &Membership, names: &Path) {
     membership.check().unwrap();
 }
 
-/// Returns the number of dead members.
-fn sweep_the_dead(membership: &Membership) -> u32 {
+fn sweep_the_dead(membership: &Membership) {
     let words = Sweeping::new(membership);
-    let mut deaths = 0;
     for slot in (0..membership.slots()).filter(|&slot| slot != membership.me().slot) {
         if let Some(dead) = drive::run(&words, Mark::new(slot)).unwrap() {
             drive::run(&words, Sweep::new(dead)).unwrap();
-            deaths += 1;
         }
     }
-    deaths
 }
 
 /// The end of a worker. `None` if it was killed.

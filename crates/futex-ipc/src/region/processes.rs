@@ -245,6 +245,8 @@ fn a_member_outlives_its_descriptor_and_leaves_without_it() {
         let region = builder(&role[0]).open("jobs").unwrap();
         let alone = builder(&role[0]).create("alone").unwrap();
         let mutex = Mutex::<u64>::open(&region, "mutex").unwrap();
+        // The watcher would ask about another member.
+        let busy = membership(&region).keep_watcher_busy();
         close_all_descriptors();
         leave_note(&region, 1);
         await_note(&region, 2);
@@ -258,6 +260,7 @@ fn a_member_outlives_its_descriptor_and_leaves_without_it() {
         assert!(membership(&region).is_locked(0), "an answer that is unknown means that the member lives");
         assert_eq!(mutex.try_lock().unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(region.share().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        drop(busy);
         drop((region, mutex, alone));
         assert!(files.iter().all(|file| file.metadata().is_ok()));
         return until_closed();
@@ -297,6 +300,29 @@ fn the_numbers_of_lost_descriptors_are_not_closed() {
             until(|| !has_watcher());
             assert!(files.iter().all(|file| file.metadata().is_ok()));
         }
+    });
+}
+
+/// Nobody would tell it of the death of the owner for which it waits.
+#[test]
+fn a_wait_of_a_member_that_has_lost_its_descriptor_ends() {
+    const TEST: &str = "region::processes::a_wait_of_a_member_that_has_lost_its_descriptor_ends";
+    in_its_own_process(TEST, || {
+        let directory = directory();
+        let region = builder(&directory).create("jobs").unwrap();
+        let mutex = Mutex::create(&region, "mutex", 5_u64).unwrap();
+        let other = builder(&directory).open("jobs").unwrap();
+        let theirs = Mutex::<u64>::open(&other, "mutex").unwrap();
+        let guard = mutex.blocking_lock().unwrap();
+        let locker = std::thread::spawn(move || theirs.blocking_lock().map(drop).unwrap_err().kind());
+        until(|| membership(&other).waits().len() == 1);
+        close_all_descriptors();
+        // The numbers of the watcher's descriptors get other files, which it must not touch.
+        let files: Vec<_> = (0..8).map(|_| tempfile::tempfile_in("/dev/shm").unwrap()).collect();
+        assert_eq!(locker.join().unwrap(), io::ErrorKind::InvalidData);
+        drop(guard);
+        drop((mutex, region, other));
+        assert!(files.iter().all(|file| file.metadata().unwrap().len() == 0));
     });
 }
 
