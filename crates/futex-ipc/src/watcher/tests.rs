@@ -5,6 +5,8 @@ use crate::os::byte_lock;
 use crate::steps::member::{DEAD, FREE, LIVE, slot_word};
 use crate::steps::{Words, high, low};
 use crate::{MemberEvent, Mutex, Region, Stats};
+use futex_sys::__private::words64;
+use futex_sys::SharedMemory;
 use futex_tests::{until, without_a_hang};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -191,6 +193,40 @@ fn a_region_whose_file_got_another_name_is_reported() {
         std::fs::rename(directory.path().join("name"), directory.path().join("another")).unwrap();
         assert_eq!(events.blocking_next().unwrap(), MemberEvent::Unlinked);
         std::fs::remove_file(directory.path().join("another")).unwrap();
+    });
+}
+
+#[test]
+fn a_member_that_joins_finds_those_that_died_unseen() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let layout = region.membership().layout();
+        let memory = SharedMemory::from_fd(region.share().unwrap()).unwrap();
+        region.die();
+        for (slot, state) in [(1, LIVE), (2, DEAD)] {
+            words64(&memory)[layout.slot(slot).0 as usize].store(slot_word(7, state), Relaxed);
+        }
+        let next = Region::builder().from_fd(&memory).unwrap();
+        assert_eq!(next.membership().me().slot, 0);
+        until(|| [1, 2].map(|index| slot(&next, index)) == [(7, FREE); 2]);
+    });
+}
+
+#[test]
+fn a_member_that_was_killed_while_it_left_is_reported() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let mut events = region.watch_members().unwrap();
+        for generation in 1..=10 {
+            let other = other(&region);
+            assert!(matches!(events.blocking_next(), Ok(MemberEvent::Joined(_))));
+            let word = slot_word(generation, LIVE);
+            let left = other.membership().replace_slot(1, word, slot_word(generation, FREE));
+            assert_eq!(left, Ok(word));
+            // Its last step would have been to announce that.
+            other.die();
+            assert!(matches!(events.blocking_next(), Ok(MemberEvent::Left(_))));
+        }
     });
 }
 

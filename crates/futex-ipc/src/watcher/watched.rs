@@ -44,7 +44,7 @@ pub(super) struct Watched {
     /// The next wake of the waits of a closed region.
     end: Option<Instant>,
     ends: u32,
-    /// The table of members at the last scan as the sweeper.
+    /// The table of members when its changes were announced last.
     table: Vec<u64>,
 }
 
@@ -135,11 +135,12 @@ impl Watched {
     }
 
     /// Scans as a bystander, unless the sweeper has done that since the event.
-    fn check(&self, scans: u64) {
+    fn check(&mut self, scans: u64) {
         let membership = &self.membership;
         let done = membership.load(Header::SCANS, Acquire).wrapping_sub(scans) >= 2;
         if !done || (0..membership.slots()).any(|slot| low(membership.slot(slot, Relaxed)) == DEAD) {
             self.scan();
+            self.announce_changes();
         }
     }
 
