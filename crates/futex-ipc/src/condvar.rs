@@ -13,6 +13,7 @@ use futex_sys::Deadline;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
+use std::time::Duration;
 
 /// A condition variable in a [`Region`]: tasks and threads of all members wait for a change of what a [`Mutex`] guards.
 ///
@@ -274,8 +275,7 @@ impl Condvar {
     {
         let (mutex, wait) = self.begin(guard)?;
         let membership = self.object.membership();
-        let locked = drive::block(membership, wait, deadline)?
-            .ok_or_else(|| drive::timed_out("the notification of the condition variable", membership))?;
+        let locked = drive::block(membership, wait, deadline)?.ok_or_else(|| self.timed_out())?;
         Ok(Guard::new(mutex, locked))
     }
 
@@ -289,10 +289,22 @@ impl Condvar {
         M: Deref<Target = Mutex<T>> + Clone,
         T: Value,
     {
+        let mut is_late = false;
         while condition(&mut guard) {
+            if is_late {
+                guard.commit();
+                return Err(self.timed_out());
+            }
             guard = self.block(guard, deadline)?;
+            // Others may notify so often that no wait sees the deadline.
+            is_late = deadline.is_some_and(|deadline| deadline <= Deadline::after(Duration::ZERO));
         }
         Ok(guard)
+    }
+
+    #[cold]
+    fn timed_out(&self) -> io::Error {
+        drive::timed_out("the notification of the condition variable", self.object.membership())
     }
 }
 

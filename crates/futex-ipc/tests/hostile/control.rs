@@ -80,8 +80,8 @@ impl Control {
     /// Counts the outcome of an operation. An error must be one that the documentation has.
     pub(crate) fn outcome<T>(&self, result: io::Result<T>, good: Figure, bad: Figure) -> Option<T> {
         use io::ErrorKind::{
-            AlreadyExists, InvalidData, InvalidInput, NotFound, QuotaExceeded, ResourceBusy, StorageFull, TimedOut,
-            WouldBlock,
+            AlreadyExists, BrokenPipe, InvalidData, InvalidInput, NotFound, QuotaExceeded, ResourceBusy, StorageFull,
+            TimedOut, WouldBlock,
         };
         match result {
             Ok(value) => {
@@ -91,6 +91,7 @@ impl Control {
             Err(error) => {
                 let known = [
                     AlreadyExists,
+                    BrokenPipe,
                     InvalidData,
                     InvalidInput,
                     NotFound,

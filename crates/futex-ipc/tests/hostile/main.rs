@@ -14,6 +14,7 @@ mod chance;
 mod children;
 
 mod cell;
+mod condvar;
 mod control;
 mod directory;
 mod events;
@@ -26,6 +27,7 @@ mod writer;
 
 use self::cell::Cell;
 use self::children::Child;
+use self::condvar::Condition;
 use self::control::{Control, Figure, Stop};
 use self::directory::Directory;
 use self::events::Events;
@@ -55,6 +57,7 @@ fn a_child_process() {
         Some("events") => suffer::<Events>(),
         Some("cell") => suffer::<Cell>(),
         Some("members") => suffer::<Members>(),
+        Some("condvar") => suffer::<Condition>(),
         Some("directory") => suffer::<Directory>(),
         Some(role) => panic!("there is no role {role}"),
         None => {}
@@ -132,6 +135,11 @@ fn a_semaphore_in_memory_that_another_process_overwrites_gives_errors_or_wrong_d
 #[test]
 fn events_in_memory_that_another_process_overwrites_give_errors_or_wrong_data() {
     endure::<Events>("events", false);
+}
+
+#[test]
+fn a_condition_variable_in_memory_that_another_process_overwrites_gives_errors_or_wrong_data() {
+    endure::<Condition>("condvar", false);
 }
 
 #[test]

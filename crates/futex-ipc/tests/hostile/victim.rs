@@ -163,11 +163,16 @@ fn run_tasks<K: Kit>(control: &Arc<Control>, progress: &AtomicU64, file: &std::f
             .collect();
         // The watchdog: it turns only if each operation returns to the runtime.
         tasks.spawn_local({
-            let control = control.clone();
+            let (control, region) = (control.clone(), region.clone());
+            // In some sessions.
+            let closes = seed % (3 * TASKS as u64) == 0;
             async move {
                 while handles.iter().any(|handle| !handle.is_finished()) {
                     control.count(Figure::Ticks);
                     yield_now().await;
+                    if closes && handles[0].is_finished() {
+                        region.close();
+                    }
                 }
             }
         });

@@ -2,12 +2,13 @@
 
 use crate::cell::Cell;
 use crate::children;
+use crate::condvar::Store;
 use crate::section::Value;
 use crate::semaphore::PERMITS;
 use crate::side::{CELLS, Figure, Id, Side, TASKS};
 use crate::task::Task;
-use crate::{barrier, cell, event, mutex, rwlock, semaphore};
-use futex_ipc::{AutoEvent, Barrier, ManualEvent, Mutex, OnceCell, Region, RwLock, Semaphore};
+use crate::{barrier, cell, condvar, event, mutex, rwlock, semaphore};
+use futex_ipc::{AutoEvent, Barrier, Condvar, ManualEvent, Mutex, OnceCell, Region, RwLock, Semaphore};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(crate) struct Objects {
     pub(crate) pass: AutoEvent,
     pub(crate) barrier: Barrier,
     pub(crate) cells: Vec<Cell>,
+    pub(crate) store: Store,
 }
 
 impl Objects {
@@ -46,6 +48,10 @@ impl Objects {
             pass: AutoEvent::open_or_create(&region, "pass")?,
             barrier: Barrier::open_or_create(&region, "barrier")?,
             cells: cells.collect::<io::Result<_>>()?,
+            store: Store {
+                things: Mutex::open_or_create(&region, "things", 0)?,
+                more: Condvar::open_or_create(&region, "more")?,
+            },
             region,
         })
     }
@@ -119,6 +125,7 @@ async fn round(task: &Task, objects: &Objects) {
             7 => event::pass(task, &objects.pass).await,
             8 => barrier::take_part(task, &objects.barrier).await,
             9 => cell::get(task, &objects.cells).await,
+            10 => condvar::use_store(task, &objects.store).await,
             _ => mutex::lock(task, &objects.mutex).await,
         }
     };
@@ -140,6 +147,7 @@ fn blocking_round(task: &Task, objects: &Objects) {
         7 => event::blocking_pass(task, &objects.pass),
         8 => barrier::blocking_take_part(task, &objects.barrier),
         9 => cell::blocking_get(task, &objects.cells),
+        10 => condvar::blocking_use_store(task, &objects.store),
         _ => mutex::blocking_lock(task, &objects.mutex),
     }
     check(task, objects);

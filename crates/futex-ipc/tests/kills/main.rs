@@ -18,6 +18,7 @@ mod chance;
 mod barrier;
 mod cell;
 mod child;
+mod condvar;
 mod event;
 mod mutex;
 mod rwlock;
@@ -159,6 +160,9 @@ impl Harness {
             objects.event.set().unwrap();
             self.side.count(Figure::Sets);
             objects.pass.set().unwrap();
+            self.side.count(Figure::Given);
+            objects.store.things.blocking_update(|things| *things += 1).unwrap();
+            objects.store.more.notify_all().unwrap();
             for child in self.children.iter_mut().filter(|child| child.is_some()) {
                 if let Some(status) = child.as_mut().unwrap().status() {
                     assert!(status.success(), "a child ended with {status}: its message is above");
@@ -216,6 +220,11 @@ impl Harness {
         assert!(objects.semaphore.try_acquire().unwrap().is_none(), "there are more permits");
         drop(permits);
         assert_eq!(objects.semaphore.available_permits().unwrap(), semaphore::PERMITS);
+        let [given, taken] = [Figure::Given, Figure::Taken].map(|figure| self.side.figure(figure).load(SeqCst));
+        let things = *objects.store.things.try_lock().unwrap().expect("a free mutex");
+        // Each task of a process that was killed may have counted, and not committed, or the other way round.
+        let uncertain = self.side.kills() * TASKS as u64;
+        assert!((0..=uncertain).contains(&(given - taken).wrapping_sub(things)), "{given} - {taken}, {things}");
         let figures = Figure::ALL.map(|figure| format!("{figure:?}: {}", self.side.figure(figure).load(SeqCst)));
         println!("{} kills; {}", self.side.kills(), figures.join(", "));
         for figure in

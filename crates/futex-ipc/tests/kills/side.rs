@@ -31,14 +31,15 @@ pub(crate) enum Figure {
     Passes,
     Initialised,
     Phases,
-    Consumed,
+    Given,
+    Taken,
     /// Lost wakes that were found once a second.
     Rechecks,
     Violations,
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Sections,
         Self::Reads,
         Self::Holds,
@@ -50,7 +51,8 @@ impl Figure {
         Self::Passes,
         Self::Initialised,
         Self::Phases,
-        Self::Consumed,
+        Self::Given,
+        Self::Taken,
         Self::Rechecks,
         Self::Violations,
     ];
