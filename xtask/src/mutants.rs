@@ -122,7 +122,9 @@ impl Copy {
         };
         if program.is_loom {
             let flags = env::var("RUSTFLAGS").unwrap_or_default();
-            command.args(["--profile", "loom"]).env("RUSTFLAGS", format!("{flags} --cfg loom"));
+            command
+                .args(["--no-default-features", "--profile", "loom"])
+                .env("RUSTFLAGS", format!("{flags} --cfg loom"));
         }
         command.arg("--target-dir").arg(self.target.join(if program.is_loom { "loom" } else { "std" }));
         command.args(words).env("RUST_BACKTRACE", "0");
