@@ -22,7 +22,8 @@ const LAYERS: [(&str, &[&str]); 5] = [
     ("futex-sys", &["bitflags", "cfg-if", "io-uring", "libc", "linux-raw-sys", "rustix", "slab", "static_assertions"]),
     ("futex-core", &["arrayvec", "futures-core", "once_cell", "pin-project-lite", "tracing", "tracing-core"]),
     ("futex-tokio", &["mio", "socket2", "tokio"]),
-    ("futex-ipc", &[]),
+    // Values that any bit pattern may stand for, without `unsafe`. The others are for its derive macros, at build time.
+    ("futex-ipc", &["proc-macro2", "quote", "syn", "unicode-ident", "zerocopy", "zerocopy-derive"]),
     ("futex-cli", COMMAND_LINE),
 ];
 
@@ -36,13 +37,9 @@ const COMMAND_LINE: &[&str] = &[
     "clap_lex",
     "clap_mangen",
     "heck",
-    "proc-macro2",
-    "quote",
     "roff",
     "strsim",
-    "syn",
     "terminal_size",
-    "unicode-ident",
     // Colours, only on a terminal.
     "anstream",
     "anstyle",

@@ -8,20 +8,17 @@
 //!
 //! Each process copies and checks an entry once.
 
-use crate::drive;
-use crate::format::{ENTRY, Header, LINE, load_text, refuse, store_text};
-use crate::membership::Membership;
-use crate::steps::mutex::{Lock, Unlock, owner};
+mod add;
+
+use crate::format::{ENTRY, Header, LINE, Layout, load_text, refuse, store_text};
+use crate::steps::mutex::owner;
 use crate::steps::record::{Records, STRIDE};
-use crate::steps::{Place, Role, Words, halves, high, low};
-use futex_sys::__private::fail;
-use futex_sys::Deadline;
+use crate::steps::{Member, Place, Role, halves, high, low};
 use std::fmt;
 use std::io;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// Maximum number of bytes of an object's name, and of a type's name.
 pub const MAX_NAME: usize = 64;
@@ -144,9 +141,8 @@ const RECORDS_ROLE: u32 = 4;
 
 impl Entry {
     /// Copies and checks an entry. `None` if it is damaged.
-    fn load(membership: &Membership, index: u32) -> Option<Self> {
-        let layout = membership.layout();
-        let words = membership.slice(layout.entry(index), ENTRY);
+    fn load(region: &[AtomicU64], layout: Layout, index: u32) -> Option<Self> {
+        let words = &region[layout.entry(index).0 as usize..];
         let copy: [u64; ENTRY as usize] = std::array::from_fn(|i| words[i].load(Relaxed));
         let copy = copy.map(AtomicU64::new);
         let field = |i: usize| copy[i].load(Relaxed);
@@ -267,151 +263,40 @@ pub(crate) struct Directory {
     entries: Mutex<Vec<Option<Arc<Entry>>>>,
 }
 
-/// How long a member waits for another one that adds an object, which takes microseconds.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 impl Directory {
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Copies the entries that were added meanwhile, and returns all.
-    pub(crate) fn entries(&self, membership: &Membership) -> Vec<Option<Arc<Entry>>> {
+    pub(crate) fn entries(&self, region: &[AtomicU64], layout: Layout) -> Vec<Option<Arc<Entry>>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         // Ordering: Acquire. The partner is the Release of `add`.
-        let used = membership.load(Header::USED, Acquire).min(membership.layout().entries.into());
+        let used = region[Header::USED.0 as usize].load(Acquire).min(layout.entries.into());
         while (entries.len() as u64) < used {
             let index = entries.len() as u32;
-            entries.push(Entry::load(membership, index).map(Arc::new));
+            entries.push(Entry::load(region, layout, index).map(Arc::new));
         }
         entries.clone()
     }
 
     /// The words that a sweep repairs, in the whole region.
-    pub(crate) fn swept(&self, membership: &Membership) -> Vec<(Role, Place)> {
-        let entries = self.entries(membership);
+    pub(crate) fn swept(&self, region: &[AtomicU64], layout: Layout) -> Vec<(Role, Place)> {
+        let entries = self.entries(region, layout);
         let objects = entries.iter().flatten().flat_map(|entry| entry.roles.into_iter().flatten());
         Header::SWEPT.into_iter().chain(objects).collect()
     }
 
-    /// True if this member owns a lock, or a record of it is not 0: it leaves something behind.
-    pub(crate) fn has_something_of(&self, membership: &Membership) -> bool {
-        let me = membership.me();
-        let owns = |(role, place)| matches!(role, Role::Lock) && owner(membership.load(place, Relaxed)) == Some(me);
+    /// True if a member owns a lock, or a record of it is not 0: it leaves something behind.
+    pub(crate) fn has_something_of(&self, me: Member, region: &[AtomicU64], layout: Layout) -> bool {
+        let load = |place: Place| region[place.0 as usize].load(Relaxed);
+        let owns = |(role, place)| matches!(role, Role::Lock) && owner(load(place)) == Some(me);
         let holds = |records: Records| {
-            let record = membership.load(records.of(me.slot), Relaxed);
+            let record = load(records.of(me.slot));
             high(record) == me.generation && low(record) != 0
         };
-        let entries = self.entries(membership);
+        let entries = self.entries(region, layout);
         entries.iter().flatten().filter_map(|entry| entry.records).any(holds)
-            || self.swept(membership).into_iter().any(owns)
+            || self.swept(region, layout).into_iter().any(owns)
     }
-
-    fn find(&self, membership: &Membership, spec: &Spec<'_>) -> io::Result<Option<Arc<Entry>>> {
-        let entries = self.entries(membership);
-        match entries.into_iter().flatten().find(|entry| entry.name == spec.name) {
-            Some(entry) => entry.verify(spec, membership.what()).map(|()| Some(entry)),
-            None => Ok(None),
-        }
-    }
-
-    /// The object of this name.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound`; `InvalidInput` for an object of another kind or type, and for a bad name.
-    pub(crate) fn open(&self, membership: &Membership, spec: &Spec<'_>) -> io::Result<Arc<Entry>> {
-        membership.check()?;
-        check_names(spec)?;
-        self.find(membership, spec)?.ok_or_else(|| {
-            let Spec { kind, name, .. } = spec;
-            fail(
-                io::ErrorKind::NotFound,
-                format!("{} has no object {name:?}: create the {kind} first", membership.what()),
-            )
-        })
-    }
-
-    /// Adds an object, or returns the one of this name, and whether it was added. `init` writes into the words of the new
-    /// object, which are zero.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open), except `NotFound`. `StorageFull` if the region has no room. `ResourceBusy` if another member is
-    /// stopped while it adds an object.
-    pub(crate) fn open_or_create(
-        &self,
-        membership: &Membership,
-        spec: &Spec<'_>,
-        init: impl FnOnce(&[AtomicU64]),
-    ) -> io::Result<(Arc<Entry>, bool)> {
-        membership.check()?;
-        check_names(spec)?;
-        if let Some(entry) = self.find(membership, spec)? {
-            return Ok((entry, false));
-        }
-        let deadline = Deadline::after(PATIENCE);
-        let Some(locked) = drive::block(membership, Lock::new(Header::LOCK), Some(deadline))? else {
-            return Err(fail(
-                io::ErrorKind::ResourceBusy,
-                format!(
-                    "cannot add {:?} to {}: another member has been adding an object for a second. It may be stopped: \
-                     continue it (SIGCONT) or end it, and try again",
-                    spec.name,
-                    membership.what()
-                ),
-            ));
-        };
-        let result = match self.find(membership, spec) {
-            Ok(Some(entry)) => Ok((entry, false)),
-            Ok(None) => self.add(membership, spec, init).map(|entry| (entry, true)),
-            Err(error) => Err(error),
-        };
-        let _ = drive::run(membership, Unlock::new(Header::LOCK, locked, true));
-        result
-    }
-
-    fn add(&self, membership: &Membership, spec: &Spec<'_>, init: impl FnOnce(&[AtomicU64])) -> io::Result<Arc<Entry>> {
-        let layout = membership.layout();
-        let entries = self.entries(membership);
-        let full = |what: String| {
-            let sentence =
-                format!("cannot add {:?} to {}: {what}. Make the region larger", spec.name, membership.what());
-            Err(fail(io::ErrorKind::StorageFull, sentence))
-        };
-        if entries.len() as u32 >= layout.entries {
-            return full(format!("it has {} objects, and no room for more", layout.entries));
-        }
-        let first = entries.iter().flatten().map(|entry| entry.end()).max().unwrap_or_else(|| layout.objects());
-        let base = first.next_multiple_of(LINE);
-        if base.checked_add(spec.len).is_none_or(|end| end > layout.len) {
-            let free = layout.len.saturating_sub(base);
-            return full(format!(
-                "the object needs {} bytes, and {} are left",
-                u64::from(spec.len) * 8,
-                u64::from(free) * 8
-            ));
-        }
-        let words = membership.slice(Place(base), spec.len);
-        // A member may have died while it wrote an object here.
-        words.iter().for_each(|word| word.store(0, Relaxed));
-        init(words);
-        let index = entries.len() as u32;
-        Entry::store(membership.slice(layout.entry(index), ENTRY), base, spec);
-        // Ordering: Release. The partner is the Acquire of `entries`.
-        membership.store(Header::USED, u64::from(index) + 1, Release);
-        self.find(membership, spec)?
-            .ok_or_else(|| membership.damaged("an object that was just added is not in its directory"))
-    }
-}
-
-fn check_names(spec: &Spec<'_>) -> io::Result<()> {
-    for (what, text) in [("an object", spec.name), ("a type", spec.type_name)] {
-        if text.is_empty() || text.len() > MAX_NAME || text.contains('\0') {
-            return Err(refuse(format!(
-                "{text:?} can't be the name of {what}: a name has 1 to {MAX_NAME} bytes, and no zero byte"
-            )));
-        }
-    }
-    Ok(())
 }

@@ -72,14 +72,14 @@ fn region() -> [Region; 2] {
 }
 
 fn place_of(region: &Region, name: &str) -> u32 {
-    let entries = region.membership().directory().entries(region.membership());
+    let entries = region.membership().entries();
     entries.into_iter().flatten().find(|entry| entry.name == name).unwrap().base.0
 }
 
 /// The roles of an object, as its entry has them: their numbers, and the indices of the words.
 fn roles_of(region: &Region, name: &str) -> Vec<(u32, u32)> {
     let membership = region.membership();
-    let entries = membership.directory().entries(membership);
+    let entries = membership.entries();
     let index = entries.iter().flatten().position(|entry| entry.name == name).unwrap();
     let entry = membership.slice(membership.layout().entry(index as u32), ENTRY);
     let roles = entry[4..8].iter().map(|word| word.load(Relaxed));

@@ -9,42 +9,13 @@ mod tests;
 #[cfg(feature = "tokio")]
 pub(crate) use self::asynchronous::Operation;
 use crate::membership::Membership;
-use crate::steps::{Cancel, Machine, PATIENCE, Sleep, Step, Words};
+use crate::run::{MAX_LOST, run};
+use crate::steps::{Cancel, Machine, PATIENCE, Sleep, Step};
 use futex_sys::__private::{explain, fail};
 use futex_sys::futex::{Scope, wait};
 use futex_sys::{Deadline, MATCH_ANY, WaitOutcome};
 use std::io;
 use std::thread::yield_now;
-
-/// Maximum number of lost races in a row. Only if a member writes into the region without rest, another one loses that many.
-const MAX_LOST: u32 = 1 << 16;
-
-/// Runs a machine that never sleeps. `None` if it has lost too many races.
-#[inline]
-pub(crate) fn run<W: Words, M: Machine>(words: &W, machine: M) -> Option<M::Output> {
-    run_at_most(MAX_LOST, words, machine)
-}
-
-/// Like [`run`], with another maximum number of lost races.
-#[inline]
-pub(crate) fn run_at_most<W: Words, M: Machine>(max_lost: u32, words: &W, mut machine: M) -> Option<M::Output> {
-    let mut lost = 0;
-    loop {
-        match machine.step(words) {
-            Step::Next => {}
-            Step::Done(output) => return Some(output),
-            Step::Contended | Step::Sleep { .. } => {
-                lost += 1;
-                if lost == max_lost {
-                    return None;
-                }
-                if lost % PATIENCE == 0 {
-                    yield_now();
-                }
-            }
-        }
-    }
-}
 
 /// Runs a machine that never sleeps, as a public operation.
 ///
@@ -92,7 +63,6 @@ pub(crate) fn block<M: Cancel>(
 }
 
 /// Goes on after the first step that is `Contended` or `Sleep`.
-
 #[cold]
 fn block_slowly<M: Cancel>(
     membership: &Membership,

@@ -5,9 +5,11 @@
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("futex-ipc needs atomics of 64 bits");
 
+mod attachment;
 mod barrier;
 mod condvar;
 mod copies;
+mod descriptor;
 mod directory;
 mod drive;
 mod event;
@@ -21,7 +23,10 @@ mod name;
 mod object;
 mod once_cell;
 mod os;
+mod poke;
+mod presence;
 mod region;
+mod run;
 mod rwlock;
 mod semaphore;
 mod stats;
@@ -30,6 +35,7 @@ pub mod steps;
 #[cfg(not(loom))]
 mod testing;
 mod value;
+mod waits;
 mod watcher;
 
 pub use self::barrier::{Barrier, BarrierWaitResult, Participant};
@@ -41,8 +47,9 @@ pub use self::members::{Member, MemberEvent, MemberEvents};
 pub use self::mutex::{Guard, Mutex, MutexGuard, OwnedMutexGuard};
 pub use self::once_cell::OnceCell;
 pub use self::region::{Builder, Region};
-pub use self::rwlock::{
-    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, ReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, WriteGuard,
+pub use self::rwlock::RwLock;
+pub use self::rwlock::guard::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, ReadGuard, RwLockReadGuard, RwLockWriteGuard, WriteGuard,
 };
 pub use self::semaphore::{OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit};
 pub use self::stats::Stats;

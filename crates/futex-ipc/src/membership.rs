@@ -3,19 +3,20 @@
 //! A member has a write lock on the byte of its slot, through an open file description that no other process has. The kernel
 //! drops the lock when the process ends, however it ends. Everything that other members learn of a death follows from that lock.
 
-use crate::directory::Directory;
-use crate::drive;
+use crate::attachment::Attachment;
+use crate::directory::{Directory, Entry};
 use crate::format::{FIRST_SLOT_BYTE, Header, LINE, Layout, SLOT, load_text, store_text};
 use crate::hook::{Point, reach};
 use crate::name::Name;
-use crate::os::at_fork::{Identity, NotForked, OwnFile, identity};
+use crate::os::at_fork::{Identity, NotForked, identity};
 use crate::os::byte_lock;
+use crate::run::{run, run_at_most};
 use crate::stats::Counters;
 use crate::steps::member::{DEAD, FREE, Join, LIVE, Leave, slot_word};
 use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Place, Role, Words, halves, high, low};
-use crate::watcher::{self, Waits, Watch};
-use futex_sys::__private::{Origin, explain, fail, lose_descriptor, reserve_file, words64};
+use crate::waits::Waits;
+use futex_sys::__private::{Origin, fail, lose_descriptor, words64};
 use futex_sys::{ProcessId, SharedMemory, Word};
 use rustix::fs::{SeekFrom, seek};
 use std::cell::RefCell;
@@ -26,97 +27,6 @@ use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
-/// A region that is mapped, but not joined.
-pub(crate) struct Attachment {
-    /// The region in messages.
-    pub(crate) what: String,
-    pub(crate) layout: Layout,
-    pub(crate) memory: SharedMemory,
-    identity: Identity,
-    /// True if the description can be that of another member after this one.
-    is_claimed: bool,
-    not_forked: NotForked,
-}
-
-impl Attachment {
-    /// Maps the file of a region. No other process, and no other attachment, has the description of the file.
-    pub(crate) fn new(what: String, file: OwnFile) -> io::Result<Self> {
-        let identity = file.identity();
-        let (memory, not_forked) = file.map()?;
-        let layout = Layout::read(words64(&memory))?;
-        Ok(Self { what, layout, memory, identity, is_claimed: false, not_forked })
-    }
-
-    /// Makes a region of an empty file.
-    pub(crate) fn make(what: String, file: OwnFile, layout: Layout) -> io::Result<Self> {
-        // Not while the file is mapped, during which no thread can fork: this takes a while if the region is large.
-        reserve_file(&file, layout.bytes(), &what)?;
-        let identity = file.identity();
-        let (memory, not_forked) = file.map()?;
-        layout.write(words64(&memory));
-        Ok(Self { what, layout, memory, identity, is_claimed: false, not_forked })
-    }
-
-    /// Device and inode of the region's file.
-    pub(crate) fn identity(&self) -> Identity {
-        self.identity
-    }
-
-    /// The error if each slot has a member.
-    pub(crate) fn full(&self) -> io::Error {
-        fail(
-            io::ErrorKind::ResourceBusy,
-            format!(
-                "{} is full: it has {} members, and no slot for another. Make it with more (`Builder::members`)",
-                self.what, self.layout.slots
-            ),
-        )
-    }
-
-    /// Claims a description that this process has not opened itself. Two members can't have one description, since its locks do
-    /// not exclude each other.
-    pub(crate) fn claim(mut self) -> io::Result<Self> {
-        // The offset belongs to the description, and nothing else uses it.
-        let offset =
-            seek(&self.memory, SeekFrom::Current(1)).map_err(|errno| explain(errno, "cannot use a descriptor"))?;
-        if offset != 1 {
-            let _ = seek(&self.memory, SeekFrom::Current(-1));
-            return Err(fail(
-                io::ErrorKind::ResourceBusy,
-                format!(
-                    "cannot join {} through this descriptor: another member has joined through the same open file description, and \
-                     without /proc this process can't open another one. Mount /proc, or let a member share it again",
-                    self.what
-                ),
-            ));
-        }
-        self.is_claimed = true;
-        Ok(self)
-    }
-
-    /// Gives a claimed description back.
-    pub(crate) fn give_back(&self) {
-        if self.is_claimed {
-            let _ = seek(&self.memory, SeekFrom::Start(0));
-        }
-    }
-}
-
-impl AsFd for Attachment {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.memory.as_fd()
-    }
-}
-
-/// What an attempt to join led to.
-pub(crate) enum Joined {
-    Member(Membership),
-    /// Each slot is locked.
-    Full(Attachment),
-    /// The caller's check said no, when the lock of a slot was held already.
-    Refused(Attachment),
-}
-
 /// The state of a membership, in this process.
 const FINE: u32 = 0;
 /// The member was closed by its program.
@@ -124,81 +34,50 @@ const CLOSED: u32 = 1;
 /// The lock, the slot or the file was taken away.
 const DAMAGED: u32 = 2;
 
-/// Maximum number of lost races in a join. After each, the join may sweep the whole directory.
-const JOIN_LIMIT: u32 = 64;
-
 /// See the [module](self).
 pub(crate) struct Membership {
     what: String,
     layout: Layout,
     me: Member,
     origin: Origin,
-    state: Arc<AtomicU32>,
+    state: AtomicU32,
     /// True after the region has lost its name, but not through its members.
-    unlinked: Arc<AtomicBool>,
+    unlinked: AtomicBool,
     identity: Identity,
     is_claimed: bool,
     directory: Directory,
-    name: Option<Name>,
+    name: OnceLock<Name>,
     waits: Arc<Waits>,
     counters: Arc<Counters>,
-    /// False for the [copy](Self::for_watcher) of the watcher.
-    is_original: bool,
-    watch: OnceLock<Watch>,
     /// Dropped before `memory`, which has the descriptor.
-    not_forked: Arc<NotForked>,
+    _not_forked: NotForked,
     memory: SharedMemory,
-    /// Dropped after `memory`, whose mapping has the lock.
-    _remains: Option<Remains>,
 }
 
-impl Membership {
-    /// Joins a region. `label` is information for others. `may_join` is asked once the lock of a slot is held, and before
-    /// the slot is LIVE.
-    pub(crate) fn join(
-        attachment: Attachment,
-        label: &str,
-        may_join: impl Fn(&Attachment) -> io::Result<bool>,
-    ) -> io::Result<Joined> {
-        for slot in 0..attachment.layout.slots {
-            let byte = FIRST_SLOT_BYTE + slot;
-            if !byte_lock::try_lock(&attachment, byte..byte + 1)? {
-                continue;
-            }
-            reach(Point::SlotLocked);
-            let allowed = may_join(&attachment);
-            if !matches!(allowed, Ok(true)) {
-                byte_lock::unlock(&attachment, byte..byte + 1)?;
-                return allowed.map(|_| Joined::Refused(attachment));
-            }
-            reach(Point::Allowed);
-            return Self::take_slot(attachment, slot, label).map(Joined::Member);
-        }
-        Ok(Joined::Full(attachment))
-    }
+/// Maximum number of lost races in a join. After each, the join may sweep the whole directory.
+const JOIN_LIMIT: u32 = 64;
 
-    fn take_slot(attachment: Attachment, slot: u32, label: &str) -> io::Result<Self> {
+impl Membership {
+    /// Makes this process the member of a slot. The attachment has locked the byte of the slot.
+    pub(crate) fn of_slot(attachment: Attachment, slot: u32, label: &str) -> io::Result<Self> {
         let Attachment { what, layout, memory, identity, is_claimed, not_forked } = attachment;
         let mut this = Self {
             what,
             layout,
             me: Member { slot, generation: 0 },
             origin: Origin::here(),
-            state: Arc::new(AtomicU32::new(FINE)),
-            unlinked: Arc::default(),
+            state: AtomicU32::new(FINE),
+            unlinked: AtomicBool::new(false),
             identity,
             is_claimed,
             directory: Directory::new(),
-            name: None,
+            name: OnceLock::new(),
             waits: Arc::new(Waits::new()),
             counters: Arc::default(),
-            is_original: true,
-            watch: OnceLock::new(),
-            not_forked: Arc::new(not_forked),
+            _not_forked: not_forked,
             memory,
-            _remains: None,
         };
-        this.me = drive::run_at_most(JOIN_LIMIT, &Sweeping::new(&this), Join::new(slot))
+        this.me = run_at_most(JOIN_LIMIT, &Sweeping::new(&this), Join::new(slot))
             .ok_or_else(|| this.damaged("its table of members changes without end"))?;
         reach(Point::Live);
         // It is information for others. Without /proc it is missing.
@@ -207,15 +86,55 @@ impl Membership {
         Ok(this)
     }
 
+    /// Frees the slot. If it is not this member's any more, nothing happens.
+    pub(crate) fn leave(&self) {
+        if self.directory.has_something_of(self.me, self.words(), self.layout) {
+            // A guard was leaked. The member leaves as one that dies, so that the others get what it had.
+            let Member { slot, generation } = self.me;
+            if self.replace_slot(slot, slot_word(generation, LIVE), slot_word(generation, DEAD)).is_ok() {
+                run(&Sweeping::new(self), Sweep::new(self.me));
+            }
+        } else if run(self, Leave) == Some(true) {
+            self.announce();
+        }
+    }
+
+    /// Unlocks the byte of the slot, after the slot is free. Returns false if the descriptor was taken away: then the end of the
+    /// mapping unlocks the byte.
+    pub(crate) fn unlock(&self) -> bool {
+        if !self.descriptor_is_intact() {
+            // The number may be that of another file, so it must not be used.
+            lose_descriptor(&self.memory);
+            return false;
+        }
+        // Explicitly, since a child of `vfork` or of a raw `clone`, or a word, may keep the description.
+        let byte = FIRST_SLOT_BYTE + self.me.slot;
+        let _ = byte_lock::unlock(self.memory.as_fd(), byte..byte + 1);
+        reach(Point::Unlocked);
+        if self.is_claimed {
+            let _ = seek(&self.memory, SeekFrom::Start(0));
+        }
+        true
+    }
+
     /// Notes the name of the region, which the last member that leaves removes.
-    pub(crate) fn set_name(&mut self, name: Name) {
-        self.name = Some(name);
+    pub(crate) fn set_name(&self, name: Name) {
+        let _ = self.name.set(name);
+    }
+
+    pub(crate) fn name(&self) -> Option<&Name> {
+        self.name.get()
+    }
+
+    /// The objects of the region. `None` for a damaged entry.
+    pub(crate) fn entries(&self) -> Vec<Option<Arc<Entry>>> {
+        self.directory.entries(self.words(), self.layout)
     }
 
     /// True if the name of the region leads to it, or if this member knows no name of it. A name that leads elsewhere was removed
     /// by another program.
     pub(crate) fn name_leads_here(&self) -> io::Result<bool> {
-        self.name.as_ref().map_or(Ok(true), |name| name.leads_to(self.identity))
+        self.name.get().map_or(Ok(true), |name| name.leads_to(self.identity))
     }
 
     /// Changes the counter on which those sleep who follow the table of members.
@@ -267,57 +186,6 @@ impl Membership {
         if self.state.compare_exchange(FINE, CLOSED, Relaxed, Relaxed).is_ok() {
             self.waits.wake_all();
         }
-    }
-
-    /// Begins to watch the other members, until this value is dropped.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`watch`](watcher::watch).
-    pub(crate) fn watch(&self) -> io::Result<()> {
-        let watch = watcher::watch(self)?;
-        // The caller has just made this value, so there is no other watch.
-        let _ = self.watch.set(watch);
-        Ok(())
-    }
-
-    /// The same member for the watcher, which must not leave when the watcher drops it.
-    ///
-    /// If the watcher had a share of the membership itself, the user's last drop could come while the watcher has it. Then the
-    /// member would leave some time after that drop.
-    pub(crate) fn for_watcher(&self) -> Self {
-        Self {
-            what: self.what.clone(),
-            layout: self.layout,
-            me: self.me,
-            origin: self.origin,
-            state: self.state.clone(),
-            unlinked: self.unlinked.clone(),
-            identity: self.identity,
-            is_claimed: false,
-            directory: Directory::new(),
-            name: self.name.clone(),
-            waits: self.waits.clone(),
-            counters: self.counters.clone(),
-            is_original: false,
-            watch: OnceLock::new(),
-            not_forked: self.not_forked.clone(),
-            memory: self.memory.clone(),
-            _remains: None,
-        }
-    }
-
-    /// Drops the membership without leaving, as the end of a process does.
-    #[cfg(test)]
-    pub(crate) fn die(mut self) {
-        self.is_original = false;
-        drop(self.watch.take());
-    }
-
-    /// Keeps the watcher from its work until the result is dropped.
-    #[cfg(test)]
-    pub(crate) fn keep_watcher_busy(&self) -> impl Drop + '_ {
-        self.watch.get().expect("a watch").keep_busy()
     }
 
     /// Notes that the region has lost its name.
@@ -411,66 +279,12 @@ impl AsFd for Membership {
     }
 }
 
-impl Membership {
-    /// Frees the slot. Returns false if it is not this member's any more.
-    fn leave(&self) -> bool {
-        if self.directory.has_something_of(self) {
-            // A guard was leaked. The member leaves as one that dies, so that the others get what it had.
-            let Member { slot, generation } = self.me;
-            let died = self.replace_slot(slot, slot_word(generation, LIVE), slot_word(generation, DEAD));
-            return died.is_ok() && drive::run(&Sweeping::new(self), Sweep::new(self.me)).is_some();
-        }
-        let left = drive::run(self, Leave) == Some(true);
-        if left {
-            self.announce();
-        }
-        left
-    }
-}
-
 impl Drop for Membership {
     fn drop(&mut self) {
         if !self.origin.is_here() {
             // A fork does not have the mapping. What it has in the mapping's place must not be unmapped.
             std::mem::forget(self.memory.clone());
-            return;
         }
-        if !self.is_original {
-            return;
-        }
-        // Afterwards the watcher does not use the mapping.
-        drop(self.watch.take());
-        // A slot that is not LIVE with this generation belongs to somebody else by now.
-        self.leave();
-        reach(Point::Freed);
-        if self.descriptor_is_intact() {
-            // Explicitly, since a child of `vfork` or of a raw `clone`, or a word, may keep the description.
-            let byte = FIRST_SLOT_BYTE + self.me.slot;
-            let _ = byte_lock::unlock(self.memory.as_fd(), byte..byte + 1);
-            reach(Point::Unlocked);
-            if self.is_claimed {
-                let _ = seek(&self.memory, SeekFrom::Start(0));
-            }
-            if let Some(name) = &self.name {
-                name.leave(self.memory.as_fd(), self.identity);
-            }
-        } else {
-            // The number may be that of another file, so it must not be used. The end of the mapping unlocks the slot.
-            lose_descriptor(&self.memory);
-            self._remains = self.name.take().map(|name| Remains { name, identity: self.identity });
-        }
-    }
-}
-
-/// The name of a region whose member has lost its descriptor.
-struct Remains {
-    name: Name,
-    identity: Identity,
-}
-
-impl Drop for Remains {
-    fn drop(&mut self) {
-        self.name.leave_again(self.identity);
     }
 }
 
@@ -615,7 +429,7 @@ impl Words for Sweeping<'_> {
     fn swept(&self, index: u32) -> Option<(Role, Place)> {
         let mut words = self.words.borrow_mut();
         if index == 0 {
-            *words = self.membership.directory.swept(self.membership);
+            *words = self.membership.directory.swept(self.membership.words(), self.membership.layout);
         }
         words.get(index as usize).copied()
     }

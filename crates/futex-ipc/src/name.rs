@@ -22,6 +22,7 @@
 //! was killed there.
 
 mod make;
+pub(crate) mod open;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod stress;
@@ -31,7 +32,6 @@ mod tests;
 
 use crate::format::{FIRST_SLOT_BYTE, Layout, MAX_MEMBERS, refuse};
 use crate::hook::{Point, reach};
-use crate::membership::{Attachment, Joined, Membership};
 use crate::os::at_fork::{Identity, OwnFile};
 use crate::os::byte_lock;
 use futex_sys::__private::{DIRECTORY, explain, fail, posix_entry};
@@ -44,7 +44,6 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The bytes of all slots that a region can have.
 const RANGE: Range<u32> = FIRST_SLOT_BYTE..FIRST_SLOT_BYTE + MAX_MEMBERS;
@@ -59,14 +58,6 @@ pub(crate) struct Name {
     mode: Mode,
 }
 
-/// What a program wants of a name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Intent {
-    Open,
-    Create,
-    OpenOrCreate,
-}
-
 /// What a process has found under a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Found {
@@ -77,28 +68,6 @@ enum Found {
     Member,
     /// Another process has locked RANGE, or has unlocked something meanwhile.
     Change,
-}
-
-/// What a process does next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Act {
-    Make,
-    Remove,
-    Join,
-    Retry,
-    RefuseMissing,
-    RefuseTaken,
-}
-
-const fn decide(intent: Intent, found: Found) -> Act {
-    match (found, intent) {
-        (Found::Nothing, Intent::Open) => Act::RefuseMissing,
-        (Found::Nothing, Intent::Create | Intent::OpenOrCreate) => Act::Make,
-        (Found::Remains, _) => Act::Remove,
-        (Found::Member, Intent::Create) => Act::RefuseTaken,
-        (Found::Member, Intent::Open | Intent::OpenOrCreate) => Act::Join,
-        (Found::Change, _) => Act::Retry,
-    }
 }
 
 /// What a lock means that was in the way of RANGE.
@@ -172,39 +141,6 @@ impl Name {
             Ok(stat) => Ok((stat.st_dev, stat.st_ino) == file),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(explain(errno, format!("cannot check which file has the name of {self}"))),
-        }
-    }
-
-    /// Opens, joins or makes the region.
-    pub(crate) fn open(&self, intent: Intent, layout: Layout, label: &str) -> io::Result<Membership> {
-        let mut patience = Patience::new();
-        loop {
-            let file = self.open_path(&self.path())?;
-            reach(Point::Opened);
-            let found = match &file {
-                None => Found::Nothing,
-                Some(file) => self.look(file)?,
-            };
-            let opened = match (decide(intent, found), file) {
-                (Act::Make, _) => self.make(layout, label)?,
-                (Act::Join, Some(file)) => self.join(file, label)?,
-                (Act::Remove, Some(file)) => {
-                    self.remove(file, &self.path())?;
-                    None
-                }
-                (Act::RefuseTaken, _) => {
-                    let hint = "open it, or use another name";
-                    return Err(fail(io::ErrorKind::AlreadyExists, format!("{self} already has members: {hint}")));
-                }
-                (Act::RefuseMissing, _) => {
-                    return Err(fail(io::ErrorKind::NotFound, format!("{self} does not exist: create it first")));
-                }
-                (Act::Retry | Act::Join | Act::Remove, _) => None,
-            };
-            if let Some(opened) = opened {
-                return Ok(opened);
-            }
-            patience.pause(self, found == Found::Change)?;
         }
     }
 
@@ -308,26 +244,6 @@ impl Name {
         Ok(())
     }
 
-    /// Step 4. Returns `None` if the name has to be opened again.
-    fn join(&self, file: OwnFile, label: &str) -> io::Result<Option<Membership>> {
-        let failed = |error| explain(error, format!("cannot join {self}"));
-        let attachment = Attachment::new(self.what.clone(), file).map_err(failed)?;
-        match Membership::join(attachment, label, |attachment| self.leads_to(attachment.identity())).map_err(failed)? {
-            Joined::Member(mut membership) => {
-                membership.set_name(self.clone());
-                Ok(Some(membership))
-            }
-            Joined::Refused(_) => Ok(None),
-            Joined::Full(attachment) => {
-                let lock = byte_lock::locked_by_others(&attachment, RANGE)?;
-                if meaning(lock.as_ref()) == Found::Change || !self.leads_to(attachment.identity())? {
-                    return Ok(None);
-                }
-                Err(attachment.full())
-            }
-        }
-    }
-
     /// Leaves: what comes after the slot's byte was unlocked. An error leaves the name for the next process that opens it.
     pub(crate) fn leave(&self, file: BorrowedFd<'_>, identity: Identity) {
         if byte_lock::try_lock(file, RANGE).is_ok_and(|locked| locked) {
@@ -368,41 +284,3 @@ const REMOTE: [(u32, &str); 9] = [
     (0x5346_414f, "AFS"),
     (0x0bd0_0bd0, "Lustre"),
 ];
-
-/// The pauses between attempts to open a name.
-struct Patience {
-    /// Attempts that need no pause, since another process has made progress.
-    free: u32,
-    pause: Duration,
-    paused: Duration,
-}
-
-impl Patience {
-    const LONGEST_PAUSE: Duration = Duration::from_millis(10);
-    /// Maximum sum of the pauses. RANGE is locked for microseconds, unless the process that has it is stopped.
-    const LIMIT: Duration = Duration::from_secs(1);
-
-    const fn new() -> Self {
-        Self { free: 16, pause: Duration::from_micros(50), paused: Duration::ZERO }
-    }
-
-    fn pause(&mut self, name: &Name, must_pause: bool) -> io::Result<()> {
-        if !must_pause && self.free > 0 {
-            self.free -= 1;
-            return Ok(());
-        }
-        if self.paused >= Self::LIMIT {
-            return Err(fail(
-                io::ErrorKind::ResourceBusy,
-                format!(
-                    "cannot open {name}: other processes have been removing or replacing it for a second. One of them may be \
-                     stopped: continue it (SIGCONT) or end it, and try again"
-                ),
-            ));
-        }
-        std::thread::sleep(self.pause);
-        self.paused += self.pause;
-        self.pause = (self.pause * 2).min(Self::LONGEST_PAUSE);
-        Ok(())
-    }
-}

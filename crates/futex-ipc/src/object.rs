@@ -1,7 +1,8 @@
 //! The common part of all objects: the membership and the place.
 
-use crate::directory::{Kind, Spec};
+use crate::directory::{Entry, Kind, Spec};
 use crate::membership::Membership;
+use crate::presence::Presence;
 use crate::region::Region;
 use crate::steps::{Place, Role};
 use crate::value::Value;
@@ -15,6 +16,8 @@ use std::sync::atomic::AtomicU64;
 #[derive(Clone, Debug)]
 pub(crate) struct Object {
     membership: Arc<Membership>,
+    /// Dropped after `membership`: its drop leaves.
+    _presence: Arc<Presence>,
     base: Place,
     len: u32,
     parameter: u64,
@@ -69,7 +72,7 @@ impl Object {
     pub(crate) fn create(region: &Region, spec: &Spec<'_>, init: impl FnOnce(&[AtomicU64])) -> io::Result<Self> {
         let membership = region.membership();
         match membership.directory().open_or_create(membership, spec, init)? {
-            (entry, true) => Ok(Self::new(membership, &entry)),
+            (entry, true) => Ok(Self::new(region, &entry)),
             (_, false) => Err(fail(
                 io::ErrorKind::AlreadyExists,
                 format!("{} has an object {:?} already: open it", membership.what(), spec.name),
@@ -80,7 +83,7 @@ impl Object {
     /// Opens an object.
     pub(crate) fn open(region: &Region, spec: &Spec<'_>) -> io::Result<Self> {
         let membership = region.membership();
-        Ok(Self::new(membership, &*membership.directory().open(membership, spec)?))
+        Ok(Self::new(region, &*membership.directory().open(membership, spec)?))
     }
 
     /// Opens an object, or makes it. All processes that do so at once get the same object.
@@ -91,11 +94,12 @@ impl Object {
     ) -> io::Result<Self> {
         let membership = region.membership();
         let (entry, _) = membership.directory().open_or_create(membership, spec, init)?;
-        Ok(Self::new(membership, &entry))
+        Ok(Self::new(region, &entry))
     }
 
-    fn new(membership: &Arc<Membership>, entry: &crate::directory::Entry) -> Self {
-        Self { membership: membership.clone(), base: entry.base, len: entry.len, parameter: entry.parameter }
+    fn new(region: &Region, entry: &Entry) -> Self {
+        let (membership, presence) = (region.membership().clone(), region.presence().clone());
+        Self { membership, _presence: presence, base: entry.base, len: entry.len, parameter: entry.parameter }
     }
 
     #[inline]

@@ -5,10 +5,14 @@ mod passing;
 #[cfg(not(loom))]
 mod processes;
 
+use crate::attachment::Attachment;
 use crate::format::{Layout, refuse};
-use crate::membership::{Attachment, Information, Joined, Membership};
-use crate::name::{Intent, Name};
+use crate::membership::{Information, Membership};
+use crate::name::Name;
+use crate::name::open::Intent;
 use crate::os::at_fork::OwnFile;
+use crate::presence::{Joined, Presence};
+use crate::stats::Stats;
 use futex_sys::__private::{explain, words64};
 use futex_sys::SharedMemory;
 use std::ffi::OsStr;
@@ -63,7 +67,7 @@ use std::sync::Arc;
 /// - **Pid namespaces, users, containers** do not matter. The processes must run on one machine.
 #[derive(Clone, Debug)]
 pub struct Region {
-    membership: Arc<Membership>,
+    presence: Arc<Presence>,
 }
 
 /// Makes and opens a [`Region`].
@@ -201,8 +205,8 @@ impl Builder {
         if must_claim {
             attachment = attachment.claim()?;
         }
-        match Membership::join(attachment, &self.label, |_| Ok(true)).map_err(failed)? {
-            Joined::Member(membership) => Region::of(membership),
+        match Presence::join(attachment, &self.label, |_| Ok(true)).map_err(failed)? {
+            Joined::Member(presence) => Region::of(presence),
             Joined::Full(attachment) | Joined::Refused(attachment) => {
                 attachment.give_back();
                 Err(attachment.full())
@@ -223,30 +227,35 @@ impl Region {
     /// The member does not leave: guards that exist keep what they have. It leaves when all handles, objects and guards are dropped,
     /// as ever.
     pub fn close(&self) {
-        if self.membership.is_here() {
-            self.membership.mark_closed();
+        if self.presence.is_here() {
+            self.presence.mark_closed();
         }
     }
 
     /// Counts of what this member has done for the region.
-    pub fn stats(&self) -> crate::Stats {
-        self.membership.counters().stats()
+    pub fn stats(&self) -> Stats {
+        self.presence.counters().stats()
     }
 
     /// Drops the region without leaving, as the end of a process does. This must be the last handle.
     #[cfg(test)]
     pub(crate) fn die(self) {
-        Arc::into_inner(self.membership).expect("the last handle").die();
+        Arc::into_inner(self.presence).expect("the last handle").die();
     }
 
-    fn of(membership: Membership) -> io::Result<Self> {
-        membership.watch()?;
-        Ok(Self { membership: Arc::new(membership) })
+    fn of(presence: Presence) -> io::Result<Self> {
+        presence.watch()?;
+        Ok(Self { presence: Arc::new(presence) })
     }
 
     /// The membership.
     pub(crate) fn membership(&self) -> &Arc<Membership> {
-        &self.membership
+        self.presence.membership()
+    }
+
+    /// What leaves with the last handle.
+    pub(crate) fn presence(&self) -> &Arc<Presence> {
+        &self.presence
     }
 }
 
@@ -275,35 +284,35 @@ mod tests {
     #[test]
     fn two_attachments_in_one_process_are_two_members() {
         let region = Region::builder().members(2).anonymous().unwrap();
-        let other = Region::builder().from_fd(region.membership.as_fd()).unwrap();
-        let members = [&region, &other].map(|region| region.membership.me().slot);
+        let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+        let members = [&region, &other].map(|region| region.membership().me().slot);
         assert_eq!(members, [0, 1]);
-        let full = Region::builder().from_fd(region.membership.as_fd()).unwrap_err();
+        let full = Region::builder().from_fd(region.membership().as_fd()).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::ResourceBusy);
     }
 
     #[test]
     fn the_slot_of_a_member_that_left_is_taken_again() {
         let region = Region::builder().anonymous().unwrap();
-        let other = Region::builder().from_fd(region.membership.as_fd()).unwrap();
-        assert_eq!(low(region.membership.slot(1, Relaxed)), LIVE);
+        let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+        assert_eq!(low(region.membership().slot(1, Relaxed)), LIVE);
         drop(other);
-        assert_eq!(low(region.membership.slot(1, Relaxed)), FREE);
-        let third = Region::builder().from_fd(region.membership.as_fd()).unwrap();
-        assert_eq!(high(third.membership.slot(1, Relaxed)), 2);
+        assert_eq!(low(region.membership().slot(1, Relaxed)), FREE);
+        let third = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+        assert_eq!(high(third.membership().slot(1, Relaxed)), 2);
     }
 
     #[test]
     fn an_object_is_the_same_for_all_members() {
         let region = Region::builder().anonymous().unwrap();
-        let other = Region::builder().from_fd(region.membership.as_fd()).unwrap();
+        let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
         let add = |region: &Region| {
-            let membership = &region.membership;
+            let membership = region.membership();
             membership.directory().open_or_create(membership, &SPEC, |words| words[3].store(7, Relaxed)).unwrap()
         };
         let (entry, added) = add(&region);
         assert!(added);
         assert_eq!(add(&other), (entry.clone(), false));
-        assert_eq!(other.membership.slice(entry.base, entry.len)[3].load(Relaxed), 7);
+        assert_eq!(other.membership().slice(entry.base, entry.len)[3].load(Relaxed), 7);
     }
 }

@@ -1,8 +1,7 @@
 //! The read-write lock.
 
-mod guard;
-
-pub use self::guard::{ReadGuard, WriteGuard};
+pub(crate) mod guard;
+mod locking;
 
 use crate::copies::Copies;
 use crate::directory::{Kind, Spec};
@@ -13,13 +12,11 @@ use crate::object::Object;
 use crate::region::Region;
 use crate::steps::Role;
 use crate::steps::record::{Attach, Records, STRIDE};
-use crate::steps::rwlock::{self as machine, EndRead, Read, TryRead, TryWrite, Write};
+use crate::steps::rwlock::{self as machine, EndRead};
 use crate::value::Value;
-use futex_sys::Deadline;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 /// A lock in a [`Region`] that has many readers or one writer, with a value that it guards.
 ///
@@ -76,18 +73,6 @@ pub struct RwLock<T> {
     writers: Exclusive,
     value: PhantomData<fn() -> T>,
 }
-
-/// The right to read the value of an [`RwLock`].
-pub type RwLockReadGuard<'a, T> = ReadGuard<&'a RwLock<T>, T>;
-
-/// An [`RwLockReadGuard`] that owns a share of the lock.
-pub type OwnedRwLockReadGuard<T> = ReadGuard<Arc<RwLock<T>>, T>;
-
-/// The right to change the value of an [`RwLock`].
-pub type RwLockWriteGuard<'a, T> = WriteGuard<&'a RwLock<T>, T>;
-
-/// An [`RwLockWriteGuard`] that owns a share of the lock.
-pub type OwnedRwLockWriteGuard<T> = WriteGuard<Arc<RwLock<T>>, T>;
 
 /// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
 const LOCK: u32 = 0;
@@ -146,176 +131,6 @@ impl<T: Value> RwLock<T> {
     pub fn open_or_create(region: &Region, name: &str, value: T) -> io::Result<Self> {
         Object::open_or_create(region, &Self::spec(region, name)?, |words| Self::COPIES.init(words, &value))
             .and_then(Self::new)
-    }
-
-    /// Locks for reading.
-    ///
-    /// # Errors
-    ///
-    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
-    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
-    /// - `ResourceBusy` if the word of the lock changed 65,536 times during the call. Only a member that writes at random does that.
-    /// - Those of a wait (see `futex_tokio::WaitAsync`).
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a call that is dropped has not locked, and hands on a wake that it received. It loses its place in the queue.
-    #[cfg(feature = "tokio")]
-    pub async fn read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
-        let locked = drive::Operation::new(self.object.membership(), Read::new(self.place)).await?;
-        Ok(ReadGuard::new(self, locked))
-    }
-
-    /// Like [`read`](Self::read), but the guard owns a share of the lock, so that it can move into another task.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`read`](Self::read).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`read`](Self::read).
-    #[cfg(feature = "tokio")]
-    pub async fn read_owned(self: Arc<Self>) -> io::Result<OwnedRwLockReadGuard<T>> {
-        let locked = drive::Operation::new(self.object.membership(), Read::new(self.place)).await?;
-        Ok(ReadGuard::new(self, locked))
-    }
-
-    /// Locks for reading, and blocks the thread until then.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`read`](Self::read) that are not about a runtime.
-    pub fn blocking_read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
-        self.block_to_read(None)
-    }
-
-    /// Like [`blocking_read`](Self::blocking_read), but gives up at a point in time.
-    ///
-    /// # Errors
-    ///
-    /// `TimedOut` after the deadline. Those of [`blocking_read`](Self::blocking_read).
-    pub fn blocking_read_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<RwLockReadGuard<'_, T>> {
-        self.block_to_read(Some(deadline.into()))
-    }
-
-    /// Locks for reading if no living member has locked for writing, or waits to. Otherwise returns `None`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`blocking_read`](Self::blocking_read).
-    pub fn try_read(&self) -> io::Result<Option<RwLockReadGuard<'_, T>>> {
-        let locked = drive::attempt(self.object.membership(), TryRead::new(self.place))?;
-        Ok(locked.map(|locked| ReadGuard::new(self, locked)))
-    }
-
-    /// Locks for writing.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`read`](Self::read).
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a call that is dropped has not locked, lets those go on that waited behind it, and hands on a wake that it
-    /// received. It loses its place in the queue.
-    #[cfg(feature = "tokio")]
-    pub async fn write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
-        self.writers.yield_to_others(self.object.membership()).await;
-        let locked = drive::Operation::new(self.object.membership(), Write::new(self.place)).await?;
-        Ok(WriteGuard::new(self, locked))
-    }
-
-    /// Like [`write`](Self::write), but the guard owns a share of the lock, so that it can move into another task.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`read`](Self::read).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`write`](Self::write).
-    #[cfg(feature = "tokio")]
-    pub async fn write_owned(self: Arc<Self>) -> io::Result<OwnedRwLockWriteGuard<T>> {
-        self.writers.yield_to_others(self.object.membership()).await;
-        let locked = drive::Operation::new(self.object.membership(), Write::new(self.place)).await?;
-        Ok(WriteGuard::new(self, locked))
-    }
-
-    /// Locks for writing, and blocks the thread until then.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`read`](Self::read) that are not about a runtime.
-    pub fn blocking_write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
-        self.block_to_write(None)
-    }
-
-    /// Like [`blocking_write`](Self::blocking_write), but gives up at a point in time.
-    ///
-    /// # Errors
-    ///
-    /// `TimedOut` after the deadline. Those of [`blocking_write`](Self::blocking_write).
-    pub fn blocking_write_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<RwLockWriteGuard<'_, T>> {
-        self.block_to_write(Some(deadline.into()))
-    }
-
-    /// Locks for writing if no living member has locked. Otherwise returns `None`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`blocking_write`](Self::blocking_write).
-    pub fn try_write(&self) -> io::Result<Option<RwLockWriteGuard<'_, T>>> {
-        let locked = drive::attempt(self.object.membership(), TryWrite::new(self.place))?;
-        Ok(locked.map(|locked| WriteGuard::new(self, locked)))
-    }
-
-    /// Locks for writing, changes the value with a closure, and commits.
-    ///
-    /// If the closure panics, the value stays as it was.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`read`](Self::read).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`write`](Self::write).
-    #[cfg(feature = "tokio")]
-    pub async fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> io::Result<R> {
-        let mut guard = self.write().await?;
-        let result = change(&mut guard);
-        guard.commit();
-        Ok(result)
-    }
-
-    /// Like [`update`](Self::update), but blocks the thread.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`blocking_write`](Self::blocking_write).
-    pub fn blocking_update<R>(&self, change: impl FnOnce(&mut T) -> R) -> io::Result<R> {
-        let mut guard = self.blocking_write()?;
-        let result = change(&mut guard);
-        guard.commit();
-        Ok(result)
-    }
-
-    fn block_to_read(&self, deadline: Option<Deadline>) -> io::Result<RwLockReadGuard<'_, T>> {
-        let membership = self.object.membership();
-        let locked = drive::block(membership, Read::new(self.place), deadline)?;
-        locked
-            .map(|locked| ReadGuard::new(self, locked))
-            .ok_or_else(|| drive::timed_out("the read-write lock", membership))
-    }
-
-    fn block_to_write(&self, deadline: Option<Deadline>) -> io::Result<RwLockWriteGuard<'_, T>> {
-        let membership = self.object.membership();
-        self.writers.blocking_yield(membership);
-        let locked = drive::block(membership, Write::new(self.place), deadline)?;
-        locked
-            .map(|locked| WriteGuard::new(self, locked))
-            .ok_or_else(|| drive::timed_out("the read-write lock", membership))
     }
 }
 

@@ -126,5 +126,5 @@ pub(crate) fn random(limit: u32) -> u32 {
     }
     let next = STATE.load(Relaxed).wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     STATE.store(next, Relaxed);
-    (next >> 16) * limit >> 16
+    ((next >> 16) * limit) >> 16
 }

@@ -6,14 +6,10 @@
 //!
 //! The thread ends a second after the last member of this process has left.
 
-mod descriptor;
 mod inotify;
 mod ladder;
 mod thread;
-mod waits;
 mod watched;
-
-pub(crate) use self::waits::{Ticket, Waits};
 
 use self::thread::{Entry, Thread};
 use crate::membership::Membership;
@@ -34,7 +30,7 @@ pub(crate) struct Watch {
 /// # Errors
 ///
 /// Those of the start of a thread.
-pub(crate) fn watch(membership: &Membership) -> io::Result<Watch> {
+pub(crate) fn watch(membership: &Arc<Membership>) -> io::Result<Watch> {
     let (thread, entry) = thread::add(membership)?;
     Ok(Watch { origin: Origin::here(), thread, entry })
 }

@@ -3,7 +3,7 @@
 use super::{MAX_LOST, contended, finish};
 use crate::membership::Membership;
 use crate::steps::{self, Cancel, PATIENCE, Step};
-use crate::watcher::Ticket;
+use crate::waits::Ticket;
 use futex_tokio::{AsyncFutex, WaitAsyncOwned};
 use std::future::Future;
 use std::io;

@@ -8,8 +8,8 @@
 use super::world::{Life, Task, Wait, World};
 use super::{N, Program, Scenario};
 use crate::directory::{Kind, Spec};
-use crate::drive;
 use crate::membership::{Membership, Sweeping};
+use crate::presence::Presence;
 use crate::region::Region;
 use crate::steps::member::{FREE, Mark, slot_word};
 use crate::steps::sweep::Sweep;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 /// The words of an object, whose places begin with 0.
 struct Object {
-    membership: Arc<Membership>,
+    membership: Arc<Presence>,
     base: u32,
 }
 
@@ -185,7 +185,7 @@ impl<P: Program + Send + 'static> Scene<P> {
         };
         let (entry, _) = membership.directory().open_or_create(membership, &spec, init).unwrap();
         let players = regions.iter().enumerate().map(|(slot, region)| Player {
-            object: Arc::new(Object { membership: region.membership().clone(), base: entry.base.0 }),
+            object: Arc::new(Object { membership: region.presence().clone(), base: entry.base.0 }),
             state: Arc::new(Mutex::new(State { task: Task::Running((scenario.start)(slot)), wait: Wait::None })),
             thread: None,
         });
@@ -201,12 +201,12 @@ impl<P: Program + Send + 'static> Scene<P> {
 
     /// Finds the death, and sweeps. The watcher of a member may be faster.
     fn sweep(&self, victim: usize) {
-        let membership = &*self.players[0].object.membership;
+        let membership: &Membership = &self.players[0].object.membership;
         let slot = victim as u32;
         let start = Instant::now();
         while membership.slot(slot, Acquire) != slot_word(1, FREE) {
-            if let Some(dead) = drive::run(membership, Mark::new(slot)).unwrap() {
-                drive::run(&Sweeping::new(membership), Sweep::new(dead)).unwrap();
+            if let Some(dead) = crate::run::run(membership, Mark::new(slot)).unwrap() {
+                crate::run::run(&Sweeping::new(membership), Sweep::new(dead)).unwrap();
             }
             assert!(start.elapsed().as_secs() < 20, "the death is not swept");
         }
@@ -259,7 +259,9 @@ impl<P: Program + Send + 'static> Scene<P> {
             let thread = player.thread.take().unwrap();
             while !thread.is_finished() {
                 // One that is excused sleeps.
-                (0..CELLS as u32).for_each(|cell| drop(player.object.wake(Place(cell), u32::MAX)));
+                (0..CELLS as u32).for_each(|cell| {
+                    player.object.wake(Place(cell), u32::MAX);
+                });
                 std::thread::yield_now();
             }
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

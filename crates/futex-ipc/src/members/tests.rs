@@ -55,7 +55,7 @@ fn a_member_that_died_and_is_not_swept_is_listed_as_dead() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
         let other = join(&region, "other");
-        let busy = region.membership().keep_watcher_busy();
+        let busy = region.presence().keep_watcher_busy();
         other.die();
         let members = region.members().unwrap();
         assert_eq!(members.len(), 2);
@@ -107,9 +107,9 @@ fn the_end_of_each_member_is_known_after_others_had_its_slot() {
             assert_eq!(labels(&mut stream), pairs([("joined", "first")]));
             let end = |member: Region, dies| {
                 if dies {
-                    member.die()
+                    member.die();
                 } else {
-                    drop(member)
+                    drop(member);
                 }
                 until_free(&region, 1);
             };
@@ -160,7 +160,7 @@ fn a_member_that_has_not_announced_itself_is_reported_once_it_has() {
 fn a_stream_survives_a_table_of_random_words() {
     let region = Region::builder().members(4).anonymous().unwrap();
     let mut stream = region.watch_members().unwrap();
-    let busy = region.membership().keep_watcher_busy();
+    let busy = region.presence().keep_watcher_busy();
     let mut random = 1_u64;
     for _ in 0..10_000 {
         for slot in 1..4 {
@@ -197,7 +197,7 @@ fn a_stream_ends_with_its_region() {
 fn a_stream_gives_up_at_its_deadline() {
     let region = Region::builder().anonymous().unwrap();
     let mut stream = region.watch_members().unwrap();
-    let deadline = Deadline::after(std::time::Duration::from_millis(1));
+    let deadline = Deadline::after(Duration::from_millis(1));
     assert_eq!(stream.blocking_next_deadline(deadline).unwrap(), None);
     let _other = join(&region, "other");
     assert!(stream.blocking_next_deadline(deadline).unwrap().is_some(), "what is there is returned at once");
@@ -216,9 +216,9 @@ fn a_task_gets_the_events_and_may_give_up_waiting_for_one() {
             let other = join(&region, "other");
             assert_eq!(label(futex_tests::within(stream.next()).await.unwrap()).0, "joined");
             if round % 2 == 0 {
-                other.die()
+                other.die();
             } else {
-                drop(other)
+                drop(other);
             }
             let end = label(futex_tests::within(stream.next()).await.unwrap()).0;
             assert_eq!(end, if round % 2 == 0 { "died" } else { "left" });

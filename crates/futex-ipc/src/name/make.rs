@@ -1,10 +1,11 @@
 //! New regions under a name. A region gets its name last, when it is complete and has its first member.
 
 use super::{Found, Name};
+use crate::attachment::Attachment;
 use crate::format::Layout;
 use crate::hook::{Point, reach};
-use crate::membership::{Attachment, Joined, Membership};
 use crate::os::at_fork::OwnFile;
+use crate::presence::{Joined, Presence};
 use futex_sys::__private::{explain, fail};
 use rustix::fs::{AtFlags, CWD, OFlags, linkat, openat};
 use rustix::io::Errno;
@@ -24,7 +25,7 @@ pub(super) enum Way {
 
 /// What an attempt to make a region led to.
 pub(super) enum Made {
-    Member(Membership),
+    Member(Presence),
     /// The name exists by now, or another process makes the region.
     Taken,
     Unsupported,
@@ -32,10 +33,10 @@ pub(super) enum Made {
 
 impl Name {
     /// Step 6. Returns `None` if the name has to be opened again.
-    pub(super) fn make(&self, layout: Layout, label: &str) -> io::Result<Option<Membership>> {
+    pub(super) fn make(&self, layout: Layout, label: &str) -> io::Result<Option<Presence>> {
         for &way in ways() {
             match self.make_by(way, layout, label)? {
-                Made::Member(membership) => return Ok(Some(membership)),
+                Made::Member(presence) => return Ok(Some(presence)),
                 Made::Taken => return Ok(None),
                 Made::Unsupported => {}
             }
@@ -78,24 +79,24 @@ impl Name {
             Way::Nameless => Ok(true),
             Way::Hidden => self.path_leads_to(&self.hidden_path(), attachment.identity()),
         };
-        let Joined::Member(mut membership) = Membership::join(attachment, label, has_its_name)? else {
+        let Joined::Member(presence) = Presence::join(attachment, label, has_its_name)? else {
             return Ok(Made::Taken);
         };
         reach(Point::Made);
 
         let linked = match way {
-            Way::Nameless => link(membership.as_fd(), &self.path()),
+            Way::Nameless => link(presence.as_fd(), &self.path()),
             Way::Hidden => {
                 let linked = linkat(CWD, self.hidden_path(), CWD, self.path(), AtFlags::empty());
-                self.unlink(&self.hidden_path(), membership.identity())?;
+                self.unlink(&self.hidden_path(), presence.identity())?;
                 linked
             }
         };
         match linked {
             Ok(()) => {
                 reach(Point::Linked);
-                membership.set_name(self.clone());
-                Ok(Made::Member(membership))
+                presence.set_name(self.clone());
+                Ok(Made::Member(presence))
             }
             Err(Errno::EXIST) => Ok(Made::Taken),
             Err(errno) if way == Way::Nameless && means_unsupported(errno) => Ok(Made::Unsupported),

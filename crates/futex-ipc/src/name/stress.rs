@@ -6,7 +6,6 @@
 //!
 //! If two objects had one name, or a living member was taken for dead, a worker would see that. At the end nothing is left.
 
-use crate::drive;
 use crate::hook::{HOOK, ONLY_HIDDEN, Point};
 use crate::membership::{Membership, Sweeping};
 use crate::region::Region;
@@ -110,8 +109,8 @@ fn check(membership: &Membership, names: &Path) {
 fn sweep_the_dead(membership: &Membership) {
     let words = Sweeping::new(membership);
     for slot in (0..membership.slots()).filter(|&slot| slot != membership.me().slot) {
-        if let Some(dead) = drive::run(&words, Mark::new(slot)).unwrap() {
-            drive::run(&words, Sweep::new(dead)).unwrap();
+        if let Some(dead) = crate::run::run(&words, Mark::new(slot)).unwrap() {
+            crate::run::run(&words, Sweep::new(dead)).unwrap();
         }
     }
 }

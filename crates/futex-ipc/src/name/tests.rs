@@ -276,15 +276,15 @@ fn a_hidden_name_in_use_is_left_alone() {
 
 #[test]
 fn each_finding_leads_to_one_act() {
-    use Act::*;
-    use Intent::{Create, Open, OpenOrCreate};
+    use open::Act::*;
+    use open::Intent::{Create, Open, OpenOrCreate};
     for (intent, acts) in [
         (Open, [RefuseMissing, Remove, Join, Retry]),
         (Create, [Make, Remove, RefuseTaken, Retry]),
         (OpenOrCreate, [Make, Remove, Join, Retry]),
     ] {
         let found = [Found::Nothing, Found::Remains, Found::Member, Found::Change];
-        assert_eq!(found.map(|found| decide(intent, found)), acts, "{intent:?}");
+        assert_eq!(found.map(|found| open::decide(intent, found)), acts, "{intent:?}");
     }
     let byte = FIRST_SLOT_BYTE + 3;
     assert_eq!(meaning(Some(&(byte..byte + 1))), Found::Member);

@@ -29,12 +29,12 @@ impl Region {
     /// - `NotFound` or others if `/proc` can't be used, which this process needs to open the description.
     /// - `Unsupported` in a fork, `InvalidData` if the region is damaged.
     pub fn send(&self, socket: impl AsFd) -> io::Result<()> {
-        self.membership.check()?;
-        if !self.membership.is_sealed() {
+        self.presence.check()?;
+        if !self.presence.is_sealed() {
             return Err(refuse(format!(
                 "{} can't be sent, because its memory is not sealed against shrinking: let the peer open it by its name, or make \
                  it by `Builder::anonymous`",
-                self.membership.what()
+                self.presence.what()
             )));
         }
         let file = OwnFile::open(|| self.reopen())?;
@@ -53,13 +53,13 @@ impl Region {
     ///
     /// `NotFound` or others if `/proc` can't be used. `Unsupported` in a fork, `InvalidData` if the region is damaged.
     pub fn share(&self) -> io::Result<OwnedFd> {
-        self.membership.check()?;
+        self.presence.check()?;
         self.reopen()
     }
 
     fn reopen(&self) -> io::Result<OwnedFd> {
-        reopen(self.membership.as_fd()).map_err(|errno| {
-            let what = self.membership.what();
+        reopen(self.presence.as_fd()).map_err(|errno| {
+            let what = self.presence.what();
             explain(
                 errno,
                 format!("cannot pass on {what}: its file can't be opened again through /proc/thread-self/fd"),

@@ -3,7 +3,6 @@
 #![expect(unsafe_code, reason = "close, close_range and mmap")]
 
 use super::*;
-use crate::drive;
 use crate::membership::Membership;
 use crate::mutex::Mutex;
 use crate::steps::member::{FREE, LIVE, Mark};
@@ -227,7 +226,7 @@ fn a_member_that_is_stopped_lives() {
     actor.signal(Signal::STOP);
     actor.until_stopped();
     assert!(lives(&region, 1));
-    assert_eq!(drive::run(membership(&region), Mark::new(1)), Some(None));
+    assert_eq!(crate::run::run(membership(&region), Mark::new(1)), Some(None));
     actor.signal(Signal::CONT);
     actor.finish();
     assert_eq!(low(membership(&region).slot(1, Acquire)), FREE);
@@ -246,7 +245,7 @@ fn a_member_outlives_its_descriptor_and_leaves_without_it() {
         let alone = builder(&role[0]).create("alone").unwrap();
         let mutex = Mutex::<u64>::open(&region, "mutex").unwrap();
         // The watcher would ask about another member.
-        let busy = membership(&region).keep_watcher_busy();
+        let busy = region.presence().keep_watcher_busy();
         close_all_descriptors();
         leave_note(&region, 1);
         await_note(&region, 2);
@@ -342,7 +341,7 @@ fn a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead() {
         assert_eq!(membership(&second).as_fd().as_raw_fd(), number);
         assert_eq!((slot(&first), slot(&second)), (1, 2));
 
-        assert_eq!(drive::run(membership(&first), Mark::new(2)), Some(None));
+        assert_eq!(crate::run::run(membership(&first), Mark::new(2)), Some(None));
         assert_eq!(membership(&first).check().unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(lives(&observer, 1) && lives(&observer, 2));
         drop(first);

@@ -5,9 +5,22 @@ use crate::steps::mutex::Locked;
 use crate::value::Value;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-/// The guard of a reader: see [`RwLockReadGuard`](super::RwLockReadGuard) and
-/// [`OwnedRwLockReadGuard`](super::OwnedRwLockReadGuard).
+/// The right to read the value of an [`RwLock`].
+pub type RwLockReadGuard<'a, T> = ReadGuard<&'a RwLock<T>, T>;
+
+/// An [`RwLockReadGuard`] that owns a share of the lock.
+pub type OwnedRwLockReadGuard<T> = ReadGuard<Arc<RwLock<T>>, T>;
+
+/// The right to change the value of an [`RwLock`].
+pub type RwLockWriteGuard<'a, T> = WriteGuard<&'a RwLock<T>, T>;
+
+/// An [`RwLockWriteGuard`] that owns a share of the lock.
+pub type OwnedRwLockWriteGuard<T> = WriteGuard<Arc<RwLock<T>>, T>;
+
+/// The guard of a reader: see [`RwLockReadGuard`](RwLockReadGuard) and
+/// [`OwnedRwLockReadGuard`](OwnedRwLockReadGuard).
 ///
 /// It dereferences to a copy of the value. As long as the guard is there, no writer changes the value. A drop makes at most one wake,
 /// and never waits.
@@ -71,8 +84,8 @@ where
     }
 }
 
-/// The guard of a writer: see [`RwLockWriteGuard`](super::RwLockWriteGuard) and
-/// [`OwnedRwLockWriteGuard`](super::OwnedRwLockWriteGuard).
+/// The guard of a writer: see [`RwLockWriteGuard`](RwLockWriteGuard) and
+/// [`OwnedRwLockWriteGuard`](OwnedRwLockWriteGuard).
 ///
 /// It dereferences to a copy of the value. Dropping it unlocks and forgets the copy. [`commit`](Self::commit) makes the copy the value
 /// of the lock. A drop makes at most one wake, and never waits.

@@ -1,9 +1,11 @@
+use super::guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 use super::*;
 use crate::Mutex;
 use crate::steps::Words;
 use crate::steps::mutex::C;
 use futex_tests::until;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::yield_now;

@@ -4,13 +4,9 @@
 //! between its change and the wake, or right after it was woken.
 
 mod automatic;
+mod bits;
 mod manual;
 
 pub use self::automatic::{SetOne, WaitOne};
+pub use self::bits::{SET, W};
 pub use self::manual::{Reset, Set, Wait};
-
-/// The event is set.
-pub const SET: u64 = 1;
-
-/// A task may sleep on the word.
-pub const W: u64 = 2;

@@ -9,21 +9,10 @@
 //!
 //! A writer first takes the word, and then waits for the readers. No reader enters meanwhile. So writers are not starved.
 
+mod place;
 mod read;
 mod write;
 
+pub use self::place::RwLock;
 pub use self::read::{EndRead, Read, TryRead, UndoRead};
 pub use self::write::{TryWrite, UndoWrite, Write};
-use super::Place;
-use super::record::Records;
-
-/// The places of a read-write lock.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct RwLock {
-    /// The first word of the mutex.
-    pub word: Place,
-    /// The counter to sleep on.
-    pub event: Place,
-    /// The records of the members.
-    pub records: Records,
-}

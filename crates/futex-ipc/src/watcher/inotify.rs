@@ -3,7 +3,7 @@
 //! A file has an event when a description of it is closed, so also when a member ends. The lock of a member is dropped a few
 //! microseconds after that event, by the same thread of the kernel.
 
-use super::descriptor::Descriptor;
+use crate::descriptor::Descriptor;
 use crate::os::at_fork::{NotForked, OwnFile};
 use futex_sys::__private::explain;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init, remove_watch};

@@ -253,7 +253,7 @@ fn a_death_is_noticed_although_the_kernel_has_dropped_its_event() {
         }
         let regions = [(); 2].map(|()| Region::builder().anonymous().unwrap());
         let victim = other(&regions[0]);
-        let busy = regions[0].membership().keep_watcher_busy();
+        let busy = regions[0].presence().keep_watcher_busy();
         // The kernel merges an event with the last one if the two are alike.
         for _ in 0..=limit {
             for region in &regions {
@@ -272,7 +272,7 @@ fn a_lost_wake_is_found_and_counted() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
         let mutex = Arc::new(Mutex::create(&region, "m", 5_u64).unwrap());
-        let place = region.membership().directory().entries(region.membership())[0].clone().unwrap().base;
+        let place = region.membership().entries()[0].clone().unwrap().base;
         let guard = mutex.blocking_lock().unwrap();
         let theirs = mutex.clone();
         let locker = std::thread::spawn(move || theirs.blocking_lock().map(drop));

@@ -1,10 +1,10 @@
 //! The thread of the watcher.
 
-use super::descriptor::Descriptor;
 use super::inotify::{Event, Inotify, Watch};
 use super::watched::Watched;
 use crate::membership::Membership;
 use crate::os::signals::with_signals_blocked;
+use crate::poke::Poke;
 use futex_sys::__private::{PerProcess, explain};
 use futex_sys::EventFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,23 +26,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// The thread of this process. A fork has none until it opens a region itself.
 static THREAD: PerProcess<Mutex<Option<Arc<Thread>>>> = PerProcess::new();
-
-/// What ends the sleep of the thread.
-#[derive(Debug)]
-pub(super) struct Poke(Descriptor<EventFd>);
-
-impl Poke {
-    fn new() -> io::Result<Self> {
-        Descriptor::new(EventFd::new()?).map(Self)
-    }
-
-    /// Ends the sleep. It does nothing if the descriptor was taken away, since then the thread sleeps for a short time only.
-    pub(super) fn poke(&self) {
-        if let Ok(file) = self.0.get() {
-            let _ = file.signal(1);
-        }
-    }
-}
 
 /// A member in the list of the thread.
 #[derive(Debug)]
@@ -77,7 +60,7 @@ pub(super) struct Thread {
 }
 
 /// Adds a member, and starts the thread if there is none.
-pub(super) fn add(membership: &Membership) -> io::Result<(Arc<Thread>, Arc<Entry>)> {
+pub(super) fn add(membership: &Arc<Membership>) -> io::Result<(Arc<Thread>, Arc<Entry>)> {
     let mut current = lock(THREAD.get());
     let thread = match &*current {
         Some(thread) => Arc::clone(thread),
@@ -102,13 +85,12 @@ impl Thread {
         Ok(this)
     }
 
-    fn add(&self, membership: &Membership) -> io::Result<Arc<Entry>> {
-        let copy = membership.for_watcher();
+    fn add(&self, membership: &Arc<Membership>) -> io::Result<Arc<Entry>> {
         // The watches of the same file are the same watch, so they are added and removed under the lock.
         let mut entries = lock(&self.entries);
         let watch = self.inotify.as_ref().and_then(|inotify| inotify.add(membership.as_fd()).ok());
         let has_events = watch.is_some() && !self.is_blind.load(Relaxed);
-        let watched = Watched::new(copy, has_events);
+        let watched = Watched::new(membership.clone(), has_events);
         let entry = Arc::new(Entry { watch, watched: Mutex::new(Some(watched)) });
         entries.push(Arc::clone(&entry));
         drop(entries);
@@ -198,7 +180,7 @@ impl Thread {
         if self.is_blind.load(Relaxed) {
             return None;
         }
-        let files = [self.poke.0.get().map(AsFd::as_fd)].into_iter().chain(self.inotify.as_ref().map(Inotify::file));
+        let files = [self.poke.file().map(AsFd::as_fd)].into_iter().chain(self.inotify.as_ref().map(Inotify::file));
         let files = files.map(|file| file.map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN)));
         let files = files.collect::<io::Result<_>>().ok();
         if files.is_none() {
@@ -212,7 +194,7 @@ impl Thread {
         if self.is_blind.load(Relaxed) {
             return;
         }
-        let poked = self.poke.0.get().and_then(EventFd::take).map(drop);
+        let poked = self.poke.file().and_then(EventFd::take).map(drop);
         let read = self.inotify.as_ref().map_or(Ok(()), |inotify| {
             inotify.read(|event| {
                 let now = Instant::now();

@@ -2,15 +2,16 @@
 
 use super::inotify::Event;
 use super::ladder::{Due, Ladder};
-use super::waits::Tick;
-use crate::drive;
 use crate::format::{Header, SWEEP_BYTE};
 use crate::membership::{Membership, Sweeping};
 use crate::os::byte_lock;
+use crate::run::run;
 use crate::steps::member::{DEAD, Mark, is_live};
 use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Words, low};
+use crate::waits::Tick;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ const SWEEP: Range<u32> = SWEEP_BYTE..SWEEP_BYTE + 1;
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Watched {
-    membership: Membership,
+    membership: Arc<Membership>,
     /// False if there are no events of the region's file.
     has_events: bool,
     ladder: Ladder,
@@ -49,8 +50,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// `membership` is a [copy](Membership::for_watcher).
-    pub(super) fn new(membership: Membership, has_events: bool) -> Self {
+    pub(super) fn new(membership: Arc<Membership>, has_events: bool) -> Self {
         Self {
             membership,
             has_events,
@@ -119,7 +119,7 @@ impl Watched {
 
     /// Finds dead members, marks all of them, and sweeps.
     fn scan(&self) {
-        let membership = &self.membership;
+        let membership: &Membership = &self.membership;
         let me = membership.me();
         if !is_live(membership.slot(me.slot, Acquire), me.generation) {
             membership.mark_damaged();
@@ -127,16 +127,16 @@ impl Watched {
         }
         membership.counters().scans.fetch_add(1, Relaxed);
         let others = (0..membership.slots()).filter(|&slot| slot != me.slot);
-        let dead: Vec<Member> = others.filter_map(|slot| drive::run(membership, Mark::new(slot)).flatten()).collect();
+        let dead: Vec<Member> = others.filter_map(|slot| run(membership, Mark::new(slot)).flatten()).collect();
         for dead in dead {
             // Another member may sweep as well. If it writes without end, the slot stays DEAD, and the next scan finds it.
-            let _ = drive::run(&Sweeping::new(membership), Sweep::new(dead));
+            let _ = run(&Sweeping::new(membership), Sweep::new(dead));
         }
     }
 
     /// Scans as a bystander, unless the sweeper has done that since the event.
     fn check(&mut self, scans: u64) {
-        let membership = &self.membership;
+        let membership: &Membership = &self.membership;
         let done = membership.load(Header::SCANS, Acquire).wrapping_sub(scans) >= 2;
         if !done || (0..membership.slots()).any(|slot| low(membership.slot(slot, Relaxed)) == DEAD) {
             self.scan();
@@ -146,7 +146,7 @@ impl Watched {
 
     /// Announces changes of the table whose member was perhaps killed before it announced them.
     fn announce_changes(&mut self) {
-        let membership = &self.membership;
+        let membership: &Membership = &self.membership;
         let table: Vec<u64> = (0..membership.slots()).map(|slot| membership.slot(slot, Acquire)).collect();
         if table != self.table {
             self.table = table;
@@ -181,7 +181,7 @@ impl Watched {
         if at > now {
             return;
         }
-        let pause = match self.membership.waits().tick(&self.membership, self.membership.counters()) {
+        let pause = match self.membership.waits().tick(&*self.membership, self.membership.counters()) {
             Tick::Idle => {
                 self.tick = None;
                 return;
@@ -199,7 +199,7 @@ impl Watched {
         if self.end.is_some_and(|at| at > now) {
             return;
         }
-        if !self.membership.waits().end(&self.membership) {
+        if !self.membership.waits().end(&*self.membership) {
             (self.end, self.ends) = (None, 0);
             return;
         }

@@ -1,6 +1,6 @@
 //! The event with automatic reset: each `set` lets one waiter pass. A `set` without a waiter lets the next one pass.
 
-use super::{SET, W};
+use super::bits::{SET, W};
 use crate::steps::{Cancel, Machine, Place, Step, Wake, Words, low};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 

@@ -2,7 +2,7 @@
 //!
 //! Bits 2 to 63 count the times that it was set. So each `set` releases all waiters, also if a `reset` follows at once.
 
-use super::{SET, W};
+use super::bits::{SET, W};
 use crate::steps::{Cancel, Machine, Place, Step, Wake, Words, low};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 

@@ -1,6 +1,6 @@
 //! Readers.
 
-use super::RwLock;
+use super::place::RwLock;
 use crate::steps::mutex::{C, INC, Locked, is_dead, owner, store_predecessor};
 use crate::steps::{Cancel, Machine, Step, Wake, Words, low};
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};

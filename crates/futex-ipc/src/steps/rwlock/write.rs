@@ -1,6 +1,6 @@
 //! Writers.
 
-use super::RwLock;
+use super::place::RwLock;
 use crate::steps::mutex::{Lock, Locked, TryLock, Unlock};
 use crate::steps::record::Sum;
 use crate::steps::{Cancel, Machine, Step, Wake, Words, low};

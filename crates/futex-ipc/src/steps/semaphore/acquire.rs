@@ -1,7 +1,7 @@
 //! Taking permits.
 
 use super::release::Release;
-use super::{Semaphore, W, available, changed, permits};
+use super::state::{Semaphore, W, available, changed, permits};
 use crate::steps::mutex::{Lock, Locked, Unlock};
 use crate::steps::record::Sum;
 use crate::steps::{Cancel, Machine, Step, Wake, Words, low};

@@ -1,6 +1,6 @@
 //! More permits.
 
-use super::{MAX_PERMITS, Semaphore, W, permits};
+use super::state::{MAX_PERMITS, Semaphore, W, permits};
 use crate::steps::{Machine, Step, Words};
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 

@@ -1,6 +1,6 @@
 //! Giving permits back.
 
-use super::{Semaphore, W, available, changed};
+use super::state::{Semaphore, W, available, changed};
 use crate::steps::{Machine, Step, Words};
 use std::sync::atomic::Ordering::{AcqRel, Release as Publish, SeqCst};
 

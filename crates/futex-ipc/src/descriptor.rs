@@ -12,14 +12,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// each use checks first that the descriptor still leads to the same inode. (All eventfds, instances of inotify and the like
 /// share one inode. They are taken for each other.)
 #[derive(Debug)]
-pub(super) struct Descriptor<T: AsFd> {
+pub(crate) struct Descriptor<T: AsFd> {
     /// `None` only during the drop.
     file: Option<T>,
     identity: (u64, u64),
 }
 
 impl<T: AsFd> Descriptor<T> {
-    pub(super) fn new(file: T) -> io::Result<Self> {
+    pub(crate) fn new(file: T) -> io::Result<Self> {
         let identity =
             identity(file.as_fd()).map_err(|errno| explain(errno, "cannot get the metadata of a descriptor"))?;
         Ok(Self { file: Some(file), identity })
@@ -30,7 +30,7 @@ impl<T: AsFd> Descriptor<T> {
     /// # Errors
     ///
     /// If it was closed, or if its number leads to another file.
-    pub(super) fn get(&self) -> io::Result<&T> {
+    pub(crate) fn get(&self) -> io::Result<&T> {
         match &self.file {
             Some(file) if identity(file.as_fd()) == Ok(self.identity) => Ok(file),
             _ => Err(explain(Errno::BADF, "a descriptor of the thread that watches regions was taken away")),

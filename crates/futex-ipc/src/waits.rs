@@ -1,8 +1,9 @@
 //! The sleeping waits of a member, which the watcher rechecks once a second.
 
-use super::thread::Poke;
+use crate::poke::Poke;
+use crate::run::run;
+use crate::stats::Counters;
 use crate::steps::{Place, Recheck, Sleep, Words, low};
-use crate::{drive, stats::Counters};
 use futex_sys::__private::Origin;
 use slab::Slab;
 use std::collections::BTreeSet;
@@ -42,7 +43,7 @@ struct Wait {
 
 /// What a [tick](Waits::tick) found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Tick {
+pub(crate) enum Tick {
     /// No wait is registered.
     Idle,
     /// Each word is as its wait expects.
@@ -82,7 +83,7 @@ impl Waits {
     }
 
     /// Notes how to poke the watcher.
-    pub(super) fn set_poke(&self, poke: Arc<Poke>) {
+    pub(crate) fn set_poke(&self, poke: Arc<Poke>) {
         let _ = self.poke.set(poke);
     }
 
@@ -93,7 +94,7 @@ impl Waits {
     }
 
     /// True while the watcher must tick for this member.
-    pub(super) fn is_ticking(&self) -> bool {
+    pub(crate) fn is_ticking(&self) -> bool {
         self.list().ticking
     }
 
@@ -101,7 +102,7 @@ impl Waits {
     ///
     /// Two ticks must find that a word differs, since a wake follows the change of a word after a moment. A waker that is
     /// descheduled in between would otherwise be counted as a lost wake.
-    pub(super) fn tick(&self, words: &impl Words, counters: &Counters) -> Tick {
+    pub(crate) fn tick(&self, words: &impl Words, counters: &Counters) -> Tick {
         let mut list = self.list();
         if list.waits.is_empty() {
             list.ticking = false;
@@ -120,7 +121,7 @@ impl Waits {
         }
         drop(list);
         for sleep in lost {
-            if drive::run(words, Recheck::new(sleep)).is_some_and(|woken| woken > 0) && sleep.certain {
+            if run(words, Recheck::new(sleep)).is_some_and(|woken| woken > 0) && sleep.certain {
                 counters.rechecks_that_found.fetch_add(1, Relaxed);
             }
         }
@@ -128,7 +129,7 @@ impl Waits {
     }
 
     /// If the waits must end: wakes each registered word, and returns true if one is left.
-    pub(super) fn end(&self, words: &impl Words) -> bool {
+    pub(crate) fn end(&self, words: &impl Words) -> bool {
         let list = self.list();
         if !list.ending {
             return false;

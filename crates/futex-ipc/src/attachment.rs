@@ -1,0 +1,91 @@
+//! A region that is mapped, but not joined.
+
+use crate::format::Layout;
+use crate::os::at_fork::{Identity, NotForked, OwnFile};
+use futex_sys::__private::{explain, fail, reserve_file, words64};
+use futex_sys::SharedMemory;
+use rustix::fs::{SeekFrom, seek};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A region that is mapped, but not joined.
+pub(crate) struct Attachment {
+    /// The region in messages.
+    pub(crate) what: String,
+    pub(crate) layout: Layout,
+    pub(crate) memory: SharedMemory,
+    pub(crate) identity: Identity,
+    /// True if the description can be that of another member after this one.
+    pub(crate) is_claimed: bool,
+    pub(crate) not_forked: NotForked,
+}
+
+impl Attachment {
+    /// Maps the file of a region. No other process, and no other attachment, has the description of the file.
+    pub(crate) fn new(what: String, file: OwnFile) -> io::Result<Self> {
+        let identity = file.identity();
+        let (memory, not_forked) = file.map()?;
+        let layout = Layout::read(words64(&memory))?;
+        Ok(Self { what, layout, memory, identity, is_claimed: false, not_forked })
+    }
+
+    /// Makes a region of an empty file.
+    pub(crate) fn make(what: String, file: OwnFile, layout: Layout) -> io::Result<Self> {
+        // Not while the file is mapped, during which no thread can fork: this takes a while if the region is large.
+        reserve_file(&file, layout.bytes(), &what)?;
+        let identity = file.identity();
+        let (memory, not_forked) = file.map()?;
+        layout.write(words64(&memory));
+        Ok(Self { what, layout, memory, identity, is_claimed: false, not_forked })
+    }
+
+    /// Device and inode of the region's file.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The error if each slot has a member.
+    pub(crate) fn full(&self) -> io::Error {
+        fail(
+            io::ErrorKind::ResourceBusy,
+            format!(
+                "{} is full: it has {} members, and no slot for another. Make it with more (`Builder::members`)",
+                self.what, self.layout.slots
+            ),
+        )
+    }
+
+    /// Claims a description that this process has not opened itself. Two members can't have one description, since its locks do
+    /// not exclude each other.
+    pub(crate) fn claim(mut self) -> io::Result<Self> {
+        // The offset belongs to the description, and nothing else uses it.
+        let offset =
+            seek(&self.memory, SeekFrom::Current(1)).map_err(|errno| explain(errno, "cannot use a descriptor"))?;
+        if offset != 1 {
+            let _ = seek(&self.memory, SeekFrom::Current(-1));
+            return Err(fail(
+                io::ErrorKind::ResourceBusy,
+                format!(
+                    "cannot join {} through this descriptor: another member has joined through the same open file description, and \
+                     without /proc this process can't open another one. Mount /proc, or let a member share it again",
+                    self.what
+                ),
+            ));
+        }
+        self.is_claimed = true;
+        Ok(self)
+    }
+
+    /// Gives a claimed description back.
+    pub(crate) fn give_back(&self) {
+        if self.is_claimed {
+            let _ = seek(&self.memory, SeekFrom::Start(0));
+        }
+    }
+}
+
+impl AsFd for Attachment {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}

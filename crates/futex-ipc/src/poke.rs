@@ -1,0 +1,31 @@
+//! Ending the sleep of the watcher.
+
+use crate::descriptor::Descriptor;
+use futex_sys::EventFd;
+use std::io;
+
+/// What ends the sleep of the thread.
+#[derive(Debug)]
+pub(crate) struct Poke(Descriptor<EventFd>);
+
+impl Poke {
+    pub(crate) fn new() -> io::Result<Self> {
+        Descriptor::new(EventFd::new()?).map(Self)
+    }
+
+    /// Ends the sleep. It does nothing if the descriptor was taken away, since then the thread sleeps for a short time only.
+    pub(crate) fn poke(&self) {
+        if let Ok(file) = self.0.get() {
+            let _ = file.signal(1);
+        }
+    }
+
+    /// The descriptor that is readable after a poke.
+    ///
+    /// # Errors
+    ///
+    /// If it was taken away.
+    pub(crate) fn file(&self) -> io::Result<&EventFd> {
+        self.0.get()
+    }
+}

@@ -1,0 +1,152 @@
+//! The presence of this process in a region: from the join to the drop of the last handle, which leaves.
+
+use crate::attachment::Attachment;
+use crate::format::FIRST_SLOT_BYTE;
+use crate::hook::{Point, reach};
+use crate::membership::Membership;
+use crate::name::Name;
+use crate::os::at_fork::Identity;
+use crate::os::byte_lock;
+use crate::watcher::{self, Watch};
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, OnceLock};
+
+/// What an attempt to join led to.
+pub(crate) enum Joined {
+    Member(Presence),
+    /// Each slot is locked.
+    Full(Attachment),
+    /// The caller's check said no, when the lock of a slot was held already.
+    Refused(Attachment),
+}
+
+/// A membership that ends with this value. The watcher has a share of the [`Membership`] too, until then.
+pub(crate) struct Presence {
+    watch: OnceLock<Watch>,
+    membership: Arc<Membership>,
+    /// Dropped after `membership`, whose mapping has the lock.
+    _remains: Option<Remains>,
+    /// True if the drop does not leave, as the end of a process does not.
+    #[cfg(test)]
+    dies: bool,
+}
+
+impl Presence {
+    /// Joins a region. `label` is information for others. `may_join` is asked once the lock of a slot is held, and before
+    /// the slot is LIVE.
+    pub(crate) fn join(
+        attachment: Attachment,
+        label: &str,
+        may_join: impl Fn(&Attachment) -> io::Result<bool>,
+    ) -> io::Result<Joined> {
+        for slot in 0..attachment.layout.slots {
+            let byte = FIRST_SLOT_BYTE + slot;
+            if !byte_lock::try_lock(&attachment, byte..byte + 1)? {
+                continue;
+            }
+            reach(Point::SlotLocked);
+            let allowed = may_join(&attachment);
+            if !matches!(allowed, Ok(true)) {
+                byte_lock::unlock(&attachment, byte..byte + 1)?;
+                return allowed.map(|_| Joined::Refused(attachment));
+            }
+            reach(Point::Allowed);
+            return Membership::of_slot(attachment, slot, label)
+                .map(|membership| Joined::Member(Self::new(membership)));
+        }
+        Ok(Joined::Full(attachment))
+    }
+
+    fn new(membership: Membership) -> Self {
+        Self {
+            watch: OnceLock::new(),
+            membership: Arc::new(membership),
+            _remains: None,
+            #[cfg(test)]
+            dies: false,
+        }
+    }
+
+    /// The shared part.
+    pub(crate) fn membership(&self) -> &Arc<Membership> {
+        &self.membership
+    }
+
+    /// Begins to watch the other members, until this value is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`watch`](watcher::watch).
+    pub(crate) fn watch(&self) -> io::Result<()> {
+        let watch = watcher::watch(&self.membership)?;
+        // The caller has just made this value, so there is no other watch.
+        let _ = self.watch.set(watch);
+        Ok(())
+    }
+
+    /// Drops the membership without leaving, as the end of a process does.
+    #[cfg(test)]
+    pub(crate) fn die(mut self) {
+        self.dies = true;
+    }
+
+    /// Keeps the watcher from its work until the result is dropped.
+    #[cfg(test)]
+    pub(crate) fn keep_watcher_busy(&self) -> impl Drop + '_ {
+        self.watch.get().expect("a watch").keep_busy()
+    }
+}
+
+impl Deref for Presence {
+    type Target = Membership;
+
+    fn deref(&self) -> &Membership {
+        &self.membership
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if !self.membership.is_here() {
+            return;
+        }
+        // Afterwards the watcher does not use the mapping.
+        drop(self.watch.take());
+        #[cfg(test)]
+        if self.dies {
+            return;
+        }
+        self.membership.leave();
+        reach(Point::Freed);
+        let is_unlocked = self.membership.unlock();
+        if let Some(name) = self.membership.name() {
+            let identity = self.membership.identity();
+            if is_unlocked {
+                name.leave(self.membership.as_fd(), identity);
+            } else {
+                self._remains = Some(Remains { name: name.clone(), identity });
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.membership.fmt(f)
+    }
+}
+
+/// The name of a region whose member has lost its descriptor.
+struct Remains {
+    name: Name,
+    identity: Identity,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        self.name.leave_again(self.identity);
+    }
+}

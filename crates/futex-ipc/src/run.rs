@@ -1,0 +1,34 @@
+//! Runs machines that never sleep.
+
+use crate::steps::{Machine, PATIENCE, Step, Words};
+use std::thread::yield_now;
+
+/// Maximum number of lost races in a row. Only if a member writes into the region without rest, another one loses that many.
+pub(crate) const MAX_LOST: u32 = 1 << 16;
+
+/// Runs a machine that never sleeps. `None` if it has lost too many races.
+#[inline]
+pub(crate) fn run<W: Words, M: Machine>(words: &W, machine: M) -> Option<M::Output> {
+    run_at_most(MAX_LOST, words, machine)
+}
+
+/// Like [`run`], with another maximum number of lost races.
+#[inline]
+pub(crate) fn run_at_most<W: Words, M: Machine>(max_lost: u32, words: &W, mut machine: M) -> Option<M::Output> {
+    let mut lost = 0;
+    loop {
+        match machine.step(words) {
+            Step::Next => {}
+            Step::Done(output) => return Some(output),
+            Step::Contended | Step::Sleep { .. } => {
+                lost += 1;
+                if lost == max_lost {
+                    return None;
+                }
+                if lost % PATIENCE == 0 {
+                    yield_now();
+                }
+            }
+        }
+    }
+}

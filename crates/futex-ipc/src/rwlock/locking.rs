@@ -1,0 +1,184 @@
+//! Locking a read-write lock.
+
+use super::RwLock;
+use super::guard::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, ReadGuard, RwLockReadGuard, RwLockWriteGuard, WriteGuard,
+};
+use crate::drive;
+use crate::steps::rwlock::{Read, TryRead, TryWrite, Write};
+use crate::value::Value;
+use futex_sys::Deadline;
+use std::io;
+use std::sync::Arc;
+
+impl<T: Value> RwLock<T> {
+    /// Locks for reading.
+    ///
+    /// # Errors
+    ///
+    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
+    /// - `ResourceBusy` if the word of the lock changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - Those of a wait (see `futex_tokio::WaitAsync`).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a call that is dropped has not locked, and hands on a wake that it received. It loses its place in the queue.
+    #[cfg(feature = "tokio")]
+    pub async fn read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
+        let locked = drive::Operation::new(self.object.membership(), Read::new(self.place)).await?;
+        Ok(ReadGuard::new(self, locked))
+    }
+
+    /// Like [`read`](Self::read), but the guard owns a share of the lock, so that it can move into another task.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`read`](Self::read).
+    #[cfg(feature = "tokio")]
+    pub async fn read_owned(self: Arc<Self>) -> io::Result<OwnedRwLockReadGuard<T>> {
+        let locked = drive::Operation::new(self.object.membership(), Read::new(self.place)).await?;
+        Ok(ReadGuard::new(self, locked))
+    }
+
+    /// Locks for reading, and blocks the thread until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read) that are not about a runtime.
+    pub fn blocking_read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
+        self.block_to_read(None)
+    }
+
+    /// Like [`blocking_read`](Self::blocking_read), but gives up at a point in time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_read`](Self::blocking_read).
+    pub fn blocking_read_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<RwLockReadGuard<'_, T>> {
+        self.block_to_read(Some(deadline.into()))
+    }
+
+    /// Locks for reading if no living member has locked for writing, or waits to. Otherwise returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_read`](Self::blocking_read).
+    pub fn try_read(&self) -> io::Result<Option<RwLockReadGuard<'_, T>>> {
+        let locked = drive::attempt(self.object.membership(), TryRead::new(self.place))?;
+        Ok(locked.map(|locked| ReadGuard::new(self, locked)))
+    }
+
+    /// Locks for writing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a call that is dropped has not locked, lets those go on that waited behind it, and hands on a wake that it
+    /// received. It loses its place in the queue.
+    #[cfg(feature = "tokio")]
+    pub async fn write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
+        self.writers.yield_to_others(self.object.membership()).await;
+        let locked = drive::Operation::new(self.object.membership(), Write::new(self.place)).await?;
+        Ok(WriteGuard::new(self, locked))
+    }
+
+    /// Like [`write`](Self::write), but the guard owns a share of the lock, so that it can move into another task.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write`](Self::write).
+    #[cfg(feature = "tokio")]
+    pub async fn write_owned(self: Arc<Self>) -> io::Result<OwnedRwLockWriteGuard<T>> {
+        self.writers.yield_to_others(self.object.membership()).await;
+        let locked = drive::Operation::new(self.object.membership(), Write::new(self.place)).await?;
+        Ok(WriteGuard::new(self, locked))
+    }
+
+    /// Locks for writing, and blocks the thread until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read) that are not about a runtime.
+    pub fn blocking_write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
+        self.block_to_write(None)
+    }
+
+    /// Like [`blocking_write`](Self::blocking_write), but gives up at a point in time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` after the deadline. Those of [`blocking_write`](Self::blocking_write).
+    pub fn blocking_write_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<RwLockWriteGuard<'_, T>> {
+        self.block_to_write(Some(deadline.into()))
+    }
+
+    /// Locks for writing if no living member has locked. Otherwise returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_write`](Self::blocking_write).
+    pub fn try_write(&self) -> io::Result<Option<RwLockWriteGuard<'_, T>>> {
+        let locked = drive::attempt(self.object.membership(), TryWrite::new(self.place))?;
+        Ok(locked.map(|locked| WriteGuard::new(self, locked)))
+    }
+
+    /// Locks for writing, changes the value with a closure, and commits.
+    ///
+    /// If the closure panics, the value stays as it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write`](Self::write).
+    #[cfg(feature = "tokio")]
+    pub async fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> io::Result<R> {
+        let mut guard = self.write().await?;
+        let result = change(&mut guard);
+        guard.commit();
+        Ok(result)
+    }
+
+    /// Like [`update`](Self::update), but blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_write`](Self::blocking_write).
+    pub fn blocking_update<R>(&self, change: impl FnOnce(&mut T) -> R) -> io::Result<R> {
+        let mut guard = self.blocking_write()?;
+        let result = change(&mut guard);
+        guard.commit();
+        Ok(result)
+    }
+
+    fn block_to_read(&self, deadline: Option<Deadline>) -> io::Result<RwLockReadGuard<'_, T>> {
+        let membership = self.object.membership();
+        let locked = drive::block(membership, Read::new(self.place), deadline)?;
+        locked
+            .map(|locked| ReadGuard::new(self, locked))
+            .ok_or_else(|| drive::timed_out("the read-write lock", membership))
+    }
+
+    fn block_to_write(&self, deadline: Option<Deadline>) -> io::Result<RwLockWriteGuard<'_, T>> {
+        let membership = self.object.membership();
+        self.writers.blocking_yield(membership);
+        let locked = drive::block(membership, Write::new(self.place), deadline)?;
+        locked
+            .map(|locked| WriteGuard::new(self, locked))
+            .ok_or_else(|| drive::timed_out("the read-write lock", membership))
+    }
+}
