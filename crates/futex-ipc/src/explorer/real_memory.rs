@@ -259,9 +259,9 @@ impl<P: Program + Send + 'static> Scene<P> {
             let thread = player.thread.take().unwrap();
             while !thread.is_finished() {
                 // One that is excused sleeps.
-                (0..CELLS as u32).for_each(|cell| {
+                for cell in 0..CELLS as u32 {
                     player.object.wake(Place(cell), u32::MAX);
-                });
+                }
                 std::thread::yield_now();
             }
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -1,4 +1,5 @@
 //! Child processes: they run this test program again, with a role.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::ffi::OsStr;
 use std::fs::File;
