@@ -178,7 +178,7 @@ impl Participant {
         tokio::task::coop::consume_budget().await;
         let is_leader = match self.arrive()? {
             Arrived::Over(is_leader) => is_leader,
-            Arrived::Waits(wait) => drive::Operation::new(self.object.membership(), wait).await?,
+            Arrived::Waits(wait) => drive::operate(self.object.membership(), || wait).await?,
         };
         Ok(self.ended(is_leader))
     }

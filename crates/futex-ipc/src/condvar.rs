@@ -127,7 +127,7 @@ impl Condvar {
         T: Value,
     {
         let (mutex, wait) = self.begin(guard)?;
-        let locked = drive::Operation::new(self.object.membership(), wait).await?;
+        let locked = drive::operate(self.object.membership(), || wait).await?;
         Ok(Guard::new(mutex, locked))
     }
 

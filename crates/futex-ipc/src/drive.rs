@@ -7,9 +7,9 @@ mod asynchronous;
 mod tests;
 
 #[cfg(feature = "tokio")]
-pub(crate) use self::asynchronous::Operation;
+pub(crate) use self::asynchronous::operate;
 use crate::membership::Membership;
-use crate::run::{MAX_LOST, run};
+use crate::run::{MAX_LOST, begin, run};
 use crate::steps::{Cancel, Machine, PATIENCE, Sleep, Step};
 use futex_sys::__private::{explain, fail};
 use futex_sys::futex::{Scope, wait};
@@ -23,17 +23,33 @@ use std::thread::yield_now;
 ///
 /// Those of [`Membership::check`]. `ResourceBusy` if it has lost too many races.
 #[inline]
-pub(crate) fn attempt<M: Machine>(membership: &Membership, machine: M) -> io::Result<M::Output> {
+pub(crate) fn attempt<M: Machine>(membership: &Membership, mut machine: M) -> io::Result<M::Output> {
     membership.check()?;
+    match begin(membership, &mut machine) {
+        Step::Done(output) => Ok(output),
+        _ => attempt_slowly(membership, machine),
+    }
+}
+
+#[cold]
+fn attempt_slowly<M: Machine>(membership: &Membership, machine: M) -> io::Result<M::Output> {
     run(membership, machine).ok_or_else(|| contended(membership))
 }
 
 /// Runs the machine of what a drop has left to do. If that fails, the region is damaged.
 #[inline]
-pub(crate) fn finish<M: Machine>(membership: &Membership, machine: M) -> Option<M::Output> {
+pub(crate) fn finish<M: Machine>(membership: &Membership, mut machine: M) -> Option<M::Output> {
     if !membership.is_here() {
         return None;
     }
+    match begin(membership, &mut machine) {
+        Step::Done(output) => Some(output),
+        _ => finish_slowly(membership, machine),
+    }
+}
+
+#[cold]
+fn finish_slowly<M: Machine>(membership: &Membership, machine: M) -> Option<M::Output> {
     let output = run(membership, machine);
     if output.is_none() {
         membership.mark_damaged();
@@ -53,16 +69,13 @@ pub(crate) fn block<M: Cancel>(
     deadline: Option<Deadline>,
 ) -> io::Result<Option<M::Output>> {
     membership.check()?;
-    loop {
-        match machine.step(membership) {
-            Step::Next => {}
-            Step::Done(output) => return Ok(Some(output)),
-            step => return block_slowly(membership, machine, step, deadline),
-        }
+    match begin(membership, &mut machine) {
+        Step::Done(output) => Ok(Some(output)),
+        step => block_slowly(membership, machine, step, deadline),
     }
 }
 
-/// Goes on after the first step that is `Contended` or `Sleep`.
+/// Goes on after the [first steps](begin).
 #[cold]
 fn block_slowly<M: Cancel>(
     membership: &Membership,

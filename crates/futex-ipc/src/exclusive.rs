@@ -33,32 +33,34 @@ impl Exclusive {
     #[inline]
     pub(crate) fn blocking_yield(&self, membership: &Membership) {
         if self.is_greedy() {
-            let start = Instant::now();
-            while self.is_free(membership) && start.elapsed() < COURTESY {
-                std::thread::yield_now();
-            }
+            self.blocking_yield_now(membership);
+        }
+    }
+
+    #[cold]
+    fn blocking_yield_now(&self, membership: &Membership) {
+        self.taken_from_others.store(0, Relaxed);
+        let start = Instant::now();
+        while self.is_free(membership) && start.elapsed() < COURTESY {
+            std::thread::yield_now();
         }
     }
 
     /// Lets others lock if it is time for that. Takes up to 100 µs.
     #[cfg(feature = "tokio")]
-    #[inline]
+    #[cold]
     pub(crate) async fn yield_to_others(&self, membership: &Membership) {
-        if self.is_greedy() {
-            let start = Instant::now();
-            while self.is_free(membership) && start.elapsed() < COURTESY {
-                tokio::task::yield_now().await;
-            }
+        self.taken_from_others.store(0, Relaxed);
+        let start = Instant::now();
+        while self.is_free(membership) && start.elapsed() < COURTESY {
+            tokio::task::yield_now().await;
         }
     }
 
+    /// True if it is time to [yield to others](Self::yield_to_others).
     #[inline]
-    fn is_greedy(&self) -> bool {
-        let greedy = self.taken_from_others.load(Relaxed) >= COURTESY_AFTER;
-        if greedy {
-            self.taken_from_others.store(0, Relaxed);
-        }
-        greedy
+    pub(crate) fn is_greedy(&self) -> bool {
+        self.taken_from_others.load(Relaxed) >= COURTESY_AFTER
     }
 
     fn is_free(&self, membership: &Membership) -> bool {
@@ -72,16 +74,24 @@ impl Exclusive {
             return;
         }
         let mut unlock = Unlock::new(self.word, locked, settled);
-        let still_owned = match unlock.step(membership) {
-            Step::Done(still_owned) => still_owned,
-            _ => {
-                self.taken_from_others.fetch_add(1, Relaxed);
-                drive::finish(membership, unlock).unwrap_or(true)
-            }
-        };
-        if !still_owned {
-            // Another member has taken this one for dead, or somebody has overwritten the word.
-            membership.mark_damaged();
+        match unlock.step(membership) {
+            Step::Done(true) => {}
+            Step::Done(false) => lost(membership),
+            _ => self.unlock_slowly(membership, unlock),
         }
     }
+
+    #[cold]
+    fn unlock_slowly(&self, membership: &Membership, unlock: Unlock) {
+        self.taken_from_others.fetch_add(1, Relaxed);
+        if drive::finish(membership, unlock) == Some(false) {
+            lost(membership);
+        }
+    }
+}
+
+/// Another member has taken this one for dead, or somebody has overwritten the word.
+#[cold]
+fn lost(membership: &Membership) {
+    membership.mark_damaged();
 }

@@ -324,7 +324,7 @@ impl MemberEvents {
                 return Ok(event);
             }
             if let Some(changed) = self.change() {
-                drive::Operation::new(&self.membership, changed).await?;
+                drive::operate(&self.membership, || changed).await?;
             }
         }
     }

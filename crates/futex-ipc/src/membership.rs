@@ -170,6 +170,7 @@ impl Membership {
     }
 
     /// True in the process that joined.
+    #[inline]
     pub(crate) fn is_here(&self) -> bool {
         self.origin.is_here()
     }

@@ -112,8 +112,10 @@ impl<T: Value> Mutex<T> {
     /// the queue.
     #[cfg(feature = "tokio")]
     pub async fn lock(&self) -> io::Result<MutexGuard<'_, T>> {
-        self.exclusive.yield_to_others(self.object.membership()).await;
-        drive::Operation::new(self.object.membership(), Lock::new(self.word())).await.map(|locked| self.guard(locked))
+        if self.exclusive.is_greedy() {
+            self.exclusive.yield_to_others(self.object.membership()).await;
+        }
+        drive::operate(self.object.membership(), || Lock::new(self.word())).await.map(|locked| self.guard(locked))
     }
 
     /// Like [`lock`](Self::lock), but the guard owns a share of the mutex, so that it can move into another task.
@@ -127,8 +129,10 @@ impl<T: Value> Mutex<T> {
     /// As [`lock`](Self::lock).
     #[cfg(feature = "tokio")]
     pub async fn lock_owned(self: Arc<Self>) -> io::Result<OwnedMutexGuard<T>> {
-        self.exclusive.yield_to_others(self.object.membership()).await;
-        let locked = drive::Operation::new(self.object.membership(), Lock::new(self.word())).await?;
+        if self.exclusive.is_greedy() {
+            self.exclusive.yield_to_others(self.object.membership()).await;
+        }
+        let locked = drive::operate(self.object.membership(), || Lock::new(self.word())).await?;
         Ok(Guard::new(self, locked))
     }
 
@@ -137,6 +141,7 @@ impl<T: Value> Mutex<T> {
     /// # Errors
     ///
     /// Those of [`lock`](Self::lock) that are not about a runtime.
+    #[inline]
     pub fn blocking_lock(&self) -> io::Result<MutexGuard<'_, T>> {
         self.block(None).map(|locked| self.guard(locked))
     }
@@ -156,6 +161,7 @@ impl<T: Value> Mutex<T> {
     /// # Errors
     ///
     /// `TimedOut` after the deadline. Those of [`blocking_lock`](Self::blocking_lock).
+    #[inline]
     pub fn blocking_lock_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<MutexGuard<'_, T>> {
         self.block(Some(deadline.into())).map(|locked| self.guard(locked))
     }
@@ -165,6 +171,7 @@ impl<T: Value> Mutex<T> {
     /// # Errors
     ///
     /// Those of [`blocking_lock`](Self::blocking_lock).
+    #[inline]
     pub fn try_lock(&self) -> io::Result<Option<MutexGuard<'_, T>>> {
         let locked = drive::attempt(self.object.membership(), TryLock::new(self.word()))?;
         Ok(locked.map(|locked| self.guard(locked)))
@@ -211,6 +218,7 @@ impl<T: Value> Mutex<T> {
         Ok(result)
     }
 
+    #[inline]
     fn block(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
         self.exclusive.blocking_yield(self.object.membership());
         let locked = drive::block(self.object.membership(), Lock::new(self.word()), deadline)?;
@@ -284,6 +292,7 @@ where
     }
 
     /// Makes the copy the value of the mutex, and unlocks.
+    #[inline]
     pub fn commit(mut self) {
         self.checkpoint();
     }
@@ -291,6 +300,7 @@ where
     /// Makes the copy the value of the mutex, and goes on. A later end of the section leaves at least this value.
     ///
     /// The value changes with one store, so others see the old value or the new one.
+    #[inline]
     pub fn checkpoint(&mut self) {
         Mutex::<T>::COPIES.commit(&self.mutex.object, &self.value);
     }
@@ -314,6 +324,7 @@ where
 {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.value
     }
@@ -323,6 +334,7 @@ impl<M, T> DerefMut for Guard<M, T>
 where
     M: Deref<Target = Mutex<T>>,
 {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
     }

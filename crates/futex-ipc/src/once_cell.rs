@@ -229,7 +229,7 @@ impl<T: Value> OnceCell<T> {
 
     #[cfg(feature = "tokio")]
     async fn turn(&self) -> io::Result<Result<T, Initialiser<'_, T>>> {
-        drive::Operation::new(self.object.membership(), Get::new(self.place)).await.map(|turn| self.got(turn))
+        drive::operate(self.object.membership(), || Get::new(self.place)).await.map(|turn| self.got(turn))
     }
 
     fn block(&self, deadline: Option<Deadline>) -> io::Result<Result<T, Initialiser<'_, T>>> {

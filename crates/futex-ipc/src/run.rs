@@ -1,10 +1,26 @@
 //! Runs machines that never sleep.
 
-use crate::steps::{Machine, PATIENCE, Step, Words};
+use crate::steps::{MAX_FAST, Machine, PATIENCE, Step, Words};
 use std::thread::yield_now;
 
 /// Maximum number of lost races in a row. Only if a member writes into the region without rest, another one loses that many.
 pub(crate) const MAX_LOST: u32 = 1 << 16;
+
+/// Makes the first steps of an operation, which are all if no other operation interferes.
+///
+/// The copies of the code are on purpose: in each, the compiler knows the state of the machine.
+#[inline(always)]
+pub(crate) fn begin<W: Words, M: Machine>(words: &W, machine: &mut M) -> Step<M::Output> {
+    const { assert!(M::FAST <= MAX_FAST) };
+    let mut step = machine.step(words);
+    if M::FAST > 1 && matches!(step, Step::Next) {
+        step = machine.step(words);
+    }
+    if M::FAST > 2 && matches!(step, Step::Next) {
+        step = machine.step(words);
+    }
+    step
+}
 
 /// Runs a machine that never sleeps. `None` if it has lost too many races.
 #[inline]

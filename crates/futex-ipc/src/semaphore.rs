@@ -203,8 +203,10 @@ impl Semaphore {
     /// Cancel safe: a call that is dropped has taken no permits, and passes a wake that it received on to the next waiter. It loses
     /// its place in the queue.
     #[cfg(feature = "tokio")]
+    #[inline]
     pub async fn acquire(&self) -> io::Result<SemaphorePermit<'_>> {
-        self.acquire_many(1).await
+        self.wait_for(1).await?;
+        Ok(Permit { semaphore: self, permits: 1 })
     }
 
     /// Takes `n` permits at once.
@@ -217,6 +219,7 @@ impl Semaphore {
     ///
     /// As [`acquire`](Self::acquire).
     #[cfg(feature = "tokio")]
+    #[inline]
     pub async fn acquire_many(&self, n: u32) -> io::Result<SemaphorePermit<'_>> {
         self.wait_for(n).await?;
         Ok(Permit { semaphore: self, permits: n })
@@ -232,6 +235,7 @@ impl Semaphore {
     ///
     /// As [`acquire`](Self::acquire).
     #[cfg(feature = "tokio")]
+    #[inline]
     pub async fn acquire_owned(self: Arc<Self>) -> io::Result<OwnedSemaphorePermit> {
         self.acquire_many_owned(1).await
     }
@@ -246,6 +250,7 @@ impl Semaphore {
     ///
     /// As [`acquire`](Self::acquire).
     #[cfg(feature = "tokio")]
+    #[inline]
     pub async fn acquire_many_owned(self: Arc<Self>, n: u32) -> io::Result<OwnedSemaphorePermit> {
         self.wait_for(n).await?;
         Ok(Permit { semaphore: self, permits: n })
@@ -256,6 +261,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// Those of [`blocking_acquire`](Self::blocking_acquire).
+    #[inline]
     pub fn try_acquire(&self) -> io::Result<Option<SemaphorePermit<'_>>> {
         self.try_acquire_many(1)
     }
@@ -265,6 +271,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// Those of [`blocking_acquire_many`](Self::blocking_acquire_many).
+    #[inline]
     pub fn try_acquire_many(&self, n: u32) -> io::Result<Option<SemaphorePermit<'_>>> {
         Ok(self.attempt(n)?.then(|| Permit { semaphore: self, permits: n }))
     }
@@ -292,6 +299,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// Those of [`acquire`](Self::acquire) that are not about a runtime.
+    #[inline]
     pub fn blocking_acquire(&self) -> io::Result<SemaphorePermit<'_>> {
         self.blocking_acquire_many(1)
     }
@@ -310,6 +318,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// `InvalidInput` if `n` is more than [`MAX_PERMITS`](Self::MAX_PERMITS). Those of [`blocking_acquire`](Self::blocking_acquire).
+    #[inline]
     pub fn blocking_acquire_many(&self, n: u32) -> io::Result<SemaphorePermit<'_>> {
         self.block(n, None)
     }
@@ -330,27 +339,25 @@ impl Semaphore {
     #[cfg(feature = "tokio")]
     #[inline]
     async fn wait_for(&self, n: u32) -> io::Result<()> {
-        drive::Operation::new(self.object.membership(), self.acquisition(n)?).await
+        self.check(n)?;
+        drive::operate(self.object.membership(), || Acquire::new(self.steps, n)).await
     }
 
+    #[inline]
     fn block(&self, n: u32, deadline: Option<Deadline>) -> io::Result<SemaphorePermit<'_>> {
-        match drive::block(self.object.membership(), self.acquisition(n)?, deadline)? {
+        self.check(n)?;
+        match drive::block(self.object.membership(), Acquire::new(self.steps, n), deadline)? {
             Some(()) => Ok(Permit { semaphore: self, permits: n }),
             None => Err(self.timed_out(n)),
         }
     }
 
+    #[inline]
     fn attempt(&self, n: u32) -> io::Result<bool> {
         self.check(n)?;
         // It never sleeps, but what it has begun must be undone if it loses too many races.
         let taken = drive::block(self.object.membership(), TryAcquire::new(self.steps, n), None)?;
         Ok(taken == Some(true))
-    }
-
-    #[inline]
-    fn acquisition(&self, n: u32) -> io::Result<Acquire> {
-        self.check(n)?;
-        Ok(Acquire::new(self.steps, n))
     }
 
     #[inline]

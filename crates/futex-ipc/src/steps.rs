@@ -47,6 +47,9 @@ use std::sync::atomic::Ordering;
 /// Maximum number of [`Step::Contended`] in a row before a driver yields.
 pub const PATIENCE: u32 = 64;
 
+/// Maximum of [`Machine::FAST`].
+pub const MAX_FAST: u32 = 3;
+
 /// A 64-bit word of an object, by its index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Place(pub u32);
@@ -177,6 +180,9 @@ impl<T> Step<T> {
 pub trait Machine: Copy + Eq + Hash + Debug {
     /// Output of the operation.
     type Output;
+
+    /// Number of steps if no other operation interferes, at most [`MAX_FAST`]. Drivers have a copy of the code for each of them.
+    const FAST: u32 = 1;
 
     /// Makes the next step, with at most one access to the memory.
     fn step<W: Words>(&mut self, words: &W) -> Step<Self::Output>;

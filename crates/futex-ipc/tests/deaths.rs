@@ -1,7 +1,6 @@
 //! Members that are killed or stopped, seen by others.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-#[expect(dead_code, reason = "other tests need more of it")]
 mod children;
 
 use self::children::Child;

@@ -55,6 +55,7 @@ impl Mapping {
 
     /// The mapping as words of 64 bits, without the last one to seven bytes if the length is not a multiple of eight. The words
     /// of [`read_only`](Self::read_only) must be neither loaded nor stored.
+    #[inline]
     pub(crate) fn words64(&self) -> &[AtomicU64] {
         // SAFETY: As in `words`. A page is aligned to eight bytes.
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr().cast::<AtomicU64>(), self.len / 8) }

@@ -441,6 +441,7 @@ fn check_len(len: usize) -> io::Result<()> {
 /// The low half of such a word may be a futex word too. The kernel compares it, and a wait of this workspace loads it (32 bits)
 /// to decide whether to sleep. That mixes accesses of different size, which the memory model of Rust does not define when they
 /// race. The supported processors define it, and the loaded value decides nothing but whether to sleep.
+#[inline]
 pub fn words64(memory: &SharedMemory) -> &[AtomicU64] {
     memory.object.mapping.words64()
 }

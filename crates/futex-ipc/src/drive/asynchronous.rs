@@ -1,20 +1,60 @@
 //! The driver for tasks.
 
-use super::{MAX_LOST, contended, finish};
+use super::{MAX_LOST, begin, contended, finish};
 use crate::membership::Membership;
 use crate::steps::{self, Cancel, PATIENCE, Step};
 use crate::waits::Ticket;
 use futex_tokio::{AsyncFutex, WaitAsyncOwned};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::task::coop::{has_budget_remaining, poll_proceed};
+use tokio::task::coop::poll_proceed;
 
-/// An operation that a task awaits. Dropping it cancels the operation.
-pub(crate) struct Operation<'a, M: Cancel> {
+/// Runs the machine that `make` returns, and suspends the task while it sleeps. Dropping the future cancels the operation.
+///
+/// # Errors
+///
+/// Those of [`block`](super::block).
+#[inline]
+pub(crate) async fn operate<M: Cancel>(membership: &Membership, make: impl Fn() -> M) -> io::Result<M::Output> {
+    let mut yielded = false;
+    // Exists only if the operation has to wait, so that nothing large is moved otherwise.
+    let mut operation = None;
+    poll_fn(|cx| {
+        if let Some(operation) = &mut operation {
+            return Operation::poll(operation, cx);
+        }
+        // Before the first step, so that no outcome is held back.
+        let budget = poll_proceed(cx);
+        if budget.is_pending() && !yielded {
+            yielded = true;
+            return Poll::Pending;
+        }
+        membership.check()?;
+        let mut machine = make();
+        match begin(membership, &mut machine) {
+            Step::Done(output) => {
+                if let Poll::Ready(unit) = budget {
+                    unit.made_progress();
+                }
+                Poll::Ready(Ok(output))
+            }
+            step => {
+                drop(budget);
+                operation.insert(Operation::after(membership, machine, step)).poll(cx)
+            }
+        }
+    })
+    .await
+}
+
+/// An operation after its [first steps](begin). Dropping it cancels the operation.
+struct Operation<'a, M: Cancel> {
     membership: &'a Membership,
     machine: M,
+    /// The last of the first steps, until the first poll.
+    first: Option<Step<M::Output>>,
     at: At,
     /// Number of lost races since the last sleep.
     lost: u32,
@@ -23,10 +63,8 @@ pub(crate) struct Operation<'a, M: Cancel> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// No step was made.
+    /// No step was `Contended` or `Sleep`.
     New,
-    /// No step was made, and the task has yielded for lack of budget.
-    Yielded,
     /// The last step was `Contended` or `Sleep`.
     Suspended,
     Over,
@@ -40,13 +78,12 @@ struct Sleep {
 }
 
 impl<'a, M: Cancel> Operation<'a, M> {
-    #[inline]
-    pub(crate) fn new(membership: &'a Membership, machine: M) -> Self {
-        Self { membership, machine, at: At::New, lost: 0, sleep: None }
+    #[cold]
+    fn after(membership: &'a Membership, machine: M, step: Step<M::Output>) -> Self {
+        Self { membership, machine, first: Some(step), at: At::New, lost: 0, sleep: None }
     }
 
     /// Begins to wait in the kernel. The wait is armed by its first poll.
-    #[cold]
     fn fall_asleep(&mut self, sleep: steps::Sleep) -> io::Result<()> {
         let ticket = self.membership.waits().register(sleep);
         self.membership.check()?;
@@ -56,7 +93,6 @@ impl<'a, M: Cancel> Operation<'a, M> {
     }
 
     /// Does what a cancelled operation has left to do. Afterwards the operation is over.
-    #[cold]
     fn cancel(&mut self) {
         // The wait hands on a wake that it has consumed.
         self.sleep = None;
@@ -72,7 +108,6 @@ impl<'a, M: Cancel> Operation<'a, M> {
     }
 
     /// Polls the wait. Ready when the machine steps again.
-    #[cold]
     fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(sleep) = &mut self.sleep else { return Poll::Ready(Ok(())) };
         let result = match Pin::new(&mut sleep.wait).poll(cx) {
@@ -91,76 +126,60 @@ impl<'a, M: Cancel> Operation<'a, M> {
         self.sleep = None;
         Poll::Ready(result.and_then(|()| self.membership.check()))
     }
-}
 
-impl<M: Cancel + Unpin> Future for Operation<'_, M> {
-    type Output = io::Result<M::Output>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        match this.at {
-            At::New => {
-                // Before the first step, so that no outcome is held back.
-                if !has_budget_remaining() {
-                    this.at = At::Yielded;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                if let Err(error) = this.membership.check() {
-                    return this.fail(error);
-                }
-            }
-            At::Yielded | At::Suspended => {
-                if let Err(error) = this.membership.check() {
-                    return this.fail(error);
-                }
-            }
-            At::Over => panic!("an operation was polled after it was over"),
+    /// Goes on.
+    #[cold]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<M::Output>> {
+        assert!(self.at != At::Over, "an operation was polled after it was over");
+        if let Err(error) = self.membership.check() {
+            return self.fail(error);
         }
+        let mut step = self.first.take().unwrap_or(Step::Next);
         loop {
-            if this.sleep.is_some() {
-                match this.poll_sleep(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return this.fail(error),
-                }
-            }
-            match this.machine.step(this.membership) {
-                Step::Next => continue,
+            match step {
+                Step::Next => {}
                 Step::Done(output) => {
-                    if this.at != At::Suspended {
+                    if self.at == At::New {
                         if let Poll::Ready(unit) = poll_proceed(cx) {
                             unit.made_progress();
                         }
                     }
-                    this.at = At::Over;
+                    self.at = At::Over;
                     return Poll::Ready(Ok(output));
                 }
-                Step::Contended => this.lost += 1,
-                Step::Sleep(sleep) => {
-                    this.at = At::Suspended;
-                    if let Err(error) = this.fall_asleep(sleep) {
-                        return this.fail(error);
+                step => {
+                    self.at = At::Suspended;
+                    if let Step::Sleep(sleep) = step {
+                        if let Err(error) = self.fall_asleep(sleep) {
+                            return self.fail(error);
+                        }
+                    } else {
+                        self.lost += 1;
+                    }
+                    if self.lost > 0 && self.lost % PATIENCE == 0 {
+                        if self.lost >= MAX_LOST {
+                            let error = contended(self.membership);
+                            return self.fail(error);
+                        }
+                        self.lost += 1;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                 }
             }
-            this.at = At::Suspended;
-            if this.lost > 0 && this.lost % PATIENCE == 0 {
-                if this.lost >= MAX_LOST {
-                    let error = contended(this.membership);
-                    return this.fail(error);
+            if self.sleep.is_some() {
+                match self.poll_sleep(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return self.fail(error),
                 }
-                this.lost += 1;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
             }
+            step = self.machine.step(self.membership);
         }
     }
 }
 
 impl<M: Cancel> Drop for Operation<'_, M> {
-    #[inline]
     fn drop(&mut self) {
         if self.at == At::Suspended {
             self.cancel();

@@ -58,7 +58,7 @@ fn an_operation_of_a_task_returns_to_the_runtime_though_its_word_changes_before_
             let mut turns = 0;
             tokio::select! {
                 biased;
-                result = drive::Operation::new(region.membership(), Wait) => {
+                result = drive::operate(region.membership(), || Wait) => {
                     assert!(is_busy(&result), "{result:?}");
                     assert!(turns > 500, "the operation was over after {turns} turns");
                 }

@@ -121,7 +121,7 @@ impl AutoEvent {
     /// Cancel safe: a call that is dropped has not taken the event, and passes a wake that it received on to the next waiter.
     #[cfg(feature = "tokio")]
     pub async fn wait(&self) -> io::Result<()> {
-        drive::Operation::new(self.event.0.membership(), WaitOne::new(self.event.word())).await
+        drive::operate(self.event.0.membership(), || WaitOne::new(self.event.word())).await
     }
 
     /// Waits until the event is set, takes it, and blocks the thread until then.

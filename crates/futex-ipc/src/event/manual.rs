@@ -118,7 +118,7 @@ impl ManualEvent {
     /// release that one.
     #[cfg(feature = "tokio")]
     pub async fn wait(&self) -> io::Result<()> {
-        drive::Operation::new(self.event.0.membership(), Wait::new(self.event.word())).await
+        drive::operate(self.event.0.membership(), || Wait::new(self.event.word())).await
     }
 
     /// Waits until the event is set, and blocks the thread until then.

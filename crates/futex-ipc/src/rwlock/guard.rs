@@ -57,6 +57,7 @@ where
 {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.value
     }
@@ -112,6 +113,7 @@ where
     }
 
     /// Makes the copy the value of the lock, and unlocks.
+    #[inline]
     pub fn commit(mut self) {
         self.checkpoint();
     }
@@ -119,6 +121,7 @@ where
     /// Makes the copy the value of the lock, and goes on. A later end of the section leaves at least this value.
     ///
     /// The value changes with one store. Readers come after the section, so they see the last checkpoint.
+    #[inline]
     pub fn checkpoint(&mut self) {
         RwLock::<T>::COPIES.commit(&self.lock.object, &self.value);
     }
@@ -142,6 +145,7 @@ where
 {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.value
     }
@@ -151,6 +155,7 @@ impl<L, T> DerefMut for WriteGuard<L, T>
 where
     L: Deref<Target = RwLock<T>>,
 {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
     }

@@ -26,7 +26,7 @@ impl<T: Value> RwLock<T> {
     /// Cancel safe: a call that is dropped has not locked, and hands on a wake that it received. It loses its place in the queue.
     #[cfg(feature = "tokio")]
     pub async fn read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
-        let locked = drive::Operation::new(self.object.membership(), Read::new(self.place)).await?;
+        let locked = drive::operate(self.object.membership(), || Read::new(self.place)).await?;
         Ok(ReadGuard::new(self, locked))
     }
 
@@ -41,7 +41,7 @@ impl<T: Value> RwLock<T> {
     /// As [`read`](Self::read).
     #[cfg(feature = "tokio")]
     pub async fn read_owned(self: Arc<Self>) -> io::Result<OwnedRwLockReadGuard<T>> {
-        let locked = drive::Operation::new(self.object.membership(), Read::new(self.place)).await?;
+        let locked = drive::operate(self.object.membership(), || Read::new(self.place)).await?;
         Ok(ReadGuard::new(self, locked))
     }
 
@@ -50,6 +50,7 @@ impl<T: Value> RwLock<T> {
     /// # Errors
     ///
     /// Those of [`read`](Self::read) that are not about a runtime.
+    #[inline]
     pub fn blocking_read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
         self.block_to_read(None)
     }
@@ -68,6 +69,7 @@ impl<T: Value> RwLock<T> {
     /// # Errors
     ///
     /// Those of [`blocking_read`](Self::blocking_read).
+    #[inline]
     pub fn try_read(&self) -> io::Result<Option<RwLockReadGuard<'_, T>>> {
         let locked = drive::attempt(self.object.membership(), TryRead::new(self.place))?;
         Ok(locked.map(|locked| ReadGuard::new(self, locked)))
@@ -85,8 +87,10 @@ impl<T: Value> RwLock<T> {
     /// received. It loses its place in the queue.
     #[cfg(feature = "tokio")]
     pub async fn write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
-        self.writers.yield_to_others(self.object.membership()).await;
-        let locked = drive::Operation::new(self.object.membership(), Write::new(self.place)).await?;
+        if self.writers.is_greedy() {
+            self.writers.yield_to_others(self.object.membership()).await;
+        }
+        let locked = drive::operate(self.object.membership(), || Write::new(self.place)).await?;
         Ok(WriteGuard::new(self, locked))
     }
 
@@ -101,8 +105,10 @@ impl<T: Value> RwLock<T> {
     /// As [`write`](Self::write).
     #[cfg(feature = "tokio")]
     pub async fn write_owned(self: Arc<Self>) -> io::Result<OwnedRwLockWriteGuard<T>> {
-        self.writers.yield_to_others(self.object.membership()).await;
-        let locked = drive::Operation::new(self.object.membership(), Write::new(self.place)).await?;
+        if self.writers.is_greedy() {
+            self.writers.yield_to_others(self.object.membership()).await;
+        }
+        let locked = drive::operate(self.object.membership(), || Write::new(self.place)).await?;
         Ok(WriteGuard::new(self, locked))
     }
 
@@ -111,6 +117,7 @@ impl<T: Value> RwLock<T> {
     /// # Errors
     ///
     /// Those of [`read`](Self::read) that are not about a runtime.
+    #[inline]
     pub fn blocking_write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
         self.block_to_write(None)
     }
@@ -129,6 +136,7 @@ impl<T: Value> RwLock<T> {
     /// # Errors
     ///
     /// Those of [`blocking_write`](Self::blocking_write).
+    #[inline]
     pub fn try_write(&self) -> io::Result<Option<RwLockWriteGuard<'_, T>>> {
         let locked = drive::attempt(self.object.membership(), TryWrite::new(self.place))?;
         Ok(locked.map(|locked| WriteGuard::new(self, locked)))
@@ -165,6 +173,7 @@ impl<T: Value> RwLock<T> {
         Ok(result)
     }
 
+    #[inline]
     fn block_to_read(&self, deadline: Option<Deadline>) -> io::Result<RwLockReadGuard<'_, T>> {
         let membership = self.object.membership();
         let locked = drive::block(membership, Read::new(self.place), deadline)?;
@@ -173,6 +182,7 @@ impl<T: Value> RwLock<T> {
             .ok_or_else(|| drive::timed_out("the read-write lock", membership))
     }
 
+    #[inline]
     fn block_to_write(&self, deadline: Option<Deadline>) -> io::Result<RwLockWriteGuard<'_, T>> {
         let membership = self.object.membership();
         self.writers.blocking_yield(membership);

@@ -129,6 +129,7 @@ impl Lock {
         Step::sleep_while_flag(self.word, low(word), C)
     }
 
+    #[cold]
     fn slow<W: Words>(&mut self, words: &W) -> Step<Locked> {
         match self.at {
             At::Fast | At::Load => {
@@ -188,10 +189,14 @@ impl Lock {
 impl Machine for Lock {
     type Output = Locked;
 
-    #[inline]
+    #[inline(always)]
     fn step<W: Words>(&mut self, words: &W) -> Step<Locked> {
         if self.at != At::Fast {
-            return self.slow(words);
+            // A copy, so that the state is kept in registers.
+            let mut slow = *self;
+            let step = slow.slow(words);
+            *self = slow;
+            return step;
         }
         match words.compare_exchange(self.word, 0, owned_by(words.me()), self.order) {
             Ok(_) => Step::Done(Locked { died: false }),
@@ -236,7 +241,7 @@ impl TryLock {
 impl Machine for TryLock {
     type Output = Option<Locked>;
 
-    #[inline]
+    #[inline(always)]
     fn step<W: Words>(&mut self, words: &W) -> Step<Option<Locked>> {
         if matches!(self.0.at, At::Flag(_)) {
             return Step::Done(None);
@@ -282,7 +287,7 @@ impl Unlock {
 impl Machine for Unlock {
     type Output = bool;
 
-    #[inline]
+    #[inline(always)]
     fn step<W: Words>(&mut self, words: &W) -> Step<bool> {
         let me = words.me();
         let word = match self.at {

@@ -52,6 +52,7 @@ impl Read {
         Step::sleep_while_flag(self.place.word, low(word), C)
     }
 
+    #[cold]
     fn slow<W: Words>(&mut self, words: &W) -> Step<Locked> {
         let RwLock { word: place, event, records } = self.place;
         self.at = match self.at {
@@ -99,8 +100,9 @@ impl Read {
 
 impl Machine for Read {
     type Output = Locked;
+    const FAST: u32 = 3;
 
-    #[inline]
+    #[inline(always)]
     fn step<W: Words>(&mut self, words: &W) -> Step<Locked> {
         match self.at {
             At::Load => {
@@ -122,7 +124,13 @@ impl Machine for Read {
                     return Step::Done(locked);
                 }
             }
-            _ => return self.slow(words),
+            _ => {
+                // A copy, so that the state is kept in registers.
+                let mut slow = *self;
+                let step = slow.slow(words);
+                *self = slow;
+                return step;
+            }
         }
         Step::Next
     }
@@ -157,8 +165,9 @@ impl TryRead {
 
 impl Machine for TryRead {
     type Output = Option<Locked>;
+    const FAST: u32 = Read::FAST;
 
-    #[inline]
+    #[inline(always)]
     fn step<W: Words>(&mut self, words: &W) -> Step<Option<Locked>> {
         if matches!(self.0.at, At::Flag(_)) {
             return Step::Done(None);
@@ -199,8 +208,9 @@ impl EndRead {
 
 impl Machine for EndRead {
     type Output = ();
+    const FAST: u32 = 2;
 
-    #[inline]
+    #[inline(always)]
     fn step<W: Words>(&mut self, words: &W) -> Step<()> {
         let RwLock { word, event, records } = self.place;
         self.at = match self.at {

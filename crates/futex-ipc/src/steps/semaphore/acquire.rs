@@ -77,6 +77,42 @@ impl Acquire {
         Self { place, n, at: At::Load }
     }
 
+    /// The steps after a lost race, and those of a task that waits.
+    #[cold]
+    fn contended<M: Words>(&mut self, words: &M) -> Step<()> {
+        let Semaphore { state, event, records, .. } = self.place;
+        let (next, step) = match &mut self.at {
+            At::Retract => {
+                records.subtract(words, self.n);
+                (At::Look, Step::Next)
+            }
+            At::Look => match words.load(state, SeqCst) & W {
+                0 => (At::Load, Step::Contended),
+                _ => (At::Bump, Step::Next),
+            },
+            At::Bump => {
+                words.fetch_add(event, 1, Publish);
+                (At::WakeOne, Step::Next)
+            }
+            At::WakeOne => {
+                words.wake(event, 1);
+                (At::Load, Step::Contended)
+            }
+            At::Turnstile(lock) => match lock.step(words) {
+                Step::Done(locked) => (At::Slow(locked, Slow::Event), Step::Next),
+                step => return step.map(drop),
+            },
+            At::Slow(locked, at) => {
+                let (locked, at) = (*locked, *at);
+                return self.slow(words, locked, at);
+            }
+            At::Leave(unlock) => return unlock.step(words).map(drop),
+            at => (*at, Step::Next),
+        };
+        self.at = next;
+        step
+    }
+
     fn slow<M: Words>(&mut self, words: &M, locked: Locked, at: Slow) -> Step<()> {
         let Semaphore { state, event, turnstile, records, capacity } = self.place;
         let n = self.n;
@@ -136,55 +172,37 @@ impl Acquire {
 
 impl Machine for Acquire {
     type Output = ();
+    const FAST: u32 = 3;
 
-    #[inline]
+    #[inline(always)]
     fn step<M: Words>(&mut self, words: &M) -> Step<()> {
-        let Semaphore { state, event, turnstile, records, .. } = self.place;
-        let (next, step) = match &mut self.at {
+        let Semaphore { state, turnstile, records, .. } = self.place;
+        self.at = match self.at {
             At::Load => {
                 let word = words.load(state, Relaxed);
                 let free = word & W == 0 && available(word) >= self.n;
-                (if free { At::Record(word) } else { At::Turnstile(Lock::new(turnstile)) }, Step::Next)
+                if free { At::Record(word) } else { At::Turnstile(Lock::new(turnstile)) }
             }
             At::Record(word) => {
                 records.add(words, self.n);
-                (At::Take(*word), Step::Next)
+                At::Take(word)
             }
             At::Take(word) => {
-                let taken = changed(*word, available(*word) - self.n, 0);
-                if words.compare_exchange(state, *word, taken, AcqRel).is_ok() {
+                let taken = changed(word, available(word) - self.n, 0);
+                if words.compare_exchange(state, word, taken, AcqRel).is_ok() {
                     return Step::Done(());
                 }
-                (At::Retract, Step::Next)
+                At::Retract
             }
-            At::Retract => {
-                records.subtract(words, self.n);
-                (At::Look, Step::Next)
+            _ => {
+                // A copy, so that the state is kept in registers.
+                let mut slow = *self;
+                let step = slow.contended(words);
+                *self = slow;
+                return step;
             }
-            At::Look => match words.load(state, SeqCst) & W {
-                0 => (At::Load, Step::Contended),
-                _ => (At::Bump, Step::Next),
-            },
-            At::Bump => {
-                words.fetch_add(event, 1, Publish);
-                (At::WakeOne, Step::Next)
-            }
-            At::WakeOne => {
-                words.wake(event, 1);
-                (At::Load, Step::Contended)
-            }
-            At::Turnstile(lock) => match lock.step(words) {
-                Step::Done(locked) => (At::Slow(locked, Slow::Event), Step::Next),
-                step => return step.map(drop),
-            },
-            At::Slow(locked, at) => {
-                let (locked, at) = (*locked, *at);
-                return self.slow(words, locked, at);
-            }
-            At::Leave(unlock) => return unlock.step(words).map(drop),
         };
-        self.at = next;
-        step
+        Step::Next
     }
 
     fn woken(&mut self) {
@@ -286,8 +304,9 @@ impl TryAcquire {
 
 impl Machine for TryAcquire {
     type Output = bool;
+    const FAST: u32 = Acquire::FAST;
 
-    #[inline]
+    #[inline(always)]
     fn step<M: Words>(&mut self, words: &M) -> Step<bool> {
         if let Some(unlock) = &mut self.leaving {
             return unlock.step(words).map(|_| false);

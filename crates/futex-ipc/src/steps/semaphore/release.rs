@@ -49,7 +49,9 @@ impl Release {
 
 impl Machine for Release {
     type Output = ();
+    const FAST: u32 = 3;
 
+    #[inline(always)]
     fn step<M: Words>(&mut self, words: &M) -> Step<()> {
         let Semaphore { state, event, records, capacity, .. } = self.place;
         self.at = match self.at {
