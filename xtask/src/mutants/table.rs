@@ -1468,8 +1468,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "semaphore-takes-first",
         breaks: "permits are taken before they are recorded",
         file: "futex-ipc/src/steps/semaphore/acquire.rs",
-        from: "                records.add(words, self.n);\n                (At::Take(*word), Step::Next)\n            }\n            At::Take(word) => {\n                let taken = changed(*word, available(*word) - self.n, 0);\n                if words.compare_exchange(state, *word, taken, AcqRel).is_ok() {\n                    return Step::Done(());\n                }\n                (At::Retract, Step::Next)\n            }\n",
-        to: "                let taken = changed(*word, available(*word) - self.n, 0);\n                if words.compare_exchange(state, *word, taken, AcqRel).is_ok() {\n                    (At::Take(*word), Step::Next)\n                } else {\n                    (At::Load, Step::Contended)\n                }\n            }\n            At::Take(_) => {\n                records.add(words, self.n);\n                return Step::Done(());\n            }\n",
+        from: "                records.add(words, self.n);\n                At::Take(word)\n            }\n            At::Take(word) => {\n                let taken = changed(word, available(word) - self.n, 0);\n                if words.compare_exchange(state, word, taken, AcqRel).is_ok() {\n                    return Step::Done(());\n                }\n                At::Retract\n            }",
+        to: "                let taken = changed(word, available(word) - self.n, 0);\n                if words.compare_exchange(state, word, taken, AcqRel).is_err() {\n                    self.at = At::Load;\n                    return Step::Contended;\n                }\n                At::Take(word)\n            }\n            At::Take(_) => {\n                records.add(words, self.n);\n                return Step::Done(());\n            }",
         test: "futex-ipc/lib::explorer::semaphore::holders_survive_a_kill",
     },
     Mutant {
