@@ -33,17 +33,18 @@ pub(crate) enum Expects {
 const STORM: &str = "FUTEX_TESTS_STORM_SECS=0.1";
 
 /// Programs that don't run. Three of them run for minutes on an emulated machine. `idle` measures processor time, which an
-/// emulated machine reports differently.
-const LEFT_OUT: [&str; 4] = ["accounts", "figures_storm", "idle", "storms"];
+/// emulated machine reports differently. `python` needs an interpreter.
+const LEFT_OUT: [&str; 5] = ["accounts", "figures_storm", "idle", "python", "storms"];
 
-/// Tests of `futex-core` that don't run: they use a model in place of the kernel.
-const MODELS: &str = " --skip tests::loom_models --skip tests::properties";
+/// Tests of `futex-core` and `futex-ipc` that don't run: they use a model in place of the kernel.
+const MODELS: &str = " --skip loom_models --skip tests::properties --skip explorer";
 
 /// The tests of the short form: those of the kernel, and those between processes.
-const SHORT: [(&str, &[&str]); 4] = [
+const SHORT: [(&str, &[&str]); 5] = [
     ("futex-sys", &["it", "signal_safe"]),
     ("futex-core", &["choice", "kernel_properties", "left_behind", "reactor"]),
     ("futex-tokio", &["futex"]),
+    ("futex-ipc", &["deaths", "kills"]),
     ("futex-tests", &["limits", "processes", "raw_peers", "sandbox"]),
 ];
 
@@ -56,7 +57,13 @@ pub(crate) fn parts(kernel: &Kernel, programs: &Programs, short: bool) -> Vec<Pa
         programs.tests.iter().filter(move |test| test.package == package && is_chosen(&test.name))
     };
     let mut parts = vec![choice(kernel, programs)];
-    let crates = [("sys", "futex-sys"), ("core", "futex-core"), ("tokio", "futex-tokio"), ("cli", "futex-cli")];
+    let crates = [
+        ("sys", "futex-sys"),
+        ("core", "futex-core"),
+        ("tokio", "futex-tokio"),
+        ("ipc", "futex-ipc"),
+        ("cli", "futex-cli"),
+    ];
     for (name, package) in crates {
         let run = |test: &TestProgram| test_run(test, STORM, if test.is_library() { MODELS } else { "" });
         let runs: Vec<_> = tests_of(package).map(run).collect();

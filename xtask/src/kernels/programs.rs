@@ -42,10 +42,11 @@ impl Programs {
 }
 
 /// The builds of the rows of `cargo xtask test`, so that nothing is built twice.
-const BUILDS: [(&str, &str); 6] = [
+const BUILDS: [(&str, &str); 7] = [
     ("futex-sys", "test -p futex-sys --all-features --all-targets --no-run"),
     ("futex-core", "test -p futex-core --all-features --all-targets --no-run"),
     ("futex-tokio", "test -p futex-tokio --all-features --all-targets --no-run"),
+    ("futex-ipc", "test -p futex-ipc --all-features --all-targets --no-run"),
     ("futex-cli", "test -p futex-cli --all-features --all-targets --no-run"),
     ("futex-tests", "test -p futex-tests --release --no-run"),
     ("slot_pipe", "build -p futex-tokio --example slot_pipe --release"),
