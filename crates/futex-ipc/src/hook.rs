@@ -32,6 +32,8 @@ pub(crate) enum Point {
     Last,
     /// The member that left has removed the name.
     Removed,
+    /// The member has left, and its file is still open.
+    Left,
 }
 
 #[cfg(not(test))]

@@ -25,6 +25,9 @@ mod make;
 pub(crate) mod open;
 #[cfg(test)]
 #[cfg(not(loom))]
+mod races;
+#[cfg(test)]
+#[cfg(not(loom))]
 mod stress;
 #[cfg(test)]
 #[cfg(not(loom))]

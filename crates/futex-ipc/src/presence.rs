@@ -130,6 +130,9 @@ impl Drop for Presence {
                 self._remains = Some(Remains { name: name.clone(), identity });
             }
         }
+        if is_unlocked {
+            reach(Point::Left);
+        }
     }
 }
 
