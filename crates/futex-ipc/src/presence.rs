@@ -93,6 +93,12 @@ impl Presence {
         self.dies = true;
     }
 
+    /// What the watcher has to do after the last event.
+    #[cfg(test)]
+    pub(crate) fn watcher_state(&self) -> String {
+        self.watch.get().expect("a watch").state()
+    }
+
     /// Keeps the watcher from its work until the result is dropped.
     #[cfg(test)]
     pub(crate) fn keep_watcher_busy(&self) -> impl Drop + '_ {

@@ -41,6 +41,11 @@ impl Watch {
     pub(crate) fn keep_busy(&self) -> impl Drop + '_ {
         self.entry.keep_busy()
     }
+
+    /// What the watcher has to do after the last event.
+    pub(crate) fn state(&self) -> String {
+        self.entry.state()
+    }
 }
 
 /// When the drop returns, the watcher does not use the region any more.

@@ -47,6 +47,11 @@ impl Entry {
     pub(super) fn keep_busy(&self) -> impl Drop + '_ {
         lock(&self.watched)
     }
+
+    #[cfg(test)]
+    pub(super) fn state(&self) -> String {
+        lock(&self.watched).as_ref().map_or_else(String::new, Watched::state)
+    }
 }
 
 #[derive(Debug)]

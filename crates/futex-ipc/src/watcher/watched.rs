@@ -82,6 +82,11 @@ impl Watched {
         self.has_events = false;
     }
 
+    #[cfg(test)]
+    pub(super) fn state(&self) -> String {
+        format!("{:?}", self.ladder)
+    }
+
     /// Does all that is due, and returns the time of what is next.
     pub(super) fn run(&mut self, now: Instant) -> Option<Instant> {
         if std::mem::take(&mut self.name_changed) && matches!(self.membership.name_leads_here(), Ok(false)) {
