@@ -12,6 +12,7 @@ use futex_ipc::{AutoEvent, Barrier, Condvar, ManualEvent, Mutex, OnceCell, Regio
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -33,6 +34,8 @@ pub(crate) struct Objects {
     pub(crate) barrier: Barrier,
     pub(crate) cells: Vec<Cell>,
     pub(crate) store: Store,
+    /// Number of rechecks that found a lost wake, as far as it was passed on.
+    rechecks: AtomicU64,
 }
 
 impl Objects {
@@ -52,6 +55,7 @@ impl Objects {
                 things: Mutex::open_or_create(&region, "things", 0)?,
                 more: Condvar::open_or_create(&region, "more")?,
             },
+            rechecks: AtomicU64::new(0),
             region,
         })
     }
@@ -156,7 +160,8 @@ fn blocking_round(task: &Task, objects: &Objects) {
 /// Passes on what the member has counted, since it may be killed.
 fn check(task: &Task, objects: &Objects) {
     let found = objects.region.stats().rechecks_that_found;
-    if found > 0 {
-        task.side.figure(Figure::Rechecks).fetch_add(found, SeqCst);
+    let passed_on = objects.rechecks.fetch_max(found, SeqCst);
+    if found > passed_on {
+        task.side.figure(Figure::Rechecks).fetch_add(found - passed_on, SeqCst);
     }
 }

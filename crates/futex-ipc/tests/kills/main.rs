@@ -175,6 +175,13 @@ impl Harness {
     }
 }
 
+/// The children that are left are killed, which must not look like a violation to each other.
+impl Drop for Harness {
+    fn drop(&mut self) {
+        self.lives.iter().for_each(|&life| self.side.doom(life));
+    }
+}
+
 /// The file of a new region. The parent is not a member, so the children depend on each other.
 fn region() -> OwnedFd {
     let region = Region::builder().members(8).objects(128).bytes(256 << 10).anonymous().unwrap();
