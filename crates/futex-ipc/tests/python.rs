@@ -100,7 +100,7 @@ fn python_lists_the_members_and_the_objects() {
 #[test]
 fn members_in_python_and_rust_count_to_the_sum() {
     with_python(|| {
-        const TIMES: u64 = 20_000;
+        const TIMES: u64 = 2_000;
 
         let shared = Shared::new();
         let mutex = Mutex::create(&shared.region, "m", 0_u64).expect("a mutex");
@@ -167,7 +167,7 @@ fn members_in_python_and_rust_open_and_leave_a_name() {
             assert_eq!((here.dev(), here.ino()), (there.dev(), there.ino()), "the name leads to another region");
         };
         let start = |times: &str| Holder(member(&path, &["churn", times]).spawn().expect("python3 starts"));
-        let mut others = [start("500"), start("500")];
+        let mut others = [start("100"), start("100")];
         let victims = [start("1000000"), start("1000000")];
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
