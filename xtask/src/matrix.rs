@@ -21,11 +21,14 @@ pub(crate) struct Row {
 const NIGHTLY: &str = "nightly";
 
 /// The examples that are run, not only built. Each must end by itself, and fail if it does not do its work.
-const EXAMPLES: [&str; 4] = [
+const EXAMPLES: [&str; 7] = [
     "-p futex-tokio --example slot_pipe -- --messages 20000 --backend uring",
     "-p futex-tokio --example slot_pipe -- --messages 20000 --backend waitv",
     "-p futex-tokio --example slot_pipe -- --messages 20000 --backend thread",
     "-p futex-core --example other_executor",
+    "-p futex-ipc --example resource_lock",
+    "-p futex-ipc --example leader",
+    "-p futex-ipc --example gpu_pool",
 ];
 
 /// The whole matrix, in the order in which it runs: quick rows that often fail come first.

@@ -7,13 +7,14 @@ use std::fs;
 use std::path::Path;
 
 /// The documents. A test checks that translations have the same blocks.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "docs/guide.md",
     "docs/ipc.md",
     "crates/futex-tokio/README.md",
     "crates/futex-core/README.md",
     "crates/futex-sys/README.md",
+    "crates/futex-ipc/README.md",
 ];
 
 /// The source of the published crates in the documents. It is replaced by their directory.

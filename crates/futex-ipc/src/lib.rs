@@ -1,6 +1,90 @@
-//! Locks in shared memory for tasks and threads of several processes, each of which may be killed between two instructions.
+//! Locks, events and values in shared memory, for Tokio tasks and threads of several processes, each of which may be killed at any
+//! time.
 //!
-//! [`steps`] has the algorithms, as machines that make one access to the shared memory per step. A driver runs them.
+//! A [`Region`] is memory that several processes map. A process that has opened it is a *member*. The region has *objects*, such as a
+//! [`Mutex`], each with a name. All members that open an object get the same one.
+//!
+//! - Tasks await, and threads block, on the same objects. An operation that need not wait makes no system call.
+//! - If a process is killed, nobody waits for it: its locks become free, and its permits return.
+//! - A value is always that of the last commit, however a section ends.
+//! - Dropping a future cancels its wait, and loses no wake.
+//!
+//! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/ipc.md)
+//! ([中文](https://github.com/async-futex/async-futex/blob/main/docs/ipc.zh.md)) has a complete program for each use. The
+//! [format](https://github.com/async-futex/async-futex/blob/main/docs/ipc-format.md) of a region is documented for programs in other
+//! languages.
+//!
+//! # Examples
+//!
+//! In this example a second [`Region`] takes the place of another process: it is a member of its own.
+//!
+//! ```
+//! # #[cfg(feature = "tokio")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! use futex_ipc::{Mutex, Region};
+//!
+//! let name = format!("visits-{}", std::process::id()); // all processes use the same name
+//! let region = Region::builder().open_or_create(&name)?;
+//! let visits = Mutex::open_or_create(&region, "visits", 0_u64)?;
+//!
+//! let mut guard = visits.lock().await?;
+//! *guard += 1; //     changes the guard's copy,
+//! guard.commit(); //  makes the copy the value, and unlocks
+//!
+//! let other = Region::builder().open_or_create(&name)?;
+//! let visits = Mutex::open_or_create(&other, "visits", 0_u64)?;
+//! assert_eq!(*visits.lock().await?, 1);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "tokio"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Objects
+//!
+//! | object | for | when a member dies |
+//! |---|---|---|
+//! | [`Mutex<T>`](Mutex) | a value that several processes change; with `()`, a resource outside of the region | it is unlocked, and the next owners are told |
+//! | [`RwLock<T>`](RwLock) | a value that many read and few change | as a mutex; readers do not count any more |
+//! | [`Semaphore`] | at most *n* at a time | its permits return, each exactly once |
+//! | [`ManualEvent`], [`AutoEvent`] | waiting until something has happened | a set that it was about to take is kept |
+//! | [`OnceCell<T>`](OnceCell) | a value that one process computes | another process computes the value |
+//! | [`Barrier`] | all wait for each other | it has departed |
+//! | [`Condvar`] | waiting for a condition of a value | it takes no wake along |
+//!
+//! Values are plain bytes: see [`Value`]. Objects are never removed from a region.
+//!
+//! # The contract
+//!
+//! **A death is noticed by the kernel.** Each member has a lock on the region's file, and the kernel drops this lock when the process
+//! ends, in whatever way. A thread of each process, named `futex-ipc`, then repairs what the dead member had, and wakes the waiters.
+//!
+//! **An owner learns of the death of a predecessor** by [`predecessor_died`](MutexGuard::predecessor_died). The value in the region is
+//! intact. A file or a device that the lock guards may be half changed. The owner repairs it, and calls
+//! [`settle`](MutexGuard::settle).
+//!
+//! **A member counts as dead when its threads can't write into the region any more.** Its other descriptors may be open a little
+//! longer: see [`Member::process`].
+//!
+//! **The data end with the last member.** If all members die, the next process that opens the name gets a new, empty region.
+//!
+//! **Other members are not trusted with more than the data.** A member that writes random bytes into the region makes others return
+//! errors or wrong data. It causes no undefined behavior, no panic, and no access outside of the region.
+//!
+//! # Processes
+//!
+//! - A child of `fork` is not a member: operations on the parent's handles return errors of kind `Unsupported` there. It opens the
+//!   region by itself.
+//! - `exec` ends the membership.
+//! - A process that is stopped (`SIGSTOP`, a debugger) is alive, and the others wait for what it has.
+//!
+//! [`Region`](Region#processes) has the details. Use [`Region::watch_members`] to follow the members that join, leave and die.
+//!
+//! # Features
+//!
+//! - `tokio` (default): the async half. Without this feature, the crate does not depend on Tokio.
+//! - `uring` (default): the io_uring backend of the async half.
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("futex-ipc needs atomics of 64 bits");
@@ -30,7 +114,8 @@ mod run;
 mod rwlock;
 mod semaphore;
 mod stats;
-pub mod steps;
+#[expect(unreachable_pub, reason = "this module is like a crate of its own, with an interface for its drivers")]
+mod steps;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod testing;

@@ -25,4 +25,5 @@ documents! {
     futex_sys: "../../futex-sys/README.md",
     futex_core: "../../futex-core/README.md",
     futex_tokio: "../../futex-tokio/README.md",
+    futex_ipc: "../../futex-ipc/README.md",
 }

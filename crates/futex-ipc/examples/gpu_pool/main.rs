@@ -1,0 +1,53 @@
+//! Processes that share three GPUs, some of which are killed while they use one.
+//!
+//! ```sh
+//! cargo run --release -p futex-ipc --example gpu_pool
+//! cargo run --release -p futex-ipc --example gpu_pool -- --jobs 500 --kills 200
+//! ```
+//!
+//! Eight workers, each a process, have jobs to do. A job needs one GPU or two, so the worker takes that many permits of a semaphore
+//! with three. The program kills workers at random moments, and starts a successor of each one, which does the jobs that are left.
+//! The permits of a killed process return by themselves. At the end, all jobs are done, all permits are there, and at no time did
+//! jobs use more than three GPUs.
+//!
+//! Each worker prints when it begins and ends a job, by the system's clock. The program computes from that how many GPUs were in use,
+//! so the check does not depend on the semaphore. The GPUs do not exist: a job sleeps.
+
+mod options;
+mod parent;
+mod usage;
+mod worker;
+
+use options::{Options, USAGE};
+use std::process::ExitCode;
+
+/// Number of processes that have jobs.
+const WORKERS: usize = 8;
+/// Number of GPUs.
+const GPUS: u32 = 3;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::from_env() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprint!("gpu_pool: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = match &options.worker {
+        Some(worker) => worker::run(worker).await,
+        None => parent::run(&options).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gpu_pool: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Processes of which one leads. When the leader is killed, another one takes over.
+//!
+//! ```sh
+//! cargo run --release -p futex-ipc --example leader
+//! cargo run --release -p futex-ipc --example leader -- --terms 200
+//! ```
+//!
+//! Three candidates, each a process, wait for one mutex. The one that has it leads: it begins a new term, whose number no earlier
+//! leader had, and answers on a socket. The program kills the leader again and again, and shows how long it takes until the next one
+//! answers.
+//!
+//! The address of the socket is a resource outside of the region, which the kernel takes from a killed process a little later than
+//! the mutex. `candidate.rs` shows how a new leader waits for that.
+
+mod candidate;
+mod options;
+mod parent;
+
+use options::{Options, USAGE};
+use std::process::ExitCode;
+
+/// Number of processes that can lead.
+const CANDIDATES: usize = 3;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::from_env() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprint!("leader: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = match &options.candidate {
+        Some(region) => candidate::run(region).await,
+        None => parent::run(&options).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("leader: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The parent process: starts the workers, kills some, and checks the file.
+
+use crate::WORKERS;
+use crate::options::Options;
+use crate::worker::{journal, record};
+use futex_ipc::Region;
+use futures_util::future::try_join_all;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+
+pub(crate) async fn run(options: &Options) -> io::Result<()> {
+    let name = format!("resource_lock-{}", std::process::id());
+    let path = std::env::temp_dir().join(&name);
+    File::create_new(&path)?;
+    // This process is a member as long as workers are there, so that the region stays if all of them are killed at once.
+    let region = Region::builder().label("parent").create(&name)?;
+
+    let done = tokio::select! {
+        done = work(options, &region, &name, &path) => done,
+        pressed = tokio::signal::ctrl_c() => pressed.and(Err(io::Error::other("interrupted"))),
+    };
+    let removed = fs::remove_file(&path);
+    until_alone(&region).await?;
+    drop(region);
+    done.and(removed)?;
+
+    // The last member that leaves removes the name.
+    match Path::new("/dev/shm").join(&name).exists() {
+        true => Err(io::Error::other(format!("/dev/shm/{name} was left behind"))),
+        false => Ok(()),
+    }
+}
+
+async fn work(options: &Options, region: &Region, name: &str, path: &Path) -> io::Result<()> {
+    let start = Instant::now();
+    let kills = AtomicU32::new(0);
+    let journal = journal(region)?;
+    try_join_all((0..WORKERS).map(|index| keep_running(options, index, name, path, &kills))).await?;
+    let elapsed = start.elapsed();
+
+    let (kills, repairs) = (kills.into_inner(), journal.lock().await?.repairs);
+    println!("{kills} processes were killed, and the file was repaired {repairs} times");
+    check(options, path)?;
+    println!("verified: the file has each of {} records once ({elapsed:.1?})", WORKERS as u64 * options.records);
+    Ok(())
+}
+
+/// Runs a worker until it has written all of its records. From time to time, its process is killed and replaced.
+async fn keep_running(options: &Options, index: usize, name: &str, path: &Path, kills: &AtomicU32) -> io::Result<()> {
+    loop {
+        let mut child = start(options, index, name, path)?;
+        let life = Duration::from_micros(fastrand::u64(10_000..200_000));
+        tokio::select! {
+            status = child.wait() => return match status? {
+                status if status.success() => Ok(()),
+                status => Err(io::Error::other(format!("worker {index} failed: {status}"))),
+            },
+            () = tokio::time::sleep(life), if kills.load(Ordering::Relaxed) < options.kills => {
+                kills.fetch_add(1, Ordering::Relaxed);
+                child.kill().await?; // SIGKILL
+            }
+        }
+    }
+}
+
+fn start(options: &Options, index: usize, name: &str, path: &Path) -> io::Result<Child> {
+    Command::new(std::env::current_exe()?)
+        .arg(format!("--records={}", options.records))
+        .args(["--worker", &index.to_string(), name])
+        .arg(path)
+        .process_group(0) // Ctrl-C is for the parent
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Checks that the file has all records, each one once, those of one worker in their order, and nothing else.
+fn check(options: &Options, path: &Path) -> io::Result<()> {
+    let mut next = [0; WORKERS];
+    for line in fs::read_to_string(path)?.split_inclusive('\n') {
+        match (0..WORKERS).find(|&worker| line == record(worker, next[worker])) {
+            Some(worker) => next[worker] += 1,
+            None => return Err(io::Error::other(format!("the file has this out of place: {line:?}"))),
+        }
+    }
+    match next == [options.records; WORKERS] {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("the file lacks records: the workers have {next:?}"))),
+    }
+}
+
+/// Waits until this process is the only member. Processes that were killed are members for a moment.
+async fn until_alone(region: &Region) -> io::Result<()> {
+    let mut changes = region.watch_members()?;
+    while region.members()?.len() > 1 {
+        changes.next().await?;
+    }
+    Ok(())
+}
