@@ -4,7 +4,7 @@ use crate::drive;
 use crate::format::Header;
 use crate::membership::{Information, Membership};
 use crate::region::Region;
-use crate::steps::member::{DEAD, FREE};
+use crate::steps::member::{DEAD, FREE, is_live};
 use crate::steps::{self, Cancel, Machine, PATIENCE, Place, Step, Wake, Words, high, low};
 use futex_sys::{Deadline, ProcessId};
 use std::collections::VecDeque;
@@ -27,6 +27,16 @@ pub struct Member {
 }
 
 impl Member {
+    /// The member that is named in a word, if the table still has its information.
+    pub(crate) fn named(membership: &Membership, member: steps::Member) -> Option<Self> {
+        if member.slot >= membership.slots() {
+            return None;
+        }
+        let information = Information::load(membership, member)?;
+        let is_alive = is_live(membership.slot(member.slot, Acquire), member.generation);
+        Some(Self::new(membership, member, is_alive, Some(information)))
+    }
+
     fn new(membership: &Membership, member: steps::Member, is_alive: bool, information: Option<Information>) -> Self {
         let (process, label) = information.map_or_else(Default::default, |Information { process, label }| {
             (ProcessId::from_words(process).ok(), label)

@@ -4,9 +4,10 @@ use crate::copies::Copies;
 use crate::directory::{Kind, Spec};
 use crate::drive;
 use crate::exclusive::Exclusive;
+use crate::members::Member;
 use crate::object::Object;
 use crate::region::Region;
-use crate::steps::mutex::{Lock, Locked, TryLock};
+use crate::steps::mutex::{Lock, Locked, TryLock, predecessor};
 use crate::steps::{Place, Role};
 use crate::value::Value;
 use futex_sys::Deadline;
@@ -308,6 +309,18 @@ where
     /// True if an owner died inside its section, and no owner since has [settled](Self::settle) that.
     pub fn predecessor_died(&self) -> bool {
         self.locked.died
+    }
+
+    /// The last owner that died inside its section. `None` if none has died, or if another member has its slot by now.
+    ///
+    /// It is information: use it to wait for the end of the dead owner's process ([`Member::process`]), whose descriptors and child
+    /// processes may outlive its lock by some milliseconds.
+    pub fn predecessor(&self) -> Option<Member> {
+        let membership = self.mutex.object.membership();
+        if !self.locked.died || !membership.is_here() {
+            return None;
+        }
+        Member::named(membership, predecessor(membership, self.mutex.object.place(LOCK))?)
     }
 
     /// Declares that the death of a predecessor needs no further attention: the next owners are not told.

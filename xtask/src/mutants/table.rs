@@ -2019,7 +2019,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "two-members-have-one-description",
         breaks: "two members share the locks of one description",
-        file: "futex-ipc/src/membership.rs",
+        file: "futex-ipc/src/attachment.rs",
         from: "if offset != 1 {",
         to: "if false {",
         test: "futex-ipc/lib::region::processes::two_members_do_not_get_one_description",
@@ -2035,7 +2035,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "lost-descriptors-are-closed",
         breaks: "the watcher closes numbers that are those of other files by now",
-        file: "futex-ipc/src/watcher/descriptor.rs",
+        file: "futex-ipc/src/descriptor.rs",
         from: "if self.get().is_err() {",
         to: "if false {",
         test: "futex-ipc/lib::region::processes::the_numbers_of_lost_descriptors_are_not_closed",

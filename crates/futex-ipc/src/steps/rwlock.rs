@@ -14,5 +14,9 @@ mod read;
 mod write;
 
 pub use self::place::RwLock;
-pub use self::read::{EndRead, Read, TryRead, UndoRead};
-pub use self::write::{TryWrite, UndoWrite, Write};
+#[cfg(test)]
+pub use self::read::UndoRead;
+pub use self::read::{EndRead, Read, TryRead};
+#[cfg(test)]
+pub use self::write::UndoWrite;
+pub use self::write::{TryWrite, Write};

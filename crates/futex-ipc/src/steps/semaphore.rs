@@ -19,8 +19,12 @@ mod grow;
 mod release;
 mod state;
 
-pub use self::acquire::{Acquire, TryAcquire, UndoAcquire};
+#[cfg(test)]
+pub use self::acquire::UndoAcquire;
+pub use self::acquire::{Acquire, TryAcquire};
 pub use self::grow::Grow;
 pub use self::release::Release;
+#[cfg(test)]
+pub use self::state::available;
 pub(crate) use self::state::permits;
-pub use self::state::{MAX_PERMITS, Semaphore, W, available};
+pub use self::state::{MAX_PERMITS, Semaphore};
