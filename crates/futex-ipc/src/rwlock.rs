@@ -29,13 +29,13 @@ use std::marker::PhantomData;
 /// # What happens to the value
 ///
 /// A guard has a **copy** of the value. That of a reader is the value at the time when the lock was acquired, and stays the value as
-/// long as the guard is there, since no writer commits meanwhile. A writer [commits](WriteGuard::commit) its copy. If its guard is
+/// long as the guard is there, since no writer commits meanwhile. A writer [commits](crate::WriteGuard::commit) its copy. If its guard is
 /// dropped, the value stays what it was before. See [`Mutex`](crate::Mutex#what-happens-to-the-value) for the reason.
 ///
 /// # When a member dies
 ///
 /// A reader that dies does not count any more. A writer that waits for it goes on. If a writer dies, the next readers and writers
-/// are told by `predecessor_died`, until a writer calls [`settle`](WriteGuard::settle). The value is that of the last commit.
+/// are told by `predecessor_died`, until a writer calls [`settle`](crate::WriteGuard::settle). The value is that of the last commit.
 ///
 /// # Misuse
 ///
