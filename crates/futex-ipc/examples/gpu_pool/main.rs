@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release -p futex-ipc --example gpu_pool
-//! cargo run --release -p futex-ipc --example gpu_pool -- --jobs 500 --kills 200
+//! cargo run --release -p futex-ipc --example gpu_pool -- --jobs 500 --kills 50
 //! ```
 //!
 //! Eight workers, each a process, have jobs to do. A job needs one GPU or two, so the worker takes that many permits of a semaphore

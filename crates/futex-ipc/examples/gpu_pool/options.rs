@@ -7,15 +7,15 @@ Eight processes share three GPUs by a semaphore. Some of them are killed while t
 
 Usage: gpu_pool [--jobs N] [--kills N]
 
-  --jobs N     number of jobs per process, 1 to 1000000 (default: 60)
-  --kills N    maximum number of kills (default: 60)
+  --jobs N     number of jobs per worker, 1 to 1000000 (default: 60)
+  --kills N    maximum number of kills per worker (default: 8)
   -h, --help   print this text
 ";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) jobs: u32,
-    pub(crate) kills: u32,
+    pub(crate) kills: usize,
     pub(crate) worker: Option<Worker>,
 }
 
@@ -33,7 +33,7 @@ impl Options {
     pub(crate) fn from_env() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::{Long, Short, ValueExt as _};
 
-        let mut options = Self { jobs: 60, kills: 60, worker: None };
+        let mut options = Self { jobs: 60, kills: 8, worker: None };
         let mut arguments = lexopt::Parser::from_env();
         while let Some(argument) = arguments.next()? {
             match argument {

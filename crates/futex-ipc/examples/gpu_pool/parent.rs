@@ -10,7 +10,6 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
@@ -37,13 +36,12 @@ pub(crate) async fn run(options: &Options) -> io::Result<()> {
 
 async fn work(options: &Options, region: &Region, name: &str) -> io::Result<()> {
     let start = Instant::now();
-    let kills = AtomicU32::new(0);
     let gpus = gpus(region)?;
-    let usages = try_join_all((0..WORKERS).map(|_| keep_running(options, name, &kills))).await?.concat();
+    let usages = try_join_all((0..WORKERS).map(|_| keep_running(options, name))).await?.concat();
     let elapsed = start.elapsed();
 
     let inside = usages.iter().filter(|usage| usage.was_killed_inside).count();
-    println!("{} processes were killed, {inside} of them during a job", kills.into_inner());
+    println!("{} processes were killed, {inside} of them during a job", usages.len() - WORKERS);
 
     let done: u64 = usages.iter().map(|usage| u64::from(usage.done)).sum();
     if done != WORKERS as u64 * u64::from(options.jobs) {
@@ -66,8 +64,9 @@ async fn work(options: &Options, region: &Region, name: &str) -> io::Result<()> 
     Ok(())
 }
 
-/// Runs a worker until it has done all of its jobs. From time to time, its process is killed and replaced.
-async fn keep_running(options: &Options, name: &str, kills: &AtomicU32) -> io::Result<Vec<Usage>> {
+/// Runs a worker until it has done all of its jobs. From time to time, its process is killed and replaced. Returns the usage of each
+/// of its processes.
+async fn keep_running(options: &Options, name: &str) -> io::Result<Vec<Usage>> {
     let mut usages = Vec::new();
     let mut left = 0..options.jobs;
     while !left.is_empty() {
@@ -80,8 +79,7 @@ async fn keep_running(options: &Options, name: &str, kills: &AtomicU32) -> io::R
         let life = Duration::from_micros(fastrand::u64(10_000..500_000));
         let (output, killed) = tokio::select! {
             output = &mut output => (output?, None),
-            () = tokio::time::sleep(life), if kills.load(Ordering::Relaxed) < options.kills => {
-                kills.fetch_add(1, Ordering::Relaxed);
+            () = tokio::time::sleep(life), if usages.len() < options.kills => {
                 let before = now();
                 child.start_kill()?; // SIGKILL
                 (output.await?, Some(before))

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release -p futex-ipc --example resource_lock
-//! cargo run --release -p futex-ipc --example resource_lock -- --records 2000 --kills 200
+//! cargo run --release -p futex-ipc --example resource_lock -- --records 2000 --kills 100
 //! ```
 //!
 //! Four workers, each a process, write their records into one file. The program kills them at random moments, also in the middle of

@@ -8,8 +8,8 @@ Four processes append records to one file under a lock. Some of them are killed 
 
 Usage: resource_lock [--records N] [--kills N]
 
-  --records N   number of records per process, 1 to 1000000 (default: 400)
-  --kills N     maximum number of kills (default: 60)
+  --records N   number of records per worker, 1 to 1000000 (default: 400)
+  --kills N     maximum number of kills per worker (default: 15)
   -h, --help    print this text
 ";
 
@@ -34,7 +34,7 @@ impl Options {
     pub(crate) fn from_env() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::{Long, Short, ValueExt as _};
 
-        let mut options = Self { records: 400, kills: 60, worker: None };
+        let mut options = Self { records: 400, kills: 15, worker: None };
         let mut arguments = lexopt::Parser::from_env();
         while let Some(argument) = arguments.next()? {
             match argument {

@@ -8,7 +8,6 @@ use futures_util::future::try_join_all;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
@@ -37,31 +36,32 @@ pub(crate) async fn run(options: &Options) -> io::Result<()> {
 
 async fn work(options: &Options, region: &Region, name: &str, path: &Path) -> io::Result<()> {
     let start = Instant::now();
-    let kills = AtomicU32::new(0);
     let journal = journal(region)?;
-    try_join_all((0..WORKERS).map(|index| keep_running(options, index, name, path, &kills))).await?;
+    let kills = try_join_all((0..WORKERS).map(|index| keep_running(options, index, name, path))).await?;
     let elapsed = start.elapsed();
 
-    let (kills, repairs) = (kills.into_inner(), journal.lock().await?.repairs);
+    let (kills, repairs) = (kills.iter().sum::<u32>(), journal.lock().await?.repairs);
     println!("{kills} processes were killed, and the file was repaired {repairs} times");
     check(options, path)?;
     println!("verified: the file has each of {} records once ({elapsed:.1?})", WORKERS as u64 * options.records);
     Ok(())
 }
 
-/// Runs a worker until it has written all of its records. From time to time, its process is killed and replaced.
-async fn keep_running(options: &Options, index: usize, name: &str, path: &Path, kills: &AtomicU32) -> io::Result<()> {
+/// Runs a worker until it has written all of its records. From time to time, its process is killed and replaced. Returns the number
+/// of kills.
+async fn keep_running(options: &Options, index: usize, name: &str, path: &Path) -> io::Result<u32> {
+    let mut kills = 0;
     loop {
         let mut child = start(options, index, name, path)?;
         let life = Duration::from_micros(fastrand::u64(10_000..200_000));
         tokio::select! {
             status = child.wait() => return match status? {
-                status if status.success() => Ok(()),
+                status if status.success() => Ok(kills),
                 status => Err(io::Error::other(format!("worker {index} failed: {status}"))),
             },
-            () = tokio::time::sleep(life), if kills.load(Ordering::Relaxed) < options.kills => {
-                kills.fetch_add(1, Ordering::Relaxed);
+            () = tokio::time::sleep(life), if kills < options.kills => {
                 child.kill().await?; // SIGKILL
+                kills += 1;
             }
         }
     }
