@@ -64,7 +64,7 @@ async fn lead(objects: &Objects, name: &str) -> io::Result<()> {
 
     if term.predecessor_died() {
         // The predecessor can't write into the region any more, so the mutex is free. But the kernel may not have closed its
-        // socket yet.
+        // socket yet. (`term.predecessor()` also has the process, but only until another process joins in the same slot.)
         process_end(ProcessId::from_words(term.process)?)?.await?;
         // Nothing else is to repair.
         term.settle();
