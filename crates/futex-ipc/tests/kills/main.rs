@@ -42,6 +42,9 @@ use std::time::{Duration, Instant};
 /// Maximum number of seconds that a wait takes. All sections are short.
 const PATIENCE: u64 = 30;
 
+/// Time without a processor after which this process is starved.
+const LATE: Duration = Duration::from_millis(30);
+
 fn number_of_kills() -> usize {
     std::env::var("FUTEX_IPC_KILLS").map_or(300, |n| n.parse().expect("FUTEX_IPC_KILLS is a number"))
 }
@@ -63,6 +66,9 @@ struct Harness {
     /// The life of each child.
     lives: Vec<usize>,
     next_life: usize,
+    /// True after this process got no processor for a moment although it was ready. Then the others may have been in the same
+    /// situation: a task that was woken 0.1 s ago and has not run yet looks like a lost wake.
+    starved: bool,
 }
 
 impl Harness {
@@ -78,6 +84,7 @@ impl Harness {
             children: (0..CHILDREN).map(|_| None).collect(),
             lives: vec![0; CHILDREN],
             next_life: 0,
+            starved: false,
         };
         (0..CHILDREN).for_each(|child| harness.spawn(child));
         harness
@@ -127,7 +134,8 @@ impl Harness {
             }
         }
         let rechecks = self.side.figure(Figure::Rechecks).load(SeqCst);
-        assert_eq!(rechecks, 0, "a lost wake was found only by the check once a second\n{}", self.show());
+        let is_excused = self.starved || rechecks == 0;
+        assert!(is_excused, "{rechecks} lost wakes were found only by the check once a second\n{}", self.show());
     }
 
     /// What each task waits for.
@@ -196,7 +204,10 @@ fn no_promise_is_broken_and_nobody_is_stuck_when_processes_are_killed() {
     let mut killed = 0;
     while killed < kills {
         // A random point of time, not a synchronisation.
-        std::thread::sleep(Duration::from_micros(rng.below(8_000) as u64));
+        let pause = Duration::from_micros(rng.below(8_000) as u64);
+        let start = Instant::now();
+        std::thread::sleep(pause);
+        harness.starved |= start.elapsed() > pause + LATE;
         harness.check();
         let mut victims: Vec<usize> = (0..CHILDREN).collect();
         rng.shuffle(&mut victims);
@@ -233,7 +244,7 @@ impl Harness {
         let uncertain = self.side.kills() * TASKS as u64;
         assert!((0..=uncertain).contains(&(given - taken).wrapping_sub(things)), "{given} - {taken}, {things}");
         let figures = Figure::ALL.map(|figure| format!("{figure:?}: {}", self.side.figure(figure).load(SeqCst)));
-        println!("{} kills; {}", self.side.kills(), figures.join(", "));
+        println!("{} kills; {}; starved: {}", self.side.kills(), figures.join(", "), self.starved);
         for figure in
             [Figure::Sections, Figure::Reads, Figure::Cancelled, Figure::ToldOfDeath, Figure::FoundDead, Figure::Left]
         {
