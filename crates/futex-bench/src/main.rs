@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `questions/` | one file per question: its contestants and its targets |
 //! | `links/`, `pipes/` | ways in which two sides wake each other, and ways to send messages |
+//! | `locks/`, `membership.rs` | locks between processes, and members of regions |
 //! | `question/` | what a question, a contestant and an answer are, and whether a target is met |
 //! | `rounds.rs` | contestants take turns, each on a thread of its own |
 //! | `report.rs`, `charts.rs` | the tables, the files and the charts |
@@ -16,10 +17,13 @@
 compile_error!("futex-bench measures Linux's futexes");
 
 mod allocator;
+mod batch;
 mod charts;
 mod counts;
 mod hull;
 mod links;
+mod locks;
+mod membership;
 mod ours;
 mod peer;
 mod pipes;

@@ -2,6 +2,8 @@
 
 use crate::hull::Hull;
 use crate::links::{Link, echo};
+use crate::locks::{self, Lock, Reader};
+use crate::membership::{self, Watcher};
 use crate::ours::{Config, Kind, run};
 use crate::pipes::Pipe;
 use crate::population::futexes;
@@ -36,6 +38,14 @@ pub(crate) enum Role {
     Produce(Pipe, usize),
     /// Arms this many waits for what never happens.
     Idle(Config, usize),
+    /// Competes for a lock: the process with this number.
+    Work(Lock, usize),
+    /// Owns a lock.
+    Hold(Lock),
+    /// Reads what a read-write lock protects, in some of the time.
+    Read(Reader),
+    /// Is a member of a region.
+    Join(Watcher),
 }
 
 /// The other process, until it is dropped.
@@ -64,6 +74,13 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Kills it (SIGKILL).
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        Ok(self.0.kill()?)
+    }
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         // It may have ended by itself.
@@ -87,6 +104,10 @@ impl Part {
             }
             Role::Produce(pipe, producer) => runtime.block_on(pipe.produce(hull, producer)),
             Role::Idle(config, count) => idle(config, count, hull),
+            Role::Work(lock, process) => locks::work(lock, process, hull),
+            Role::Hold(lock) => locks::hold(lock, hull),
+            Role::Read(reader) => locks::read(reader, hull),
+            Role::Join(watcher) => membership::join(watcher, hull),
         }
     }
 }

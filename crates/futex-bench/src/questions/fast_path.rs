@@ -1,5 +1,6 @@
 //! `fast_path`: a wait on a word that differs, and a wake if nobody waits.
 
+use crate::batch::{BATCH, each};
 use crate::population::{kept_futexes, words};
 use crate::question::{Contestant, Question, Turn, Unit, Verdict};
 use anyhow::Result;
@@ -32,9 +33,8 @@ const BARE: &str = "bare load, bare FUTEX_WAKE";
 const WAIT: &str = "wait on a word that differs";
 const WAKE: &str = "wake with nobody there";
 
-/// Number of figures of a turn, and of calls for each figure.
+/// Number of figures of a turn.
 const BATCHES: usize = 50;
-const BATCH: u32 = 1000;
 
 fn bare() -> Result<Turn> {
     let word = words(1)?.remove(0);
@@ -64,13 +64,4 @@ fn ours() -> Result<Turn> {
         }
         Ok(())
     }))
-}
-
-/// Nanoseconds per call.
-fn each<T>(mut call: impl FnMut() -> T) -> f64 {
-    let start = Instant::now();
-    for _ in 0..BATCH {
-        black_box(call());
-    }
-    start.elapsed().as_nanos() as f64 / f64::from(BATCH)
 }

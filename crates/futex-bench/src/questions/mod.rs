@@ -8,6 +8,12 @@ mod fast_path;
 mod given_back;
 mod growth;
 mod idle;
+mod ipc_death;
+mod ipc_members;
+mod ipc_mutex;
+mod ipc_mutex_contended;
+mod ipc_rwlock;
+mod ipc_semaphore;
 mod memory;
 mod pipe;
 mod prompt;
@@ -16,7 +22,7 @@ mod round_trips;
 use crate::question::Question;
 
 /// All questions, in the order in which they are asked.
-pub(crate) const ALL: [&Question; 14] = [
+pub(crate) const ALL: [&Question; 20] = [
     &round_trips::COLD,
     &round_trips::HOT,
     &round_trips::IN_PROCESS,
@@ -31,4 +37,10 @@ pub(crate) const ALL: [&Question; 14] = [
     &idle::QUESTION,
     &pipe::QUESTION,
     &growth::QUESTION,
+    &ipc_mutex::QUESTION,
+    &ipc_mutex_contended::QUESTION,
+    &ipc_semaphore::QUESTION,
+    &ipc_rwlock::QUESTION,
+    &ipc_death::QUESTION,
+    &ipc_members::QUESTION,
 ];
