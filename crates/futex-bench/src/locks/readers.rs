@@ -29,7 +29,10 @@ pub(crate) fn read(reader: Reader, mut hull: Hull) -> Result<()> {
     match reader {
         Reader::Ours => {
             let lock = RwLock::open_or_create(&Region::builder().from_fd(object)?, "lock", ())?;
-            read_with(&word, || Ok(drop(lock.blocking_read()?)))
+            read_with(&word, || {
+                drop(lock.blocking_read()?);
+                Ok(())
+            })
         }
         Reader::Pthread => {
             let lock = SharedRwLock::of(SharedMemory::from_fd(object)?);
