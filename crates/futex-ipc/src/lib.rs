@@ -139,6 +139,8 @@ pub use self::rwlock::guard::{
 pub use self::semaphore::{OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit};
 pub use self::stats::Stats;
 pub use self::value::Value;
+#[doc(inline)]
+pub use futex_sys::{Deadline, Process, ProcessId};
 
 #[cfg(test)]
 #[cfg(not(loom))]
