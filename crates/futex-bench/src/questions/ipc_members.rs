@@ -1,4 +1,4 @@
-//! `ipc_members`: what the members of a region cost.
+//! `ipc_members` and `ipc_members_death`: what the members of a region cost.
 
 use crate::hull::Hull;
 use crate::membership::Watcher;
@@ -12,32 +12,34 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
-pub(super) const QUESTION: Question = Question {
+pub(super) const JOINS: Question = Question {
     name: "ipc_members",
-    asks: "What do joins, deaths and sums over the members cost, in a region with 100 objects?",
+    asks: "What do joins and sums over the members cost, in a region with 100 objects?",
     unit: Unit::Nanoseconds,
     reference: None,
-    seconds: [40, 8],
+    seconds: [20, 5],
+    contestants: |_| MEMBERS.map(|members| Contestant::new(OURS, move || joins(members))).into(),
+    verdicts: |answer| {
+        let p50 = answer.p50(OURS, &case(JOIN, MEMBERS[0]));
+        let target = format!("join and leave a region with {OBJECTS} objects, in µs");
+        vec![Verdict::at_most(target, p50.map(|nanoseconds| nanoseconds / 1e3), 200.0)]
+    },
+};
+
+pub(super) const DEATHS: Question = Question {
+    name: "ipc_members_death",
+    asks: "How long does it take until all members are told of a death, in a region with 100 objects?",
+    unit: Unit::Nanoseconds,
+    reference: None,
+    seconds: [20, 5],
     contestants: |quick| {
         let crowds = if quick { &CROWDS[..1] } else { &CROWDS };
-        let join = MEMBERS.into_iter().map(|members| Contestant::new(OURS, move || joins(members)));
-        let deaths = crowds.iter().map(|&members| Contestant::new(OURS, move || deaths(members)));
-        join.chain(deaths).collect()
+        crowds.iter().map(|&members| Contestant::new(OURS, move || deaths(members))).collect()
     },
     verdicts: |answer| {
-        let p50 = |kind, members| answer.p50(OURS, &case(kind, members));
-        vec![
-            Verdict::at_most(
-                format!("join and leave a region with {OBJECTS} objects, in µs"),
-                p50(JOIN, MEMBERS[0]).map(|nanoseconds| nanoseconds / 1e3),
-                200.0,
-            ),
-            Verdict::at_most(
-                format!("a death with {} members and {OBJECTS} objects until all are told, in ms", CROWDS[0]),
-                p50(DEATH, CROWDS[0]).map(|nanoseconds| nanoseconds / 1e6),
-                20.0,
-            ),
-        ]
+        let p50 = answer.p50(OURS, &case(DEATH, CROWDS[0]));
+        let target = format!("a death with {} processes until all are told, in ms", CROWDS[0]);
+        vec![Verdict::at_most(target, p50.map(|nanoseconds| nanoseconds / 1e6), 20.0)]
     },
 };
 
@@ -47,8 +49,8 @@ const JOIN: &str = "join and leave, as the last";
 const SUM: &str = "available permits, members";
 const DEATH: &str = "a death until all are told, processes";
 
-/// Numbers of members. All but one are in one process.
-const MEMBERS: [usize; 4] = [2, 64, 256, 1024];
+/// Numbers of members, which are all in this process.
+const MEMBERS: [usize; 3] = [2, 64, 256];
 /// Numbers of members, each of which is a process.
 const CROWDS: [usize; 2] = [64, 256];
 

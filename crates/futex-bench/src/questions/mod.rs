@@ -22,7 +22,7 @@ mod round_trips;
 use crate::question::Question;
 
 /// All questions, in the order in which they are asked.
-pub(crate) const ALL: [&Question; 20] = [
+pub(crate) const ALL: [&Question; 21] = [
     &round_trips::COLD,
     &round_trips::HOT,
     &round_trips::IN_PROCESS,
@@ -42,5 +42,6 @@ pub(crate) const ALL: [&Question; 20] = [
     &ipc_semaphore::QUESTION,
     &ipc_rwlock::QUESTION,
     &ipc_death::QUESTION,
-    &ipc_members::QUESTION,
+    &ipc_members::JOINS,
+    &ipc_members::DEATHS,
 ];
