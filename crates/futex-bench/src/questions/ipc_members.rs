@@ -32,13 +32,10 @@ pub(super) const DEATHS: Question = Question {
     unit: Unit::Nanoseconds,
     reference: None,
     seconds: [20, 5],
-    contestants: |quick| {
-        let crowds = if quick { &CROWDS[..1] } else { &CROWDS };
-        crowds.iter().map(|&members| Contestant::new(OURS, move || deaths(members))).collect()
-    },
+    contestants: |_| vec![Contestant::new(OURS, || deaths(CROWD))],
     verdicts: |answer| {
-        let p50 = answer.p50(OURS, &case(DEATH, CROWDS[0]));
-        let target = format!("a death with {} processes until all are told, in ms", CROWDS[0]);
+        let p50 = answer.p50(OURS, &case(DEATH, CROWD));
+        let target = format!("a death with {CROWD} processes until all are told, in ms");
         vec![Verdict::at_most(target, p50.map(|nanoseconds| nanoseconds / 1e6), 20.0)]
     },
 };
@@ -51,8 +48,8 @@ const DEATH: &str = "a death until all are told, processes";
 
 /// Numbers of members, which are all in this process.
 const MEMBERS: [usize; 3] = [2, 64, 256];
-/// Numbers of members, each of which is a process.
-const CROWDS: [usize; 2] = [64, 256];
+/// Number of members, each of which is a process. A second crowd would disturb this one.
+const CROWD: usize = 64;
 
 /// Number of figures per turn.
 const FIGURES: usize = 20;
