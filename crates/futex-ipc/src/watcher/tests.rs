@@ -124,7 +124,7 @@ fn the_death_of_a_sweeper_is_noticed() {
 fn deaths_in_quick_succession_are_noticed() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
-        for generation in 1..=300 {
+        for generation in 1..=40 {
             other(&region).die();
             until(|| slot(&region, 1) == (generation, FREE));
         }
