@@ -121,7 +121,30 @@ pub enum MemberEvent {
     Unlinked,
 }
 
+impl MemberEvent {
+    /// The member of the event. `None` for [`Missed`](Self::Missed) and [`Unlinked`](Self::Unlinked).
+    #[must_use]
+    pub fn member(&self) -> Option<&Member> {
+        match self {
+            Self::Joined(member) | Self::Left(member) | Self::Died(member) => Some(member),
+            Self::Missed(_) | Self::Unlinked => None,
+        }
+    }
+}
+
 impl Region {
+    /// The member that this value is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`members`](Self::members). `InvalidData` also if the region's table does not have the member any more.
+    pub fn me(&self) -> io::Result<Member> {
+        let membership = self.membership();
+        membership.check()?;
+        Member::named(membership, membership.me())
+            .ok_or_else(|| membership.damaged("its table of members has something else in the slot of this one"))
+    }
+
     /// The members of the region, also this one, in the order of their slots.
     ///
     /// The call asks the kernel about each member, which takes less than 2 µs per member (Linux 6.18).

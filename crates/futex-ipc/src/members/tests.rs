@@ -226,3 +226,16 @@ fn a_task_gets_the_events_and_may_give_up_waiting_for_one() {
         }
     });
 }
+
+#[test]
+fn a_member_knows_itself() {
+    let region = Region::builder().label("first").anonymous().unwrap();
+    let other = Region::builder().label("second").from_fd(region.share().unwrap()).unwrap();
+    let me = other.me().unwrap();
+    assert!(me.is_me() && me.is_alive());
+    assert_eq!((me.slot(), me.label()), (1, "second"));
+    assert_eq!(me, other.members().unwrap()[1]);
+    let joined = region.watch_members().unwrap().try_next().unwrap().unwrap();
+    assert_eq!(joined.member().map(Member::slot), Some(1));
+    assert_eq!(MemberEvent::Unlinked.member(), None);
+}

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 /// Time between two rechecks of the waits, and between two scans that do not follow an event.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Time after which a word that differed is compared again.
-const SUSPICION: Duration = Duration::from_millis(100);
+/// Time after which a word that differed is compared again. A waiter that was woken may have to wait this long for a processor.
+const SUSPICION: Duration = Duration::from_millis(500);
 
 /// Time between two scans if there are no events, because there is no inotify. The median of the time to notice a death is half
 /// of it.
