@@ -292,6 +292,7 @@ mod tests {
     #[cfg(feature = "tokio")]
     use crate::object::{is_pending, soon};
     use futex_tests::without_a_hang;
+    #[cfg(feature = "tokio")]
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::Relaxed;

@@ -322,6 +322,7 @@ mod tests {
     #[cfg(feature = "tokio")]
     use crate::object::{is_pending, soon};
     use futex_tests::without_a_hang;
+    #[cfg(feature = "tokio")]
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -418,11 +419,15 @@ mod tests {
         let [region, other] = two_members();
         let (shop_here, items_here) = shop(&region);
         let (shop_there, items_there) = shop(&other);
+        let mut tried = 0;
         for notify in 0..100 {
             let mut first = Box::pin(items_here.wait(shop_here.lock().await.unwrap()));
-            assert!(is_pending(&mut first).await);
             let mut second = Box::pin(items_there.wait(shop_there.lock().await.unwrap()));
-            assert!(is_pending(&mut second).await);
+            // On the backend `Waitv`, a wake of the mutex may end a wait for the condition variable.
+            if !is_pending(&mut first).await || !is_pending(&mut second).await {
+                continue;
+            }
+            tried += 1;
             items_there.notify_one().unwrap();
             if notify % 2 == 0 {
                 // It has woken, and waits for the mutex.
@@ -433,6 +438,7 @@ mod tests {
             drop(first);
             drop(soon(second).await.unwrap());
         }
+        assert!(tried > 0);
     }
 
     #[test]

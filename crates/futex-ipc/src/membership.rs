@@ -17,7 +17,9 @@ use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Place, Role, Words, halves, high, low};
 use crate::waits::Waits;
 use futex_sys::__private::{Origin, fail, lose_descriptor, words64};
-use futex_sys::{ProcessId, SharedMemory, Word};
+#[cfg(any(test, feature = "tokio"))]
+use futex_sys::Word;
+use futex_sys::{ProcessId, SharedMemory};
 use rustix::fs::{SeekFrom, seek};
 use std::cell::RefCell;
 use std::fmt;
@@ -254,6 +256,7 @@ impl Membership {
     }
 
     /// The half of a word that the kernel compares, as a word that keeps the mapping.
+    #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn word(&self, place: Place) -> io::Result<Word> {
         self.memory.word(half(place) * 4)
     }

@@ -16,8 +16,6 @@ documents! {
     architecture: "../../../docs/architecture.md",
     guide: "../../../docs/guide.md",
     guide_zh: "../../../docs/guide.zh.md",
-    ipc: "../../../docs/ipc.md",
-    ipc_zh: "../../../docs/ipc.zh.md",
     kernel_support: "../../../docs/kernel-support.md",
     memory_ordering: "../../../docs/memory-ordering.md",
     safety: "../../../docs/safety.md",
@@ -25,5 +23,11 @@ documents! {
     futex_sys: "../../futex-sys/README.md",
     futex_core: "../../futex-core/README.md",
     futex_tokio: "../../futex-tokio/README.md",
+}
+
+#[cfg(all(doctest, feature = "ipc"))]
+documents! {
+    ipc: "../../../docs/ipc.md",
+    ipc_zh: "../../../docs/ipc.zh.md",
     futex_ipc: "../../futex-ipc/README.md",
 }

@@ -5,6 +5,7 @@ use super::guard::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, ReadGuard, RwLockReadGuard, RwLockWriteGuard, WriteGuard,
 };
 use crate::drive;
+use crate::steps::mutex::Locked;
 use crate::steps::rwlock::{Read, TryRead, TryWrite, Write};
 use crate::value::Value;
 use futex_sys::Deadline;
@@ -52,7 +53,17 @@ impl<T: Value> RwLock<T> {
     /// Those of [`read`](Self::read) that are not about a runtime.
     #[inline]
     pub fn blocking_read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
-        self.block_to_read(None)
+        self.block_to_read(None).map(|locked| ReadGuard::new(self, locked))
+    }
+
+    /// Like [`blocking_read`](Self::blocking_read), but the guard owns a share of the lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_read`](Self::blocking_read).
+    pub fn blocking_read_owned(self: Arc<Self>) -> io::Result<OwnedRwLockReadGuard<T>> {
+        let locked = self.block_to_read(None)?;
+        Ok(ReadGuard::new(self, locked))
     }
 
     /// Like [`blocking_read`](Self::blocking_read), but gives up at a point in time.
@@ -61,7 +72,7 @@ impl<T: Value> RwLock<T> {
     ///
     /// `TimedOut` after the deadline. Those of [`blocking_read`](Self::blocking_read).
     pub fn blocking_read_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<RwLockReadGuard<'_, T>> {
-        self.block_to_read(Some(deadline.into()))
+        self.block_to_read(Some(deadline.into())).map(|locked| ReadGuard::new(self, locked))
     }
 
     /// Locks for reading if no living member has locked for writing, or waits to. Otherwise returns `None`.
@@ -119,7 +130,17 @@ impl<T: Value> RwLock<T> {
     /// Those of [`read`](Self::read) that are not about a runtime.
     #[inline]
     pub fn blocking_write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
-        self.block_to_write(None)
+        self.block_to_write(None).map(|locked| WriteGuard::new(self, locked))
+    }
+
+    /// Like [`blocking_write`](Self::blocking_write), but the guard owns a share of the lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`blocking_write`](Self::blocking_write).
+    pub fn blocking_write_owned(self: Arc<Self>) -> io::Result<OwnedRwLockWriteGuard<T>> {
+        let locked = self.block_to_write(None)?;
+        Ok(WriteGuard::new(self, locked))
     }
 
     /// Like [`blocking_write`](Self::blocking_write), but gives up at a point in time.
@@ -128,7 +149,7 @@ impl<T: Value> RwLock<T> {
     ///
     /// `TimedOut` after the deadline. Those of [`blocking_write`](Self::blocking_write).
     pub fn blocking_write_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<RwLockWriteGuard<'_, T>> {
-        self.block_to_write(Some(deadline.into()))
+        self.block_to_write(Some(deadline.into())).map(|locked| WriteGuard::new(self, locked))
     }
 
     /// Locks for writing if no living member has locked. Otherwise returns `None`.
@@ -174,21 +195,17 @@ impl<T: Value> RwLock<T> {
     }
 
     #[inline]
-    fn block_to_read(&self, deadline: Option<Deadline>) -> io::Result<RwLockReadGuard<'_, T>> {
+    fn block_to_read(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
         let membership = self.object.membership();
         let locked = drive::block(membership, Read::new(self.place), deadline)?;
-        locked
-            .map(|locked| ReadGuard::new(self, locked))
-            .ok_or_else(|| drive::timed_out("the read-write lock", membership))
+        locked.ok_or_else(|| drive::timed_out("the read-write lock", membership))
     }
 
     #[inline]
-    fn block_to_write(&self, deadline: Option<Deadline>) -> io::Result<RwLockWriteGuard<'_, T>> {
+    fn block_to_write(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
         let membership = self.object.membership();
         self.writers.blocking_yield(membership);
         let locked = drive::block(membership, Write::new(self.place), deadline)?;
-        locked
-            .map(|locked| WriteGuard::new(self, locked))
-            .ok_or_else(|| drive::timed_out("the read-write lock", membership))
+        locked.ok_or_else(|| drive::timed_out("the read-write lock", membership))
     }
 }

@@ -5,6 +5,7 @@ use crate::steps::Words;
 use crate::steps::mutex::C;
 use futex_tests::until;
 use std::os::fd::AsFd;
+#[cfg(feature = "tokio")]
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
