@@ -52,8 +52,8 @@ pub struct Barrier {
     steps: Steps,
 }
 
-const PHASE: u32 = 0;
-const EVENT: u32 = 1;
+pub(crate) const PHASE: u32 = 0;
+pub(crate) const EVENT: u32 = 1;
 const RECORDS: u32 = 16;
 
 impl Barrier {

@@ -65,7 +65,7 @@ pub struct Condvar {
     object: Object,
 }
 
-const WORD: u32 = 0;
+pub(crate) const WORD: u32 = 0;
 
 impl Condvar {
     fn spec(name: &str) -> io::Result<Spec<'_>> {

@@ -133,7 +133,7 @@ pub(crate) struct Entry {
     pub(crate) parameter: u64,
     pub(crate) name: String,
     roles: [Option<(Role, Place)>; MAX_ROLES],
-    records: Option<Records>,
+    pub(crate) records: Option<Records>,
 }
 
 /// Number of the role of the first record.
@@ -143,7 +143,11 @@ impl Entry {
     /// Copies and checks an entry. `None` if it is damaged.
     fn load(region: &[AtomicU64], layout: Layout, index: u32) -> Option<Self> {
         let words = &region[layout.entry(index).0 as usize..];
-        let copy: [u64; ENTRY as usize] = std::array::from_fn(|i| words[i].load(Relaxed));
+        Self::parse(std::array::from_fn(|i| words[i].load(Relaxed)), layout)
+    }
+
+    /// Checks the copy of an entry. `None` if it is damaged.
+    pub(crate) fn parse(copy: [u64; ENTRY as usize], layout: Layout) -> Option<Self> {
         let copy = copy.map(AtomicU64::new);
         let field = |i: usize| copy[i].load(Relaxed);
         let (base, len) = (low(field(field::PLACE)), high(field(field::PLACE)));

@@ -111,8 +111,12 @@ impl Layout {
                 words.len() * 8
             )));
         }
-        let [magic, format, len, counts] =
-            [Header::MAGIC, Header::FORMAT, Header::LEN, Header::COUNTS].map(|field| words[field].load(Relaxed));
+        let fields = [Header::MAGIC, Header::FORMAT, Header::LEN, Header::COUNTS].map(|field| words[field].load(Relaxed));
+        Self::check(fields, words.len())
+    }
+
+    /// Checks the first four words of a region that has this number of words.
+    pub(crate) fn check([magic, format, len, counts]: [u64; 4], words: usize) -> io::Result<Self> {
         if magic == MAGIC.swap_bytes() {
             return Err(invalid("the region was made by a processor of the other byte order".into()));
         }
@@ -128,16 +132,14 @@ impl Layout {
         }
         let layout = Self { len: low(len), slots: low(counts), entries: high(counts) };
         let fits = len == u64::from(layout.len)
-            && layout.len as usize == words.len()
+            && layout.len as usize == words
             && (1..=MAX_MEMBERS).contains(&layout.slots)
             && (1..=MAX_OBJECTS).contains(&layout.entries)
             && layout.objects() <= layout.len;
         if !fits {
             return Err(invalid(format!(
                 "the region is damaged: its header says {len} words, {} members and {} objects, and the memory has {} words",
-                layout.slots,
-                layout.entries,
-                words.len()
+                layout.slots, layout.entries, words
             )));
         }
         Ok(layout)

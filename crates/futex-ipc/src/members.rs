@@ -38,11 +38,16 @@ impl Member {
     }
 
     fn new(membership: &Membership, member: steps::Member, is_alive: bool, information: Option<Information>) -> Self {
+        Self { is_me: member == membership.me(), ..Self::of_others(member, is_alive, information) }
+    }
+
+    /// A member, as a process shows it that is not a member itself.
+    pub(crate) fn of_others(member: steps::Member, is_alive: bool, information: Option<Information>) -> Self {
         let (process, label) = information.map_or_else(Default::default, |Information { process, label }| {
             (ProcessId::from_words(process).ok(), label)
         });
         let steps::Member { slot, generation } = member;
-        Self { slot, generation, process, label, is_alive, is_me: member == membership.me() }
+        Self { slot, generation, process, label, is_alive, is_me: false }
     }
 
     /// Index of the member's slot in the table of members. At any time, each slot has at most one member.

@@ -451,7 +451,7 @@ impl Information {
     /// One bit for each of the last 64 members of the slot, by generation: 1 if the member died, and did not leave.
     const DIED: u32 = 1;
     /// The generation for which the rest is valid.
-    const GENERATION: u32 = 2;
+    pub(crate) const GENERATION: u32 = 2;
     const PROCESS: u32 = 3;
     const LABEL: u32 = 5;
     const LABEL_WORDS: u32 = SLOT - Self::LABEL;
@@ -479,15 +479,21 @@ impl Information {
         if !valid() {
             return None;
         }
-        let [first, second] = [0, 1].map(|i| words[Self::PROCESS as usize + i].load(Relaxed));
-        let label = load_text(&words[Self::LABEL as usize..]);
+        let information = Self::parse(words);
         // The words above are loaded before the slot's. A member that joins is LIVE before it writes.
         std::sync::atomic::fence(Acquire);
         let slot = membership.slot(member.slot, Relaxed);
         if high(slot) != member.generation || !valid() {
             return None;
         }
-        Some(Self { process: [low(first), high(first), low(second), high(second)], label })
+        Some(information)
+    }
+
+    /// The information in the words of a slot.
+    pub(crate) fn parse(words: &[AtomicU64]) -> Self {
+        let [first, second] = [0, 1].map(|i| words[Self::PROCESS as usize + i].load(Relaxed));
+        let label = load_text(&words[Self::LABEL as usize..]);
+        Self { process: [low(first), high(first), low(second), high(second)], label }
     }
 
     /// Notes that a member died. Others may do the same.

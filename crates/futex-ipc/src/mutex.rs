@@ -53,7 +53,7 @@ pub struct Mutex<T> {
 }
 
 /// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
-const LOCK: u32 = 0;
+pub(crate) const LOCK: u32 = 0;
 const VALUE: u32 = 2;
 
 impl<T: Value> Mutex<T> {

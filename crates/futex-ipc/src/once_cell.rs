@@ -53,9 +53,9 @@ pub struct OnceCell<T> {
 }
 
 /// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
-const LOCK: u32 = 0;
+pub(crate) const LOCK: u32 = 0;
 /// 1 once the value is there.
-const DONE: u32 = 2;
+pub(crate) const DONE: u32 = 2;
 const VALUE: usize = 3;
 
 impl<T: Value> OnceCell<T> {

@@ -75,9 +75,9 @@ pub struct RwLock<T> {
 }
 
 /// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
-const LOCK: u32 = 0;
+pub(crate) const LOCK: u32 = 0;
 /// The counter that a writer sleeps on while there are readers.
-const EVENT: u32 = 2;
+pub(crate) const EVENT: u32 = 2;
 /// The two copies of the value. The records begin with the cache line behind them.
 const VALUE: u32 = 3;
 

@@ -58,12 +58,12 @@ pub struct Semaphore {
     steps: Steps,
 }
 
-const STATE: u32 = 0;
+pub(crate) const STATE: u32 = 0;
 /// On another line than the state, since only those that wait need it.
-const EVENT: u32 = 16;
-const CAPACITY: u32 = 17;
+pub(crate) const EVENT: u32 = 16;
+pub(crate) const CAPACITY: u32 = 17;
 /// The word behind it is for the [predecessor](crate::steps::mutex).
-const TURNSTILE: u32 = 18;
+pub(crate) const TURNSTILE: u32 = 18;
 const RECORDS: u32 = 32;
 
 impl Semaphore {

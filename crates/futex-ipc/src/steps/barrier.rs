@@ -59,6 +59,12 @@ impl Record {
     }
 }
 
+/// Number of tasks in the word of a record that are attached, and of those that have arrived in the phase.
+pub(crate) fn tasks(word: u64, generation: u32, phase: u64) -> (u32, u32) {
+    let record = Record::of(word, generation);
+    (record.attached, if record.phase == low_bits(phase) { record.arrived } else { 0 })
+}
+
 const fn low_bits(phase: u64) -> u32 {
     low(phase & PHASE)
 }

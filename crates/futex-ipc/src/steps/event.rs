@@ -8,5 +8,5 @@ mod bits;
 mod manual;
 
 pub use self::automatic::{SetOne, WaitOne};
-pub use self::bits::SET;
+pub use self::bits::{SET, W};
 pub use self::manual::{Reset, Set, Wait};

@@ -24,7 +24,5 @@ pub use self::acquire::UndoAcquire;
 pub use self::acquire::{Acquire, TryAcquire};
 pub use self::grow::Grow;
 pub use self::release::Release;
-#[cfg(test)]
-pub use self::state::available;
-pub(crate) use self::state::permits;
+pub(crate) use self::state::{W, available, permits};
 pub use self::state::{MAX_PERMITS, Semaphore};

@@ -1,0 +1,233 @@
+//! A look at a region from outside, for tools.
+//!
+//! The region is read with `pread`, and the kernel is asked for the locks of the members. Nothing is written, no page is allocated,
+//! and no other process can keep the look from ending: all sizes are bounded, and no loop waits for a value.
+
+mod objects;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+pub use self::objects::{LockState, ObjectInfo, ObjectState, Share, SleepPurpose, Tasks};
+
+use crate::directory::Entry;
+use crate::format::{ENTRY, FIRST_SLOT_BYTE, Header, Layout, SLOT};
+use crate::members::Member;
+use crate::membership::Information;
+use crate::os::byte_lock;
+use crate::steps::member::{DEAD, FREE, LIVE};
+use crate::steps::{self, Place, high, low};
+use futex_sys::__private::fail;
+use futex_sys::MemoryView;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, fence};
+
+/// Maximum number of words of records that a look reads. A look at a region of any honest program needs fewer. Damaged entries may
+/// overlap, so the length of the region is not a bound.
+const MOST_RECORDS: usize = 1 << 27;
+
+/// A region, as a process sees it that is not a member: who its members are, what objects it has, and who has them.
+///
+/// The parts are from different moments, since the members go on meanwhile. All of it is what members have written, and any of them
+/// could have written anything.
+///
+/// # Examples
+///
+/// ```
+/// use futex_ipc::{Inspection, Mutex, ObjectState, Region};
+/// use futex_sys::MemoryView;
+///
+/// let region = Region::builder().label("worker").anonymous()?;
+/// let jobs = Mutex::create(&region, "jobs", 0_u64)?;
+/// let guard = jobs.blocking_lock()?;
+///
+/// let view = MemoryView::from_fd(region.share()?)?;
+/// let inspection = Inspection::of(&view)?.expect("the memory is a region");
+/// let object = &inspection.objects()[0];
+/// assert_eq!(object.name, "jobs");
+/// let ObjectState::Mutex(lock) = &object.state else { panic!("the object is a mutex") };
+/// let holder = lock.holder.and_then(|holder| inspection.member(holder)).expect("the mutex is locked");
+/// assert_eq!(holder.label(), "worker");
+/// # drop(guard);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    layout: Layout,
+    members: Vec<Member>,
+    objects: Vec<ObjectInfo>,
+    damaged: u32,
+    /// By the offset of the word: the index of the object, if the word is that of an object.
+    words: BTreeMap<usize, (Option<usize>, SleepPurpose)>,
+}
+
+/// The name of a member within the region: its slot and its generation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "the format names a member by these two numbers")]
+pub struct MemberId {
+    /// See [`Member::slot`].
+    pub slot: u32,
+    /// See [`Member::generation`].
+    pub generation: u32,
+}
+
+impl Inspection {
+    /// Inspects a region. `None` if the memory is not a region of futex-ipc.
+    ///
+    /// The view's descriptor must not be one of a member in this process, nor a duplicate of one: the kernel does not report the
+    /// locks of the same open file description, so that member would seem to be dead.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if the region has another format or byte order, with both numbers, and if its header is damaged.
+    /// `UnexpectedEof` if the memory was shortened. Otherwise those of `pread(2)` and `fcntl(2)`.
+    pub fn of(view: &MemoryView) -> io::Result<Option<Self>> {
+        let reader = Reader(view);
+        let mut magic = [0; 8];
+        if view.read(0, &mut magic)? < magic.len() || !Layout::is_of_a_region(magic) {
+            return Ok(None);
+        }
+        let layout = Layout::check(reader.words(Place(0))?, view.len() / 8)?;
+        let (members, live) = members(reader, layout)?;
+        let [used] = reader.words(Header::USED)?;
+        let mut inspection = Self { layout, members, objects: Vec::new(), damaged: 0, words: BTreeMap::new() };
+        let mut look = objects::Look::new(reader, &live);
+        // Ordering: the entries are read after their number, which the members change last.
+        fence(Acquire);
+        for index in 0..used.min(layout.entries.into()) as u32 {
+            match Entry::parse(reader.words::<{ ENTRY as usize }>(layout.entry(index))?, layout) {
+                Some(entry) => inspection.objects.push(look.at(&entry)?),
+                None => inspection.damaged += 1,
+            }
+        }
+        let objects = inspection.objects.iter().enumerate();
+        let of_objects = objects.flat_map(|(i, object)| object.sleeps.iter().map(move |&(at, what)| (at, Some(i), what)));
+        let of_region = [(Header::LOCK, SleepPurpose::Directory), (Header::CHANGES, SleepPurpose::Members)];
+        let of_region = of_region.map(|(place, what)| (offset_of_low_half(place), None, what));
+        for (at, object, what) in of_region.into_iter().chain(of_objects) {
+            inspection.words.entry(at).or_insert((object, what));
+        }
+        Ok(Some(inspection))
+    }
+
+    /// The members, in the order of their slots. One that [is not alive](Member::is_alive) has died, and no other member has
+    /// repaired its locks yet, which happens at once if another member lives.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The member of this name. `None` if it is not a member any more: it has left, or it died and its locks were repaired.
+    #[must_use]
+    pub fn member(&self, id: MemberId) -> Option<&Member> {
+        self.members.iter().find(|member| (member.slot(), member.generation()) == (id.slot, id.generation))
+    }
+
+    /// The objects, in the order in which they were made.
+    #[must_use]
+    pub fn objects(&self) -> &[ObjectInfo] {
+        &self.objects
+    }
+
+    /// Maximum number of members.
+    #[must_use]
+    pub fn max_members(&self) -> u32 {
+        self.layout.slots
+    }
+
+    /// Maximum number of objects.
+    #[must_use]
+    pub fn max_objects(&self) -> u32 {
+        self.layout.entries
+    }
+
+    /// Number of entries of the directory that are damaged. They are not among the [objects](Self::objects).
+    #[must_use]
+    pub fn damaged_entries(&self) -> u32 {
+        self.damaged
+    }
+
+    /// The offsets of the futex words on which members sleep, in ascending order, each with its object and the purpose of a sleep.
+    /// Words without an object are those of the region itself.
+    pub fn sleep_words(&self) -> impl Iterator<Item = (usize, Option<&ObjectInfo>, SleepPurpose)> {
+        let object = |index: Option<usize>| index.and_then(|index| self.objects.get(index));
+        self.words.iter().map(move |(&offset, &(index, purpose))| (offset, object(index), purpose))
+    }
+}
+
+/// The members, and the slots of those that are LIVE, by their index, with their generations.
+fn members(reader: Reader<'_>, layout: Layout) -> io::Result<(Vec<Member>, Vec<(u32, u32)>)> {
+    let (mut members, mut live) = (Vec::new(), Vec::new());
+    for slot in 0..layout.slots {
+        let place = layout.slot(slot);
+        // As `member_of_slot` does it. A slot whose members come and go too fast is left out.
+        for _ in 0..4 {
+            let [word] = reader.words(place)?;
+            let member = steps::Member { slot, generation: high(word) };
+            let byte = FIRST_SLOT_BYTE + slot;
+            let is_alive = match low(word) {
+                FREE => break,
+                DEAD => false,
+                _ => byte_lock::locked_by_others(reader.0, byte..byte + 1)?.is_some(),
+            };
+            let information = reader.information(place, member)?;
+            if reader.words(place)? == [word] {
+                members.push(Member::of_others(member, is_alive, information));
+                if low(word) == LIVE {
+                    live.push((slot, member.generation));
+                }
+                break;
+            }
+        }
+    }
+    Ok((members, live))
+}
+
+/// The futex word of a place.
+fn offset_of_low_half(place: Place) -> usize {
+    place.0 as usize * 8 + if cfg!(target_endian = "big") { 4 } else { 0 }
+}
+
+/// Reads the words of a region.
+#[derive(Clone, Copy)]
+struct Reader<'a>(&'a MemoryView);
+
+impl Reader<'_> {
+    /// Reads words. They lie within the region, by its checked layout.
+    fn words<const N: usize>(self, place: Place) -> io::Result<[u64; N]> {
+        let mut words = [0; N];
+        self.fill(place, &mut words)?;
+        Ok(words)
+    }
+
+    fn fill(self, place: Place, words: &mut [u64]) -> io::Result<()> {
+        let mut bytes = [0; 4096];
+        let mut offset = place.0 as usize * 8;
+        for words in words.chunks_mut(bytes.len() / 8) {
+            let bytes = &mut bytes[..words.len() * 8];
+            if self.0.read(offset, bytes)? < bytes.len() {
+                return Err(fail(io::ErrorKind::UnexpectedEof, "the region was shortened while it was inspected"));
+            }
+            for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+                *word = bytes.try_into().map_or(0, u64::from_ne_bytes);
+            }
+            offset += bytes.len();
+        }
+        Ok(())
+    }
+
+    /// What the table says of a member. `None` if the member has not written that yet.
+    fn information(self, slot: Place, member: steps::Member) -> io::Result<Option<Information>> {
+        let described = Place(slot.0 + Information::GENERATION);
+        let is_described = |[generation]: [u64; 1]| generation == u64::from(member.generation);
+        if !is_described(self.words(described)?) {
+            return Ok(None);
+        }
+        fence(Acquire);
+        let words = self.words::<{ SLOT as usize }>(slot)?.map(AtomicU64::new);
+        fence(Acquire);
+        // The caller examines the slot's word after that.
+        Ok(is_described(self.words(described)?).then(|| Information::parse(&words)))
+    }
+}
