@@ -162,7 +162,7 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// Seconds in the largest unit of which there is a whole one.
-fn age(seconds: u64) -> String {
+pub(crate) fn age(seconds: u64) -> String {
     match [(86_400, "d"), (3_600, "h"), (60, "m")].iter().find(|(unit, _)| seconds >= *unit) {
         Some((unit, letter)) => format!("{}{letter}", seconds / unit),
         None => format!("{seconds}s"),

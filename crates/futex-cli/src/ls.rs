@@ -11,7 +11,9 @@ use crate::proc::maps::FileId;
 use crate::proc::stat::stat_open;
 use crate::proc::users::Users;
 use crate::proc::{Sleepers, Snapshot};
+use crate::region::Summary;
 use crate::scan::{Limits, scan};
+use futex_ipc::Inspection;
 use futex_sys::MemoryView;
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -30,6 +32,10 @@ struct Listed {
     not_counted: Option<Part>,
     /// Why words were not counted.
     error: Option<String>,
+    /// What it has if it is a region of futex-ipc.
+    region: Option<Summary>,
+    /// Why that is not known.
+    region_error: Option<String>,
     processes: Vec<Holder>,
 }
 
@@ -51,8 +57,14 @@ pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
             words_with_waiters: None,
             not_counted: None,
             error: None,
+            region: None,
+            region_error: None,
             processes: index.users_of(seen.id).map(|process| Holder::of(process, seen.id, &users)).collect(),
         };
+        // Reading an object in memory waits for nobody.
+        if seen.is_memory && line.metadata.length_bytes != Some(0) {
+            inspect(&mut line, &seen);
+        }
         if args.waiters && line.metadata.length_bytes != Some(0) {
             // Each of the objects that are left gets the same part of the time that is left.
             let left = args.limit.saturating_sub(start.elapsed());
@@ -66,24 +78,38 @@ pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
     if args.json { output::json(&listed) } else { output::text(text(&listed, args.waiters)) }
 }
 
-/// Counts the words of an object that have waiters.
-fn count(line: &mut Listed, seen: &Seen, snapshot: &Snapshot, time: Duration) {
+/// Finds out whether an object is a region. One that can't be opened is none.
+fn inspect(line: &mut Listed, seen: &Seen) {
+    let Ok(view) = open(seen) else { return };
+    match Inspection::of(&view) {
+        Ok(inspection) => line.region = inspection.as_ref().map(Summary::of),
+        Err(error) => line.region_error = Some(error.to_string()),
+    }
+}
+
+/// Opens an object, or says why that is not possible.
+fn open(seen: &Seen) -> Result<MemoryView, String> {
     let opened = match &seen.object {
         Some(object) => object.open_to_look(),
         None => Err(Failure::new("it is nowhere open, and only root may open it by a mapping")),
     };
-    let view = match opened.and_then(|fd| Ok(MemoryView::from_fd(fd)?)) {
+    match opened.and_then(|fd| Ok(MemoryView::from_fd(fd)?)) {
         // The name or the descriptor may be another object's by now.
         Ok(view) if !stat_open(&view).is_ok_and(|stat| FileId::of(&stat) == seen.id.open) => {
-            line.error = Some("it was replaced while it was listed".to_owned());
-            return;
+            Err("it was replaced while it was listed".to_owned())
         }
+        Ok(view) => Ok(view),
+        Err(Failure::Error(sentence)) => Err(sentence),
+        Err(other) => Err(format!("{other:?}")),
+    }
+}
+
+/// Counts the words of an object that have waiters.
+fn count(line: &mut Listed, seen: &Seen, snapshot: &Snapshot, time: Duration) {
+    let view = match open(seen) {
         Ok(view) => view,
-        Err(failure) => {
-            line.error = Some(match failure {
-                Failure::Error(sentence) => sentence,
-                other => format!("{other:?}"),
-            });
+        Err(sentence) => {
+            line.error = Some(sentence);
             return;
         }
     };
@@ -119,9 +145,15 @@ fn text(listed: &[Listed], with_waiters: bool) -> String {
         if with_waiters {
             row.push(waited_on(line));
         }
-        row.push(line.kind.text(&printable(&line.name)));
+        let kind = line.kind.text(&printable(&line.name));
+        row.push(match (&line.region, &line.region_error) {
+            (Some(region), _) => format!("{kind}, {}", region.text()),
+            (None, Some(_)) => format!("{kind}, region that can't be read"),
+            (None, None) => kind,
+        });
         row.push(if line.processes.is_empty() { unknown() } else { list(&line.processes, Holder::text) });
-        (row, line.processes.iter().any(|holder| holder.state.is_halted()))
+        let has_dead = line.region.as_ref().is_some_and(Summary::has_dead);
+        (row, has_dead || line.processes.iter().any(|holder| holder.state.is_halted()))
     };
     let mut text = table_with_warnings(&header, listed.iter().map(row).collect());
     if with_waiters {

@@ -13,6 +13,7 @@
 //! | `screen.rs` | how `watch` shows changes |
 //! | `proc.rs` | processes, what they map and have open, and which of their threads sleep on a word |
 //! | `scan.rs` | the words of an object that are not 0 or have waiters |
+//! | `region.rs` | regions of `futex-ipc`: their members and objects |
 //! | `about.rs` | what is said about objects and processes |
 //! | `descriptors.rs` | whether descriptors are left |
 //! | `failure.rs` | how a command ends when it does not succeed |
@@ -31,6 +32,7 @@ mod manual;
 mod object;
 mod output;
 mod proc;
+mod region;
 mod rm;
 mod runtime;
 mod scan;

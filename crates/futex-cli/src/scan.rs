@@ -179,11 +179,7 @@ impl Scan<'_> {
         if kept.is_some_and(|word| word.waiters != Waiters::NotCounted) {
             return Ok(());
         }
-        let waiters = match self.view.waiters(offset) {
-            Ok(count) => Waiters::Count(count),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Waiters::OfLock,
-            Err(error) => return Err(error),
-        };
+        let waiters = waiters(self.view, offset)?;
         let has_waiters = waiters != Waiters::Count(0);
         self.found.waiting += u64::from(has_waiters);
         if kept.is_some() || is_known || has_waiters && has_room {
@@ -194,6 +190,15 @@ impl Scan<'_> {
             self.found.is_cut |= has_waiters;
         }
         Ok(())
+    }
+}
+
+/// Counts the waiters of a word.
+pub(crate) fn waiters(view: &MemoryView, offset: usize) -> io::Result<Waiters> {
+    match view.waiters(offset) {
+        Ok(count) => Ok(Waiters::Count(count)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Waiters::OfLock),
+        Err(error) => Err(error),
     }
 }
 

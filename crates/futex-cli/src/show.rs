@@ -3,16 +3,20 @@
 mod shown;
 mod text;
 
-use self::shown::{Shown, Word};
+pub(crate) use self::shown::Word;
+
+use self::shown::Shown;
 use crate::about::{Holder, Metadata, Part, exact};
 use crate::args::Show;
 use crate::failure::{Failure, say};
 use crate::proc::stat::stat_open;
 use crate::proc::users::Users;
 use crate::proc::{ObjectId, Sleepers, Snapshot};
-use crate::scan::{Limits, scan};
+use crate::region::Region;
+use crate::scan::{Found, Limits, scan};
 use crate::value::Range;
 use crate::{output, word};
+use futex_ipc::Inspection;
 use futex_sys::MemoryView;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,7 +41,15 @@ pub(crate) fn run(args: &Show) -> Result<(), Failure> {
         Limits { range: range.clone(), words: args.max, read: args.limit.max(LEAST_READING), count: args.limit };
     // One word that is asked for is shown whatever it has.
     let known = sleepers.keys().copied().chain(is_one.then_some(range.start));
-    let found = scan(&view, &limits, known);
+    let (inspection, region_error) = match Inspection::of(&view) {
+        Ok(inspection) => (inspection, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    // For people, the members and objects of a region say more than its words.
+    let is_region_only = inspection.is_some() && args.range.is_none() && !args.json;
+    let region =
+        inspection.map(|inspection| Region::of(&inspection, &view, (&snapshot, id), &sleepers, args.limit));
+    let found = if is_region_only { Found::default() } else { scan(&view, &limits, known) };
 
     let users = Users::load();
     let words = found.words.into_iter().map(|(offset, word)| {
@@ -48,6 +60,9 @@ pub(crate) fn run(args: &Show) -> Result<(), Failure> {
         has_name: stat.stx_nlink > 0,
         metadata: Metadata::of(&stat, &users),
         range: range.into(),
+        region,
+        region_error,
+        is_region_only,
         words: words.collect(),
         words_with_waiters: found.waiting,
         is_cut: found.is_cut,

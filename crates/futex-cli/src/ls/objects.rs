@@ -21,6 +21,8 @@ pub(super) struct Seen {
     /// `None` if this user can't reach it.
     pub(super) object: Option<Object>,
     pub(super) stat: Option<Statx>,
+    /// True if it is in memory, so that no file server or disk is waited for when it is read.
+    pub(super) is_memory: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -101,6 +103,7 @@ fn names(listing: &mut Listing) -> std::io::Result<()> {
                 object: Some(Object::Name(slashed(&name))),
                 name,
                 stat: Some(stat),
+                is_memory: true,
             });
         }
     }
@@ -181,7 +184,7 @@ impl Mapped<'_> {
             _ if kind == Kind::File => path,
             _ => OsStr::from_bytes(bytes.strip_suffix(DELETED).unwrap_or(bytes)),
         };
-        Seen { id: ObjectId { mapped: *file, open }, kind, name: name.to_owned(), object, stat }
+        Seen { id: ObjectId { mapped: *file, open }, kind, name: name.to_owned(), object, stat, is_memory: self.is_memory }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::about::{Holder, Metadata, Part};
 use crate::proc::sleepers::Sleeper;
 use crate::proc::state::State;
+use crate::region::Region;
 use crate::scan::Waiters;
 use serde::{Serialize, Serializer};
 
@@ -15,6 +16,13 @@ pub(super) struct Shown {
     #[serde(flatten)]
     pub(super) metadata: Metadata,
     pub(super) range: Part,
+    /// The members and objects, if it is a region of futex-ipc.
+    pub(super) region: Option<Region>,
+    /// Why they can't be shown.
+    pub(super) region_error: Option<String>,
+    /// True if people are shown the region and not the words.
+    #[serde(skip)]
+    pub(super) is_region_only: bool,
     pub(super) words: Vec<Word>,
     pub(super) words_with_waiters: u64,
     /// True if there may be more words than `words` has.
@@ -36,30 +44,30 @@ fn len<S: Serializer>(processes: &[u32], serializer: S) -> Result<S::Ok, S::Erro
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Word {
-    pub(super) offset: usize,
-    pub(super) value: u32,
+pub(crate) struct Word {
+    pub(crate) offset: usize,
+    pub(crate) value: u32,
     /// `None` if they were not counted, or can't be.
-    pub(super) waiters: Option<u32>,
+    pub(crate) waiters: Option<u32>,
     /// True if threads wait for the word as for a lock with priority inheritance, which are not counted.
-    pub(super) is_lock: bool,
-    pub(super) sleepers: Vec<Asleep>,
+    pub(crate) is_lock: bool,
+    pub(crate) sleepers: Vec<Asleep>,
     /// Waiters that are not among the sleepers.
-    pub(super) unattributed: Option<u32>,
+    pub(crate) unattributed: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Asleep {
-    pub(super) pid: u32,
-    pub(super) tid: u32,
-    pub(super) command: String,
-    pub(super) state: State,
+pub(crate) struct Asleep {
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) command: String,
+    pub(crate) state: State,
     /// False for a thread that is stopped in its wait, which a wake does not reach before it continues.
-    pub(super) is_queued: bool,
+    pub(crate) is_queued: bool,
 }
 
 impl Word {
-    pub(super) fn new(offset: usize, value: u32, waiters: Waiters, sleepers: Vec<&Sleeper>) -> Self {
+    pub(crate) fn new(offset: usize, value: u32, waiters: Waiters, sleepers: Vec<&Sleeper>) -> Self {
         let queued = sleepers.iter().filter(|sleeper| sleeper.is_queued()).count() as u32;
         let waiters = match waiters {
             Waiters::Count(count) => Ok(count),

@@ -4,13 +4,15 @@ use super::shown::{Asleep, Shown, Word};
 use crate::about::{Holder, Part, hidden, list, size, table_with_warnings, unknown};
 use crate::output::printable;
 use crate::proc::state::State;
+use crate::region::Region;
 
 pub(super) fn of(shown: &Shown) -> String {
     let mut sections = vec![about(shown)];
-    sections.push(match shown.words.is_empty() {
-        true => no_words(shown),
-        false => words(&shown.words),
-    });
+    match &shown.region {
+        Some(found) if shown.is_region_only => sections.extend(region(found)),
+        _ if shown.words.is_empty() => sections.push(no_words(shown)),
+        _ => sections.push(words(&shown.words)),
+    }
     let notes = notes(shown);
     if !notes.is_empty() {
         sections.push(notes.iter().map(|note| format!("{note}\n")).collect());
@@ -20,6 +22,19 @@ pub(super) fn of(shown: &Shown) -> String {
         false => processes(&shown.processes),
     });
     sections.join("\n")
+}
+
+fn region(region: &Region) -> Vec<String> {
+    let mut sections = vec![region.about()];
+    if !region.members.is_empty() {
+        let header = ["MEMBER", "PID", "COMMAND", "STATE", "AGE", "LABEL"];
+        sections.push(table_with_warnings(&header, region.member_rows()));
+    }
+    let rows = region.object_rows(who);
+    if !rows.is_empty() {
+        sections.push(table_with_warnings(&["OBJECT", "KIND", "VALUES", "STATE", "WAITERS"], rows));
+    }
+    sections
 }
 
 /// What stands in the place of a table without rows. It says no more than what was read and counted.
@@ -129,7 +144,15 @@ fn notes(shown: &Shown) -> Vec<String> {
             "The waiters of {offsets} were not counted: they wait as for a lock with priority inheritance."
         ));
     }
-    if shown.words.iter().any(|word| word.unattributed.is_some_and(|count| count > 0)) {
+    if shown.is_region_only && shown.region.as_ref().is_some_and(|region| !region.all_counted) {
+        notes.push("Not all waiters were counted. For more, use --limit.".to_owned());
+    }
+    if let Some(error) = &shown.region_error {
+        notes.push(format!("Members and objects are not shown: {}.", printable(error)));
+    }
+    let of_region = shown.region.iter().filter(|_| shown.is_region_only).flat_map(|region| &region.waits);
+    let mut all_words = shown.words.iter().chain(of_region.map(|wait| &wait.word));
+    if all_words.any(|word| word.unattributed.is_some_and(|count| count > 0)) {
         notes.push(unattributed(shown));
     }
     for holder in shown.processes.iter().filter(|holder| holder.is_mapped) {
