@@ -154,7 +154,8 @@ impl Region {
         };
         let row = |object: &Object| {
             let (waits, warns) = waiting(Some(&object.name));
-            let kind = object.kind.map_or_else(|| format!("kind {}", object.kind_number), |kind| kind.replace('_', " "));
+            let kind =
+                object.kind.map_or_else(|| format!("kind {}", object.kind_number), |kind| kind.replace('_', " "));
             let values = if object.value_bytes == 0 { unknown() } else { printable(&object.type_name) };
             (vec![printable(&object.name), kind, values, object.text.clone(), waits], warns)
         };
@@ -258,7 +259,7 @@ impl Object {
     fn of(object: &ObjectInfo, members: &[Member]) -> Self {
         Self {
             name: object.name.clone(),
-            kind: object.kind.and_then(kind),
+            kind: object.kind.map(kind),
             kind_number: object.kind_number,
             type_name: object.type_name.clone(),
             type_version: object.type_version,
@@ -271,8 +272,8 @@ impl Object {
     }
 }
 
-fn kind(kind: Kind) -> Option<&'static str> {
-    Some(match kind {
+fn kind(kind: Kind) -> &'static str {
+    match kind {
         Kind::Mutex => "mutex",
         Kind::RwLock => "rwlock",
         Kind::Semaphore => "semaphore",
@@ -281,9 +282,7 @@ fn kind(kind: Kind) -> Option<&'static str> {
         Kind::OnceCell => "once_cell",
         Kind::Barrier => "barrier",
         Kind::Condvar => "condvar",
-        #[expect(unreachable_patterns, reason = "a later version may know more")]
-        _ => return None,
-    })
+    }
 }
 
 fn state_json(state: &ObjectState) -> Value {
@@ -297,7 +296,8 @@ fn state_json(state: &ObjectState) -> Value {
         })
     };
     let shares = |shares: &[Share]| -> Value {
-        let share = |it: &Share| json!({ "slot": it.member.slot, "generation": it.member.generation, "count": it.count });
+        let share =
+            |it: &Share| json!({ "slot": it.member.slot, "generation": it.member.generation, "count": it.count });
         shares.iter().map(share).collect()
     };
     match state {

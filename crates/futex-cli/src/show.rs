@@ -47,8 +47,7 @@ pub(crate) fn run(args: &Show) -> Result<(), Failure> {
     };
     // For people, the members and objects of a region say more than its words.
     let is_region_only = inspection.is_some() && args.range.is_none() && !args.json;
-    let region =
-        inspection.map(|inspection| Region::of(&inspection, &view, (&snapshot, id), &sleepers, args.limit));
+    let region = inspection.map(|inspection| Region::of(&inspection, &view, (&snapshot, id), &sleepers, args.limit));
     let found = if is_region_only { Found::default() } else { scan(&view, &limits, known) };
 
     let users = Users::load();

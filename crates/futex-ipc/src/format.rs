@@ -111,7 +111,8 @@ impl Layout {
                 words.len() * 8
             )));
         }
-        let fields = [Header::MAGIC, Header::FORMAT, Header::LEN, Header::COUNTS].map(|field| words[field].load(Relaxed));
+        let fields =
+            [Header::MAGIC, Header::FORMAT, Header::LEN, Header::COUNTS].map(|field| words[field].load(Relaxed));
         Self::check(fields, words.len())
     }
 

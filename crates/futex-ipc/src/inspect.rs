@@ -102,7 +102,8 @@ impl Inspection {
             }
         }
         let objects = inspection.objects.iter().enumerate();
-        let of_objects = objects.flat_map(|(i, object)| object.sleeps.iter().map(move |&(at, what)| (at, Some(i), what)));
+        let of_objects =
+            objects.flat_map(|(i, object)| object.sleeps.iter().map(move |&(at, what)| (at, Some(i), what)));
         let of_region = [(Header::LOCK, SleepPurpose::Directory), (Header::CHANGES, SleepPurpose::Members)];
         let of_region = of_region.map(|(place, what)| (offset_of_low_half(place), None, what));
         for (at, object, what) in of_region.into_iter().chain(of_objects) {

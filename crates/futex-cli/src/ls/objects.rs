@@ -184,7 +184,14 @@ impl Mapped<'_> {
             _ if kind == Kind::File => path,
             _ => OsStr::from_bytes(bytes.strip_suffix(DELETED).unwrap_or(bytes)),
         };
-        Seen { id: ObjectId { mapped: *file, open }, kind, name: name.to_owned(), object, stat, is_memory: self.is_memory }
+        Seen {
+            id: ObjectId { mapped: *file, open },
+            kind,
+            name: name.to_owned(),
+            object,
+            stat,
+            is_memory: self.is_memory,
+        }
     }
 }
 

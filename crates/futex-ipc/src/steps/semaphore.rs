@@ -24,5 +24,5 @@ pub use self::acquire::UndoAcquire;
 pub use self::acquire::{Acquire, TryAcquire};
 pub use self::grow::Grow;
 pub use self::release::Release;
-pub(crate) use self::state::{W, available, permits};
 pub use self::state::{MAX_PERMITS, Semaphore};
+pub(crate) use self::state::{W, available, permits};
