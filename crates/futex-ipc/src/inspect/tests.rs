@@ -36,7 +36,7 @@ fn members_and_objects_are_described_with_what_each_member_has() {
     let other = join(&region, "second");
     let (me, them) = (id(&region), id(&other));
 
-    let mutex = Mutex::create(&region, "mutex", 7_u64).unwrap();
+    let _mutex = Mutex::create(&region, "mutex", 7_u64).unwrap();
     let lock = RwLock::create(&region, "rwlock", 7_u32).unwrap();
     let semaphore = Semaphore::create(&region, "semaphore", 7).unwrap();
     let manual = ManualEvent::create(&region, "manual").unwrap();
