@@ -157,8 +157,8 @@ impl Inspection {
     }
 }
 
-/// The members, and the slots of those that are LIVE, by their index, with their generations.
-fn members(reader: Reader<'_>, layout: Layout) -> io::Result<(Vec<Member>, Vec<(u32, u32)>)> {
+/// The members, and the slots of those that are LIVE, in ascending order.
+fn members(reader: Reader<'_>, layout: Layout) -> io::Result<(Vec<Member>, Vec<objects::Live>)> {
     let (mut members, mut live) = (Vec::new(), Vec::new());
     for slot in 0..layout.slots {
         let place = layout.slot(slot);

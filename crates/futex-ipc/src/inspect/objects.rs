@@ -194,18 +194,23 @@ impl LockState {
     }
 }
 
+/// The state of an object, and the words on which members sleep, by their index in the object.
+type Known = (ObjectState, Vec<(u32, SleepPurpose)>);
+
+/// A slot that is LIVE, and its generation.
+pub(super) type Live = (u32, u32);
+
 /// Looks at one object after the other.
 pub(super) struct Look<'a> {
     reader: Reader<'a>,
-    /// The slots that are LIVE, and their generations.
-    live: &'a [(u32, u32)],
+    live: &'a [Live],
     /// Number of words of records that may still be read.
     budget: usize,
     buffer: Vec<u64>,
 }
 
 impl<'a> Look<'a> {
-    pub(super) fn new(reader: Reader<'a>, live: &'a [(u32, u32)]) -> Self {
+    pub(super) fn new(reader: Reader<'a>, live: &'a [Live]) -> Self {
         Self { reader, live, budget: MOST_RECORDS, buffer: Vec::new() }
     }
 
@@ -231,9 +236,8 @@ impl<'a> Look<'a> {
         })
     }
 
-    /// The state, and the words on which members sleep, by their index in the object. `None` if the object does not have what its
-    /// kind needs.
-    fn state(&mut self, kind: Kind, entry: &Entry) -> io::Result<Option<(ObjectState, Vec<(u32, SleepPurpose)>)>> {
+    /// `None` if the object does not have what its kind needs.
+    fn state(&mut self, kind: Kind, entry: &Entry) -> io::Result<Option<Known>> {
         /// More words than the fixed part of any object has.
         const FIXED: u32 = 32;
         let mut words = [0; FIXED as usize];
@@ -311,7 +315,7 @@ impl<'a> Look<'a> {
         self.budget = left;
         self.buffer.resize(len, 0);
         self.reader.fill(first, &mut self.buffer)?;
-        let of = |&(slot, generation): &(u32, u32)| {
+        let of = |&(slot, generation): &Live| {
             let word = self.buffer.get((slot * STRIDE) as usize).copied()?;
             (high(word) == generation).then_some((MemberId { slot, generation }, word))
         };
