@@ -6,7 +6,7 @@ use crate::proc::sleepers::Sleeper;
 use crate::proc::state::State;
 use crate::proc::{ObjectId, Snapshot};
 use crate::scan::{self, Waiters};
-use crate::show::Word;
+use crate::show::shown_word::Word;
 use futex_ipc::{Inspection, Kind, LockState, MemberId, ObjectInfo, ObjectState, Share, Tasks};
 use futex_sys::{MemoryView, ProcessId};
 use rustix::time::{ClockId, clock_gettime};

@@ -1,11 +1,11 @@
 //! The command `show`.
 
 mod shown;
+pub(crate) mod shown_word;
 mod text;
 
-pub(crate) use self::shown::Word;
-
 use self::shown::Shown;
+use self::shown_word::Word;
 use crate::about::{Holder, Metadata, Part, exact};
 use crate::args::Show;
 use crate::failure::{Failure, say};

@@ -4,28 +4,25 @@
 //! and no other process can keep the look from ending: all sizes are bounded, and no loop waits for a value.
 
 mod objects;
+mod reader;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
 
 pub use self::objects::{LockState, ObjectInfo, ObjectState, Share, SleepPurpose, Tasks};
 
+pub use self::reader::MemberId;
+use self::reader::{Reader, offset_of_low_half};
 use crate::directory::Entry;
-use crate::format::{ENTRY, FIRST_SLOT_BYTE, Header, Layout, SLOT};
+use crate::format::{ENTRY, FIRST_SLOT_BYTE, Header, Layout};
 use crate::members::Member;
-use crate::membership::Information;
 use crate::os::byte_lock;
 use crate::steps::member::{DEAD, FREE, LIVE};
 use crate::steps::{self, Place, high, low};
-use futex_sys::__private::fail;
 use futex_sys::MemoryView;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Acquire, fence};
-
-/// Maximum number of words of records that a look reads. A look at a region of any honest program needs fewer. Damaged entries may
-/// overlap, so the length of the region is not a bound.
-const MOST_RECORDS: usize = 1 << 27;
+use std::sync::atomic::{Ordering::Acquire, fence};
 
 /// A region, as a process sees it that is not a member: who its members are, what objects it has, and who has them.
 ///
@@ -60,16 +57,6 @@ pub struct Inspection {
     damaged: u32,
     /// By the offset of the word: the index of the object, if the word is that of an object.
     words: BTreeMap<usize, (Option<usize>, SleepPurpose)>,
-}
-
-/// The name of a member within the region: its slot and its generation.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "the format names a member by these two numbers")]
-pub struct MemberId {
-    /// See [`Member::slot`].
-    pub slot: u32,
-    /// See [`Member::generation`].
-    pub generation: u32,
 }
 
 impl Inspection {
@@ -183,52 +170,4 @@ fn members(reader: Reader<'_>, layout: Layout) -> io::Result<(Vec<Member>, Vec<o
         }
     }
     Ok((members, live))
-}
-
-/// The futex word of a place.
-fn offset_of_low_half(place: Place) -> usize {
-    place.0 as usize * 8 + if cfg!(target_endian = "big") { 4 } else { 0 }
-}
-
-/// Reads the words of a region.
-#[derive(Clone, Copy)]
-struct Reader<'a>(&'a MemoryView);
-
-impl Reader<'_> {
-    /// Reads words. They lie within the region, by its checked layout.
-    fn words<const N: usize>(self, place: Place) -> io::Result<[u64; N]> {
-        let mut words = [0; N];
-        self.fill(place, &mut words)?;
-        Ok(words)
-    }
-
-    fn fill(self, place: Place, words: &mut [u64]) -> io::Result<()> {
-        let mut bytes = [0; 4096];
-        let mut offset = place.0 as usize * 8;
-        for words in words.chunks_mut(bytes.len() / 8) {
-            let bytes = &mut bytes[..words.len() * 8];
-            if self.0.read(offset, bytes)? < bytes.len() {
-                return Err(fail(io::ErrorKind::UnexpectedEof, "the region was shortened while it was inspected"));
-            }
-            for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-                *word = bytes.try_into().map_or(0, u64::from_ne_bytes);
-            }
-            offset += bytes.len();
-        }
-        Ok(())
-    }
-
-    /// What the table says of a member. `None` if the member has not written that yet.
-    fn information(self, slot: Place, member: steps::Member) -> io::Result<Option<Information>> {
-        let described = Place(slot.0 + Information::GENERATION);
-        let is_described = |[generation]: [u64; 1]| generation == u64::from(member.generation);
-        if !is_described(self.words(described)?) {
-            return Ok(None);
-        }
-        fence(Acquire);
-        let words = self.words::<{ SLOT as usize }>(slot)?.map(AtomicU64::new);
-        fence(Acquire);
-        // The caller examines the slot's word after that.
-        Ok(is_described(self.words(described)?).then(|| Information::parse(&words)))
-    }
 }

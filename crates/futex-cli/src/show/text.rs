@@ -1,6 +1,7 @@
 //! What `show` prints for people.
 
-use super::shown::{Asleep, Shown, Word};
+use super::shown::Shown;
+use super::shown_word::{Asleep, Word};
 use crate::about::{Holder, Part, hidden, list, size, table_with_warnings, unknown};
 use crate::output::printable;
 use crate::proc::state::State;

@@ -1,6 +1,6 @@
 //! The objects of a region, as their words show them.
 
-use super::{MOST_RECORDS, MemberId, Reader, offset_of_low_half};
+use super::reader::{MOST_RECORDS, MemberId, Reader, offset_of_low_half};
 use crate::directory::{Entry, Kind};
 use crate::steps::condvar::W as CONDVAR_W;
 use crate::steps::event::{SET, W as EVENT_W};
