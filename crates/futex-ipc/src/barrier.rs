@@ -368,7 +368,8 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             assert!(second.try_arrive_and_wait().unwrap().is_none(), "the first one counts twice in {phase}");
             assert!(third.try_arrive_and_wait().unwrap().unwrap().is_leader());
-            assert!(!first.blocking_arrive_and_wait().unwrap().is_leader());
+            let minute = Deadline::after(Duration::from_secs(60));
+            assert!(!first.blocking_arrive_and_wait_deadline(minute).unwrap().is_leader());
             assert!(!second.try_arrive_and_wait().unwrap().unwrap().is_leader());
         }
     }
