@@ -326,6 +326,7 @@ mod tests {
     use futex_tests::without_a_hang;
     #[cfg(feature = "tokio")]
     use std::sync::Arc;
+    #[cfg(feature = "tokio")]
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
