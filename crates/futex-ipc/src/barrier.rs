@@ -221,8 +221,9 @@ impl Participant {
     fn block(&mut self, deadline: Option<Deadline>) -> io::Result<BarrierWaitResult> {
         let is_leader = match self.arrive()? {
             Arrived::Over(is_leader) => is_leader,
-            Arrived::Waits(wait) => drive::block(self.object.membership(), wait, deadline)?
-                .ok_or_else(|| drive::timed_out("the end of the barrier's phase", self.object.membership()))?,
+            Arrived::Waits(wait) => {
+                drive::block_for(self.object.membership(), "the end of the barrier's phase", wait, deadline)?
+            }
         };
         Ok(self.ended(is_leader))
     }

@@ -67,6 +67,9 @@ pub struct Condvar {
 
 pub(crate) const WORD: u32 = 0;
 
+/// What a call waits for, in messages.
+const WHAT: &str = "the notification of the condition variable";
+
 impl Condvar {
     fn spec(name: &str) -> io::Result<Spec<'_>> {
         Spec::of::<()>(Kind::Condvar, name, 1, 0, &[(Role::Counter, WORD)])
@@ -274,8 +277,7 @@ impl Condvar {
         T: Value,
     {
         let (mutex, wait) = self.begin(guard)?;
-        let membership = self.object.membership();
-        let locked = drive::block(membership, wait, deadline)?.ok_or_else(|| self.timed_out())?;
+        let locked = drive::block_for(self.object.membership(), WHAT, wait, deadline)?;
         Ok(Guard::new(mutex, locked))
     }
 
@@ -293,18 +295,13 @@ impl Condvar {
         while condition(&mut guard) {
             if is_late {
                 guard.commit();
-                return Err(self.timed_out());
+                return Err(drive::timed_out(WHAT, self.object.membership()));
             }
             guard = self.block(guard, deadline)?;
             // Others may notify so often that no wait sees the deadline.
             is_late = deadline.is_some_and(|deadline| deadline <= Deadline::after(Duration::ZERO));
         }
         Ok(guard)
-    }
-
-    #[cold]
-    fn timed_out(&self) -> io::Error {
-        drive::timed_out("the notification of the condition variable", self.object.membership())
     }
 }
 

@@ -75,6 +75,21 @@ pub(crate) fn block<M: Cancel>(
     }
 }
 
+/// Like [`block`], but it is an error if the deadline has passed. Messages name `what` was waited for.
+///
+/// # Errors
+///
+/// `TimedOut`. Those of [`block`].
+#[inline]
+pub(crate) fn block_for<M: Cancel>(
+    membership: &Membership,
+    what: &str,
+    machine: M,
+    deadline: Option<Deadline>,
+) -> io::Result<M::Output> {
+    block(membership, machine, deadline)?.ok_or_else(|| timed_out(what, membership))
+}
+
 /// Goes on after the [first steps](begin).
 #[cold]
 fn block_slowly<M: Cancel>(

@@ -10,10 +10,14 @@ pub use self::automatic::AutoEvent;
 pub use self::manual::ManualEvent;
 
 use crate::directory::{Kind, Spec};
+use crate::drive;
 use crate::object::Object;
 use crate::region::Region;
-use crate::steps::{Place, Role};
+use crate::steps::event::SET;
+use crate::steps::{Cancel, Place, Role, Words};
+use futex_sys::Deadline;
 use std::io;
+use std::sync::atomic::Ordering::Acquire;
 
 /// The common part of both events: one word.
 #[derive(Debug)]
@@ -40,5 +44,17 @@ impl Event {
 
     fn word(&self) -> Place {
         self.0.place(WORD)
+    }
+
+    /// Ordering: Acquire. The partner is the CAS of `Set` or `SetOne`.
+    fn is_set(&self) -> io::Result<bool> {
+        let membership = self.0.membership();
+        membership.check()?;
+        Ok(membership.load(self.word(), Acquire) & SET != 0)
+    }
+
+    /// Blocks the thread until a wait for the event is over.
+    fn block(&self, wait: impl Cancel<Output = ()>, deadline: Option<Deadline>) -> io::Result<()> {
+        drive::block_for(self.0.membership(), "the event", wait, deadline)
     }
 }

@@ -222,13 +222,7 @@ impl<T: Value> Mutex<T> {
     #[inline]
     fn block(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
         self.exclusive.blocking_yield(self.object.membership());
-        let locked = drive::block(self.object.membership(), Lock::new(self.word()), deadline)?;
-        locked.ok_or_else(|| self.timed_out())
-    }
-
-    #[cold]
-    fn timed_out(&self) -> io::Error {
-        drive::timed_out("the mutex", self.object.membership())
+        drive::block_for(self.object.membership(), "the mutex", Lock::new(self.word()), deadline)
     }
 
     #[inline]

@@ -233,11 +233,9 @@ impl<T: Value> OnceCell<T> {
     }
 
     fn block(&self, deadline: Option<Deadline>) -> io::Result<Result<T, Initialiser<'_, T>>> {
-        let membership = self.object.membership();
-        match drive::block(membership, Get::new(self.place), deadline)? {
-            Some(turn) => Ok(self.got(turn)),
-            None => Err(drive::timed_out("the value of the once cell", membership)),
-        }
+        let get = Get::new(self.place);
+        let turn = drive::block_for(self.object.membership(), "the value of the once cell", get, deadline)?;
+        Ok(self.got(turn))
     }
 
     fn try_turn(&self) -> io::Result<Option<Result<T, Initialiser<'_, T>>>> {

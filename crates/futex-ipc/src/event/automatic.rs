@@ -4,11 +4,9 @@ use super::Event;
 use crate::directory::Kind;
 use crate::drive;
 use crate::region::Region;
-use crate::steps::Words;
-use crate::steps::event::{Reset, SET, SetOne, WaitOne};
+use crate::steps::event::{Reset, SetOne, WaitOne};
 use futex_sys::Deadline;
 use std::io;
-use std::sync::atomic::Ordering::Acquire;
 
 /// An event in a [`Region`] that one waiter takes: a doorbell.
 ///
@@ -103,10 +101,7 @@ impl AutoEvent {
     ///
     /// Those of [`set`](Self::set), except `ResourceBusy`.
     pub fn is_set(&self) -> io::Result<bool> {
-        let membership = self.event.0.membership();
-        membership.check()?;
-        // Ordering: the partner is `SetOne`.
-        Ok(membership.load(self.event.word(), Acquire) & SET != 0)
+        self.event.is_set()
     }
 
     /// Waits until the event is set, and takes it.
@@ -130,7 +125,7 @@ impl AutoEvent {
     ///
     /// Those of [`set`](Self::set), and those of a wait (see `futex_sys::futex::wait`).
     pub fn blocking_wait(&self) -> io::Result<()> {
-        self.block(None)
+        self.event.block(WaitOne::new(self.event.word()), None)
     }
 
     /// Like [`blocking_wait`](Self::blocking_wait), but gives up at a point in time.
@@ -139,12 +134,6 @@ impl AutoEvent {
     ///
     /// `TimedOut` after the deadline. Those of [`blocking_wait`](Self::blocking_wait).
     pub fn blocking_wait_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<()> {
-        self.block(Some(deadline.into()))
-    }
-
-    fn block(&self, deadline: Option<Deadline>) -> io::Result<()> {
-        let membership = self.event.0.membership();
-        drive::block(membership, WaitOne::new(self.event.word()), deadline)?
-            .ok_or_else(|| drive::timed_out("the event", membership))
+        self.event.block(WaitOne::new(self.event.word()), Some(deadline.into()))
     }
 }

@@ -12,6 +12,9 @@ use futex_sys::Deadline;
 use std::io;
 use std::sync::Arc;
 
+/// What a call waits for, in messages.
+const WHAT: &str = "the read-write lock";
+
 impl<T: Value> RwLock<T> {
     /// Locks for reading.
     ///
@@ -196,16 +199,13 @@ impl<T: Value> RwLock<T> {
 
     #[inline]
     fn block_to_read(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
-        let membership = self.object.membership();
-        let locked = drive::block(membership, Read::new(self.place), deadline)?;
-        locked.ok_or_else(|| drive::timed_out("the read-write lock", membership))
+        drive::block_for(self.object.membership(), WHAT, Read::new(self.place), deadline)
     }
 
     #[inline]
     fn block_to_write(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
         let membership = self.object.membership();
         self.writers.blocking_yield(membership);
-        let locked = drive::block(membership, Write::new(self.place), deadline)?;
-        locked.ok_or_else(|| drive::timed_out("the read-write lock", membership))
+        drive::block_for(membership, WHAT, Write::new(self.place), deadline)
     }
 }
