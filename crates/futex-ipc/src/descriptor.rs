@@ -1,10 +1,10 @@
 //! Descriptors whose number may be taken away.
 
+use crate::os::at_fork::{Identity, identity};
 use futex_sys::__private::explain;
-use rustix::fs::fstat;
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 /// A descriptor of the watcher.
 ///
@@ -15,13 +15,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub(crate) struct Descriptor<T: AsFd> {
     /// `None` only during the drop.
     file: Option<T>,
-    identity: (u64, u64),
+    identity: Identity,
 }
 
 impl<T: AsFd> Descriptor<T> {
     pub(crate) fn new(file: T) -> io::Result<Self> {
-        let identity =
-            identity(file.as_fd()).map_err(|errno| explain(errno, "cannot get the metadata of a descriptor"))?;
+        let identity = identity(&file)?;
         Ok(Self { file: Some(file), identity })
     }
 
@@ -32,7 +31,7 @@ impl<T: AsFd> Descriptor<T> {
     /// If it was closed, or if its number leads to another file.
     pub(crate) fn get(&self) -> io::Result<&T> {
         match &self.file {
-            Some(file) if identity(file.as_fd()) == Ok(self.identity) => Ok(file),
+            Some(file) if identity(file).is_ok_and(|there| there == self.identity) => Ok(file),
             _ => Err(explain(Errno::BADF, "a descriptor of the thread that watches regions was taken away")),
         }
     }
@@ -45,8 +44,4 @@ impl<T: AsFd> Drop for Descriptor<T> {
             std::mem::forget(self.file.take());
         }
     }
-}
-
-fn identity(file: BorrowedFd<'_>) -> rustix::io::Result<(u64, u64)> {
-    fstat(file).map(|stat| (stat.st_dev, stat.st_ino))
 }

@@ -7,7 +7,7 @@ use self::table::{Field, fields, number, table};
 use crate::Region;
 use crate::directory::{Kind, MAX_NAME, Spec};
 use crate::format::{ENTRY, FIRST_SLOT_BYTE, FORMAT, Header, LINE, MAX_MEMBERS, MAX_OBJECTS, SLOT, SWEEP_BYTE};
-use crate::membership::Information;
+use crate::information::Information;
 use crate::steps::barrier::MAX_TASKS;
 use crate::steps::member::{DEAD, FREE, LIVE, slot_word};
 use crate::steps::mutex::{C, INC};

@@ -175,6 +175,11 @@ impl Layout {
     }
 }
 
+/// Index of the low half of a word, in an array of 32-bit words.
+pub(crate) const fn half(place: Place) -> usize {
+    place.0 as usize * 2 + cfg!(target_endian = "big") as usize
+}
+
 /// Stores text in a field of words, with zero bytes behind it. Text that is too long is cut.
 pub(crate) fn store_text(field: &[AtomicU64], text: &str) {
     let mut bytes = text.as_bytes().iter().copied().chain(std::iter::repeat(0));

@@ -100,6 +100,7 @@ mod event;
 mod exclusive;
 mod format;
 mod hook;
+mod information;
 mod inspect;
 mod members;
 mod membership;

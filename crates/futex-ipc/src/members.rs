@@ -2,7 +2,8 @@
 
 use crate::drive;
 use crate::format::Header;
-use crate::membership::{Information, Membership};
+use crate::information::Information;
+use crate::membership::Membership;
 use crate::region::Region;
 use crate::steps::member::{DEAD, FREE, is_live};
 use crate::steps::{self, Cancel, Machine, PATIENCE, Place, Step, Wake, Words, high, low};
@@ -32,7 +33,7 @@ impl Member {
         if member.slot >= membership.slots() {
             return None;
         }
-        let information = Information::load(membership, member)?;
+        let information = membership.information(member)?;
         let is_alive = is_live(membership.slot(member.slot, Acquire), member.generation);
         Some(Self::new(membership, member, is_alive, Some(information)))
     }
@@ -196,7 +197,7 @@ fn member_of_slot(membership: &Membership, slot: u32) -> Option<Member> {
             DEAD => false,
             _ => membership.is_locked(slot),
         };
-        let information = Information::load(membership, member);
+        let information = membership.information(member);
         // Otherwise the answers may be about another member.
         if membership.slot(slot, Acquire) == word {
             return Some(Member::new(membership, member, is_alive, information));
@@ -230,7 +231,7 @@ impl Known {
         let has_ended = matches!(low(word), FREE | DEAD);
         let end = |known: Member, report: &mut dyn FnMut(MemberEvent)| {
             let ended = steps::Member { slot, generation: known.generation };
-            let is_dead = (ended == member && low(word) == DEAD) || Information::died(membership, ended);
+            let is_dead = (ended == member && low(word) == DEAD) || membership.has_died(ended);
             let known = Member { is_alive: false, ..known };
             report(if is_dead { MemberEvent::Died(known) } else { MemberEvent::Left(known) });
         };
@@ -243,7 +244,7 @@ impl Known {
         if between == 0 {
             return 0;
         }
-        let information = Information::load(membership, member);
+        let information = membership.information(member);
         if information.is_none() && !has_ended {
             // The member announces itself after it has written the information.
             return 0;

@@ -5,8 +5,9 @@
 
 use crate::attachment::Attachment;
 use crate::directory::{Directory, Entry};
-use crate::format::{FIRST_SLOT_BYTE, Header, LINE, Layout, SLOT, load_text, store_text};
+use crate::format::{FIRST_SLOT_BYTE, Header, Layout, SLOT, half};
 use crate::hook::{Point, reach};
+use crate::information::Information;
 use crate::name::Name;
 use crate::os::at_fork::{Identity, NotForked, identity};
 use crate::os::byte_lock;
@@ -14,7 +15,7 @@ use crate::run::{run, run_at_most};
 use crate::stats::Counters;
 use crate::steps::member::{DEAD, FREE, Join, LIVE, Leave, slot_word};
 use crate::steps::sweep::Sweep;
-use crate::steps::{Member, Place, Role, Words, halves, high, low};
+use crate::steps::{Member, Place, Role, Words, high, low};
 use crate::waits::Waits;
 use futex_sys::__private::{Origin, fail, lose_descriptor, words64};
 #[cfg(any(test, feature = "tokio"))]
@@ -83,7 +84,7 @@ impl Membership {
             .ok_or_else(|| this.damaged("its table of members changes without end"))?;
         reach(Point::Live);
         // It is information for others. Without /proc it is missing.
-        Information::store(&this, ProcessId::current().ok(), label);
+        Information::store(this.slot_words(slot), this.me.generation, ProcessId::current().ok(), label);
         this.announce();
         Ok(this)
     }
@@ -250,6 +251,21 @@ impl Membership {
         &self.words()[from.0 as usize..][..len as usize]
     }
 
+    /// The words of a slot.
+    fn slot_words(&self, slot: u32) -> &[AtomicU64] {
+        self.slice(self.layout.slot(slot), SLOT)
+    }
+
+    /// See [`Information::load`].
+    pub(crate) fn information(&self, member: Member) -> Option<Information> {
+        Information::load(self.slot_words(member.slot), member.generation)
+    }
+
+    /// See [`Information::died`].
+    pub(crate) fn has_died(&self, member: Member) -> bool {
+        Information::died(self.slot_words(member.slot), member.generation)
+    }
+
     /// The half of a word that the kernel compares.
     pub(crate) fn half(&self, place: Place) -> &AtomicU32 {
         &self.memory.as_words()[half(place)]
@@ -270,11 +286,6 @@ impl Membership {
         identity(self.memory.as_fd()).is_ok_and(|there| there == self.identity)
             && byte_lock::locked_by_others(self.memory.as_fd(), byte..byte + 1).is_ok_and(|locked| locked.is_none())
     }
-}
-
-/// Index of the low half of a word, in an array of 32-bit words.
-const fn half(place: Place) -> usize {
-    place.0 as usize * 2 + cfg!(target_endian = "big") as usize
 }
 
 impl AsFd for Membership {
@@ -332,7 +343,7 @@ impl Words for Membership {
     fn replace_slot(&self, slot: u32, current: u64, new: u64) -> Result<u64, u64> {
         if low(current) == DEAD && low(new) == FREE {
             // Before the slot is FREE, since a member that joins then may leave at once.
-            Information::note_death(self, slot, high(current));
+            Information::note_death(self.slot_words(slot), high(current));
         }
         let result = self.words()[self.layout.slot(slot).0 as usize].compare_exchange(current, new, AcqRel, Acquire);
         if result.is_ok() {
@@ -438,82 +449,3 @@ impl Words for Sweeping<'_> {
         words.get(index as usize).copied()
     }
 }
-
-/// What the table says of a member beside its slot word.
-#[derive(Clone, Debug)]
-pub(crate) struct Information {
-    /// The words of a [`ProcessId`], unchecked.
-    pub(crate) process: [u32; 4],
-    pub(crate) label: String,
-}
-
-impl Information {
-    /// One bit for each of the last 64 members of the slot, by generation: 1 if the member died, and did not leave.
-    const DIED: u32 = 1;
-    /// The generation for which the rest is valid.
-    pub(crate) const GENERATION: u32 = 2;
-    const PROCESS: u32 = 3;
-    const LABEL: u32 = 5;
-    const LABEL_WORDS: u32 = SLOT - Self::LABEL;
-
-    /// Maximum number of bytes of a label.
-    pub(crate) const MAX_LABEL: usize = Self::LABEL_WORDS as usize * 8;
-
-    fn store(membership: &Membership, process: Option<ProcessId>, label: &str) {
-        let Member { slot, generation } = membership.me;
-        let words = membership.slice(membership.layout.slot(slot), SLOT);
-        words[Self::DIED as usize].fetch_and(!Self::bit(generation), Relaxed);
-        let [a, b, c, d] = process.map_or([0; 4], ProcessId::to_words);
-        words[Self::PROCESS as usize].store(halves(b, a), Relaxed);
-        words[Self::PROCESS as usize + 1].store(halves(d, c), Relaxed);
-        store_text(&words[Self::LABEL as usize..], label);
-        // Ordering: Release. The partner is the Acquire of `load`.
-        words[Self::GENERATION as usize].store(generation.into(), Release);
-    }
-
-    /// Loads what the table says of a member, which may have left or died. `None` if it has not written that yet, or if the slot
-    /// has another member meanwhile.
-    pub(crate) fn load(membership: &Membership, member: Member) -> Option<Self> {
-        let words = membership.slice(membership.layout.slot(member.slot), SLOT);
-        let valid = || words[Self::GENERATION as usize].load(Acquire) == u64::from(member.generation);
-        if !valid() {
-            return None;
-        }
-        let information = Self::parse(words);
-        // The words above are loaded before the slot's. A member that joins is LIVE before it writes.
-        std::sync::atomic::fence(Acquire);
-        let slot = membership.slot(member.slot, Relaxed);
-        if high(slot) != member.generation || !valid() {
-            return None;
-        }
-        Some(information)
-    }
-
-    /// The information in the words of a slot.
-    pub(crate) fn parse(words: &[AtomicU64]) -> Self {
-        let [first, second] = [0, 1].map(|i| words[Self::PROCESS as usize + i].load(Relaxed));
-        let label = load_text(&words[Self::LABEL as usize..]);
-        Self { process: [low(first), high(first), low(second), high(second)], label }
-    }
-
-    /// Notes that a member died. Others may do the same.
-    fn note_death(membership: &Membership, slot: u32, generation: u32) {
-        let words = membership.slice(membership.layout.slot(slot), SLOT);
-        words[Self::DIED as usize].fetch_or(Self::bit(generation), Relaxed);
-    }
-
-    /// True if this member of a slot, which is FREE or has another member, died. False if it left, and also if it was not one of
-    /// the last 64 members of the slot.
-    pub(crate) fn died(membership: &Membership, member: Member) -> bool {
-        let words = membership.slice(membership.layout.slot(member.slot), SLOT);
-        let died = words[Self::DIED as usize].load(Relaxed);
-        let last = high(membership.slot(member.slot, Relaxed));
-        last.wrapping_sub(member.generation) < u64::BITS && died & Self::bit(member.generation) != 0
-    }
-
-    fn bit(generation: u32) -> u64 {
-        1 << (generation % u64::BITS)
-    }
-}
-
-const _: () = assert!(Information::LABEL < LINE && SLOT == LINE);

@@ -7,7 +7,8 @@ mod processes;
 
 use crate::attachment::Attachment;
 use crate::format::{Layout, refuse};
-use crate::membership::{Information, Membership};
+use crate::information::Information;
+use crate::membership::Membership;
 use crate::name::Name;
 use crate::name::open::Intent;
 use crate::os::at_fork::OwnFile;

@@ -2091,7 +2091,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "slot-remembers-another-death",
         breaks: "a member of a slot that leaves seems to have died, as the 64th before it",
-        file: "futex-ipc/src/membership.rs",
+        file: "futex-ipc/src/information.rs",
         from: "words[Self::DIED as usize].fetch_and(!Self::bit(generation), Relaxed);",
         to: "let _ = Self::bit(generation);",
         test: "futex-ipc/lib::members::tests::a_slot_that_is_used_for_the_65th_time_forgets_an_old_death",
@@ -2099,8 +2099,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "stream-trusts-the-last-death",
         breaks: "a stream takes the death of a later member of a slot for that of an earlier one",
-        file: "futex-ipc/src/membership.rs",
-        from: "< u64::BITS && died & Self::bit(member.generation) != 0",
+        file: "futex-ipc/src/information.rs",
+        from: "< u64::BITS && died & Self::bit(generation) != 0",
         to: "< u64::BITS && died != 0",
         test: "futex-ipc/lib::members::tests::the_end_of_each_member_is_known_after_others_had_its_slot",
     },

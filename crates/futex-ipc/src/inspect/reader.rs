@@ -1,9 +1,9 @@
 //! Reading the words of a region that is inspected.
 
-use crate::format::SLOT;
+use crate::format::{SLOT, half};
+use crate::information::Information;
 #[cfg(doc)]
 use crate::members::Member;
-use crate::membership::Information;
 use crate::steps::{self, Place};
 use futex_sys::__private::fail;
 use futex_sys::MemoryView;
@@ -24,9 +24,9 @@ pub struct MemberId {
     pub generation: u32,
 }
 
-/// The futex word of a place.
+/// The offset in bytes of the half of a word that the kernel compares.
 pub(super) fn offset_of_low_half(place: Place) -> usize {
-    place.0 as usize * 8 + if cfg!(target_endian = "big") { 4 } else { 0 }
+    half(place) * 4
 }
 
 /// Reads the words of a region.

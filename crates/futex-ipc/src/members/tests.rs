@@ -133,11 +133,11 @@ fn a_slot_that_is_used_for_the_65th_time_forgets_an_old_death() {
         until_free(&region, 1);
         let old = steps::Member { slot: 1, generation: 1 };
         (0..63).for_each(|_| drop(join(&region, "left")));
-        assert!(Information::died(region.membership(), old));
+        assert!(region.membership().has_died(old));
         drop(join(&region, "left"));
-        assert!(!Information::died(region.membership(), old));
+        assert!(!region.membership().has_died(old));
         let same_bit = steps::Member { slot: 1, generation: 65 };
-        assert!(!Information::died(region.membership(), same_bit), "the member with the same bit left");
+        assert!(!region.membership().has_died(same_bit), "the member with the same bit left");
     });
 }
 

@@ -22,7 +22,7 @@ pub(crate) type Identity = (u64, u64);
 
 /// Device and inode of the file of a descriptor.
 pub(crate) fn identity(file: impl AsFd) -> io::Result<Identity> {
-    let stat = fstat(file).map_err(|errno| explain(errno, "cannot get the metadata of a region's file"))?;
+    let stat = fstat(file).map_err(|errno| explain(errno, "cannot get the metadata of a descriptor"))?;
     Ok((stat.st_dev, stat.st_ino))
 }
 

@@ -207,7 +207,7 @@ fn a_member_dies_when_its_process_executes_another_program() {
     assert!(lives(&region, 1));
     leave_note(&region, 2);
     until(|| low(membership(&region).slot(1, Acquire)) == FREE);
-    assert!(Information::died(membership(&region), Member { slot: 1, generation: 1 }), "it has left");
+    assert!(membership(&region).has_died(Member { slot: 1, generation: 1 }), "it has left");
     actor.finish();
 }
 

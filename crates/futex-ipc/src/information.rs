@@ -1,0 +1,81 @@
+//! The information of a member in its slot of the table, behind the slot's word.
+
+use crate::format::{LINE, SLOT, load_text, store_text};
+use crate::steps::{halves, high, low};
+use futex_sys::ProcessId;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
+
+/// What the table says of a member beside its slot word.
+#[derive(Clone, Debug)]
+pub(crate) struct Information {
+    /// The words of a [`ProcessId`], unchecked.
+    pub(crate) process: [u32; 4],
+    pub(crate) label: String,
+}
+
+impl Information {
+    /// One bit for each of the last 64 members of the slot, by generation: 1 if the member died, and did not leave.
+    const DIED: u32 = 1;
+    /// The generation for which the rest is valid.
+    pub(crate) const GENERATION: u32 = 2;
+    const PROCESS: u32 = 3;
+    const LABEL: u32 = 5;
+    const LABEL_WORDS: u32 = SLOT - Self::LABEL;
+
+    /// Maximum number of bytes of a label.
+    pub(crate) const MAX_LABEL: usize = Self::LABEL_WORDS as usize * 8;
+
+    /// Stores what a member says of itself.
+    pub(crate) fn store(words: &[AtomicU64], generation: u32, process: Option<ProcessId>, label: &str) {
+        words[Self::DIED as usize].fetch_and(!Self::bit(generation), Relaxed);
+        let [a, b, c, d] = process.map_or([0; 4], ProcessId::to_words);
+        words[Self::PROCESS as usize].store(halves(b, a), Relaxed);
+        words[Self::PROCESS as usize + 1].store(halves(d, c), Relaxed);
+        store_text(&words[Self::LABEL as usize..], label);
+        // Ordering: Release. The partner is the Acquire of `load`.
+        words[Self::GENERATION as usize].store(generation.into(), Release);
+    }
+
+    /// Loads what the table says of a member, which may have left or died. `None` if it has not written that yet, or if the slot
+    /// has another member meanwhile.
+    pub(crate) fn load(words: &[AtomicU64], generation: u32) -> Option<Self> {
+        let valid = || words[Self::GENERATION as usize].load(Acquire) == u64::from(generation);
+        if !valid() {
+            return None;
+        }
+        let information = Self::parse(words);
+        // The words above are loaded before the slot's. A member that joins is LIVE before it writes.
+        fence(Acquire);
+        if high(words[0].load(Relaxed)) != generation || !valid() {
+            return None;
+        }
+        Some(information)
+    }
+
+    /// The information in the words of a slot.
+    pub(crate) fn parse(words: &[AtomicU64]) -> Self {
+        let [first, second] = [0, 1].map(|i| words[Self::PROCESS as usize + i].load(Relaxed));
+        let label = load_text(&words[Self::LABEL as usize..]);
+        Self { process: [low(first), high(first), low(second), high(second)], label }
+    }
+
+    /// Notes that a member died. Others may do the same.
+    pub(crate) fn note_death(words: &[AtomicU64], generation: u32) {
+        words[Self::DIED as usize].fetch_or(Self::bit(generation), Relaxed);
+    }
+
+    /// True if this member of a slot, which is FREE or has another member, died. False if it left, and also if it was not one of
+    /// the last 64 members of the slot.
+    pub(crate) fn died(words: &[AtomicU64], generation: u32) -> bool {
+        let died = words[Self::DIED as usize].load(Relaxed);
+        let last = high(words[0].load(Relaxed));
+        last.wrapping_sub(generation) < u64::BITS && died & Self::bit(generation) != 0
+    }
+
+    fn bit(generation: u32) -> u64 {
+        1 << (generation % u64::BITS)
+    }
+}
+
+const _: () = assert!(Information::LABEL < LINE && SLOT == LINE);
