@@ -289,9 +289,11 @@ impl Machine for UntilSleep {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    use crate::object::two_members;
     #[cfg(feature = "tokio")]
-    use crate::object::{is_pending, soon};
+    use crate::testing::is_pending_after_a_turn;
+    use crate::testing::two_members;
+    #[cfg(feature = "tokio")]
+    use futex_tests::within;
     use futex_tests::without_a_hang;
     #[cfg(feature = "tokio")]
     use std::sync::Arc;
@@ -352,7 +354,7 @@ mod tests {
             })
             .collect();
         for task in tasks {
-            soon(task).await.unwrap();
+            within(task).await.unwrap();
         }
         assert_eq!(arrivals.load(Relaxed), 4 * PHASES);
     }
@@ -385,11 +387,11 @@ mod tests {
         let mut has_arrived = barrier.attach().unwrap();
         assert!(has_arrived.try_arrive_and_wait().unwrap().is_none());
         let mut wait = Box::pin(stays.arrive_and_wait());
-        assert!(is_pending(&mut wait).await);
+        assert!(is_pending_after_a_turn(&mut wait).await);
         drop(has_arrived);
-        assert!(is_pending(&mut wait).await);
+        assert!(is_pending_after_a_turn(&mut wait).await);
         drop(goes);
-        soon(wait).await.unwrap();
+        within(wait).await.unwrap();
         // Alone.
         assert!(stays.arrive_and_wait().await.unwrap().is_leader());
     }

@@ -315,11 +315,13 @@ impl fmt::Debug for Condvar {
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    use crate::object::two_members;
-    #[cfg(feature = "tokio")]
-    use crate::object::{is_pending, soon};
     #[cfg(feature = "tokio")]
     use crate::steps::{Words, mutex::C};
+    #[cfg(feature = "tokio")]
+    use crate::testing::is_pending_after_a_turn;
+    use crate::testing::two_members;
+    #[cfg(feature = "tokio")]
+    use futex_tests::within;
     use futex_tests::without_a_hang;
     #[cfg(feature = "tokio")]
     use std::sync::Arc;
@@ -393,7 +395,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         for task in tasks {
-            soon(task).await.unwrap();
+            within(task).await.unwrap();
         }
         assert_eq!(*shop.lock().await.unwrap(), [0, 4 * ITEMS]);
     }
@@ -407,10 +409,10 @@ mod tests {
         let mut guard = shop_here.lock().await.unwrap();
         guard[0] = 5;
         let mut wait = Box::pin(items_here.wait(guard));
-        assert!(is_pending(&mut wait).await);
+        assert!(is_pending_after_a_turn(&mut wait).await);
         assert_eq!(shop_there.blocking_update(|shop| std::mem::replace(&mut shop[0], 6)).unwrap(), 5);
         items_there.notify_all().unwrap();
-        assert_eq!(soon(wait).await.unwrap()[0], 6);
+        assert_eq!(within(wait).await.unwrap()[0], 6);
     }
 
     /// A waiter is dropped after its wake, in each second round while it waits for the mutex.
@@ -424,11 +426,11 @@ mod tests {
         for notify in 0..100 {
             let mut first = Box::pin(items_here.wait(shop_here.lock().await.unwrap()));
             // On the backend `Waitv`, a wake of the mutex may end a wait for the condition variable.
-            if !is_pending(&mut first).await {
+            if !is_pending_after_a_turn(&mut first).await {
                 continue;
             }
             let mut second = Box::pin(items_there.wait(shop_there.lock().await.unwrap()));
-            if !is_pending(&mut second).await {
+            if !is_pending_after_a_turn(&mut second).await {
                 continue;
             }
             tried += 1;
@@ -438,13 +440,13 @@ mod tests {
                 // Until the one that was woken waits for the mutex. On the backend `Waitv` that may be the second one.
                 let guard = shop_there.lock().await.unwrap();
                 let is_contended = || shop_there.object().membership().load(shop_there.word(), Relaxed) & C != 0;
-                first_was_woken = soon(async {
+                first_was_woken = within(async {
                     loop {
-                        assert!(is_pending(&mut first).await);
+                        assert!(is_pending_after_a_turn(&mut first).await);
                         if is_contended() {
                             break true;
                         }
-                        assert!(is_pending(&mut second).await);
+                        assert!(is_pending_after_a_turn(&mut second).await);
                         if is_contended() {
                             break false;
                         }
@@ -459,7 +461,7 @@ mod tests {
                 let sleepers = shop_there.object().membership().wake(items_there.word(), u32::MAX);
                 assert_eq!(sleepers, 0, "the wake was not handed on");
             }
-            drop(soon(second).await.unwrap());
+            drop(within(second).await.unwrap());
         }
         assert!(tried > 0);
     }

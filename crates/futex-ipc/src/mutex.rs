@@ -373,17 +373,11 @@ where
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
-
-    fn two() -> [Region; 2] {
-        let region = Region::builder().anonymous().unwrap();
-        let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
-        [region, other]
-    }
+    use crate::testing::two_members;
 
     #[test]
     fn threads_of_two_members_count_to_the_sum() {
-        let regions = two();
+        let regions = two_members();
         std::thread::scope(|scope| {
             for region in regions.iter().chain(&regions) {
                 scope.spawn(|| {
@@ -404,7 +398,7 @@ mod tests {
     #[cfg(feature = "tokio")]
     #[tokio::test]
     async fn tasks_of_two_members_count_to_the_sum() {
-        let regions = two();
+        let regions = two_members();
         let mut tasks = Vec::new();
         for region in regions.iter().chain(&regions) {
             let region = region.clone();
@@ -430,7 +424,7 @@ mod tests {
     #[cfg(feature = "tokio")]
     #[tokio::test]
     async fn a_cancelled_section_commits_nothing() {
-        let [region, _] = two();
+        let [region, _] = two_members();
         let mutex = Mutex::create(&region, "value", 1_u64).unwrap();
         let section = async {
             let mut guard = mutex.lock().await.unwrap();
@@ -448,7 +442,7 @@ mod tests {
 
     #[test]
     fn another_type_is_refused_with_both_sides_named() {
-        let [region, other] = two();
+        let [region, other] = two_members();
         Mutex::create(&region, "value", 1_u64).unwrap();
         let error = Mutex::<[u32; 3]>::open(&other, "value").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);

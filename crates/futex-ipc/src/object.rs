@@ -129,32 +129,3 @@ impl Object {
         &self.membership.slice(self.base, self.len)[from..][..len]
     }
 }
-
-/// A region with two members, both in this process.
-#[cfg(test)]
-#[cfg(not(loom))]
-pub(crate) fn two_members() -> [Region; 2] {
-    use std::os::fd::AsFd;
-    let region = Region::builder().anonymous().unwrap();
-    let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
-    [region, other]
-}
-
-/// Awaits a future that is ready in less than a minute, unless the library has a fault.
-#[cfg(all(test, feature = "tokio"))]
-#[cfg(not(loom))]
-pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
-    let result = tokio::time::timeout(std::time::Duration::from_secs(60), future).await;
-    result.expect("the test hangs")
-}
-
-/// Polls a future, lets other tasks run, and returns true if the future is not ready.
-#[cfg(all(test, feature = "tokio"))]
-#[cfg(not(loom))]
-pub(crate) async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
-    tokio::select! {
-        biased;
-        _ = future => false,
-        () = tokio::task::yield_now() => true,
-    }
-}

@@ -267,6 +267,7 @@ mod tests {
     use crate::directory::{Kind, Spec};
     use crate::steps::member::{FREE, LIVE};
     use crate::steps::{Role, Words, high, low};
+    use crate::testing::another_member;
     use std::sync::atomic::Ordering::Relaxed;
 
     const SPEC: Spec<'_> = Spec {
@@ -285,7 +286,7 @@ mod tests {
     #[test]
     fn two_attachments_in_one_process_are_two_members() {
         let region = Region::builder().members(2).anonymous().unwrap();
-        let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+        let other = another_member(&region);
         let members = [&region, &other].map(|region| region.membership().me().slot);
         assert_eq!(members, [0, 1]);
         let full = Region::builder().from_fd(region.membership().as_fd()).unwrap_err();
@@ -295,18 +296,18 @@ mod tests {
     #[test]
     fn the_slot_of_a_member_that_left_is_taken_again() {
         let region = Region::builder().anonymous().unwrap();
-        let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+        let other = another_member(&region);
         assert_eq!(low(region.membership().slot(1, Relaxed)), LIVE);
         drop(other);
         assert_eq!(low(region.membership().slot(1, Relaxed)), FREE);
-        let third = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+        let third = another_member(&region);
         assert_eq!(high(third.membership().slot(1, Relaxed)), 2);
     }
 
     #[test]
     fn an_object_is_the_same_for_all_members() {
         let region = Region::builder().anonymous().unwrap();
-        let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+        let other = another_member(&region);
         let add = |region: &Region| {
             let membership = region.membership();
             membership.directory().open_or_create(membership, &SPEC, |words| words[3].store(7, Relaxed)).unwrap()

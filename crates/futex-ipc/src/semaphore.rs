@@ -480,9 +480,11 @@ where
 #[cfg(not(loom))]
 mod tests {
     use super::*;
-    use crate::object::two_members;
     #[cfg(feature = "tokio")]
-    use crate::object::{is_pending, soon};
+    use crate::testing::is_pending_after_a_turn;
+    use crate::testing::two_members;
+    #[cfg(feature = "tokio")]
+    use futex_tests::within;
     use futex_tests::without_a_hang;
     use std::sync::atomic::AtomicU32;
     use std::time::Duration;
@@ -542,7 +544,7 @@ mod tests {
             }));
         }
         for task in tasks {
-            soon(task).await.unwrap();
+            within(task).await.unwrap();
         }
         let semaphore = Semaphore::open(&regions[0], "permits").unwrap();
         assert_eq!(semaphore.acquire_many(4).await.unwrap().num_permits(), 4);
@@ -589,12 +591,12 @@ mod tests {
         let other_one = theirs.acquire().await.unwrap();
         let mut first = Box::pin(semaphore.acquire_many(2));
         let mut second = Box::pin(theirs.acquire());
-        assert!(is_pending(&mut first).await);
-        assert!(is_pending(&mut second).await);
+        assert!(is_pending_after_a_turn(&mut first).await);
+        assert!(is_pending_after_a_turn(&mut second).await);
         drop(one);
-        assert!(is_pending(&mut second).await, "it came later");
+        assert!(is_pending_after_a_turn(&mut second).await, "it came later");
         drop(first);
-        assert_eq!(soon(second).await.unwrap().num_permits(), 1);
+        assert_eq!(within(second).await.unwrap().num_permits(), 1);
         drop(other_one);
     }
 

@@ -1,12 +1,13 @@
 //! What the tests with several processes share. A test starts its own program again, to run the same test in another role.
 
+use crate::region::Region;
 use futex_sys::SharedMemory;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::AtomicU32;
 
 const ROLE: &str = "FUTEX_IPC_TEST_ROLE";
 
@@ -116,15 +117,24 @@ pub(crate) fn side(path: &Path) -> SharedMemory {
     SharedMemory::open_path(path).unwrap()
 }
 
-/// A random number below `limit`, which is at most 65,536.
-pub(crate) fn random(limit: u32) -> u32 {
-    use std::sync::atomic::Ordering::Relaxed;
-    static STATE: AtomicU32 = AtomicU32::new(0);
-    if STATE.load(Relaxed) == 0 {
-        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-        STATE.store(time ^ std::process::id() << 16 | 1, Relaxed);
+/// A region with two members, both in this process.
+pub(crate) fn two_members() -> [Region; 2] {
+    let region = Region::builder().anonymous().unwrap();
+    let other = another_member(&region);
+    [region, other]
+}
+
+/// Another member of a region, in this process.
+pub(crate) fn another_member(region: &Region) -> Region {
+    Region::builder().from_fd(region.membership().as_fd()).unwrap()
+}
+
+/// Polls a future, lets other tasks run, and returns true if the future is not ready then.
+#[cfg(feature = "tokio")]
+pub(crate) async fn is_pending_after_a_turn<F: Future + Unpin>(future: &mut F) -> bool {
+    tokio::select! {
+        biased;
+        _ = future => false,
+        () = tokio::task::yield_now() => true,
     }
-    let next = STATE.load(Relaxed).wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-    STATE.store(next, Relaxed);
-    ((next >> 16) * limit) >> 16
 }

@@ -1,5 +1,5 @@
 use super::{AutoEvent, ManualEvent};
-use crate::object::two_members;
+use crate::testing::two_members;
 use futex_sys::Deadline;
 use futex_tests::without_a_hang;
 use std::io;
@@ -99,7 +99,8 @@ fn the_two_kinds_are_not_the_same() {
 #[cfg(feature = "tokio")]
 mod tasks {
     use super::*;
-    use crate::object::{is_pending, soon};
+    use crate::testing::is_pending_after_a_turn;
+    use futex_tests::within;
     use std::sync::Arc;
 
     #[tokio::test]
@@ -120,7 +121,7 @@ mod tasks {
             }));
         }
         for task in tasks {
-            soon(task).await.unwrap();
+            within(task).await.unwrap();
         }
     }
 
@@ -130,11 +131,11 @@ mod tasks {
         let event = ManualEvent::create(&region, "gate").unwrap();
         let theirs = ManualEvent::open(&other, "gate").unwrap();
         let mut wait = Box::pin(theirs.wait());
-        assert!(is_pending(&mut wait).await);
+        assert!(is_pending_after_a_turn(&mut wait).await);
         event.set().unwrap();
         event.reset().unwrap();
-        soon(wait).await.unwrap();
-        assert!(is_pending(&mut Box::pin(theirs.wait())).await);
+        within(wait).await.unwrap();
+        assert!(is_pending_after_a_turn(&mut Box::pin(theirs.wait())).await);
     }
 
     /// The first waiter may have been woken already when it is dropped.
@@ -145,7 +146,7 @@ mod tasks {
         let theirs = Arc::new(AutoEvent::open(&other, "bell").unwrap());
         for _ in 0..200 {
             let mut first = Box::pin(event.wait());
-            assert!(is_pending(&mut first).await);
+            assert!(is_pending_after_a_turn(&mut first).await);
             let second = tokio::spawn({
                 let theirs = theirs.clone();
                 async move { theirs.wait().await }
@@ -153,7 +154,7 @@ mod tasks {
             tokio::task::yield_now().await;
             assert!(event.set().unwrap());
             drop(first);
-            soon(second).await.unwrap().unwrap();
+            within(second).await.unwrap().unwrap();
         }
         assert!(!event.is_set().unwrap());
     }

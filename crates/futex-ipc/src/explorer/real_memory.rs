@@ -14,9 +14,9 @@ use crate::region::Region;
 use crate::steps::member::{FREE, Mark, slot_word};
 use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Place, Role, Sleep, Step, Words};
+use crate::testing::another_member;
 use futex_sys::futex::{Scope, WaitOutcome, wait};
 use futex_sys::{Deadline, MATCH_ANY};
-use std::os::fd::AsFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 use std::sync::{Arc, Mutex};
@@ -164,7 +164,7 @@ struct Scene<P> {
 impl<P: Program + Send + 'static> Scene<P> {
     fn new<const CELLS: usize>(scenario: &Scenario<P, CELLS>) -> Self {
         let first = Region::builder().members(N as u32).objects(1).bytes(4096).anonymous().unwrap();
-        let more = (1..scenario.processes).map(|_| Region::builder().from_fd(first.membership().as_fd()).unwrap());
+        let more = (1..scenario.processes).map(|_| another_member(&first));
         let regions: Vec<Region> = [first.clone()].into_iter().chain(more).collect();
         let roles: Vec<(Role, u32)> = scenario.roles.iter().map(|&(role, place)| (role, place.0)).collect();
         let spec = Spec {

@@ -161,12 +161,11 @@ fn a_stream_survives_a_table_of_random_words() {
     let region = Region::builder().members(4).anonymous().unwrap();
     let mut stream = region.watch_members().unwrap();
     let busy = region.presence().keep_watcher_busy();
-    let mut random = 1_u64;
+    let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..10_000 {
         for slot in 1..4 {
-            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let state = (random >> 60) as u32 % 4;
-            let word = steps::halves((random >> 32) as u32, state.min(LIVE + 1));
+            let state = random.u32(..4);
+            let word = steps::halves(random.u32(..), state.min(LIVE + 1));
             region.membership().store(region.membership().layout().slot(slot), word, Relaxed);
         }
         region.membership().announce();

@@ -12,7 +12,7 @@ use crate::region::Region;
 use crate::steps::Words;
 use crate::steps::member::{LIVE, Mark, slot_word};
 use crate::steps::sweep::Sweep;
-use crate::testing::{Actor, random, role, side, signal_myself};
+use crate::testing::{Actor, role, side, signal_myself};
 use futex_sys::SharedMemory;
 use rustix::process::Signal;
 use std::fs;
@@ -49,14 +49,14 @@ static SIDE: OnceLock<SharedMemory> = OnceLock::new();
 
 /// What a worker does at each point.
 fn torment(_: Point) {
-    match random(64) {
+    match fastrand::u32(..64) {
         0..30 => {}
         30..52 => std::thread::yield_now(),
-        52..62 => std::thread::sleep(Duration::from_micros(random(60).into())),
-        _ => std::thread::sleep(Duration::from_micros(random(600).into())),
+        52..62 => std::thread::sleep(Duration::from_micros(fastrand::u32(..60).into())),
+        _ => std::thread::sleep(Duration::from_micros(fastrand::u32(..600).into())),
     }
     let is_calm = SIDE.get().is_some_and(|side| shared(side, Shared::Calm).load(SeqCst) == 1);
-    if !is_calm && random(POINTS_PER_DEATH) == 0 {
+    if !is_calm && fastrand::u32(..POINTS_PER_DEATH) == 0 {
         signal_myself(Signal::KILL);
     }
 }
@@ -77,7 +77,7 @@ fn work(directory: &str, hidden: bool) {
         let (_, inode) = membership.identity();
         let dead = shared(side, Shared::Dead).load(SeqCst);
         assert_ne!(inode as u32, dead, "a worker has joined the region of members that are all dead");
-        for _ in 0..random(6) {
+        for _ in 0..fastrand::u32(..6) {
             check(membership, &names);
             torment(Point::Live);
         }
@@ -141,17 +141,17 @@ fn stress(test: &str, hidden: bool) {
     let (mut kills, mut massacres) = (0, 0);
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
-        std::thread::sleep(Duration::from_micros((random(60_000) + 20).into()));
+        std::thread::sleep(Duration::from_micros((fastrand::u32(..60_000) + 20).into()));
         for worker in &mut workers {
             if let Some(status) = worker.0.try_wait().unwrap() {
                 assert_eq!(outcome(status), None, "a worker has ended by itself");
                 *worker = start();
             }
         }
-        let victim = random(WORKERS as u32) as usize;
+        let victim = fastrand::u32(..WORKERS as u32) as usize;
         workers[victim].kill();
         kills += 1;
-        if random(8) == 0 {
+        if fastrand::u32(..8) == 0 {
             // All at once, so that nobody removes the name.
             for worker in &mut workers {
                 worker.0.kill().unwrap();

@@ -1,19 +1,13 @@
 use super::*;
 use crate::Mutex;
-use std::os::fd::AsFd;
+use crate::testing::two_members;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-fn two() -> [Region; 2] {
-    let region = Region::builder().anonymous().unwrap();
-    let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
-    [region, other]
-}
-
 /// Two handles of two members.
 fn handles<T: Value>() -> [OnceCell<T>; 2] {
-    two().map(|region| OnceCell::open_or_create(&region, "cell").unwrap())
+    two_members().map(|region| OnceCell::open_or_create(&region, "cell").unwrap())
 }
 
 #[test]
@@ -87,7 +81,7 @@ fn an_initialiser_that_fails_or_panics_is_replaced() {
 
 #[test]
 fn an_initialiser_that_is_gone_with_its_member_is_replaced() {
-    let [region, other] = two();
+    let [region, other] = two_members();
     let cell = OnceCell::<u64>::create(&region, "cell").unwrap();
     let leaks = OnceCell::<u64>::open(&other, "cell").unwrap();
     std::mem::forget(leaks.try_turn().unwrap().unwrap().unwrap_err());
@@ -98,7 +92,7 @@ fn an_initialiser_that_is_gone_with_its_member_is_replaced() {
 
 #[test]
 fn another_kind_or_type_is_refused_with_both_sides_named() {
-    let [region, other] = two();
+    let [region, other] = two_members();
     Mutex::create(&region, "mutex", 1_u64).unwrap();
     OnceCell::<u64>::create(&region, "cell").unwrap();
     for (name, part) in [("mutex", "a mutex"), ("cell", "\"u64\" version 1 (8 bytes")] {
@@ -114,17 +108,10 @@ fn another_kind_or_type_is_refused_with_both_sides_named() {
 #[cfg(feature = "tokio")]
 mod asynchronous {
     use super::*;
+    use futex_tests::arm;
     use std::pin::pin;
     use std::sync::Arc;
-    use std::task::{Context, Waker};
     use tokio::task::{JoinSet, yield_now};
-
-    /// Polls a future once, and checks that it is not over.
-    macro_rules! poll_pending {
-        ($future:expr) => {
-            assert!($future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending())
-        };
-    }
 
     #[tokio::test]
     async fn tasks_of_two_members_initialise_once() {
@@ -152,9 +139,9 @@ mod asynchronous {
     async fn a_cancelled_initialiser_is_replaced_by_one_that_waits() {
         let [cell, other] = handles::<u64>();
         let mut cancelled = Box::pin(cell.get_or_init(std::future::pending));
-        poll_pending!(cancelled);
+        arm(&mut cancelled).await;
         let mut next = pin!(other.get_or_init(|| async { 2 }));
-        poll_pending!(next);
+        arm(&mut next).await;
         drop(cancelled);
         assert_eq!(next.await.unwrap(), 2);
     }
@@ -167,11 +154,11 @@ mod asynchronous {
             Err(io::Error::from(io::ErrorKind::Other))
         };
         let mut first = Box::pin(cell.get_or_try_init(fails));
-        poll_pending!(first);
+        arm(&mut first).await;
         let mut cancelled = Box::pin(other.get_or_init(|| async { 2 }));
-        poll_pending!(cancelled);
+        arm(&mut cancelled).await;
         let mut next = pin!(other.get_or_init(|| async { 3 }));
-        poll_pending!(next);
+        arm(&mut next).await;
         // The first one fails, and its unlock wakes the second one.
         assert_eq!(first.await.unwrap_err().kind(), io::ErrorKind::Other);
         drop(cancelled);

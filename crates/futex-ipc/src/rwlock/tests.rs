@@ -3,8 +3,8 @@ use super::*;
 use crate::Mutex;
 use crate::steps::Words;
 use crate::steps::mutex::C;
+use crate::testing::{another_member, two_members};
 use futex_tests::until;
-use std::os::fd::AsFd;
 #[cfg(feature = "tokio")]
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -12,15 +12,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::yield_now;
 use std::time::Instant;
 
-fn two() -> [Region; 2] {
-    let region = Region::builder().anonymous().unwrap();
-    let other = Region::builder().from_fd(region.membership().as_fd()).unwrap();
-    [region, other]
-}
-
 /// Two handles of two members.
 fn handles<T: Value + Copy>(value: T) -> [RwLock<T>; 2] {
-    two().map(|region| RwLock::open_or_create(&region, "lock", value).unwrap())
+    two_members().map(|region| RwLock::open_or_create(&region, "lock", value).unwrap())
 }
 
 #[test]
@@ -127,7 +121,7 @@ fn a_deadline_ends_the_wait_of_a_reader_and_of_a_writer() {
 
 #[test]
 fn what_a_member_leaks_ends_with_the_member() {
-    let [region, other] = two();
+    let [region, other] = two_members();
     let lock = RwLock::create(&region, "lock", 7_u64).unwrap();
     let leaks = RwLock::<u64>::open(&other, "lock").unwrap();
     std::mem::forget(leaks.try_read().unwrap().unwrap());
@@ -138,7 +132,7 @@ fn what_a_member_leaks_ends_with_the_member() {
 
 #[test]
 fn the_next_ones_are_told_of_a_writer_that_is_gone_until_one_settles_it() {
-    let [region, other] = two();
+    let [region, other] = two_members();
     let lock = RwLock::create(&region, "lock", 7_u64).unwrap();
     let leaks = RwLock::<u64>::open(&other, "lock").unwrap();
     std::mem::forget(leaks.try_write().unwrap().unwrap());
@@ -155,13 +149,13 @@ fn the_next_ones_are_told_of_a_writer_that_is_gone_until_one_settles_it() {
 
 #[test]
 fn a_record_of_an_earlier_member_of_the_slot_does_not_count() {
-    let [region, other] = two();
+    let [region, other] = two_members();
     let lock = RwLock::create(&region, "lock", 7_u64).unwrap();
     let slot = other.membership().me().slot;
     let leaks = RwLock::<u64>::open(&other, "lock").unwrap();
     std::mem::forget(leaks.try_read().unwrap().unwrap());
     drop((leaks, other));
-    let third = Region::builder().from_fd(region.membership().as_fd()).unwrap();
+    let third = another_member(&region);
     assert_eq!(third.membership().me().slot, slot);
     let again = RwLock::<u64>::open(&third, "lock").unwrap();
     drop(lock.try_write().unwrap().unwrap());
@@ -173,7 +167,7 @@ fn a_record_of_an_earlier_member_of_the_slot_does_not_count() {
 
 #[test]
 fn another_kind_or_type_is_refused_with_both_sides_named() {
-    let [region, other] = two();
+    let [region, other] = two_members();
     Mutex::create(&region, "mutex", 1_u64).unwrap();
     RwLock::create(&region, "lock", 1_u64).unwrap();
     for (name, part) in [("mutex", "a mutex"), ("lock", "\"u64\" version 1 (8 bytes")] {
@@ -189,16 +183,10 @@ fn another_kind_or_type_is_refused_with_both_sides_named() {
 #[cfg(feature = "tokio")]
 mod asynchronous {
     use super::*;
+    use futex_tests::arm;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
     use tokio::task::{JoinSet, yield_now};
-
-    /// Polls a future once, and checks that it is not over.
-    macro_rules! poll_pending {
-        ($future:expr) => {
-            assert!($future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending())
-        };
-    }
 
     #[tokio::test]
     async fn tasks_of_two_members_count_to_the_sum() {
@@ -234,14 +222,14 @@ mod asynchronous {
         let [lock, other] = handles(0_u64);
         let reader = lock.read().await.unwrap();
         let mut write = pin!(other.write());
-        poll_pending!(write);
+        arm(&mut write).await;
         assert!(lock.try_read().unwrap().is_none(), "a writer waits");
         let mut second = pin!(lock.read());
-        poll_pending!(second);
+        arm(&mut second).await;
         drop(reader);
         let mut guard = write.await.unwrap();
         *guard = 1;
-        poll_pending!(second);
+        arm(&mut second).await;
         guard.commit();
         assert_eq!(*second.await.unwrap(), 1);
     }
@@ -252,7 +240,7 @@ mod asynchronous {
         let reader = lock.read().await.unwrap();
         let mut readers = JoinSet::new();
         let mut write = Box::pin(other.write());
-        poll_pending!(write);
+        arm(&mut write).await;
         for lock in [&lock, &other, &other] {
             let lock = lock.clone();
             readers.spawn(async move { *lock.read().await.unwrap() });
@@ -272,9 +260,9 @@ mod asynchronous {
         let [lock, other] = handles(0_u64);
         let guard = lock.write().await.unwrap();
         let mut cancelled = Box::pin(other.read());
-        poll_pending!(cancelled);
+        arm(&mut cancelled).await;
         let mut next = pin!(other.read());
-        poll_pending!(next);
+        arm(&mut next).await;
         drop(guard);
         // The unlock woke the first one.
         drop(cancelled);
@@ -290,7 +278,7 @@ mod asynchronous {
             std::future::pending::<()>().await;
             guard.commit();
         });
-        poll_pending!(section);
+        arm(&mut section).await;
         drop(section);
         assert_eq!(*lock.read().await.unwrap(), 1);
         lock.update(|value| *value = 3).await.unwrap();
@@ -312,7 +300,7 @@ mod asynchronous {
 fn a_member_that_leaves_with_a_leaked_guard_leaves_the_lock_to_others() {
     let region = Region::builder().anonymous().unwrap();
     let ours = RwLock::create(&region, "lock", 1_u64).unwrap();
-    let [reader, writer] = [(); 2].map(|()| Region::builder().from_fd(region.membership().as_fd()).unwrap());
+    let [reader, writer] = [(); 2].map(|()| another_member(&region));
     let leak_a_reader = RwLock::<u64>::open(&reader, "lock").unwrap();
     std::mem::forget(leak_a_reader.blocking_read().unwrap());
     std::thread::scope(|scope| {

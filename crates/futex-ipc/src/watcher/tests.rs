@@ -4,19 +4,15 @@ use crate::format::SWEEP_BYTE;
 use crate::os::byte_lock;
 use crate::steps::member::{DEAD, FREE, LIVE, slot_word};
 use crate::steps::{Words, high, low};
+use crate::testing::another_member;
 use crate::{MemberEvent, Mutex, Region, Stats};
 use futex_sys::__private::words64;
 use futex_sys::SharedMemory;
 use futex_tests::{until, without_a_hang};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-
-fn other(region: &Region) -> Region {
-    Region::builder().from_fd(region.membership().as_fd()).unwrap()
-}
 
 fn slot(region: &Region, slot: u32) -> (u32, u32) {
     let word = region.membership().slot(slot, Relaxed);
@@ -27,7 +23,7 @@ fn slot(region: &Region, slot: u32) -> (u32, u32) {
 fn a_death_is_noticed_and_swept() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
-        let other = other(&region);
+        let other = another_member(&region);
         assert_eq!(slot(&region, 1), (1, LIVE));
         other.die();
         until(|| slot(&region, 1) == (1, FREE));
@@ -41,7 +37,7 @@ fn a_locker_behind_a_dead_owner_goes_on() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
         let mutex = Mutex::create(&region, "m", 5_u64).unwrap();
-        let other = other(&region);
+        let other = another_member(&region);
         let theirs = Mutex::<u64>::open(&other, "m").unwrap();
         std::mem::forget(theirs.blocking_lock().unwrap());
         drop(theirs);
@@ -59,7 +55,7 @@ fn a_drop_of_the_last_handle_leaves_at_once_though_the_watcher_works() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
         for generation in 1..=300 {
-            let guest = other(&region);
+            let guest = another_member(&region);
             assert_eq!(slot(&region, 1), (generation, LIVE));
             drop(guest);
             assert_eq!(slot(&region, 1), (generation, FREE));
@@ -73,14 +69,14 @@ fn a_drop_of_the_last_handle_leaves_at_once_though_the_watcher_works() {
 fn deaths_in_two_regions_are_noticed_by_one_thread() {
     without_a_hang(|| {
         let regions = [(); 2].map(|()| Region::builder().anonymous().unwrap());
-        let [first, second] = regions.each_ref().map(other);
+        let [first, second] = regions.each_ref().map(another_member);
         first.die();
         until(|| slot(&regions[0], 1) == (1, FREE));
         assert_eq!(slot(&regions[1], 1), (1, LIVE));
         second.die();
         until(|| slot(&regions[1], 1) == (1, FREE));
         let [first, second] = regions;
-        let theirs = other(&second);
+        let theirs = another_member(&second);
         drop(first);
         theirs.die();
         until(|| slot(&second, 1) == (2, FREE));
@@ -91,7 +87,7 @@ fn deaths_in_two_regions_are_noticed_by_one_thread() {
 fn the_watch_of_a_region_stays_until_its_last_member_of_this_process_leaves() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
-        let (second, third) = (other(&region), other(&region));
+        let (second, third) = (another_member(&region), another_member(&region));
         // The two have the same watch, since it is one file.
         drop(second);
         // Otherwise a scan that is due notices the death.
@@ -107,7 +103,7 @@ fn the_watch_of_a_region_stays_until_its_last_member_of_this_process_leaves() {
 fn the_death_of_a_sweeper_is_noticed() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
-        let victim = other(&region);
+        let victim = another_member(&region);
         let file = region.share().unwrap();
         until(|| byte_lock::try_lock(&file, SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
         victim.die();
@@ -125,7 +121,7 @@ fn deaths_in_quick_succession_are_noticed() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
         for generation in 1..=40 {
-            other(&region).die();
+            another_member(&region).die();
             until(|| slot(&region, 1) == (generation, FREE));
         }
     });
@@ -135,8 +131,8 @@ fn deaths_in_quick_succession_are_noticed() {
 fn of_32_deaths_at_once_each_is_noticed_and_swept_once_and_reported_to_all() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
-        let survivors = [region.clone(), other(&region), other(&region)];
-        let victims: Vec<Region> = (0..32).map(|_| other(&region)).collect();
+        let survivors = [region.clone(), another_member(&region), another_member(&region)];
+        let victims: Vec<Region> = (0..32).map(|_| another_member(&region)).collect();
         let mut streams = survivors.each_ref().map(|region| region.watch_members().unwrap());
         let joined = streams.each_mut().map(|stream| std::iter::from_fn(|| stream.try_next().unwrap()).count());
         assert_eq!(joined, [34; 3]);
@@ -166,7 +162,7 @@ fn a_sweeper_that_dies_is_replaced() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
         let mutex = Mutex::create(&region, "m", 5_u64).unwrap();
-        let (sweeper, victim) = (other(&region), other(&region));
+        let (sweeper, victim) = (another_member(&region), another_member(&region));
         let theirs = Mutex::<u64>::open(&victim, "m").unwrap();
         std::mem::forget(theirs.blocking_lock().unwrap());
         drop(theirs);
@@ -234,7 +230,7 @@ fn a_member_that_was_killed_while_it_left_is_reported() {
         let region = Region::builder().anonymous().unwrap();
         let mut events = region.watch_members().unwrap();
         for generation in 1..=10 {
-            let other = other(&region);
+            let other = another_member(&region);
             assert!(matches!(events.blocking_next(), Ok(MemberEvent::Joined(_))));
             let word = slot_word(generation, LIVE);
             let left = other.membership().replace_slot(1, word, slot_word(generation, FREE));
@@ -250,7 +246,7 @@ fn a_member_that_was_killed_while_it_left_is_reported() {
 fn nobody_waits_for_a_sweeper_that_is_stopped() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
-        let victim = other(&region);
+        let victim = another_member(&region);
         let memory = region.share().unwrap();
         // A sweeper that was stopped at the worst time does nothing but to have the lock.
         until(|| byte_lock::try_lock(&memory, SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
@@ -268,7 +264,7 @@ fn a_death_is_noticed_although_the_kernel_has_dropped_its_event() {
             return futex_tests::skip("the queue of inotify is very long here");
         }
         let region = Region::builder().anonymous().unwrap();
-        let victim = other(&region);
+        let victim = another_member(&region);
         let noisy = [(); 2].map(|()| Region::builder().anonymous().unwrap());
         // Otherwise a scan that is due notices the death.
         until(|| region.presence().watcher_state() == "Rest");
@@ -327,7 +323,7 @@ fn a_wait_ends_when_its_region_is_closed() {
 fn a_wait_ends_when_the_slot_of_its_member_was_taken_away() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
-        let other = other(&region);
+        let other = another_member(&region);
         let mut events = region.watch_members().unwrap();
         assert!(matches!(events.try_next(), Ok(Some(MemberEvent::Joined(_)))));
         let word = slot_word(1, LIVE);
