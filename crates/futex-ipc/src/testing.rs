@@ -1,4 +1,4 @@
-//! What the tests with several processes share. A test starts its own program again, to run the same test in another role.
+//! Helpers of the unit tests: several members in this process, and processes that run a test of this program in another role.
 
 use crate::region::Region;
 use futex_sys::SharedMemory;

@@ -2104,4 +2104,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "< u64::BITS && died != 0",
         test: "futex-ipc/lib::members::tests::the_end_of_each_member_is_known_after_others_had_its_slot",
     },
+    Mutant {
+        name: "operation-without-budget-wakes-late",
+        breaks: "a lock in an executor that blocks inside a task without budget is not polled again",
+        file: "futex-ipc/src/drive/asynchronous.rs",
+        from: "            // task would hang.\n            cx.waker().wake_by_ref();",
+        to: "            // task would hang.",
+        test: "futex-ipc/lib::drive::tests::an_executor_that_blocks_inside_a_task_without_budget_gets_a_lock",
+    },
 ];

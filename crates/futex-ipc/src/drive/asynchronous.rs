@@ -29,6 +29,9 @@ pub(crate) async fn operate<M: Cancel>(membership: &Membership, make: impl Fn() 
         let budget = poll_proceed(cx);
         if budget.is_pending() && !yielded {
             yielded = true;
+            // `poll_proceed` wakes the task only after the task has returned to the scheduler. An executor that blocks inside the
+            // task would hang.
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         membership.check()?;
@@ -131,10 +134,14 @@ impl<'a, M: Cancel> Operation<'a, M> {
     #[cold]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<M::Output>> {
         assert!(self.at != At::Over, "an operation was polled after it was over");
-        if let Err(error) = self.membership.check() {
-            return self.fail(error);
-        }
-        let mut step = self.first.take().unwrap_or(Step::Next);
+        let mut step = match self.first.take() {
+            // The membership was checked before the first steps.
+            Some(step) => step,
+            None => match self.membership.check() {
+                Ok(()) => Step::Next,
+                Err(error) => return self.fail(error),
+            },
+        };
         loop {
             match step {
                 Step::Next => {}

@@ -73,3 +73,22 @@ fn an_operation_of_a_task_returns_to_the_runtime_though_its_word_changes_before_
         });
     });
 }
+
+/// The story: `poll_proceed` of Tokio wakes a task without budget only after the task has returned to the scheduler. A lock in an
+/// executor that blocks inside the task was never polled again, although the mutex was free.
+#[cfg(feature = "tokio")]
+#[test]
+fn an_executor_that_blocks_inside_a_task_without_budget_gets_a_lock() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let mutex = crate::Mutex::create(&region, "mutex", 5_u64).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let task = runtime.spawn(async move {
+            while tokio::task::coop::has_budget_remaining() {
+                tokio::task::coop::consume_budget().await;
+            }
+            *futex_tests::block_on(mutex.lock()).unwrap()
+        });
+        assert_eq!(runtime.block_on(task).unwrap(), 5);
+    });
+}
