@@ -15,6 +15,8 @@
 
 mod options;
 mod parent;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod usage;
 mod worker;
 
@@ -28,26 +30,13 @@ const GPUS: u32 = 3;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::from_env() {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprint!("gpu_pool: {error}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let options = match shared::options("gpu_pool", USAGE, Options::from_env()) {
+        Ok(options) => options,
+        Err(status) => return status,
     };
     let done = match &options.worker {
         Some(worker) => worker::run(worker).await,
         None => parent::run(&options).await,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("gpu_pool: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    shared::status("gpu_pool", done)
 }

@@ -1,6 +1,7 @@
 //! The parent process: starts the workers, kills some, and checks what they did.
 
 use crate::options::Options;
+use crate::shared::in_region;
 use crate::usage::{Usage, now};
 use crate::worker::gpus;
 use crate::{GPUS, WORKERS};
@@ -8,7 +9,6 @@ use futex_ipc::Region;
 use futures_util::future::try_join_all;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
@@ -16,22 +16,7 @@ use tokio::process::{Child, Command};
 
 pub(crate) async fn run(options: &Options) -> io::Result<()> {
     let name = format!("gpu_pool-{}", std::process::id());
-    // This process is a member as long as workers are there, so that the region stays if all of them are killed at once.
-    let region = Region::builder().label("parent").create(&name)?;
-
-    let done = tokio::select! {
-        done = work(options, &region, &name) => done,
-        pressed = tokio::signal::ctrl_c() => pressed.and(Err(io::Error::other("interrupted"))),
-    };
-    until_alone(&region).await?;
-    drop(region);
-    done?;
-
-    // The last member that leaves removes the name.
-    match Path::new("/dev/shm").join(&name).exists() {
-        true => Err(io::Error::other(format!("/dev/shm/{name} was left behind"))),
-        false => Ok(()),
-    }
+    in_region(&name, async |region| work(options, region, &name).await).await
 }
 
 async fn work(options: &Options, region: &Region, name: &str) -> io::Result<()> {
@@ -103,13 +88,4 @@ fn start(name: &str, jobs: Range<u32>) -> io::Result<Child> {
         .process_group(0) // Ctrl-C is for the parent
         .kill_on_drop(true)
         .spawn()
-}
-
-/// Waits until this process is the only member. Processes that were killed are members for a moment.
-async fn until_alone(region: &Region) -> io::Result<()> {
-    let mut changes = region.watch_members()?;
-    while region.members()?.len() > 1 {
-        changes.next().await?;
-    }
-    Ok(())
 }

@@ -15,6 +15,8 @@
 mod candidate;
 mod options;
 mod parent;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 use options::{Options, USAGE};
 use std::process::ExitCode;
@@ -24,26 +26,13 @@ const CANDIDATES: usize = 3;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::from_env() {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprint!("leader: {error}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let options = match shared::options("leader", USAGE, Options::from_env()) {
+        Ok(options) => options,
+        Err(status) => return status,
     };
     let done = match &options.candidate {
         Some(region) => candidate::run(region).await,
         None => parent::run(&options).await,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("leader: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    shared::status("leader", done)
 }

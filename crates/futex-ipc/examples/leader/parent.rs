@@ -3,10 +3,10 @@
 use crate::CANDIDATES;
 use crate::candidate::{Objects, address};
 use crate::options::Options;
+use crate::shared::in_region;
 use futex_ipc::{MemberEvent, MemberEvents, Region};
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
@@ -15,22 +15,7 @@ const REIGN: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(options: &Options) -> io::Result<()> {
     let name = format!("leader-{}", std::process::id());
-    // This process is a member as long as candidates are there, so that the region stays if all of them are killed at once.
-    let region = Region::builder().label("parent").create(&name)?;
-
-    let done = tokio::select! {
-        done = elect(options, &region, &name) => done,
-        pressed = tokio::signal::ctrl_c() => pressed.and(Err(io::Error::other("interrupted"))),
-    };
-    until_alone(&region).await?;
-    drop(region);
-    done?;
-
-    // The last member that leaves removes the name.
-    match Path::new("/dev/shm").join(&name).exists() {
-        true => Err(io::Error::other(format!("/dev/shm/{name} was left behind"))),
-        false => Ok(()),
-    }
+    in_region(&name, async |region| elect(options, region, &name).await).await
 }
 
 async fn elect(options: &Options, region: &Region, name: &str) -> io::Result<()> {
@@ -112,13 +97,4 @@ async fn until_dead(changes: &mut MemberEvents, pid: u32) -> io::Result<Instant>
             other => return Err(io::Error::other(format!("{other:?} was reported, but {pid} was killed"))),
         }
     }
-}
-
-/// Waits until this process is the only member. Processes that were killed are members for a moment.
-async fn until_alone(region: &Region) -> io::Result<()> {
-    let mut changes = region.watch_members()?;
-    while region.members()?.len() > 1 {
-        changes.next().await?;
-    }
-    Ok(())
 }

@@ -13,6 +13,8 @@
 
 mod options;
 mod parent;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod worker;
 
 use options::{Options, USAGE};
@@ -23,26 +25,13 @@ const WORKERS: usize = 4;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::from_env() {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprint!("resource_lock: {error}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let options = match shared::options("resource_lock", USAGE, Options::from_env()) {
+        Ok(options) => options,
+        Err(status) => return status,
     };
     let done = match &options.worker {
         Some(worker) => worker::run(&options, worker).await,
         None => parent::run(&options).await,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("resource_lock: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    shared::status("resource_lock", done)
 }

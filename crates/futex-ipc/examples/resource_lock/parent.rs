@@ -2,6 +2,7 @@
 
 use crate::WORKERS;
 use crate::options::Options;
+use crate::shared::in_region;
 use crate::worker::{journal, record};
 use futex_ipc::Region;
 use futures_util::future::try_join_all;
@@ -15,23 +16,9 @@ pub(crate) async fn run(options: &Options) -> io::Result<()> {
     let name = format!("resource_lock-{}", std::process::id());
     let path = std::env::temp_dir().join(&name);
     File::create_new(&path)?;
-    // This process is a member as long as workers are there, so that the region stays if all of them are killed at once.
-    let region = Region::builder().label("parent").create(&name)?;
-
-    let done = tokio::select! {
-        done = work(options, &region, &name, &path) => done,
-        pressed = tokio::signal::ctrl_c() => pressed.and(Err(io::Error::other("interrupted"))),
-    };
+    let done = in_region(&name, async |region| work(options, region, &name, &path).await).await;
     let removed = fs::remove_file(&path);
-    until_alone(&region).await?;
-    drop(region);
-    done.and(removed)?;
-
-    // The last member that leaves removes the name.
-    match Path::new("/dev/shm").join(&name).exists() {
-        true => Err(io::Error::other(format!("/dev/shm/{name} was left behind"))),
-        false => Ok(()),
-    }
+    done.and(removed)
 }
 
 async fn work(options: &Options, region: &Region, name: &str, path: &Path) -> io::Result<()> {
@@ -90,13 +77,4 @@ fn check(options: &Options, path: &Path) -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::other(format!("the file lacks records: the workers have {next:?}"))),
     }
-}
-
-/// Waits until this process is the only member. Processes that were killed are members for a moment.
-async fn until_alone(region: &Region) -> io::Result<()> {
-    let mut changes = region.watch_members()?;
-    while region.members()?.len() > 1 {
-        changes.next().await?;
-    }
-    Ok(())
 }
