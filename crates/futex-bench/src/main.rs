@@ -32,6 +32,7 @@ mod question;
 mod questions;
 mod register;
 mod report;
+mod robust_mutex;
 mod rounds;
 mod scenes;
 

@@ -1,9 +1,9 @@
 //! Owners of a lock: the one that is killed, and the next one.
 
 use super::lock::{Lock, NAME, Shared, reopen};
-use super::posix::RobustMutex;
 use crate::hull::Hull;
 use crate::ours::Kind;
+use crate::robust_mutex::RobustMutex;
 use anyhow::Result;
 use futex_ipc::{Mutex, Region};
 use futex_tokio::SharedMemory;

@@ -1,7 +1,8 @@
 //! The locks, and how processes get them.
 
-use super::posix::RobustMutex;
+use super::posix::LEN;
 use crate::hull::Hull;
+use crate::robust_mutex::RobustMutex;
 use anyhow::Result;
 use futex_ipc::Region;
 use futex_tokio::SharedMemory;
@@ -49,7 +50,7 @@ impl Lock {
     pub(crate) fn make(self) -> Result<Shared> {
         Ok(match self {
             Self::Blocking | Self::Tasks => Shared::Region(Region::builder().anonymous()?),
-            Self::Robust => Shared::Memory(RobustMutex::make()?),
+            Self::Robust => Shared::Memory(RobustMutex::make(SharedMemory::anonymous(LEN)?)?.memory().clone()),
             // On a disk it is the same: the lock is in the kernel's inode.
             Self::Flock => Shared::File(tempfile::NamedTempFile::new_in(Path::new("/dev/shm"))?.into_file()),
         })

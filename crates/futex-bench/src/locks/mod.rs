@@ -8,6 +8,6 @@ mod workers;
 
 pub(crate) use self::death::{hold, taker};
 pub(crate) use self::lock::{Lock, Shared};
-pub(crate) use self::posix::{RobustMutex, SharedRwLock, SharedSemaphore};
+pub(crate) use self::posix::{LEN, SharedRwLock, SharedSemaphore};
 pub(crate) use self::readers::{READ, READS, REST, Reader, read};
 pub(crate) use self::workers::{Control, PROCESSES, work};

@@ -1,17 +1,14 @@
-//! The locks of POSIX that processes share.
+//! The other locks of POSIX that processes share.
 #![expect(unsafe_code, reason = "the C library's locks are called by pointers")]
 
+use crate::robust_mutex::check;
 use anyhow::Result;
 use futex_tokio::SharedMemory;
 use std::io;
 use std::mem::MaybeUninit;
 
 /// Bytes of the memory of a lock.
-const LEN: usize = 4096;
-
-/// A mutex of pthreads, robust and shared by processes.
-#[derive(Clone)]
-pub(crate) struct RobustMutex(SharedMemory);
+pub(crate) const LEN: usize = 4096;
 
 /// A read-write lock of pthreads, shared by processes.
 #[derive(Clone)]
@@ -20,59 +17,13 @@ pub(crate) struct SharedRwLock(SharedMemory);
 /// A semaphore of POSIX, shared by processes.
 pub(crate) struct SharedSemaphore(SharedMemory);
 
-impl RobustMutex {
-    /// Makes a mutex in new memory.
-    pub(crate) fn make() -> Result<SharedMemory> {
-        let memory = SharedMemory::anonymous(LEN)?;
-        let mut attributes = MaybeUninit::uninit();
-        let attributes = attributes.as_mut_ptr();
-        // SAFETY: The first call initialises the attributes. The mutex has room, at the start of a page, and nobody uses it yet.
-        let results = unsafe {
-            [
-                libc::pthread_mutexattr_init(attributes),
-                libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED),
-                libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST),
-                libc::pthread_mutex_init(memory.as_ptr().cast(), attributes),
-            ]
-        };
-        results.into_iter().try_for_each(check)?;
-        Ok(memory)
-    }
-
-    /// The mutex in memory that [`make`](Self::make) has prepared.
-    pub(crate) fn of(memory: SharedMemory) -> Self {
-        Self(memory)
-    }
-
-    /// Locks. Returns true if the last owner has died.
-    #[inline]
-    pub(crate) fn lock(&self) -> Result<bool> {
-        // SAFETY: The memory has a mutex, and stays mapped.
-        match unsafe { libc::pthread_mutex_lock(self.0.as_ptr().cast()) } {
-            0 => Ok(false),
-            libc::EOWNERDEAD => {
-                // SAFETY: As above. This thread has just locked the mutex.
-                check(unsafe { libc::pthread_mutex_consistent(self.0.as_ptr().cast()) })?;
-                Ok(true)
-            }
-            error => check(error).map(|()| false),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn unlock(&self) -> Result<()> {
-        // SAFETY: As in `lock`.
-        check(unsafe { libc::pthread_mutex_unlock(self.0.as_ptr().cast()) })
-    }
-}
-
 impl SharedRwLock {
     /// Makes a lock in new memory.
     pub(crate) fn make() -> Result<SharedMemory> {
         let memory = SharedMemory::anonymous(LEN)?;
         let mut attributes = MaybeUninit::uninit();
         let attributes = attributes.as_mut_ptr();
-        // SAFETY: As in `RobustMutex::make`.
+        // SAFETY: The first call initialises the attributes. The lock has room, at the start of a page, and nobody uses it yet.
         let results = unsafe {
             [
                 libc::pthread_rwlockattr_init(attributes),
@@ -115,12 +66,6 @@ impl SharedSemaphore {
         // SAFETY: As above.
         check_errno(unsafe { libc::sem_post(self.0.as_ptr().cast()) })
     }
-}
-
-/// An error that the C library returns as a number.
-#[inline]
-fn check(error: i32) -> Result<()> {
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error).into()) }
 }
 
 /// An error that the C library leaves in `errno`.

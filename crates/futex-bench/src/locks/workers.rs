@@ -1,9 +1,9 @@
 //! Processes whose threads, or tasks, compete for one lock.
 
 use super::lock::{Lock, NAME, reopen};
-use super::posix::RobustMutex;
 use crate::hull::Hull;
 use crate::ours::run;
+use crate::robust_mutex::RobustMutex;
 use anyhow::{Result, ensure};
 use futex_ipc::{Mutex, Region};
 use futex_tokio::{AsyncFutex, SharedMemory, Word};

@@ -1,11 +1,13 @@
 //! `ipc_mutex`: a mutex between processes that nobody else wants.
 
 use crate::batch::{each, each_async};
-use crate::locks::{Lock, RobustMutex};
+use crate::locks::{LEN, Lock};
 use crate::ours::Kind;
 use crate::question::{Contestant, Figures, Question, Turn, Unit};
+use crate::robust_mutex::RobustMutex;
 use anyhow::Result;
 use futex_ipc::{Mutex, Region};
+use futex_sys::SharedMemory;
 use std::hint::black_box;
 use std::io;
 
@@ -26,7 +28,7 @@ pub(super) const QUESTION: Question = Question {
                 Ok(blocking(move || drop(black_box(&mutex).lock())))
             }),
             Contestant::new(Lock::Robust, || {
-                let mutex = RobustMutex::of(RobustMutex::make()?);
+                let mutex = RobustMutex::make(SharedMemory::anonymous(LEN)?)?;
                 Ok(blocking(move || mutex.lock().and_then(|_| mutex.unlock())))
             }),
             Contestant::new(TOKIO, tokio),

@@ -22,6 +22,8 @@ mod peer;
 mod process;
 mod races;
 mod report;
+#[path = "../../robust_mutex.rs"]
+mod robust_mutex;
 mod scene;
 mod situations;
 mod working;

@@ -2,11 +2,11 @@
 #![expect(unsafe_code, reason = "the C library's locks are called by pointers")]
 
 use crate::handle::{Halves, Handle, scribble};
+use crate::robust_mutex::RobustMutex;
 use anyhow::{Result, bail, ensure};
 use futex_sys::SharedMemory;
 use std::ffi::CString;
 use std::io;
-use std::mem::MaybeUninit;
 use std::sync::atomic::AtomicU32;
 
 /// Bytes of the shared memory.
@@ -16,8 +16,8 @@ const VALUE: usize = 64;
 
 const _: () = assert!(size_of::<libc::pthread_mutex_t>() <= VALUE * 4);
 
-struct RobustMutex {
-    memory: SharedMemory,
+struct Robust {
+    mutex: RobustMutex,
 }
 
 /// The semaphore is an object with a name of its own. The value is in a second object.
@@ -29,15 +29,14 @@ struct Semaphore {
 
 /// Opens the mutex. The first process makes it, before it starts the next one.
 pub(super) fn robust_mutex(name: &str) -> Result<Box<dyn Handle>> {
-    let memory = match SharedMemory::create(format!("/{name}"), LEN) {
-        Ok(memory) => {
-            init(mutex_in(&memory))?;
-            memory
+    let mutex = match SharedMemory::create(format!("/{name}"), LEN) {
+        Ok(memory) => RobustMutex::make(memory)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            RobustMutex::of(SharedMemory::open(format!("/{name}"))?)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => SharedMemory::open(format!("/{name}"))?,
         Err(error) => return Err(error.into()),
     };
-    Ok(Box::new(RobustMutex { memory }))
+    Ok(Box::new(Robust { mutex }))
 }
 
 pub(super) fn semaphore(name: &str) -> Result<Box<dyn Handle>> {
@@ -48,31 +47,6 @@ pub(super) fn semaphore(name: &str) -> Result<Box<dyn Handle>> {
     ensure!(semaphore != libc::SEM_FAILED, "sem_open: {}", io::Error::last_os_error());
     let its_memory = SharedMemory::open_path(format!("/dev/shm/sem.{name}"))?;
     Ok(Box::new(Semaphore { semaphore, its_memory, memory }))
-}
-
-fn mutex_in(memory: &SharedMemory) -> *mut libc::pthread_mutex_t {
-    memory.as_ptr().cast()
-}
-
-fn init(mutex: *mut libc::pthread_mutex_t) -> Result<()> {
-    let mut attributes = MaybeUninit::uninit();
-    let attributes = attributes.as_mut_ptr();
-    // SAFETY: the attributes are initialised by the first call. The mutex has room, at a page's start, and no other process
-    // uses it yet.
-    let results = unsafe {
-        [
-            libc::pthread_mutexattr_init(attributes),
-            libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED),
-            libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST),
-            libc::pthread_mutex_init(mutex, attributes),
-        ]
-    };
-    results.into_iter().try_for_each(check)
-}
-
-/// An error that the C library returns as a number.
-fn check(error: i32) -> Result<()> {
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error).into()) }
 }
 
 /// The name and the version of the C library.
@@ -88,34 +62,24 @@ fn c_library() -> String {
     "the C library".into()
 }
 
-impl RobustMutex {
+impl Robust {
     fn value(&self) -> Halves<'_> {
-        Halves(&self.memory.as_words()[VALUE..])
+        Halves(&self.mutex.memory().as_words()[VALUE..])
     }
 }
 
-impl Handle for RobustMutex {
+impl Handle for Robust {
     fn version(&self) -> String {
         c_library()
     }
 
     fn hold(&mut self) -> Result<String> {
-        let mutex = mutex_in(&self.memory);
-        // SAFETY: the memory holds a mutex, and stays mapped. In the situation with garbage it holds anything, and the call may
-        // do anything: that is what this process is for.
-        match unsafe { libc::pthread_mutex_lock(mutex) } {
-            libc::EOWNERDEAD => {
-                // SAFETY: as above, and this thread has just locked the mutex.
-                check(unsafe { libc::pthread_mutex_consistent(mutex) })?;
-                Ok("EOWNERDEAD".into())
-            }
-            error => check(error).map(|()| String::new()),
-        }
+        let has_died = self.mutex.lock()?;
+        Ok(if has_died { "EOWNERDEAD".into() } else { String::new() })
     }
 
     fn release(&mut self) -> Result<()> {
-        // SAFETY: as in `hold`.
-        check(unsafe { libc::pthread_mutex_unlock(mutex_in(&self.memory)) })
+        self.mutex.unlock()
     }
 
     fn store(&mut self, value: u32) -> Result<()> {
@@ -133,7 +97,7 @@ impl Handle for RobustMutex {
     }
 
     fn scribble(&mut self, random: &mut fastrand::Rng) -> Result<()> {
-        scribble(self.memory.as_words(), random);
+        scribble(self.mutex.memory().as_words(), random);
         Ok(())
     }
 }
