@@ -4,7 +4,7 @@ use crate::Mutex;
 use crate::steps::Words;
 use crate::steps::mutex::C;
 use crate::testing::{another_member, two_members};
-use futex_tests::until;
+use futex_tests::{until, without_a_hang};
 #[cfg(feature = "tokio")]
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -298,23 +298,25 @@ mod asynchronous {
 /// more, but those that slept on it were not woken.
 #[test]
 fn a_member_that_leaves_with_a_leaked_guard_leaves_the_lock_to_others() {
-    let region = Region::builder().anonymous().unwrap();
-    let ours = RwLock::create(&region, "lock", 1_u64).unwrap();
-    let [reader, writer] = [(); 2].map(|()| another_member(&region));
-    let leak_a_reader = RwLock::<u64>::open(&reader, "lock").unwrap();
-    std::mem::forget(leak_a_reader.blocking_read().unwrap());
-    std::thread::scope(|scope| {
-        let written = scope.spawn(|| ours.blocking_write().map(|mut guard| *guard = 2));
-        until(|| ours.try_read().is_ok_and(|guard| guard.is_none()));
-        drop((leak_a_reader, reader));
-        written.join().unwrap().unwrap();
-    });
-    let leak_a_writer = RwLock::<u64>::open(&writer, "lock").unwrap();
-    std::mem::forget(leak_a_writer.blocking_write().unwrap());
-    std::thread::scope(|scope| {
-        let locked = scope.spawn(|| ours.blocking_write().map(|guard| guard.predecessor_died()));
-        until(|| region.membership().load(ours.place.word, Relaxed) & C != 0);
-        drop((leak_a_writer, writer));
-        assert!(locked.join().unwrap().unwrap());
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let ours = RwLock::create(&region, "lock", 1_u64).unwrap();
+        let [reader, writer] = [(); 2].map(|()| another_member(&region));
+        let leak_a_reader = RwLock::<u64>::open(&reader, "lock").unwrap();
+        std::mem::forget(leak_a_reader.blocking_read().unwrap());
+        std::thread::scope(|scope| {
+            let written = scope.spawn(|| ours.blocking_write().map(|mut guard| *guard = 2));
+            until(|| ours.try_read().is_ok_and(|guard| guard.is_none()));
+            drop((leak_a_reader, reader));
+            written.join().unwrap().unwrap();
+        });
+        let leak_a_writer = RwLock::<u64>::open(&writer, "lock").unwrap();
+        std::mem::forget(leak_a_writer.blocking_write().unwrap());
+        std::thread::scope(|scope| {
+            let locked = scope.spawn(|| ours.blocking_write().map(|guard| guard.predecessor_died()));
+            until(|| region.membership().load(ours.place.word, Relaxed) & C != 0);
+            drop((leak_a_writer, writer));
+            assert!(locked.join().unwrap().unwrap());
+        });
     });
 }
