@@ -18,7 +18,8 @@ pub struct Stats {
     /// Number of waits armed now. A wait that has ended does not count, even if its future was not polled since.
     pub armed_now: usize,
     /// Number of waits that ended as [`Woken`](crate::Outcome::Woken). This includes waits that had consumed a wake when their
-    /// future was dropped.
+    /// future was dropped, and waits on `Uring` that the kernel had already ended when their future was dropped. (Linux 6.16 to
+    /// 6.18.48 end a wait when the thread that submitted it exits. See `FutexRing::cancel` in futex-sys.)
     pub woken: u64,
     /// Number of armed waits that ended because their word no longer had the expected value.
     pub mismatched: u64,
@@ -29,8 +30,8 @@ pub struct Stats {
     pub failed: u64,
     /// Number of waits that ended because the reactor was closed.
     pub closed: u64,
-    /// Number of consumed wakes that were passed to the next waiter, because the future of the wait had been dropped. This is
-    /// not part of the equation.
+    /// Number of wakes that were passed to the next waiter for waits that count as woken, because their future had been dropped.
+    /// This is not part of the equation.
     pub handed_on: u64,
     /// Number of open rings (on `Uring`) or of threads (on the other backends). This is not part of the equation.
     pub units: usize,

@@ -1,7 +1,7 @@
 //! Runtimes and reactors end in any order while waits are armed.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use futex_core::Backend;
+use futex_core::{Backend, Stats};
 use futex_tests::load::{Boxed, arms, boxed, runtime, zero};
 use futex_tests::{until, until_waiters, waiters, wake_bare};
 use futex_tokio::{AsyncFutex, Reactor, Word};
@@ -83,7 +83,11 @@ fn the_shutdown_of_a_runtime_leaves_no_waiter_of_its_tasks_in_the_kernel() {
         until_waiters(futex.word(), 100);
         drop(home);
         none_is_left(&futex);
-        assert_eq!(futex.reactor().stats().cancelled, 100);
+        let Stats { armed_now, woken, cancelled, handed_on, .. } = futex.reactor().stats();
+        // Linux 6.16 to 6.18.48 end a wait of a ring when the thread that submitted it exits, as the workers of a runtime do. The
+        // cancel can't see whether such a wait was woken, so the wait counts as woken and hands a wake on.
+        assert_eq!((armed_now, woken + cancelled, handed_on), (0, 100, woken));
+        assert!(woken == 0 || futex.reactor().backend() == Backend::Uring, "{woken} waits were woken");
     }
 }
 
