@@ -2,6 +2,7 @@
 
 use super::kernel::Kernel;
 use super::programs::{Programs, TestProgram};
+use std::env;
 
 /// Runs that pass or fail together.
 #[derive(Debug)]
@@ -36,8 +37,12 @@ const STORM: &str = "FUTEX_TESTS_STORM_SECS=0.1";
 /// emulated machine reports differently. `python` needs an interpreter.
 const LEFT_OUT: [&str; 5] = ["accounts", "figures_storm", "idle", "python", "storms"];
 
-/// Tests of `futex-core` and `futex-ipc` that don't run: they use a model in place of the kernel.
-const MODELS: &str = " --skip loom_models --skip tests::properties --skip explorer";
+/// Tests of libraries that don't run: those that use a model in place of the kernel, and those that compare the documents, which the
+/// guest does not have, with the code.
+const NOT_THERE: &str = " --skip loom_models --skip tests::properties --skip explorer --skip document::";
+
+/// Variables that make tests of `futex-ipc` longer. A guest gets those that are set here.
+const LONGER: [&str; 3] = ["FUTEX_IPC_HOSTILE_SECONDS", "FUTEX_IPC_KILLS", "FUTEX_IPC_STRESS_KILLS"];
 
 /// The tests of the short form: those of the kernel, and those between processes.
 const SHORT: [(&str, &[&str]); 5] = [
@@ -64,8 +69,10 @@ pub(crate) fn parts(kernel: &Kernel, programs: &Programs, short: bool) -> Vec<Pa
         ("ipc", "futex-ipc"),
         ("cli", "futex-cli"),
     ];
+    let longer = LONGER.iter().filter_map(|name| Some(format!(" {name}={}", env::var(name).ok()?)));
+    let environment = STORM.to_owned() + &longer.collect::<String>();
     for (name, package) in crates {
-        let run = |test: &TestProgram| test_run(test, STORM, if test.is_library() { MODELS } else { "" });
+        let run = |test: &TestProgram| test_run(test, &environment, if test.is_library() { NOT_THERE } else { "" });
         let runs: Vec<_> = tests_of(package).map(run).collect();
         if !runs.is_empty() {
             parts.push(Part { name, has_tests: true, runs });

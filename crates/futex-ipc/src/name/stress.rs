@@ -29,6 +29,8 @@ const WORKERS: usize = 6;
 /// One of this many points is the last one of a worker.
 const POINTS_PER_DEATH: u32 = 3000;
 const NAME: &str = "jobs";
+/// Time after which something has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Words that all processes share.
 #[derive(Clone, Copy)]
@@ -128,7 +130,7 @@ fn stress(test: &str, hidden: bool) {
     if let Some(role) = role() {
         return work(&role[0], hidden);
     }
-    let seconds = std::env::var("FUTEX_IPC_STRESS_SECONDS").map_or(4, |seconds| seconds.parse().unwrap());
+    let kills_at_least = std::env::var("FUTEX_IPC_STRESS_KILLS").map_or(100, |kills| kills.parse().unwrap());
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = directory.path().to_str().unwrap();
     let names = directory.path().join("names");
@@ -139,14 +141,24 @@ fn stress(test: &str, hidden: bool) {
 
     let mut workers: Vec<Actor> = (0..WORKERS).map(|_| start()).collect();
     let (mut kills, mut massacres) = (0, 0);
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while Instant::now() < end {
-        std::thread::sleep(Duration::from_micros((fastrand::u32(..60_000) + 20).into()));
-        for worker in &mut workers {
-            if let Some(status) = worker.0.try_wait().unwrap() {
-                assert_eq!(outcome(status), None, "a worker has ended by itself");
-                *worker = start();
+    while kills < kills_at_least {
+        // A machine may be so slow that a worker takes longer to start than a pause lasts.
+        let joins = shared(&side, Shared::Joins);
+        let enough = joins.load(SeqCst) + fastrand::u32(..60);
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            for worker in &mut workers {
+                if let Some(status) = worker.0.try_wait().unwrap() {
+                    assert_eq!(outcome(status), None, "a worker has ended by itself");
+                    *worker = start();
+                }
             }
+            // A point of the protocol at random.
+            std::thread::sleep(Duration::from_micros(fastrand::u32(20..2000).into()));
+            if joins.load(SeqCst) >= enough {
+                break;
+            }
+            assert!(Instant::now() < limit, "the workers do not join");
         }
         let victim = fastrand::u32(..WORKERS as u32) as usize;
         workers[victim].kill();
