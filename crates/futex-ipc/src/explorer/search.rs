@@ -3,7 +3,6 @@
 use super::world::{Event, World};
 use super::{Program, Scenario};
 use std::collections::HashMap;
-use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::time::Instant;
@@ -12,25 +11,116 @@ use std::time::Instant;
 enum Visited<S> {
     /// Whole.
     States(HashMap<S, u32, BuildHasherDefault<Mixer>>),
-    /// By 128 bits. Two states that have them in common would be taken for one: at 10⁸ states once in 10²² explorations.
-    Hashes(HashMap<u128, u32, BuildHasherDefault<Mixer>>),
+    /// By 96 bits. Two states that have them in common would be taken for one: at 10⁹ states once in 10¹¹ explorations.
+    Hashes(Hashes),
 }
 
 impl<S: Copy + Eq + Hash> Visited<S> {
     /// The number of a state, and true if it is new.
     fn number(&mut self, state: &S, next: u32) -> (u32, bool) {
-        fn enter<K>(entry: Entry<'_, K, u32>, next: u32) -> (u32, bool) {
-            match entry {
+        match self {
+            Self::States(states) => match states.entry(*state) {
                 Entry::Occupied(entry) => (*entry.get(), false),
                 Entry::Vacant(entry) => (*entry.insert(next), true),
-            }
-        }
-        match self {
-            Self::States(states) => enter(states.entry(*state), next),
+            },
             Self::Hashes(hashes) => {
                 let mut mixer = Mixer::default();
                 state.hash(&mut mixer);
-                enter(hashes.entry(u128::from(mixer.0) << 64 | u128::from(mixer.1)), next)
+                hashes.number(mixer.bits())
+            }
+        }
+    }
+}
+
+/// The hashes of the visited states, in the order of their numbers. It is a table of its own because it needs half of the memory
+/// of a `HashMap`.
+struct Hashes {
+    hashes: Vec<[u32; 3]>,
+    /// Number + 1 of a state, or 0. The place follows from the first 32 bits of the hash. Linear probing.
+    table: Vec<u32>,
+}
+
+impl Hashes {
+    fn new() -> Self {
+        Self { hashes: Vec::new(), table: vec![0; 1 << 10] }
+    }
+
+    fn number(&mut self, hash: [u32; 3]) -> (u32, bool) {
+        if self.hashes.len() * 5 >= self.table.len() * 4 {
+            self.grow();
+        }
+        let mut place = self.place(hash);
+        while self.table[place] != 0 {
+            let number = self.table[place] - 1;
+            if self.hashes[number as usize] == hash {
+                return (number, false);
+            }
+            place = (place + 1) & (self.table.len() - 1);
+        }
+        let number = u32::try_from(self.hashes.len()).unwrap();
+        self.table[place] = number + 1;
+        self.hashes.push(hash);
+        (number, true)
+    }
+
+    fn place(&self, [a, b, _]: [u32; 3]) -> usize {
+        // More than 32 bits, in case that the table has more places.
+        (u64::from(b) << 32 | u64::from(a)) as usize & (self.table.len() - 1)
+    }
+
+    fn grow(&mut self) {
+        let places = self.table.len() * 2;
+        self.table = Vec::new(); // first, because it is large
+        self.table = vec![0; places];
+        for number in 0..self.hashes.len() {
+            let mut place = self.place(self.hashes[number]);
+            while self.table[place] != 0 {
+                place = (place + 1) & (places - 1);
+            }
+            self.table[place] = u32::try_from(number + 1).unwrap();
+        }
+    }
+}
+
+/// All living processes are done in this state.
+const END: u32 = u32::MAX;
+/// No event leads to a later state that must happen. The first state is never a later one.
+const NONE: u32 = 0;
+
+/// What an exploration keeps of the states, by their numbers.
+#[derive(Default)]
+struct Graph {
+    /// The state from which a state was reached first, and the number of the event.
+    parents: Vec<u32>,
+    choices: Vec<u8>,
+    /// A later state to which an event leads that must happen, [`END`], or [`NONE`].
+    forward: Vec<u32>,
+    /// The events that must happen in the other states: to, from.
+    edges: Vec<(u32, u32)>,
+}
+
+impl Graph {
+    fn add(&mut self, parent: u32, choice: usize) {
+        self.parents.push(parent);
+        self.choices.push(u8::try_from(choice).unwrap());
+        self.forward.push(NONE);
+    }
+
+    /// Returns for each state whether the edges that were kept lead to an end.
+    fn ends(&self) -> Vec<bool> {
+        let mut ends = vec![false; self.parents.len()];
+        loop {
+            for (state, &next) in self.forward.iter().enumerate().rev() {
+                ends[state] |= next == END || next != NONE && ends[next as usize];
+            }
+            let mut is_over = true;
+            for &(to, from) in &self.edges {
+                if ends[to as usize] && !std::mem::replace(&mut ends[from as usize], true) {
+                    is_over = false;
+                }
+            }
+            if is_over {
+                return ends;
             }
         }
     }
@@ -55,58 +145,80 @@ impl<P: Program, const CELLS: usize> Scenario<P, CELLS> {
 
     /// The number of states.
     pub(crate) fn explore(&self) -> Result<usize, Failure> {
-        let first = World::new(self);
-        let mut visited =
-            if self.whole { Visited::States(HashMap::default()) } else { Visited::Hashes(HashMap::default()) };
-        visited.number(&first, 0);
-        let mut parents: Vec<(u32, u8)> = vec![(0, 0)];
-        let mut edges: Vec<(u32, u32)> = Vec::new();
-        let mut done = Vec::new();
-        let mut open = VecDeque::from([first]);
-        let mut events = Vec::new();
-        let mut number = 0;
-        while let Some(world) = open.pop_front() {
-            let fail = |what: &str| Failure { what: what.to_owned(), trace: self.trace(&parents, number) };
-            if let Some(what) = (self.check)(&world) {
-                return Err(fail(what));
-            }
-            events.clear();
-            world.events(self, &mut events);
-            if world.is_done(self) {
-                done.push(number);
-            } else if !events.iter().any(|event| event.must_happen()) {
-                return Err(fail("a living process sleeps for ever"));
-            }
-            for (index, &event) in events.iter().enumerate() {
-                let after = world.after(self, event);
-                let next = u32::try_from(parents.len()).unwrap();
-                let (to, is_new) = visited.number(&after, next);
-                if is_new {
-                    parents.push((number, u8::try_from(index).unwrap()));
-                    open.push_back(after);
-                }
-                if event.must_happen() {
-                    edges.push((to, number));
-                }
-            }
-            number += 1;
+        // One edge of most states leads on to an end, so the other edges are kept only if they are needed.
+        let mut graph = self.visit(&[])?;
+        let mut ends = graph.ends();
+        if ends.contains(&false) {
+            graph = self.visit(&ends)?;
+            ends = graph.ends();
         }
-        match without_an_end(parents.len(), edges, done) {
-            None => Ok(parents.len()),
-            Some(number) => Err(Failure {
+        match ends.iter().position(|end| !end) {
+            None => Ok(ends.len()),
+            Some(state) => Err(Failure {
                 what: "from here there is no way to an end".to_owned(),
-                trace: self.trace(&parents, number),
+                trace: self.trace(&graph, u32::try_from(state).unwrap()),
             }),
         }
     }
 
+    /// Visits each state. Keeps all edges of a state that is false in `ends`.
+    fn visit(&self, ends: &[bool]) -> Result<Graph, Failure> {
+        let first = World::new(self);
+        let mut visited = if self.whole { Visited::States(HashMap::default()) } else { Visited::Hashes(Hashes::new()) };
+        visited.number(&first, 0);
+        let mut graph = Graph::default();
+        graph.add(0, 0);
+        // The states that are as many events away from the first one as this, and those that are one event further away.
+        let (mut open, mut further) = (vec![first], Vec::new());
+        let mut events = Vec::new();
+        let mut number = 0;
+        while !open.is_empty() {
+            for world in open.drain(..) {
+                let fail =
+                    |graph: &Graph, what: &str| Failure { what: what.to_owned(), trace: self.trace(graph, number) };
+                if let Some(what) = (self.check)(&world) {
+                    return Err(fail(&graph, what));
+                }
+                events.clear();
+                world.events(self, &mut events);
+                let is_done = world.is_done(self);
+                if !is_done && !events.iter().any(|event| event.must_happen()) {
+                    return Err(fail(&graph, "a living process sleeps for ever"));
+                }
+                let begin = graph.edges.len();
+                let mut forward = if is_done { END } else { NONE };
+                for (index, &event) in events.iter().enumerate() {
+                    let after = world.after(self, event);
+                    let next = u32::try_from(graph.parents.len()).unwrap();
+                    let (to, is_new) = visited.number(&after, next);
+                    if is_new {
+                        graph.add(number, index);
+                        further.push(after);
+                    }
+                    if event.must_happen() {
+                        graph.edges.push((to, number));
+                        if forward != END && to > number {
+                            forward = forward.max(to);
+                        }
+                    }
+                }
+                if forward != NONE && ends.get(number as usize) != Some(&false) {
+                    graph.edges.truncate(begin);
+                }
+                graph.forward[number as usize] = forward;
+                number += 1;
+            }
+            std::mem::swap(&mut open, &mut further);
+        }
+        Ok(graph)
+    }
+
     /// The way to a state.
-    fn trace(&self, parents: &[(u32, u8)], mut number: u32) -> String {
+    fn trace(&self, graph: &Graph, mut number: u32) -> String {
         let mut choices = Vec::new();
         while number != 0 {
-            let (parent, choice) = parents[number as usize];
-            choices.push(choice);
-            number = parent;
+            choices.push(graph.choices[number as usize]);
+            number = graph.parents[number as usize];
         }
         let mut world = World::new(self);
         let mut lines = vec![world.show()];
@@ -126,38 +238,15 @@ impl<P: Program, const CELLS: usize> Scenario<P, CELLS> {
     }
 }
 
-/// Returns a state without a way to an end.
-fn without_an_end(states: usize, edges: Vec<(u32, u32)>, mut open: Vec<u32>) -> Option<u32> {
-    let mut first = vec![0_u32; states + 1];
-    for &(to, _) in &edges {
-        first[to as usize + 1] += 1;
-    }
-    for state in 0..states {
-        first[state + 1] += first[state];
-    }
-    let mut from = vec![0_u32; edges.len()];
-    let mut fill = first.clone();
-    for (to, back) in edges {
-        let at = &mut fill[to as usize];
-        from[*at as usize] = back;
-        *at += 1;
-    }
-    let mut ends = vec![false; states];
-    for &state in &open {
-        ends[state as usize] = true;
-    }
-    while let Some(state) = open.pop() {
-        for &before in &from[first[state as usize] as usize..first[state as usize + 1] as usize] {
-            if !std::mem::replace(&mut ends[before as usize], true) {
-                open.push(before);
-            }
-        }
-    }
-    ends.iter().position(|end| !end).map(|state| u32::try_from(state).unwrap())
-}
-
 /// Mixes values into 128 bits.
 struct Mixer(u64, u64);
+
+impl Mixer {
+    #[expect(clippy::cast_possible_truncation, reason = "the bits are taken apart")]
+    fn bits(&self) -> [u32; 3] {
+        [self.0 as u32, (self.0 >> 32) as u32, self.1 as u32]
+    }
+}
 
 impl Default for Mixer {
     fn default() -> Self {
