@@ -86,6 +86,8 @@ impl Change {
             Self::Attach if attached == 0 => Record { attached: 1, arrived: 0, phase },
             Self::Attach => Record { attached: attached + 1, ..record },
             Self::Arrive(now) if phase == low_bits(now) => Record { arrived: (arrived + 1).min(COUNT), ..record },
+            // Another task has arrived in the next phase, so this phase is over.
+            Self::Arrive(now) if phase == low_bits(now.wrapping_add(1)) && arrived > 0 => record,
             Self::Arrive(now) => Record { attached, arrived: 1, phase: low_bits(now) },
             // Nothing is left, also for a member that examines its records when it leaves.
             Self::Detach(_) if attached <= 1 => Record::NONE,
@@ -198,7 +200,8 @@ impl Machine for Attach {
 /// Arrives, and waits until the phase is over. The output is true for the task that ended the phase.
 ///
 /// 1. Load the phase (Acquire), p.
-/// 2. Add an arrival of p to the record (`SeqCst`).
+/// 2. Add an arrival of p to the record (`SeqCst`). If another task of this member has arrived in p + 1, p is over, and its arrival
+///    stays.
 /// 3. Load the event (Acquire), then the phase (Acquire). Not p: done.
 /// 4. Count (`SeqCst`). All have arrived: CAS the phase p → p + 1 (acquire and release). If it fails, another task was faster: done.
 ///    Otherwise event += 1 (Release), wake all, done.
@@ -373,6 +376,8 @@ impl Machine for Detach {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(loom))]
+    use crate::run::run;
 
     /// Another task of its member is still expected, though one that is cancelled had arrived.
     #[test]
@@ -383,6 +388,39 @@ mod tests {
         assert_eq!((attached, arrived), (1, 0));
         let Record { attached, arrived, .. } = Change::Detach(None).apply(one_arrived);
         assert_eq!((attached, arrived), (1, 1));
+    }
+
+    /// A task that attaches while a phase ends, and arrives in this phase too late, once overwrote the arrival of another task of its
+    /// member in the next phase. That one slept forever.
+    #[cfg(not(loom))]
+    #[test]
+    fn a_late_arrival_keeps_that_of_another_task_in_the_next_phase() {
+        let regions = crate::testing::two_members();
+        let [ours, theirs] = regions.each_ref().map(|region| &**region.membership());
+        let first = ours.layout().objects();
+        let place = Barrier { phase: Place(first), event: Place(first + 1), records: Records(Place(first + 2)) };
+        let attach = |member| assert_eq!(run(member, Attach::new(place)), Some(true));
+        let until_sleep = |member| {
+            let mut arrive = Arrive::new(place);
+            while !matches!(arrive.step(member), Step::Sleep(_)) {}
+            arrive
+        };
+
+        attach(theirs);
+        attach(ours);
+        let they = until_sleep(theirs);
+        let mut early = Arrive::new(place);
+        while early.at != At::End {
+            assert_eq!(early.step(ours), Step::Next);
+        }
+        attach(ours);
+        let mut late = Arrive::new(place);
+        assert_eq!(late.step(ours), Step::Next); // it loads the phase
+        assert_eq!((run(ours, early), run(theirs, they)), (Some(true), Some(false)));
+        let [early, they] = [ours, theirs].map(until_sleep);
+        assert_eq!(run(ours, late), Some(false), "its phase is over");
+        assert_eq!(run(ours, Arrive::new(place)), Some(true), "an arrival was lost");
+        assert_eq!((run(ours, early), run(theirs, they)), (Some(false), Some(false)));
     }
 
     #[test]
