@@ -4,6 +4,7 @@ use crate::drive;
 use crate::format::Header;
 use crate::information::Information;
 use crate::membership::Membership;
+use crate::presence::Presence;
 use crate::region::Region;
 use crate::steps::member::{DEAD, FREE, is_live};
 use crate::steps::{self, Cancel, Machine, PATIENCE, Place, Step, Wake, Words, high, low};
@@ -178,7 +179,7 @@ impl Region {
         membership.check()?;
         let known = (0..membership.slots()).map(|slot| Known::begin(membership, slot)).collect();
         Ok(MemberEvents {
-            membership: Arc::clone(membership),
+            presence: Arc::clone(self.presence()),
             known,
             events: VecDeque::new(),
             changes: None,
@@ -282,7 +283,7 @@ impl Known {
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is asked for its events"]
 pub struct MemberEvents {
-    membership: Arc<Membership>,
+    presence: Arc<Presence>,
     known: Vec<Known>,
     events: VecDeque<MemberEvent>,
     /// The counter before the last look.
@@ -298,7 +299,7 @@ impl MemberEvents {
     ///
     /// Those of [`Region::members`]. After an error the stream can be asked again.
     pub fn try_next(&mut self) -> io::Result<Option<MemberEvent>> {
-        let membership = &*self.membership;
+        let membership: &Membership = &self.presence;
         membership.check()?;
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
@@ -363,7 +364,7 @@ impl MemberEvents {
                 return Ok(event);
             }
             if let Some(changed) = self.change() {
-                drive::operate(&self.membership, || changed).await?;
+                drive::operate(&self.presence, || changed).await?;
             }
         }
     }
@@ -397,7 +398,7 @@ impl MemberEvents {
             }
             if let Some(changed) = self.change() {
                 // A member may change the counter and nothing else, again and again, so that no wait sees the deadline.
-                let ended = drive::block(&self.membership, changed, deadline)?.is_none();
+                let ended = drive::block(&self.presence, changed, deadline)?.is_none();
                 if ended || deadline.is_some_and(|deadline| deadline <= Deadline::after(Duration::ZERO)) {
                     return self.try_next();
                 }

@@ -84,6 +84,25 @@ fn a_stream_reports_joins_leaves_and_deaths() {
     });
 }
 
+/// The member left with its last handle although a stream was there, and then nobody told the stream of a death.
+#[test]
+fn a_stream_belongs_to_the_region_like_a_clone_of_it() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let other = join(&region, "other");
+        let mut stream = region.watch_members().unwrap();
+        assert_eq!(labels(&mut stream), pairs([("joined", "other")]));
+        drop(region);
+        assert_eq!(other.members().unwrap().len(), 2);
+        let shared = other.share().unwrap();
+        other.die();
+        assert_eq!(label(stream.blocking_next().unwrap()), ("died", "other".to_owned()));
+        drop(stream);
+        let last = Region::builder().from_fd(shared).unwrap();
+        assert_eq!(last.members().unwrap().len(), 1);
+    });
+}
+
 #[test]
 fn a_stream_reports_a_member_that_came_and_went_between_two_calls() {
     without_a_hang(|| {
