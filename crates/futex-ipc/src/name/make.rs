@@ -48,6 +48,15 @@ impl Name {
     }
 
     pub(super) fn make_by(&self, way: Way, layout: Layout, label: &str) -> io::Result<Made> {
+        let made = self.try_to_make(way, layout, label);
+        if made.is_err() && way == Way::Hidden {
+            // The file was closed, so it is what a crash would have left.
+            let _ = self.remove_hidden();
+        }
+        made
+    }
+
+    fn try_to_make(&self, way: Way, layout: Layout, label: &str) -> io::Result<Made> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let drafted = OwnFile::open(|| match way {
             Way::Nameless => Ok(openat(CWD, &self.directory, flags | OFlags::TMPFILE, self.mode)?),

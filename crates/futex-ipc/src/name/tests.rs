@@ -6,7 +6,8 @@ use crate::hook::HOOK;
 use crate::region::{Builder, Region};
 use crate::steps::Words;
 use crate::testing::{Actor, role, stop_myself};
-use futex_tests::skip;
+use futex_tests::{in_its_own_process, skip};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::Ordering::Relaxed;
@@ -225,7 +226,7 @@ fn a_name_that_others_removed_is_noticed_and_its_next_region_is_left_alone() {
 #[test]
 fn a_directory_may_be_relative_and_the_current_one_may_change() {
     const TEST: &str = "name::tests::a_directory_may_be_relative_and_the_current_one_may_change";
-    futex_tests::in_its_own_process(TEST, || {
+    in_its_own_process(TEST, || {
         let directory = directory();
         std::env::set_current_dir(directory.path()).unwrap();
         let region = Region::builder().directory(".").create("jobs").unwrap();
@@ -263,6 +264,21 @@ fn a_hidden_name_that_a_crash_has_left_is_removed() {
         assert_eq!(entries(&directory), [""; 0]);
     }
     assert!(matches!(make_hidden(&directory), Made::Member(_)));
+}
+
+/// The name stayed in the directory until somebody made a region of the same name.
+#[test]
+fn a_hidden_name_is_removed_when_the_region_has_no_room() {
+    const TEST: &str = "name::tests::a_hidden_name_is_removed_when_the_region_has_no_room";
+    in_its_own_process(TEST, || {
+        let directory = directory();
+        let limit = Rlimit { current: Some(2048), ..getrlimit(Resource::Fsize) };
+        setrlimit(Resource::Fsize, limit).unwrap();
+        let name = Name::new("jobs".as_ref(), Some(directory.path()), 0o600).unwrap();
+        let made = name.make_by(Way::Hidden, Layout::new(4, 2, 0, 4096).unwrap(), "");
+        assert_eq!(made.err().map(|error| error.kind()), Some(io::ErrorKind::FileTooLarge));
+        assert_eq!(entries(&directory), [""; 0]);
+    });
 }
 
 #[test]
