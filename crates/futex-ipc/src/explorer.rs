@@ -11,6 +11,7 @@
 //! - A process that joins again takes the lock of its slot first.
 //! - Each living process has a watcher that marks and sweeps the dead, one step at a time.
 //! - A process that is stopped makes no step, and keeps its wait and its lock.
+//! - In some explorations one member has two tasks, which die together.
 //!
 //! # Checks
 //!
@@ -120,6 +121,20 @@ pub(crate) struct Scenario<P: Program, const CELLS: usize> {
     pub(crate) sweepers: usize,
     /// True if the search keeps whole states, and not only their hashes.
     pub(crate) whole: bool,
+    /// True if the second process is another task of the first one, and both are one member.
+    pub(crate) two_tasks: bool,
+}
+
+impl<P: Program, const CELLS: usize> Scenario<P, CELLS> {
+    /// The slot of a process.
+    fn slot_of(&self, i: usize) -> usize {
+        if self.is_second_task(i) { 0 } else { i }
+    }
+
+    /// True if a process is not one of its own.
+    fn is_second_task(&self, i: usize) -> bool {
+        self.two_tasks && i == 1
+    }
 }
 
 /// True if each exploration has all kinds of trouble at once.

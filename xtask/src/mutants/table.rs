@@ -1721,6 +1721,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::explorer::barrier::all_wait_for_all",
     },
     Mutant {
+        name: "barrier-overwrites-an-arrival",
+        breaks: "a late arrival replaces that of another task of its member in the next phase",
+        file: "futex-ipc/src/steps/barrier.rs",
+        from: "phase == low_bits(now.wrapping_add(1)) && arrived > 0 => record",
+        to: "phase == low_bits(now.wrapping_add(1)) && arrived > COUNT => record",
+        test: "futex-ipc/lib::explorer::barrier::a_second_task_of_a_member_attaches",
+    },
+    Mutant {
         name: "barrier-leaves-silently",
         breaks: "a task that detaches does not end the phase",
         file: "futex-ipc/src/steps/barrier.rs",

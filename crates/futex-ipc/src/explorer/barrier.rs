@@ -105,6 +105,7 @@ pub(super) const PARTIES: Scenario<Party, CELLS> = Scenario {
     examine_always: false,
     sweepers: N,
     whole: false,
+    two_tasks: false,
 };
 
 #[test]
@@ -132,4 +133,26 @@ fn a_member_joins_again() {
     let processes = if all_at_once() { 3 } else { 2 };
     Scenario { processes, start, cells, check: |_| None, trouble: Trouble::new(1, 1, 0), sweepers: few(), ..PARTIES }
         .holds("barrier, all attach, a kill and a rejoin");
+}
+
+/// The second task of a member attaches at any time, also while a phase ends.
+#[test]
+fn a_second_task_of_a_member_attaches() {
+    let start =
+        |slot| if slot == 1 { Party { at: At::Attach(Attach::new(BARRIER)), ..Party::new(2) } } else { Party::new(2) };
+    let late = Scenario { start, two_tasks: true, check: |_| None, ..PARTIES };
+    late.holds("barrier, a second task attaches");
+    Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..late }
+        .holds("barrier, a second task attaches, a kill");
+    Scenario { trouble: Trouble::new(0, 0, 1), ..late }.holds("barrier, a second task attaches, a cancel");
+}
+
+#[test]
+fn two_tasks_of_a_member_wait_for_each_other() {
+    let cells = [0, 0, halves(1, 2 << 20), 0, halves(1, 1 << 20)];
+    let both = Scenario { cells, two_tasks: true, ..PARTIES };
+    Scenario { whole: true, ..both }.holds("barrier, two tasks of one member");
+    Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..both }
+        .holds("barrier, two tasks of one member, a kill");
+    Scenario { trouble: Trouble::new(0, 0, 1), ..both }.holds("barrier, two tasks of one member, a cancel");
 }

@@ -94,6 +94,7 @@ fn a_value_is_never_torn() {
         examine_always: false,
         sweepers: 1,
         whole: false,
+        two_tasks: false,
     };
     scenario.holds("mutex with a value, 2 kills");
     Scenario { sweepers: N, trouble: Trouble::new(1, 0, 0), ..scenario }.holds("mutex with a value, a kill");

@@ -171,6 +171,7 @@ pub(super) const ONE_GIVES: Scenario<User, 4> = Scenario {
     examine_always: false,
     sweepers: N,
     whole: false,
+    two_tasks: false,
 };
 
 const TWO_GIVE: Scenario<User, 4> = Scenario { start: |slot| if slot == 2 { taker_of(2) } else { GIVER }, ..ONE_GIVES };
@@ -211,4 +212,18 @@ fn a_stopped_taker_keeps_no_wake() {
 fn two_users_survive_all_kinds_of_trouble() {
     Scenario { processes: 2, trouble: Trouble::new(1, 1, 1), sweepers: few(), ..ONE_GIVES }
         .holds("condvar, 2 users, all");
+}
+
+#[test]
+fn two_tasks_of_a_member_take_and_give() {
+    for (scenario, name) in
+        [(ONE_GIVES, "condvar, one gives, two take"), (TWO_GIVE, "condvar, two give, one takes both")]
+    {
+        let both = Scenario { two_tasks: true, ..scenario };
+        both.holds(&format!("{name}, two tasks of one member"));
+        Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..both }
+            .holds(&format!("{name}, two tasks of one member, a kill"));
+        Scenario { trouble: Trouble::new(0, 0, 1), ..both }
+            .holds(&format!("{name}, two tasks of one member, a cancel"));
+    }
 }

@@ -75,6 +75,7 @@ pub(super) const EVENT: Scenario<User, 1> = Scenario {
     examine_always: false,
     sweepers: N,
     whole: true,
+    two_tasks: false,
 };
 
 pub(super) const ONE_BY_ONE: Scenario<User, 1> = Scenario {

@@ -55,6 +55,7 @@ const TABLE: Scenario<Guest, 1> = Scenario {
     examine_always: true,
     sweepers: N,
     whole: true,
+    two_tasks: false,
 };
 
 #[test]

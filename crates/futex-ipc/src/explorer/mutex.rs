@@ -116,6 +116,7 @@ pub(super) const LOCKERS: Scenario<Locker, 2> = Scenario {
     examine_always: false,
     sweepers: N,
     whole: false,
+    two_tasks: false,
 };
 
 #[test]
@@ -162,4 +163,12 @@ fn lockers_survive_all_kinds_of_trouble() {
         Scenario { trouble: Trouble::new(2, 1, 1), ..LOCKERS }.holds("mutex, 2 kills, a rejoin and a cancel");
     }
     Scenario { processes: 2, trouble: Trouble::new(1, 1, 1), ..LOCKERS }.holds("mutex, 2 lockers, all");
+}
+
+#[test]
+fn two_tasks_of_a_member_exclude_each_other() {
+    let twice = |_| Locker::new(2, false, true);
+    Scenario { start: twice, two_tasks: true, whole: true, ..LOCKERS }.holds("mutex, two tasks of one member");
+    Scenario { two_tasks: true, trouble: Trouble::new(1, 0, 1), ..LOCKERS }
+        .holds("mutex, two tasks of one member, a kill and a cancel");
 }

@@ -86,6 +86,7 @@ pub(super) const CELL: Scenario<User, 3> = Scenario {
     examine_always: false,
     sweepers: N,
     whole: false,
+    two_tasks: false,
 };
 
 #[test]
@@ -113,4 +114,11 @@ fn a_cell_survives_a_kill_and_a_rejoin() {
 fn a_cell_that_one_gets_only_if_it_need_not_wait() {
     let start = |slot| if slot == 0 { User::Try(TryGet::new(ONCE)) } else { User::Get(Get::new(ONCE)) };
     Scenario { start, trouble: Trouble::new(1, 0, 0), sweepers: few(), ..CELL }.holds("once, one tries, a kill");
+}
+
+#[test]
+fn two_tasks_of_a_member_initialise_a_cell_once() {
+    Scenario { two_tasks: true, whole: true, ..CELL }.holds("once, two tasks of one member");
+    Scenario { two_tasks: true, trouble: Trouble::new(1, 0, 1), sweepers: few(), ..CELL }
+        .holds("once, two tasks of one member, a kill and a cancel");
 }

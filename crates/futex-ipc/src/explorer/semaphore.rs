@@ -120,7 +120,7 @@ fn check(world: &World<Holder, CELLS>) -> Option<&'static str> {
         return Some("more permits than there are");
     }
     let records = &world.cells[4..7];
-    if records.iter().any(|record| high(*record) > 2 || low(*record) > 3) {
+    if records.iter().any(|record| high(*record) > 2 || low(*record) > 5) {
         return Some("a record has wrapped");
     }
     None
@@ -154,6 +154,7 @@ const fn scenario(start: fn(usize) -> Holder, capacity: u64) -> Scenario<Holder,
         examine_always: false,
         sweepers: N,
         whole: false,
+        two_tasks: false,
     }
 }
 
@@ -262,4 +263,18 @@ fn a_permit_that_is_forgotten_does_not_return_after_a_kill() {
     let scenario = Scenario { excused: too_few, ..scenario(start, 2) };
     Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..scenario }
         .holds("semaphore of 2, one forgets, a kill");
+}
+
+/// Two tasks of one member share its record, and may attach the member at the same time.
+#[test]
+fn two_tasks_of_a_member_share_its_record() {
+    for (scenario, name) in [(ONE, "semaphore of 1"), (LARGE, "semaphore of 3, demands 3 2 1")] {
+        let mut both = Scenario { two_tasks: true, ..scenario };
+        both.cells[RECORDS.of(0).0 as usize] = 0;
+        both.holds(&format!("{name}, two tasks of one member"));
+        Scenario { trouble: Trouble::new(1, 0, 0), sweepers: few(), ..both }
+            .holds(&format!("{name}, two tasks of one member, a kill"));
+        Scenario { trouble: Trouble::new(0, 0, 1), ..both }
+            .holds(&format!("{name}, two tasks of one member, a cancel"));
+    }
 }

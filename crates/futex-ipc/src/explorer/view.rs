@@ -87,8 +87,9 @@ impl<P: Program, const CELLS: usize> Words for View<'_, P, CELLS> {
     }
 
     fn me(&self) -> Member {
-        let generation = self.world.borrow().processes[self.i].generation;
-        Member { slot: u32::try_from(self.i).unwrap(), generation }
+        let slot = self.scenario.slot_of(self.i);
+        let generation = self.world.borrow().processes[slot].generation;
+        Member { slot: u32::try_from(slot).unwrap(), generation }
     }
 
     fn swept(&self, index: u32) -> Option<(Role, Place)> {

@@ -111,6 +111,10 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
             processes[slot].generation = 0;
             processes[slot].task = Task::Over;
         }
+        if scenario.two_tasks {
+            slots[1] = slot_word(0, FREE);
+            processes[1].locked = false;
+        }
         Self {
             cells: scenario.cells,
             slots,
@@ -167,14 +171,15 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
     pub(crate) fn events(&self, scenario: &Scenario<P, CELLS>, out: &mut Vec<Event>) {
         let alive = self.processes.iter().filter(|process| process.life == Life::Alive).count();
         for (i, process) in self.processes.iter().enumerate().take(scenario.processes) {
-            if process.life != Life::Dead && self.trouble.kills > 0 && alive > 1 {
+            let is_member = !scenario.is_second_task(i);
+            if is_member && process.life != Life::Dead && self.trouble.kills > 0 && alive > 1 {
                 out.push(Event::IsKilled(i));
             }
             match process.life {
                 Life::Alive => self.events_of(scenario, i, out),
                 Life::Stopped { .. } => {}
                 Life::Dead if process.locked => out.push(Event::LosesLock(i)),
-                Life::Dead if self.trouble.rejoins > 0 => out.push(Event::JoinsAgain(i)),
+                Life::Dead if is_member && self.trouble.rejoins > 0 => out.push(Event::JoinsAgain(i)),
                 Life::Dead => {}
             }
         }
@@ -197,7 +202,7 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
             }
         }
         match process.watcher {
-            Watcher::Idle if matches!(process.task, Task::Joining(_)) => {}
+            Watcher::Idle if scenario.is_second_task(i) || matches!(process.task, Task::Joining(_)) => {}
             Watcher::Idle => {
                 let at_it = self.processes.iter().filter(|process| process.watcher != Watcher::Idle).count();
                 let all = if at_it < scenario.sweepers { scenario.processes } else { 0 };
@@ -326,12 +331,20 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
 
     pub(crate) fn kill(&mut self, scenario: &Scenario<P, CELLS>, i: usize) {
         self.trouble.kills = self.trouble.kills.saturating_sub(1);
+        for j in (0..N).filter(|&j| scenario.slot_of(j) == i) {
+            self.end(scenario, j);
+        }
+        self.processes[i].locked = true;
+    }
+
+    /// Ends a task without a further step.
+    fn end(&mut self, scenario: &Scenario<P, CELLS>, i: usize) {
         let own = u8::try_from(i).unwrap();
         let process = &mut self.processes[i];
         self.dirty |= matches!(&process.task, Task::Running(program) if (scenario.inside)(program));
         *process = Process {
             life: Life::Dead,
-            locked: true,
+            locked: false,
             generation: 0,
             task: Task::Over,
             wait: Wait::None,
