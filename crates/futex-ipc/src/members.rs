@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// A member of a region, as it was when this value was made.
 ///
-/// What a member says of itself is information: another member could have written anything there.
+/// Its process and its label are information only: any member can write anything there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Member {
     slot: u32,
@@ -29,7 +29,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// The member that is named in a word, if the table still has its information.
+    /// The member that a word names, if the table still has its information.
     pub(crate) fn named(membership: &Membership, member: steps::Member) -> Option<Self> {
         if member.slot >= membership.slots() {
             return None;
@@ -43,7 +43,7 @@ impl Member {
         Self { is_me: member == membership.me(), ..Self::of_others(member, is_alive, information) }
     }
 
-    /// A member, as a process shows it that is not a member itself.
+    /// A member, for a process that is not a member itself.
     pub(crate) fn of_others(member: steps::Member, is_alive: bool, information: Option<Information>) -> Self {
         let (process, label) = information.map_or_else(Default::default, |Information { process, label }| {
             (ProcessId::from_words(process).ok(), label)
@@ -52,26 +52,26 @@ impl Member {
         Self { slot, generation, process, label, is_alive, is_me: false }
     }
 
-    /// Index of the member's slot in the table of members. At any time, each slot has at most one member.
+    /// Returns the index of the member's slot in the table of members. A slot has at most one member at a time.
     #[must_use]
     pub fn slot(&self) -> u32 {
         self.slot
     }
 
-    /// Number of members that the slot has had up to this one. Slot and generation together identify a member for the lifetime of
-    /// the region (until the number wraps after 4 billion members).
+    /// Returns the number of members that the slot has had, including this one. Slot and generation together identify a member for the
+    /// lifetime of the region (until the number wraps after 4 billion members).
     #[must_use]
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// The process of the member. `None` if the member has just joined, or has written nonsense.
+    /// Returns the process of the member. `None` if the member has just joined, has no `/proc`, or has written an invalid value.
     ///
     /// # When other resources of a dead member matter
     ///
-    /// A member counts as dead when its threads can't write into the region any more. The end of its process may come later: the
-    /// kernel closes its other descriptors one after the other, which takes time for large files. Before you take over a resource
-    /// outside of the region (a socket address, a device), wait for the end of the process:
+    /// A member counts as dead when its threads can't write into the region any more. Its process may end later, because the kernel
+    /// closes its other descriptors one after the other. Before you take over a resource outside of the region (a socket address, a
+    /// device), wait for the end of the process:
     ///
     /// ```
     /// # fn take_over(predecessor: &futex_ipc::Member) -> std::io::Result<()> {
@@ -89,19 +89,19 @@ impl Member {
         self.process
     }
 
-    /// The [label](crate::Builder::label) that the member has given itself.
+    /// Returns the [label](crate::Builder::label) of the member.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// False if the member had left or died. A stopped process (`SIGSTOP`) is alive.
+    /// Returns false if the member has left or died. A stopped process (`SIGSTOP`) is alive.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.is_alive
     }
 
-    /// True for the member of the region handle that was asked.
+    /// Returns true for the member of the [`Region`] that returned this value.
     #[must_use]
     pub fn is_me(&self) -> bool {
         self.is_me
@@ -116,20 +116,20 @@ pub enum MemberEvent {
     Joined(Member),
     /// A member has left.
     Left(Member),
-    /// The process of a member has ended without leaving, for instance by `SIGKILL`. The locks of the member may not be repaired
-    /// yet.
+    /// The process of a member has ended, and the member has not left before, for example because of `SIGKILL`. The locks of the
+    /// member may not be repaired yet.
     Died(Member),
-    /// This number of members have joined and left, or died, and their slots have other members since. The stream saw nothing else
-    /// of them.
+    /// The number of members that have joined, and have left or died, and whose slots have later members. The stream reports nothing
+    /// else about them.
     Missed(u64),
-    /// The region has lost its name, but not through its members: somebody has removed the file, or has renamed it. Members stay
-    /// members, but the next process that opens the name makes another region. (The service `systemd-logind` removes the files of
-    /// `/dev/shm` of a user who logs out, unless it is configured with `RemoveIPC=no`.)
+    /// The region has lost its name, but not through its members: another program has removed the file, or has renamed it. The members
+    /// keep the region, but the next process that opens the name makes another one. (The service `systemd-logind` removes the files
+    /// that a user has in `/dev/shm` when the user logs out, unless it is configured with `RemoveIPC=no`.)
     Unlinked,
 }
 
 impl MemberEvent {
-    /// The member of the event. `None` for [`Missed`](Self::Missed) and [`Unlinked`](Self::Unlinked).
+    /// Returns the member of the event. `None` for [`Missed`](Self::Missed) and [`Unlinked`](Self::Unlinked).
     #[must_use]
     pub fn member(&self) -> Option<&Member> {
         match self {
@@ -140,11 +140,11 @@ impl MemberEvent {
 }
 
 impl Region {
-    /// The member that this value is.
+    /// Returns the member that this handle belongs to.
     ///
     /// # Errors
     ///
-    /// Those of [`members`](Self::members). `InvalidData` also if the region's table does not have the member any more.
+    /// Those of [`members`](Self::members). `InvalidData` also if the table of the region does not have the member any more.
     pub fn me(&self) -> io::Result<Member> {
         let membership = self.membership();
         membership.check()?;
@@ -152,9 +152,9 @@ impl Region {
             .ok_or_else(|| membership.damaged("its table of members has something else in the slot of this one"))
     }
 
-    /// The members of the region, also this one, in the order of their slots.
+    /// Returns the members of the region, including this one, in the order of their slots.
     ///
-    /// The call asks the kernel about each member, which takes less than 2 µs per member (Linux 6.18).
+    /// The call makes three system calls for each other member that has not left.
     ///
     /// # Errors
     ///
@@ -164,12 +164,12 @@ impl Region {
         let membership = self.membership();
         membership.check()?;
         let members = (0..membership.slots()).filter_map(|slot| member_of_slot(membership, slot)).collect();
-        // A question to the kernel may have shown that the descriptor is not the region's any more.
+        // The calls may have shown that the descriptor does not lead to the region any more.
         membership.check().map(|()| members)
     }
 
-    /// Begins to follow the changes of the region's members. The stream begins with [`Joined`](MemberEvent::Joined) for each
-    /// *other* member that is there.
+    /// Returns a stream of the changes of the region's members. It begins with [`Joined`](MemberEvent::Joined) for each *other* member
+    /// that is present.
     ///
     /// # Errors
     ///
@@ -204,7 +204,7 @@ fn member_of_slot(membership: &Membership, slot: u32) -> Option<Member> {
             return Some(Member::new(membership, member, is_alive, information));
         }
     }
-    // The members of the slot come and go faster than they can be examined.
+    // The members of the slot change faster than they can be examined.
     None
 }
 
@@ -213,12 +213,12 @@ fn member_of_slot(membership: &Membership, slot: u32) -> Option<Member> {
 struct Known {
     /// The last generation that was reported.
     generation: u32,
-    /// Its member, unless the end of it was reported.
+    /// The member of that generation, unless its end was reported.
     present: Option<Member>,
 }
 
 impl Known {
-    /// The member that has the slot now, if one has it, is the next to be reported.
+    /// If the slot has a member now, that member is reported next.
     fn begin(membership: &Membership, slot: u32) -> Self {
         let word = membership.slot(slot, Acquire);
         let reported = if matches!(low(word), FREE | DEAD) { high(word) } else { high(word).wrapping_sub(1) };
@@ -247,7 +247,7 @@ impl Known {
         }
         let information = membership.information(member);
         if information.is_none() && !has_ended {
-            // The member announces itself after it has written the information.
+            // The member changes the counter after it has written the information.
             return 0;
         }
         self.generation = member.generation;
@@ -265,28 +265,30 @@ impl Known {
 
 /// The changes of a region's members, from [`Region::watch_members`].
 ///
-/// The stream belongs to the region like a clone of it: the member leaves when the stream is dropped too.
+/// The member does not leave while the stream exists, as with a clone of the region.
 ///
 /// # What it reports
 ///
-/// Each member of a slot is one [`Joined`](MemberEvent::Joined) and one [`Left`](MemberEvent::Left) or
-/// [`Died`](MemberEvent::Died), in this order. The order of events of different slots is not that in which they happened.
+/// For each member of a slot, the stream reports one [`Joined`](MemberEvent::Joined) and one [`Left`](MemberEvent::Left) or
+/// [`Died`](MemberEvent::Died), in this order. Events of different slots may be reported in another order than they happened.
 ///
-/// The stream examines the table of members, which has the last member of each slot only. If a slot has had several members since
-/// the stream was last polled, the stream reports the last one, the end of the one that it had reported before, and
-/// [`Missed`](MemberEvent::Missed) with the number of the others. If more than 64 members have followed in the slot, it can't tell
-/// an end by death from another, and reports `Left`.
+/// The stream examines the table of members, which has only the last member of each slot. If a slot has had several members since
+/// the last call, the stream reports the last one, the end of the one that it had reported before, and
+/// [`Missed`](MemberEvent::Missed) with the number of the others. If 64 or more members have followed in the slot, it can't
+/// distinguish a death from a leave, and reports `Left`.
 ///
-/// A death is noticed 0.1 ms after the process is killed (median on Linux 6.18), later for processes with much memory, which the kernel
-/// frees first. If inotify is not available, or without `/proc`, it is noticed within 10 ms, and only while some wait of the noticing
-/// process sleeps, such as one for this stream.
+/// # When a death is reported
+///
+/// The kernel reports the end of a process by inotify, after it has freed the memory of the process. Then one of the living members
+/// marks the dead member. Without inotify or `/proc`, the members are examined every 10 ms, and only while a task or thread of this
+/// member waits, for example for this stream.
 #[derive(Debug)]
-#[must_use = "a stream does nothing unless it is asked for its events"]
+#[must_use = "a stream does nothing unless its methods are called"]
 pub struct MemberEvents {
     presence: Arc<Presence>,
     known: Vec<Known>,
     events: VecDeque<MemberEvent>,
-    /// The counter before the last look.
+    /// The counter before the table was examined last.
     changes: Option<u64>,
     /// True after it was reported.
     unlinked: bool,
@@ -297,7 +299,7 @@ impl MemberEvents {
     ///
     /// # Errors
     ///
-    /// Those of [`Region::members`]. After an error the stream can be asked again.
+    /// Those of [`Region::members`]. The stream can be used after an error.
     pub fn try_next(&mut self) -> io::Result<Option<MemberEvent>> {
         let membership: &Membership = &self.presence;
         membership.check()?;
@@ -325,11 +327,12 @@ impl MemberEvents {
         Ok(self.events.pop_front())
     }
 
-    /// Returns the next event, when there is one.
+    /// Waits for the next event, and returns it.
     ///
     /// # Errors
     ///
-    /// Those of [`try_next`](Self::try_next), and those of a wait (see `futex_tokio::WaitAsync`).
+    /// Those of [`try_next`](Self::try_next). `Unsupported` if the call has to wait outside a Tokio runtime. Those of a wait (see
+    /// `futex_tokio::WaitAsync`).
     ///
     /// # Cancel safety
     ///
@@ -346,7 +349,7 @@ impl MemberEvents {
     /// let mut events = region.watch_members()?;
     ///
     /// # let share = region.share()?;
-    /// let worker = Region::builder().label("worker 1").from_fd(share)?; // another process does that
+    /// let worker = Region::builder().label("worker 1").from_fd(share)?; // in another process
     /// match events.next().await? {
     ///     MemberEvent::Joined(member) => assert_eq!(member.label(), "worker 1"),
     ///     event => panic!("{event:?}"),
@@ -373,7 +376,7 @@ impl MemberEvents {
     ///
     /// # Errors
     ///
-    /// Those of [`try_next`](Self::try_next).
+    /// Those of [`try_next`](Self::try_next), and those of a wait (see `futex_sys::futex::wait`).
     pub fn blocking_next(&mut self) -> io::Result<MemberEvent> {
         loop {
             if let Some(event) = self.next_before(None)? {
@@ -386,7 +389,7 @@ impl MemberEvents {
     ///
     /// # Errors
     ///
-    /// Those of [`try_next`](Self::try_next).
+    /// Those of [`blocking_next`](Self::blocking_next).
     pub fn blocking_next_deadline(&mut self, deadline: impl Into<Deadline>) -> io::Result<Option<MemberEvent>> {
         self.next_before(Some(deadline.into()))
     }
@@ -406,7 +409,7 @@ impl MemberEvents {
         }
     }
 
-    /// The wait for the next change, after a look that has found nothing.
+    /// The wait for the next change, after the table was examined without a result.
     fn change(&self) -> Option<Change> {
         self.changes.map(|last| Change { last: low(last) })
     }
@@ -434,7 +437,7 @@ impl Machine for Change {
 impl Cancel for Change {
     type Undo = Wake;
 
-    /// Nothing is left to do: a wake for one is for all.
+    /// Nothing is left to do: each wake is for all sleepers.
     fn cancel(self) -> Wake {
         Wake::new(COUNTER, 0)
     }
