@@ -16,19 +16,19 @@ use std::io;
 /// A task takes part while it is [attached](Self::attach). A phase is over when all attached tasks have
 /// [arrived](Participant::arrive_and_wait). The number of tasks may change at any time, so it is not a parameter.
 ///
-/// A value of this type is a handle: several may lead to the same barrier, also in one process.
+/// A value of this type is a handle. Several handles may lead to the same barrier, even in one process.
 ///
 /// # When a member dies
 ///
-/// A death is a departure: all tasks of the member are detached, and the others go on without them.
+/// All tasks of the member are detached, and the others go on without them.
 ///
 /// # Memory ordering
 ///
-/// A task that has seen a phase end sees what each task wrote before it arrived in that phase.
+/// When a phase has ended for a task, the task sees everything that each other task wrote before it arrived in that phase.
 ///
 /// # Misuse
 ///
-/// A [`Participant`] that is leaked (`mem::forget`), or kept without arriving, stops the others until its process ends.
+/// If a [`Participant`] is leaked (`mem::forget`), or never arrives, the others wait until its process ends.
 ///
 /// # Examples
 ///
@@ -78,7 +78,7 @@ impl Barrier {
     ///
     /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a name that is empty, longer than 64 bytes, or
     /// has a zero byte. `StorageFull` if the region has no room: a barrier needs 128 bytes, and 128 per slot of the region.
-    /// `ResourceBusy` if another member was stopped while it added an object.
+    /// `ResourceBusy` if another member is stopped while it adds an object.
     pub fn create(region: &Region, name: &str) -> io::Result<Self> {
         Object::create(region, &Self::spec(region, name)?, |_| ()).map(Self::new)
     }
@@ -102,24 +102,24 @@ impl Barrier {
         Object::open_or_create(region, &Self::spec(region, name)?, |_| ()).map(Self::new)
     }
 
-    /// Attaches a task or thread. From now on the phases wait for it, until the [`Participant`] is dropped.
+    /// Attaches a task or thread. Each phase waits for it, until the [`Participant`] is dropped.
     ///
-    /// If all others are just ending a phase, that phase may still end without the new participant.
+    /// If all others have arrived at this moment, their phase may still end without the new participant.
     ///
     /// # Errors
     ///
     /// - `Unsupported` in a fork of the process that opened the region.
     /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed.
-    /// - `QuotaExceeded` if this member has attached [`MAX_TASKS`](Self::MAX_TASKS) tasks.
-    /// - `ResourceBusy` if the words of the barrier changed 65,536 times during the call. Only a member that writes at random does
+    /// - `QuotaExceeded` if [`MAX_TASKS`](Self::MAX_TASKS) tasks of this member are attached.
+    /// - `ResourceBusy` if the words of the barrier changed about 65,000 times during the call. Only a member that writes at random does
     ///   that.
     pub fn attach(&self) -> io::Result<Participant> {
         let membership = self.object.membership();
         if !drive::attempt(membership, Attach::new(self.steps))? {
             let what = membership.what();
             let sentence = format!(
-                "cannot attach another task to a barrier in {what}: this member has attached {MAX_TASKS}, and more are not \
-                 possible. Drop one, or open the region a second time"
+                "cannot attach another task to a barrier in {what}: this member has attached {MAX_TASKS}, which is the \
+                 maximum. Drop a participant, or open the region a second time"
             );
             return Err(futex_sys::__private::fail(io::ErrorKind::QuotaExceeded, sentence));
         }
@@ -135,8 +135,8 @@ impl fmt::Debug for Barrier {
 
 /// A task or thread that takes part in the phases of a [`Barrier`].
 ///
-/// Dropping it detaches the task, and takes back an arrival in a phase that is not over. If all others have arrived, that ends the
-/// phase. A drop loads two words per slot of the region, makes at most one wake, and never waits.
+/// Dropping it detaches the task, and takes back an arrival in a phase that is not over. If all others have arrived, the drop ends the
+/// phase. A drop loads up to two words for each member that the region may have, makes at most one wake, and never waits.
 #[must_use = "a participant that is dropped at once takes part in nothing"]
 pub struct Participant {
     object: Object,
@@ -147,14 +147,15 @@ pub struct Participant {
     waits: Option<Arrive>,
 }
 
-/// What ended a wait at a [`Barrier`].
+/// Result of a wait at a [`Barrier`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BarrierWaitResult {
     is_leader: bool,
 }
 
 impl BarrierWaitResult {
-    /// True for at most one task per phase: the one that ended it. A phase that ends because a task was detached has no such task.
+    /// Returns true for at most one task per phase: the task that ended it. If a drop or a death of another task ended the phase, it
+    /// returns false for all.
     pub fn is_leader(&self) -> bool {
         self.is_leader
     }
@@ -165,16 +166,16 @@ impl Participant {
     ///
     /// # Errors
     ///
-    /// Those of [`Barrier::attach`], except `QuotaExceeded`. `Unsupported` outside a Tokio runtime. `BrokenPipe` if the runtime is
-    /// shutting down. Those of a wait (see `futex_tokio::WaitAsync`).
+    /// Those of [`Barrier::attach`], except `QuotaExceeded`. `Unsupported` if the call has to wait outside a Tokio runtime.
+    /// `BrokenPipe` if the runtime is shutting down. Those of a wait (see `futex_tokio::WaitAsync`).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if the call is dropped, the arrival stays, and the next call goes on to wait for the end of the same phase. So a
-    /// loop around `select!` takes part in each phase once.
+    /// Cancel safe: if the call is dropped, the arrival stays, and the next call waits for the end of the same phase. So a loop around
+    /// `select!` takes part in each phase once.
     #[cfg(feature = "tokio")]
     pub async fn arrive_and_wait(&mut self) -> io::Result<BarrierWaitResult> {
-        // Before the arrival, since a task that gives up here has not arrived.
+        // Before the arrival, so that a task that gives up here has not arrived.
         tokio::task::coop::consume_budget().await;
         let is_leader = match self.arrive()? {
             Arrived::Over(is_leader) => is_leader,
@@ -187,14 +188,14 @@ impl Participant {
     ///
     /// # Errors
     ///
-    /// Those of [`arrive_and_wait`](Self::arrive_and_wait) that are not about a runtime. The next call goes on to wait for the end of
-    /// the same phase.
+    /// Those of [`arrive_and_wait`](Self::arrive_and_wait) that don't depend on a runtime. If a wait fails, the next call waits for the end
+    /// of the same phase.
     pub fn blocking_arrive_and_wait(&mut self) -> io::Result<BarrierWaitResult> {
         self.block(None)
     }
 
-    /// Like [`blocking_arrive_and_wait`](Self::blocking_arrive_and_wait), but gives up at a point in time. The arrival stays, and the
-    /// next call goes on to wait for the end of the same phase.
+    /// Like [`blocking_arrive_and_wait`](Self::blocking_arrive_and_wait), but gives up at a deadline. Then the arrival stays, and
+    /// the next call waits for the end of the same phase.
     ///
     /// # Errors
     ///
@@ -206,7 +207,8 @@ impl Participant {
         self.block(Some(deadline.into()))
     }
 
-    /// Arrives, and returns `None` if not all attached tasks have arrived. Then the next call goes on with the same phase.
+    /// Arrives, and returns `None` if other attached tasks have not arrived yet. Then the arrival stays, and the next call continues with
+    /// the same phase.
     ///
     /// # Errors
     ///
@@ -228,10 +230,10 @@ impl Participant {
         Ok(self.ended(is_leader))
     }
 
-    /// Arrives, unless that was done already, and finds out whether the phase is over.
+    /// Arrives, unless an earlier call has done that, and checks whether the phase is over.
     fn arrive(&mut self) -> io::Result<Arrived> {
         let begin = self.waits.unwrap_or_else(|| Arrive::new(self.steps));
-        // A task that has arrived counts in the same call, since all others may have counted before.
+        // A task that has arrived counts the others in the same call, because all of them may have counted before.
         let (arrive, arrived) = drive::attempt(self.object.membership(), UntilSleep(begin))?;
         self.arrival = arrive.arrival();
         self.waits = Some(arrive);
@@ -260,7 +262,7 @@ impl fmt::Debug for Participant {
     }
 }
 
-/// What an arrival led to.
+/// Result of an arrival.
 enum Arrived {
     /// The phase is over.
     Over(bool),

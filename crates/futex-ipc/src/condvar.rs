@@ -19,30 +19,30 @@ use std::io;
 use std::ops::Deref;
 use std::time::Duration;
 
-/// A condition variable in a [`Region`]: tasks and threads of all members wait for a change of what a [`Mutex`] guards.
+/// A condition variable in a [`Region`]: tasks and threads of all members wait for a change of the value that a [`Mutex`] guards.
 ///
-/// A value of this type is a handle: several may lead to the same condition variable, also in one process. All who wait use the same
-/// mutex. It may be used without the condition variable too.
+/// A value of this type is a handle. Several handles may lead to the same condition variable, even in one process. All waiters must use
+/// the same mutex. The mutex may also be used without the condition variable.
 ///
 /// # What happens to the value
 ///
-/// A wait is the end of a section and the begin of another one. It **commits** the copy of the guard, unlocks, waits, locks, and gives
-/// a guard with a new copy. So the others see what was changed before the wait, and a change is never lost because a task waited. A
-/// program that must not commit a change yet checks its condition before it makes the change.
+/// A wait ends a section and begins another one. It **commits** the copy of the guard, unlocks, waits, locks, and returns a guard with a
+/// new copy. So the others see what was changed before the wait, and a change is never lost because a task waited. If a change must not
+/// be committed yet, check the condition before you make the change.
 ///
-/// If the guard was [settled](Guard::settle), that takes effect with the unlock. Ask
-/// [`predecessor_died`](Guard::predecessor_died) of the new guard: an owner may have died during the wait.
+/// If the guard was [settled](Guard::settle), that takes effect when the wait unlocks the mutex. Call
+/// [`predecessor_died`](Guard::predecessor_died) on the new guard, because an owner may have died during the wait.
 ///
-/// # Wakes without cause
+/// # Wakes without a cause
 ///
 /// A wait may end without a call of [`notify_one`](Self::notify_one), and the condition may have changed again before the mutex is
-/// locked. So a program checks its condition in a loop, like [`wait_while`](Self::wait_while) does.
+/// locked. So check the condition in a loop, as [`wait_while`](Self::wait_while) does.
 ///
 /// # When a member dies
 ///
-/// A member that is killed takes no notification along: all who wait are woken, and check their conditions. The same happens after
-/// the death of a member that has committed a change and had not notified anybody yet. If the condition is that *somebody else does
-/// something*, it must contain that the other one lives: the members of a region are in its table.
+/// After a death, all waiters are woken, and check their conditions. So no notification is lost with a member that received it, or
+/// that committed a change and was killed before it called [`notify_one`](Self::notify_one). If you wait until *another member does
+/// something*, also check that it is alive, with [`Region::members`].
 ///
 /// # Examples
 ///
@@ -84,7 +84,7 @@ impl Condvar {
     /// # Errors
     ///
     /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a name that is empty, longer than 64 bytes, or
-    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member was stopped while it added an
+    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member is stopped while it adds an
     /// object.
     pub fn create(region: &Region, name: &str) -> io::Result<Self> {
         Object::create(region, &Self::spec(name)?, |_| ()).map(|object| Self { object })
@@ -113,20 +113,21 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// In each case the mutex is unlocked.
+    /// After an error the mutex is unlocked, except in a fork, which can't unlock it.
     ///
-    /// - `InvalidInput` if another member locked the mutex, for instance with another attachment of this process. Nothing was
+    /// - `InvalidInput` if the guard is that of another member, for example of another [`Region`] in this process. Nothing was
     ///   committed.
-    /// - `Unsupported` in a fork of the process that opened the region. Nothing was committed. The same outside a Tokio runtime, after
-    ///   the commit.
-    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
-    /// - `ResourceBusy` if the words changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - `Unsupported` in a fork of the process that opened the region. Nothing was committed. Also outside a Tokio runtime, after the
+    ///   commit.
+    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down. The copy may have been
+    ///   committed.
+    /// - `ResourceBusy` if the words changed about 65,000 times during the call. Only a member that writes at random does that.
     /// - Those of a wait (see `futex_tokio::WaitAsync`).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a call that is dropped passes a notification that it received on to another one that waits. The mutex is not
-    /// locked afterwards, and the copy of the guard was committed when the call was polled first.
+    /// Cancel safe: a call that is dropped passes a notification that it received on to another waiter. The mutex is not locked
+    /// afterwards. The first poll commits the copy of the guard.
     #[cfg(feature = "tokio")]
     pub async fn wait<M, T>(&self, guard: Guard<M, T>) -> io::Result<Guard<M, T>>
     where
@@ -138,7 +139,7 @@ impl Condvar {
         Ok(Guard::new(mutex, locked))
     }
 
-    /// Waits as long as a condition is true, which is checked with the mutex. The condition may change the copy.
+    /// Waits while a condition is true. The condition is checked while the mutex is locked, and it may change the copy.
     ///
     /// # Errors
     ///
@@ -167,7 +168,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// Those of [`wait`](Self::wait) that are not about a runtime.
+    /// Those of [`wait`](Self::wait) that don't depend on a runtime.
     pub fn blocking_wait<M, T>(&self, guard: Guard<M, T>) -> io::Result<Guard<M, T>>
     where
         M: Deref<Target = Mutex<T>> + Clone,
@@ -176,11 +177,12 @@ impl Condvar {
         self.block(guard, None)
     }
 
-    /// Like [`blocking_wait`](Self::blocking_wait), but gives up at a point in time, also if it waits for the mutex then.
+    /// Like [`blocking_wait`](Self::blocking_wait), but gives up at a deadline, even if it waits for the mutex at
+    /// that time.
     ///
     /// # Errors
     ///
-    /// `TimedOut` after the deadline. The mutex is unlocked then, so lock it to check the condition a last time. Those of
+    /// `TimedOut` after the deadline. Then the mutex is unlocked, so lock it to check the condition a last time. Those of
     /// [`blocking_wait`](Self::blocking_wait).
     pub fn blocking_wait_deadline<M, T>(
         &self,
@@ -211,7 +213,7 @@ impl Condvar {
         self.block_while(guard, condition, None)
     }
 
-    /// Like [`blocking_wait_while`](Self::blocking_wait_while), but gives up at a point in time.
+    /// Like [`blocking_wait_while`](Self::blocking_wait_while), but gives up at a deadline.
     ///
     /// # Errors
     ///
@@ -229,19 +231,19 @@ impl Condvar {
         self.block_while(guard, condition, Some(deadline.into()))
     }
 
-    /// Wakes one of those that wait, if there are any. Call it after the change of the value was committed, or with the guard that
-    /// will commit it.
+    /// Wakes one waiter, if there is one. Call it after the change of the value was committed, or while you have the guard that will
+    /// commit the change.
     ///
     /// # Errors
     ///
     /// - `Unsupported` in a fork of the process that opened the region.
     /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed.
-    /// - `ResourceBusy` if the word changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - `ResourceBusy` if the word changed about 65,000 times during the call. Only a member that writes at random does that.
     pub fn notify_one(&self) -> io::Result<()> {
         drive::attempt(self.object.membership(), Notify::one(self.word()))
     }
 
-    /// Wakes all that wait. As [`notify_one`](Self::notify_one) otherwise.
+    /// Wakes all waiters. Otherwise like [`notify_one`](Self::notify_one).
     ///
     /// # Errors
     ///

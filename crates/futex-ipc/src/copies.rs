@@ -1,7 +1,7 @@
 //! A value that changes with one store: two copies, and the number of the current one.
 //!
-//! A section writes the copy that is not current, and then the number. A process that is killed before the last store leaves the
-//! old value, and one that is killed after it the new one.
+//! A section writes the copy that is not current, and then the number. If a process is killed before the last store, the value is the
+//! old one. If it is killed after that store, the value is the new one.
 
 use crate::object::Object;
 use crate::steps::mutex::{commit, current};
@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 /// The two copies in an object.
 #[derive(Debug)]
 pub(crate) struct Copies<T> {
-    /// Index of the word with the number, 0 or 1. The copies lie behind it.
+    /// Index of the word that has the number (0 or 1). The copies follow it.
     number: u32,
     value: PhantomData<fn() -> T>,
 }
@@ -40,7 +40,7 @@ impl<T: Value> Copies<T> {
         value::load(self.copy(object, current(object.membership(), object.place(self.number))))
     }
 
-    /// Makes `value` the value, within the section of an owner.
+    /// Stores `value` as the new value, within the section of an owner.
     #[inline]
     pub(crate) fn commit(&self, object: &Object, value: &T) {
         if size_of::<T>() == 0 || !object.membership().is_here() {

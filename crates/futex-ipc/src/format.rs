@@ -1,4 +1,4 @@
-//! The format of a region: where everything lies. `docs/ipc-format.md` describes it for other implementations.
+//! The format of a region: the place of each field. `docs/ipc-format.md` describes it for other implementations.
 //!
 //! A region is an array of 64-bit words in the byte order of the processor:
 //!
@@ -9,7 +9,7 @@
 //! | after that | the directory, [`ENTRY`] words per entry |
 //! | after that | the objects |
 //!
-//! Whatever is read from a region may have any value. Each value is loaded once, and then checked.
+//! Any word of a region may have any value. Each word is loaded once, and then checked.
 
 use crate::steps::{Place, Role, halves, high, low};
 use futex_sys::__private::fail;
@@ -22,7 +22,7 @@ pub(crate) const FORMAT: u32 = 1;
 /// The first word of a region, which also shows the byte order.
 const MAGIC: u64 = u64::from_ne_bytes(*b"futexipc");
 
-/// Number of words per cache line, or rather per pair of lines: some processors load two at a time.
+/// Number of words of two cache lines, because some processors load lines in pairs.
 pub(crate) const LINE: u32 = 16;
 
 /// Number of words of the header.
@@ -37,9 +37,9 @@ pub const MAX_MEMBERS: u32 = 1 << 12;
 /// Maximum number of objects of a region.
 pub const MAX_OBJECTS: u32 = 1 << 16;
 
-/// The byte whose lock the sweeper of a region has, in the file.
+/// Offset of the byte of the file that the sweeper of a region locks.
 pub(crate) const SWEEP_BYTE: u32 = 0x3fff_ffff;
-/// The byte of the first slot. The lock of the byte `FIRST_SLOT_BYTE + slot` shows that the member of a slot lives.
+/// Offset of the byte of the first slot. A lock on the byte `FIRST_SLOT_BYTE + slot` shows that the member of this slot lives.
 pub(crate) const FIRST_SLOT_BYTE: u32 = 0x4000_0000;
 
 /// Places in the header.
@@ -54,7 +54,7 @@ impl Header {
     const LEN: usize = 2;
     /// Low half: number of slots. High half: number of entries.
     const COUNTS: usize = 3;
-    /// The mutex of those who append to the directory, and its predecessor.
+    /// The mutex of the members that append to the directory, and its predecessor.
     pub(crate) const LOCK: Place = Place(32);
     /// Number of entries in use.
     pub(crate) const USED: Place = Place(48);
@@ -67,7 +67,7 @@ impl Header {
     pub(crate) const SWEPT: [(Role, Place); 2] = [(Role::Lock, Self::LOCK), (Role::Counter, Self::CHANGES)];
 }
 
-/// How a region is divided: the checked copy of its header.
+/// The parts of a region: the checked copy of its header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Layout {
     /// Number of words of the region.
@@ -79,7 +79,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// A region for so many members and objects, and `bytes` of objects. The length is a multiple of `page`.
+    /// The layout of a region with this number of members and objects, and `bytes` for objects. The length is a multiple of `page`.
     pub(crate) fn new(slots: u32, entries: u32, bytes: usize, page: usize) -> io::Result<Self> {
         if !(1..=MAX_MEMBERS).contains(&slots) {
             return Err(refuse(format!("a region can't have {slots} members: ask for 1 to {MAX_MEMBERS}")));
@@ -91,7 +91,7 @@ impl Layout {
         let len = (objects as usize * 8).checked_add(bytes).and_then(|len| len.checked_next_multiple_of(page));
         match len.map(|len| u32::try_from(len / 8)) {
             Some(Ok(len)) => Ok(Self { len, slots, entries }),
-            _ => Err(refuse(format!("a region can't have {bytes} bytes of objects: at most 32 GiB are possible"))),
+            _ => Err(refuse(format!("a region can't have {bytes} bytes of objects: a region is smaller than 32 GiB"))),
         }
     }
 
@@ -180,7 +180,7 @@ pub(crate) const fn half(place: Place) -> usize {
     place.0 as usize * 2 + cfg!(target_endian = "big") as usize
 }
 
-/// Stores text in a field of words, with zero bytes behind it. Text that is too long is cut.
+/// Stores text in a field of words, and fills the rest with zero bytes. Text that is too long is cut.
 pub(crate) fn store_text(field: &[AtomicU64], text: &str) {
     let mut bytes = text.as_bytes().iter().copied().chain(std::iter::repeat(0));
     for word in field {

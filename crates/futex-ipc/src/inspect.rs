@@ -1,7 +1,7 @@
-//! A look at a region from outside, for tools.
+//! Inspecting a region without joining it, for tools.
 //!
-//! The region is read with `pread`, and the kernel is asked for the locks of the members. Nothing is written, no page is allocated,
-//! and no other process can keep the look from ending: all sizes are bounded, and no loop waits for a value.
+//! An inspection reads the region with `pread`, and asks the kernel for the locks of the members. It writes nothing, allocates no page,
+//! and always ends: all sizes are bounded, and no loop waits for a value.
 
 mod objects;
 mod reader;
@@ -24,10 +24,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{Ordering::Acquire, fence};
 
-/// A region, as a process sees it that is not a member: who its members are, what objects it has, and who has them.
+/// The state of a region: its members, its objects, and which member has which object. The inspecting process is not a member.
 ///
-/// The parts are from different moments, since the members go on meanwhile. All of it is what members have written, and any of them
-/// could have written anything.
+/// The parts are from different moments, because the members go on during the inspection. All data were written by members, and a
+/// member can write anything.
 ///
 /// # Examples
 ///
@@ -55,20 +55,20 @@ pub struct Inspection {
     members: Vec<Member>,
     objects: Vec<ObjectInfo>,
     damaged: u32,
-    /// By the offset of the word: the index of the object, if the word is that of an object.
+    /// The words on which members sleep, by offset. Each has the index of its object, if it belongs to one.
     words: BTreeMap<usize, (Option<usize>, SleepPurpose)>,
 }
 
 impl Inspection {
     /// Inspects a region. `None` if the memory is not a region of futex-ipc.
     ///
-    /// The view's descriptor must not be one of a member in this process, nor a duplicate of one: the kernel does not report the
-    /// locks of the same open file description, so that member would seem to be dead.
+    /// The view must not use the descriptor of a member in this process, nor a duplicate of it. The kernel does not report the locks of
+    /// the same open file description, so this member would seem to be dead.
     ///
     /// # Errors
     ///
-    /// `InvalidData` if the region has another format or byte order, with both numbers, and if its header is damaged.
-    /// `UnexpectedEof` if the memory was shortened. Otherwise those of `pread(2)` and `fcntl(2)`.
+    /// `InvalidData` if the region has another format or byte order, or if its header is damaged. `UnexpectedEof` if the memory was
+    /// shortened. Otherwise those of `pread(2)` and `fcntl(2)`.
     pub fn of(view: &MemoryView) -> io::Result<Option<Self>> {
         let reader = Reader(view);
         let mut magic = [0; 8];
@@ -80,7 +80,7 @@ impl Inspection {
         let [used] = reader.words(Header::USED)?;
         let mut inspection = Self { layout, members, objects: Vec::new(), damaged: 0, words: BTreeMap::new() };
         let mut look = objects::Look::new(reader, &live);
-        // Ordering: the entries are read after their number, which the members change last.
+        // Ordering: Acquire. The entries are read after their number, which a member stores last.
         fence(Acquire);
         for index in 0..used.min(layout.entries.into()) as u32 {
             match Entry::parse(reader.words::<{ ENTRY as usize }>(layout.entry(index))?, layout) {
@@ -99,45 +99,45 @@ impl Inspection {
         Ok(Some(inspection))
     }
 
-    /// The members, in the order of their slots. One that [is not alive](Member::is_alive) has died, and no other member has
-    /// repaired its locks yet, which happens at once if another member lives.
+    /// Returns the members, in the order of their slots. A member that [is not alive](Member::is_alive) has died, and its locks are not
+    /// repaired yet. Living members repair them soon.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// The member of this name. `None` if it is not a member any more: it has left, or it died and its locks were repaired.
+    /// Returns the member with this slot and generation. `None` if it has left, or if it has died and its locks were repaired.
     #[must_use]
     pub fn member(&self, id: MemberId) -> Option<&Member> {
         self.members.iter().find(|member| (member.slot(), member.generation()) == (id.slot, id.generation))
     }
 
-    /// The objects, in the order in which they were made.
+    /// Returns the objects, in the order in which they were made.
     #[must_use]
     pub fn objects(&self) -> &[ObjectInfo] {
         &self.objects
     }
 
-    /// Maximum number of members.
+    /// Returns the maximum number of members.
     #[must_use]
     pub fn max_members(&self) -> u32 {
         self.layout.slots
     }
 
-    /// Maximum number of objects.
+    /// Returns the maximum number of objects.
     #[must_use]
     pub fn max_objects(&self) -> u32 {
         self.layout.entries
     }
 
-    /// Number of entries of the directory that are damaged. They are not among the [objects](Self::objects).
+    /// Returns the number of damaged entries of the directory. They are not among the [objects](Self::objects).
     #[must_use]
     pub fn damaged_entries(&self) -> u32 {
         self.damaged
     }
 
-    /// The offsets of the futex words on which members sleep, in ascending order, each with its object and the purpose of a sleep.
-    /// Words without an object are those of the region itself.
+    /// Returns the futex words on which members sleep, in ascending order: the offset in bytes, the object, and the purpose of a sleep. A
+    /// word without an object belongs to the region itself.
     pub fn sleep_words(&self) -> impl Iterator<Item = (usize, Option<&ObjectInfo>, SleepPurpose)> {
         let object = |index: Option<usize>| index.and_then(|index| self.objects.get(index));
         self.words.iter().map(move |(&offset, &(index, purpose))| (offset, object(index), purpose))
@@ -149,7 +149,7 @@ fn members(reader: Reader<'_>, layout: Layout) -> io::Result<(Vec<Member>, Vec<o
     let (mut members, mut live) = (Vec::new(), Vec::new());
     for slot in 0..layout.slots {
         let place = layout.slot(slot);
-        // As `member_of_slot` does it. A slot whose members come and go too fast is left out.
+        // As in `member_of_slot`. If the members of a slot change too fast, the slot is left out.
         for _ in 0..4 {
             let [word] = reader.words(place)?;
             let member = steps::Member { slot, generation: high(word) };

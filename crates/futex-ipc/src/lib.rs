@@ -1,12 +1,13 @@
-//! Locks, events and values in shared memory, for Tokio tasks and threads of several processes, each of which may be killed at any
+//! Locks, events and values in shared memory, for Tokio tasks and threads of several processes. Each process may be killed at any
 //! time.
 //!
 //! A [`Region`] is memory that several processes map. A process that has opened it is a *member*. The region has *objects*, such as a
 //! [`Mutex`], each with a name. All members that open an object get the same one.
 //!
-//! - Tasks await, and threads block, on the same objects. An operation that need not wait makes no system call.
-//! - If a process is killed, nobody waits for it: its locks become free, and its permits return.
-//! - A value is always that of the last commit, however a section ends.
+//! - Tasks await, and threads block, on the same objects. If an operation need not wait, and no other one waits for it, it makes no
+//!   system call.
+//! - If a process is killed, no other process waits for it: its locks become free, and its permits return.
+//! - A value is always that of the last commit, whatever ends the section.
 //! - Dropping a future cancels its wait, and loses no wake.
 //!
 //! The [guide](https://github.com/async-futex/async-futex/blob/main/docs/ipc.md)
@@ -16,7 +17,7 @@
 //!
 //! # Examples
 //!
-//! In this example a second [`Region`] takes the place of another process: it is a member of its own.
+//! In this example a second [`Region`] plays the role of another process: it is a separate member.
 //!
 //! ```
 //! # #[cfg(feature = "tokio")]
@@ -43,41 +44,49 @@
 //!
 //! # Objects
 //!
-//! | object | for | when a member dies |
+//! | object | for | when a member of the region dies |
 //! |---|---|---|
-//! | [`Mutex<T>`](Mutex) | a value that several processes change; with `()`, a resource outside of the region | it is unlocked, and the next owners are told |
-//! | [`RwLock<T>`](RwLock) | a value that many read and few change | as a mutex; readers do not count any more |
-//! | [`Semaphore`] | at most *n* at a time | its permits return, each exactly once |
-//! | [`ManualEvent`], [`AutoEvent`] | waiting until something has happened | a set that it was about to take is kept |
+//! | [`Mutex<T>`](Mutex) | a value that several processes change; with `()`, a resource outside of the region | its mutex is unlocked, and the next owners learn of the death |
+//! | [`RwLock<T>`](RwLock) | a value that many read and few change | as for a mutex; its readers do not count any more |
+//! | [`Semaphore`] | a resource that at most *n* tasks use at a time | its permits return, each exactly once |
+//! | [`ManualEvent`], [`AutoEvent`] | tasks that wait until something has happened | a set that it had not taken yet is kept |
 //! | [`OnceCell<T>`](OnceCell) | a value that one process computes | another process computes the value |
-//! | [`Barrier`] | all wait for each other | it has departed |
-//! | [`Condvar`] | waiting for a condition of a value | it takes no wake along |
+//! | [`Barrier`] | tasks that wait for each other | its tasks are detached |
+//! | [`Condvar`] | tasks that wait until a value satisfies a condition | a wake that it received is not lost |
 //!
 //! Values are plain bytes: see [`Value`]. Objects are never removed from a region.
 //!
 //! # The contract
 //!
-//! **A death is noticed by the kernel.** Each member has a lock on the region's file, and the kernel drops this lock when the process
-//! ends, in whatever way. A thread of each process, named `futex-ipc`, then repairs what the dead member had, and wakes the waiters.
+//! **The kernel notices a death.** Each member has a lock on the region's file, and the kernel drops this lock when the process
+//! ends, whatever ends it. Each process has a thread named `futex-ipc`. One of these threads then repairs what the dead member had,
+//! and wakes the waiters.
 //!
-//! **An owner learns of the death of a predecessor** by [`predecessor_died`](MutexGuard::predecessor_died). The value in the region is
+//! **An owner learns of the death of a predecessor** from [`predecessor_died`](MutexGuard::predecessor_died). The value in the region is
 //! intact. A file or a device that the lock guards may be half changed. The owner repairs it, and calls
 //! [`settle`](MutexGuard::settle).
 //!
 //! **A member counts as dead when its threads can't write into the region any more.** Its other descriptors may be open a little
 //! longer: see [`Member::process`].
 //!
-//! **The data end with the last member.** If all members die, the next process that opens the name gets a new, empty region.
+//! **The data exist as long as the region has a member.** If all members die, the next process that makes a region of this name
+//! gets an empty one.
 //!
 //! **Other members are not trusted with more than the data.** A member that writes random bytes into the region makes others return
-//! errors or wrong data. It causes no undefined behavior, no panic, and no access outside of the region.
+//! errors or wrong data. It causes no undefined behaviour, no panic, and no access outside of the region.
+//!
+//! # Errors
+//!
+//! Each call that returns an [`io::Result`](std::io::Result) returns an error of kind `Unsupported` in a fork of the process that opened
+//! the region, `BrokenPipe` after [`Region::close`], and `InvalidData` if the region is damaged. The documentation of a function lists
+//! the other errors.
 //!
 //! # Processes
 //!
-//! - A child of `fork` is not a member: operations on the parent's handles return errors of kind `Unsupported` there. It opens the
-//!   region by itself.
+//! - A child of `fork` is not a member: operations on the parent's handles return errors of kind `Unsupported` in the child. The child
+//!   can open the region itself.
 //! - `exec` ends the membership.
-//! - A process that is stopped (`SIGSTOP`, a debugger) is alive, and the others wait for what it has.
+//! - A process that is stopped (`SIGSTOP`, a debugger) is alive, and the others wait for the locks and permits that it has.
 //!
 //! [`Region`](Region#processes) has the details. Use [`Region::watch_members`] to follow the members that join, leave and die.
 //!

@@ -19,40 +19,40 @@ use std::sync::Arc;
 
 /// A lock in a [`Region`], with a value that it guards.
 ///
-/// A value of this type is a handle: several may lead to the same mutex, also in one process.
+/// A value of this type is a handle. Several handles may lead to the same mutex, even in one process.
 ///
 /// # What happens to the value
 ///
 /// A guard has a **copy** of the value. [`commit`](MutexGuard::commit) makes the copy the value and unlocks. If a guard is dropped,
-/// the value stays what it was before, as if the section had not run. That is what databases call a transaction, and it is the
-/// only rule under which all ends of a section are alike: a process that is killed, a task that is cancelled and a thread that
-/// panics leave the value of the last commit, never half of a change. (A drop can't know whether its task was cancelled, so a
-/// guard does not commit by itself. [`update`](Self::update) commits at the end of a closure.)
+/// the value stays what it was before, as if the section had not run. So a section is like a transaction of a database. A process
+/// that is killed, a task that is cancelled and a thread that panics all leave the value of the last commit, and never half of a
+/// change. (A drop can't know whether its task was cancelled, so a drop does not commit. [`update`](Self::update) commits at the end
+/// of a closure.)
 ///
 /// For a resource outside of the region (a file, a device), use a `Mutex<()>`. It has nothing to commit.
 ///
 /// # When an owner dies
 ///
-/// The kernel tells the other members of the region that a process has ended, and one of them unlocks the mutexes that it had. The
-/// next owner is told by [`predecessor_died`](MutexGuard::predecessor_died), and so are the owners after that, until one calls
-/// [`settle`](MutexGuard::settle). The value is intact in any case. What else the dead owner did may be half done.
+/// The kernel informs the other members of the region that a process has ended, and one of them unlocks the mutexes that it had.
+/// [`predecessor_died`](MutexGuard::predecessor_died) returns true for the next owner and for all later owners, until one calls
+/// [`settle`](MutexGuard::settle). The value is intact in any case. Other work of the dead owner may be half done.
 ///
 /// # Misuse
 ///
-/// A task that locks a mutex twice waits for itself for ever, like with Tokio's mutex. A guard that is leaked (`mem::forget`) keeps
-/// the mutex locked until its member leaves the region.
+/// If a task locks a mutex that it already has, it waits for itself forever, as with Tokio's mutex. A guard that is leaked
+/// (`mem::forget`) keeps the mutex locked until its member leaves the region.
 ///
 /// # Fairness
 ///
-/// A locker that comes at the right time may overtake those that wait. To keep shares even, a process that has unlocked 16 times
-/// while others waited yields before it locks again, for up to 100 µs.
+/// A call that comes at the right time may lock the mutex before those that wait. To share the mutex more evenly, a handle through
+/// which it was unlocked 16 times while others waited yields to them, for up to 100 µs, before it locks the mutex again.
 pub struct Mutex<T> {
     object: Object,
     exclusive: Exclusive,
     value: PhantomData<fn() -> T>,
 }
 
-/// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
+/// Index of the lock's word in the object. The next word is for the [predecessor](crate::steps::mutex).
 pub(crate) const LOCK: u32 = 0;
 const VALUE: u32 = 2;
 
@@ -72,7 +72,7 @@ impl<T: Value> Mutex<T> {
     /// # Errors
     ///
     /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a name that is empty, longer than 64 bytes, or
-    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member was stopped while it added an
+    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member is stopped while it adds an
     /// object.
     pub fn create(region: &Region, name: &str, value: T) -> io::Result<Self> {
         Object::create(region, &Self::spec(name)?, |words| Self::COPIES.init(words, &value)).map(Self::new)
@@ -102,15 +102,15 @@ impl<T: Value> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `Unsupported` in a fork of the process that opened the region, and if the call has to wait outside a Tokio runtime.
     /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
-    /// - `ResourceBusy` if the word of the mutex changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - `ResourceBusy` if the word of the mutex changed about 65,000 times during the call. Only a member that writes at random does that.
     /// - Those of a wait (see `futex_tokio::WaitAsync`).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a call that is dropped has not locked the mutex, and hands on a wake that it received. It loses its place in
-    /// the queue.
+    /// Cancel safe: a call that is dropped has not locked the mutex, and passes a wake that it received on to the next waiter. It
+    /// loses its place in the queue.
     #[cfg(feature = "tokio")]
     pub async fn lock(&self) -> io::Result<MutexGuard<'_, T>> {
         if self.exclusive.is_greedy() {
@@ -141,7 +141,7 @@ impl<T: Value> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`lock`](Self::lock) that are not about a runtime.
+    /// Those of [`lock`](Self::lock) that don't depend on a runtime.
     #[inline]
     pub fn blocking_lock(&self) -> io::Result<MutexGuard<'_, T>> {
         self.block(None).map(|locked| self.guard(locked))
@@ -157,7 +157,7 @@ impl<T: Value> Mutex<T> {
         Ok(Guard::new(self, locked))
     }
 
-    /// Like [`blocking_lock`](Self::blocking_lock), but gives up at a point in time.
+    /// Like [`blocking_lock`](Self::blocking_lock), but gives up at a deadline.
     ///
     /// # Errors
     ///
@@ -257,8 +257,8 @@ pub type OwnedMutexGuard<T> = Guard<Arc<Mutex<T>>, T>;
 
 /// The guard of a [`Mutex`]: see [`MutexGuard`] and [`OwnedMutexGuard`].
 ///
-/// It dereferences to a copy of the value. Dropping it unlocks the mutex and forgets the copy. [`commit`](Self::commit) makes the
-/// copy the value of the mutex. A drop makes at most one wake, and never waits.
+/// The guard dereferences to a copy of the value. Dropping it unlocks the mutex and discards the copy. [`commit`](Self::commit) makes
+/// the copy the value of the mutex. A drop makes at most one wake, and never waits.
 #[must_use = "a guard that is dropped at once has changed nothing"]
 pub struct Guard<M, T>
 where
@@ -292,23 +292,23 @@ where
         self.checkpoint();
     }
 
-    /// Makes the copy the value of the mutex, and goes on. A later end of the section leaves at least this value.
+    /// Makes the copy the value of the mutex, and keeps the lock. If the section ends without another commit, this value stays.
     ///
-    /// The value changes with one store, so others see the old value or the new one.
+    /// The value changes with one store. So if the process is killed, the value is the old one or the new one.
     #[inline]
     pub fn checkpoint(&mut self) {
         Mutex::<T>::COPIES.commit(&self.mutex.object, &self.value);
     }
 
-    /// True if an owner died inside its section, and no owner since has [settled](Self::settle) that.
+    /// Returns true if an owner died inside its section, and no later owner has [settled](Self::settle) that.
     pub fn predecessor_died(&self) -> bool {
         self.locked.died
     }
 
-    /// The last owner that died inside its section. `None` if none has died, or if another member has its slot by now.
+    /// Returns the last owner that died inside its section. `None` if no death is unsettled, or if another member has its slot by now.
     ///
-    /// It is information: use it to wait for the end of the dead owner's process ([`Member::process`]), whose descriptors and child
-    /// processes may outlive its lock by some milliseconds.
+    /// Use it to wait for the end of the dead owner's process ([`Member::process`]): the other descriptors of the process may stay
+    /// open some milliseconds longer than its lock. It is information only. After several deaths, it may be an earlier owner.
     pub fn predecessor(&self) -> Option<Member> {
         let membership = self.mutex.object.membership();
         if !self.locked.died || !membership.is_here() {
@@ -317,9 +317,10 @@ where
         Member::named(membership, predecessor(membership, self.mutex.object.place(LOCK))?)
     }
 
-    /// Declares that the death of a predecessor needs no further attention: the next owners are not told.
+    /// Declares that the death of a predecessor needs no further attention. Then [`predecessor_died`](Self::predecessor_died) returns
+    /// false for the next owners.
     ///
-    /// It takes effect when the mutex is unlocked. If this process dies before, the next owners are told.
+    /// This takes effect when the mutex is unlocked. If this process dies before that, it has no effect.
     pub fn settle(&mut self) {
         self.settled = true;
     }
@@ -434,7 +435,7 @@ mod tests {
         };
         tokio::select! {
             biased;
-            () = section => unreachable!("it waits for ever"),
+            () = section => unreachable!("it waits forever"),
             () = std::future::ready(()) => {}
         }
         assert_eq!(*mutex.lock().await.unwrap(), 1);

@@ -23,12 +23,12 @@ pub(crate) struct Object {
     parameter: u64,
 }
 
-// A panic leaves the memory as a death does, and each object is made for that.
+// A panic leaves the memory in the same state as a death, and each object is made for that.
 impl UnwindSafe for Object {}
 impl RefUnwindSafe for Object {}
 
 impl<'a> Spec<'a> {
-    /// What a program wants of an object with values of type `T`. `len` is its number of words.
+    /// The specification of an object with values of type `T`. `len` is its number of words.
     pub(crate) fn of<T: Value>(
         kind: Kind,
         name: &'a str,

@@ -15,21 +15,21 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering::Acquire;
 
-/// A value in a [`Region`] that is written once, by the first one that needs it.
+/// A value in a [`Region`] that is written once, by the first task or thread that needs it.
 ///
-/// A value of this type is a handle: several may lead to the same cell, also in one process.
+/// A value of this type is a handle. Several handles may lead to the same cell, even in one process.
 ///
-/// One task or thread of all processes initialises the cell, and those that come meanwhile wait for it. Each gets a copy of the value.
-/// To get the value of an initialised cell takes no lock and no system call.
+/// One task or thread of all processes initialises the cell, and others that need the value wait for it. Each one gets a copy of the
+/// value. If the cell is initialised, getting the value takes no lock and no system call.
 ///
 /// # When an initialiser fails
 ///
-/// An initialiser that fails, panics, is cancelled, or whose process dies, is replaced by one of those that wait. What a dead
-/// initialiser did outside of the region may be half done, so an initialiser must be a function that can run again.
+/// If an initialiser fails, panics or is cancelled, or if its process dies, one of the waiters initialises the cell. The work of a dead
+/// initialiser outside of the region may be half done, so an initialiser must be a function that can run again.
 ///
 /// # Misuse
 ///
-/// An initialiser that gets the value of its own cell waits for itself for ever.
+/// If an initialiser calls [`get_or_init`](Self::get_or_init) on its own cell, it waits for itself forever.
 ///
 /// # Examples
 ///
@@ -52,9 +52,9 @@ pub struct OnceCell<T> {
     value: PhantomData<fn() -> T>,
 }
 
-/// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
+/// Index of the lock's word in the object. The next word is for the [predecessor](crate::steps::mutex).
 pub(crate) const LOCK: u32 = 0;
-/// 1 once the value is there.
+/// Index of the word that is 1 when the cell has its value.
 pub(crate) const DONE: u32 = 2;
 const VALUE: usize = 3;
 
@@ -110,7 +110,7 @@ impl<T: Value> OnceCell<T> {
         Ok((membership.load(self.place.done, Acquire) == 1).then(|| self.load()))
     }
 
-    /// Gives the cell its value, unless it has one, or another task or thread initialises it at the moment.
+    /// Sets the value, unless the cell has one, or another task or thread is initialising it. Never waits.
     ///
     /// # Errors
     ///
@@ -125,19 +125,18 @@ impl<T: Value> OnceCell<T> {
 
     /// Returns the value. If the cell has none, `init` makes it.
     ///
-    /// If another task or thread initialises the cell, this call waits, and calls `init` only if the other one fails.
+    /// If another task or thread is initialising the cell, this call waits, and calls `init` only if the other one fails.
     ///
     /// # Errors
     ///
-    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `Unsupported` in a fork of the process that opened the region, and if the call has to wait outside a Tokio runtime.
     /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
-    /// - `ResourceBusy` if the word of the cell changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - `ResourceBusy` if the word of the cell changed about 65,000 times during the call. Only a member that writes at random does that.
     /// - Those of a wait (see `futex_tokio::WaitAsync`).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a call that is dropped has no effect on the cell, and another one initialises it. How much of `init` has run is not
-    /// known.
+    /// Cancel safe: a call that is dropped has no effect on the cell, and another call can initialise it. `init` may have run in part.
     #[cfg(feature = "tokio")]
     pub async fn get_or_init<F, Fut>(&self, init: F) -> io::Result<T>
     where
@@ -150,8 +149,7 @@ impl<T: Value> OnceCell<T> {
         }
     }
 
-    /// Like [`get_or_init`](Self::get_or_init), but `init` may fail. Then the cell has no value, and one of those that wait initialises
-    /// it.
+    /// Like [`get_or_init`](Self::get_or_init), but `init` may fail. Then the cell has no value, and one of the waiters initialises it.
     ///
     /// # Errors
     ///
@@ -173,11 +171,11 @@ impl<T: Value> OnceCell<T> {
         }
     }
 
-    /// Like [`get_or_init`](Self::get_or_init), but blocks the thread while another one initialises the cell.
+    /// Like [`get_or_init`](Self::get_or_init), but blocks the thread while another task or thread initialises the cell.
     ///
     /// # Errors
     ///
-    /// Those of [`get_or_init`](Self::get_or_init) that are not about a runtime.
+    /// Those of [`get_or_init`](Self::get_or_init) that don't depend on a runtime.
     pub fn blocking_get_or_init(&self, init: impl FnOnce() -> T) -> io::Result<T> {
         match self.block(None)? {
             Ok(value) => Ok(value),
@@ -185,8 +183,8 @@ impl<T: Value> OnceCell<T> {
         }
     }
 
-    /// Like [`blocking_get_or_init`](Self::blocking_get_or_init), but gives up at a point in time, if another one initialises the cell
-    /// until then. The deadline does not limit `init`.
+    /// Like [`blocking_get_or_init`](Self::blocking_get_or_init), but gives up at a deadline if another task or thread still initialises
+    /// the cell. The deadline does not limit `init`.
     ///
     /// # Errors
     ///
@@ -202,7 +200,7 @@ impl<T: Value> OnceCell<T> {
         }
     }
 
-    /// Like [`get_or_try_init`](Self::get_or_try_init), but blocks the thread while another one initialises the cell.
+    /// Like [`get_or_try_init`](Self::get_or_try_init), but blocks the thread while another task or thread initialises the cell.
     ///
     /// # Errors
     ///
@@ -214,7 +212,7 @@ impl<T: Value> OnceCell<T> {
         }
     }
 
-    /// Returns the value. If the cell has none, `init` makes it. If another task or thread initialises it, returns `None`.
+    /// Returns the value. If the cell has none, `init` makes it. If another task or thread is initialising it, returns `None`.
     ///
     /// # Errors
     ///
@@ -243,7 +241,7 @@ impl<T: Value> OnceCell<T> {
         Ok(turn.map(|turn| self.got(turn)))
     }
 
-    /// The value, or the task to make it.
+    /// The value, or the duty to make it.
     #[inline]
     fn got(&self, turn: Turn) -> Result<T, Initialiser<'_, T>> {
         match turn {
@@ -267,7 +265,7 @@ impl<T> fmt::Debug for OnceCell<T> {
     }
 }
 
-/// The task to initialise a cell. Dropping it leaves the task to another one.
+/// The duty to initialise a cell. Dropping it passes the duty on to another task or thread.
 struct Initialiser<'a, T> {
     cell: &'a OnceCell<T>,
     /// `None` once the cell is initialised.

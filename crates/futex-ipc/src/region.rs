@@ -24,10 +24,10 @@ use std::sync::Arc;
 
 /// Memory that several processes share, with a table of its members and a directory of its objects.
 ///
-/// A value of this type is a cheap handle: clones are the same member. The member leaves when the last clone, and the last object
-/// that was made with one, is dropped. Two values that were opened separately are two members, also within one process.
+/// A value of this type is a cheap handle: clones are the same member. The member leaves when all clones, and all objects that were
+/// opened with them, are dropped. Two values that were opened separately are two members, even within one process.
 ///
-/// | Made by | For |
+/// | made by | for |
 /// |---|---|
 /// | [`open_or_create`](Builder::open_or_create), [`create`](Builder::create), [`open`](Builder::open) | processes that agree on a name |
 /// | [`anonymous`](Builder::anonymous) | processes that get a descriptor: by [`send`](Self::send), or by [`share`](Self::share) and inheritance |
@@ -35,37 +35,37 @@ use std::sync::Arc;
 ///
 /// # Names
 ///
-/// A name is that of a file in `/dev/shm`, or in another [directory](Builder::directory): 1 to 255 bytes, without `/` and NUL, and
-/// not `.` or `..`. One leading slash is ignored.
+/// The name of a region is the name of a file in `/dev/shm`, or in another [directory](Builder::directory). It has 1 to 255 bytes,
+/// without `/` and NUL, and is not `.` or `..`. One leading slash is ignored.
 ///
-/// The data of a region end with its last member. The last member that leaves removes the name. If the last members are killed, the
-/// next process that opens the name removes what they left, and makes a new region (or gets `NotFound` from
-/// [`open`](Builder::open)). No process has to clean up, and there is no moment at which two processes can be members of two regions
-/// under one name.
+/// The data of a region exist as long as it has a member. The last member that leaves removes the name. If the last members are killed,
+/// the file remains until a process opens the name. That process removes the file, and makes a new region (or gets `NotFound` from
+/// [`open`](Builder::open)). At no time can two processes be members of two regions under one name.
 ///
-/// Only one user may open a region, unless the [mode](Builder::mode) says otherwise. Other programs of that user must not remove,
+/// Only processes of one user can open a region, unless the [mode](Builder::mode) allows others. Other programs must not remove,
 /// replace, truncate or lock the file. If the file is truncated, an access to the lost pages raises `SIGBUS`. If the name is
-/// removed (systemd-logind removes the files of a user who logs out, unless `RemoveIPC=no`), the members keep the region, and the
-/// next process that opens the name makes another one.
+/// removed, the members keep the region, and the next process that opens the name makes another one. (systemd-logind removes the files
+/// of a user who logs out, unless it is configured with `RemoveIPC=no`.)
 ///
 /// # Processes
 ///
-/// The kernel knows which members live, by a lock on the region's file that each member has. So it does not matter how a process
-/// ends.
+/// Each member has a lock on the region's file, by which the kernel knows which members live. So it does not matter what ends a
+/// process.
 ///
 /// - **Fork.** A child of `fork` is not a member. In the child, each operation on a region that its parent opened, and on its
-///   objects, returns an error of kind `Unsupported`. Handles may be dropped there, without effect. The child does not have the
-///   memory, and it can open the region by itself. If the parent dies, the other members notice it although the child lives. (A
+///   objects, returns an error of kind `Unsupported` if it can return one. Dropping a handle there has no effect. The child does not
+///   have the memory, but it can open the region itself. If the parent dies, the other members notice it although the child lives. (A
 ///   child that was made by a raw `clone` system call, and not by the C library, keeps the parent's lock until it ends or calls
 ///   `exec`.)
 /// - **Exec.** The member dies: the new program does not have the descriptor or the memory.
 /// - **A careless `close`.** If other code closes the descriptor of a region (`close_range(3, …)`), the other members see no
-///   difference: this one lives until its process ends or it leaves. But it can't find out any more whether others live. When it
+///   difference: this member lives until it leaves or its process ends. But it can't find out any more whether others live. When it
 ///   needs to know that (in a wait, and usually at the next join, leave or death of another member), it is damaged: each operation,
-///   also one that waits, returns an error of kind `InvalidData`. Until then its operations succeed.
-/// - **A stopped process** (`SIGSTOP`, a debugger, a frozen container) is alive. The others wait for what it holds. If it is stopped
-///   in the microseconds in which it removes or replaces a name, others that open that name get `ResourceBusy` after a second.
-/// - **Pid namespaces, users, containers** do not matter. The processes must run on one machine.
+///   even one that waits, returns an error of kind `InvalidData`. Until then its operations succeed.
+/// - **A stopped process** (`SIGSTOP`, a debugger, a frozen container) is alive. The others wait for the locks and permits that it has.
+///   If it is stopped in the microseconds in which it removes or replaces a name, others that open that name get `ResourceBusy` after
+///   a second.
+/// - **Containers and pid namespaces.** The processes may run in different ones, but on one machine.
 #[derive(Clone, Debug)]
 pub struct Region {
     presence: Arc<Presence>,
@@ -108,7 +108,7 @@ impl Builder {
         self
     }
 
-    /// A label of this member for others to see, for instance in logs. At most 88 bytes.
+    /// A label that describes this member to others, for example in logs. At most 88 bytes.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
@@ -121,10 +121,10 @@ impl Builder {
     }
 
     /// The mode of a region with a name, `0o600` by default, regardless of the umask. With a mode such as `0o660`, processes of
-    /// several users can be members. For that, they need a [directory](Self::directory) without the sticky bit, in which all of them
-    /// may remove names: in `/dev/shm` only the owner of a name can remove it.
+    /// several users can be members. They need a [directory](Self::directory) without the sticky bit, in which each of them may remove
+    /// files: in `/dev/shm` only the owner of a file can remove it.
     ///
-    /// A process also needs this mode to open a region of another user. By default, it opens only regions of its own user.
+    /// A process that opens a region of another user needs this mode, too. By default, it opens only regions of its own user.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
@@ -134,13 +134,15 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// - `InvalidInput` for numbers, a label, a [name](Region#names) or a mode that are out of range, and if the file of the name is
-    ///   not regular.
-    /// - `InvalidData` if the file of the name is not a region, or a region of another format.
+    /// - `InvalidInput` if a number, the label, the [name](Region#names) or the mode is out of range, if the mode is for several users
+    ///   and the directory has the sticky bit, and if the file of this name is not regular.
+    /// - `InvalidData` if the file of this name is not a region, or if the region has another format or is damaged.
+    /// - `NotFound` if the directory does not exist.
     /// - `ResourceBusy` if the region is full, or if a process is stopped while it removes or replaces the name.
     /// - `PermissionDenied` if the region belongs to another user.
-    /// - `StorageFull`, `OutOfMemory` and `FileTooLarge` as [`SharedMemory::create`].
-    /// - `Unsupported` for a directory on a file system that is not local.
+    /// - `StorageFull` if the file system has too little room. `OutOfMemory` if the region is larger than the memory and swap of the
+    ///   machine. `FileTooLarge` if it is larger than `ulimit -f` allows.
+    /// - `Unsupported` if the directory is on a file system that is not local.
     pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> io::Result<Region> {
         self.named(name.as_ref(), Intent::OpenOrCreate)
     }
@@ -159,7 +161,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `NotFound` if the name does not exist, or leads to the remains of a region whose members have died. Otherwise those of
+    /// `NotFound` if no file has the name, or if all members of the region have died. Otherwise those of
     /// [`open_or_create`](Self::open_or_create) that are not about making a region.
     pub fn open(&self, name: impl AsRef<OsStr>) -> io::Result<Region> {
         self.named(name.as_ref(), Intent::Open)
@@ -175,7 +177,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for numbers that are out of range. Those of [`SharedMemory::anonymous`].
+    /// `InvalidInput` if a number or the label is out of range. Those of [`SharedMemory::anonymous`].
     pub fn anonymous(&self) -> io::Result<Region> {
         let layout = self.layout()?;
         let memory = SharedMemory::anonymous(layout.bytes())?;
@@ -198,7 +200,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Joins the region of a file. If the description is not this process's own, it has to be claimed.
+    /// Joins the region of a file. A description that this process has not opened itself must be claimed.
     fn join(&self, file: OwnFile, must_claim: bool, what: &str) -> io::Result<Region> {
         self.check_label()?;
         let failed = |error| explain(error, format!("cannot join {what}"));
@@ -217,23 +219,23 @@ impl Builder {
 }
 
 impl Region {
-    /// A [`Builder`] with the default numbers.
+    /// Returns a [`Builder`] with the default numbers.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// Closes the region for this member: each operation that sleeps ends with an error of kind `BrokenPipe`, and so does each later
-    /// one, of all objects that were opened through this handle or a clone of it. For others nothing changes.
+    /// Closes the region for this member. On all objects that were opened with this handle or a clone of it, each operation that
+    /// sleeps ends with an error of kind `BrokenPipe`, and so does each later operation. Nothing changes for other members.
     ///
-    /// The member does not leave: guards that exist keep what they have. It leaves when all handles, objects and guards are dropped,
-    /// as ever.
+    /// The member does not leave yet: its guards keep their locks and permits. It leaves when all handles, objects and guards are
+    /// dropped.
     pub fn close(&self) {
         if self.presence.is_here() {
             self.presence.mark_closed();
         }
     }
 
-    /// Counts of what this member has done for the region.
+    /// Returns counts of what this member has done for the region. They are also there after [`close`](Self::close), and in a fork.
     pub fn stats(&self) -> Stats {
         self.presence.counters().stats()
     }
@@ -254,7 +256,7 @@ impl Region {
         self.presence.membership()
     }
 
-    /// What leaves with the last handle.
+    /// The presence, which leaves when its last share is dropped.
     pub(crate) fn presence(&self) -> &Arc<Presence> {
         &self.presence
     }

@@ -20,34 +20,34 @@ use std::marker::PhantomData;
 
 /// A lock in a [`Region`] that has many readers or one writer, with a value that it guards.
 ///
-/// A value of this type is a handle: several may lead to the same lock, also in one process.
+/// A value of this type is a handle. Several handles may lead to the same lock, even in one process.
 ///
-/// Readers do not touch a common word: each member counts its readers in a cache line of its own. So readers of several processes
-/// do not slow each other down. In return a writer loads the counts of all members, and the lock needs 128 bytes for each member
-/// that the region may have, beside two copies of the value.
+/// Readers do not change a common word: each member counts its readers in a separate cache line. So readers of several processes
+/// do not slow each other down. But a writer loads the counts of all members, and the lock needs 128 bytes for each member that the
+/// region may have, in addition to two copies of the value.
 ///
 /// # What happens to the value
 ///
-/// A guard has a **copy** of the value. That of a reader is the value at the time when the lock was acquired, and stays the value as
-/// long as the guard is there, since no writer commits meanwhile. A writer [commits](crate::WriteGuard::commit) its copy. If its guard is
-/// dropped, the value stays what it was before. See [`Mutex`](crate::Mutex#what-happens-to-the-value) for the reason.
+/// A guard has a **copy** of the value. The copy of a reader equals the value as long as the guard exists, because no writer commits
+/// during that time. A writer [commits](crate::WriteGuard::commit) its copy. If its guard is dropped without a commit, the value stays
+/// what it was before. See [`Mutex`](crate::Mutex#what-happens-to-the-value) for the reason.
 ///
 /// # When a member dies
 ///
-/// A reader that dies does not count any more. A writer that waits for it goes on. If a writer dies, the next readers and writers
-/// are told by `predecessor_died`, until a writer calls [`settle`](crate::WriteGuard::settle). The value is that of the last commit.
+/// A reader that dies does not count any more, so a writer that waits for it goes on. If a writer dies, `predecessor_died` returns true
+/// for the next readers and writers, until a writer calls [`settle`](crate::WriteGuard::settle). The value is that of the last commit.
 ///
 /// # Misuse
 ///
-/// A task that has a guard and begins to write waits for itself for ever. So does a task that has a read guard and reads again, if a
-/// writer has come in between. A guard that is leaked (`mem::forget`) keeps its lock until its
-/// member leaves the region.
+/// If a task that has a guard begins to write, it waits for itself forever. The same happens if a task that has a read guard begins to
+/// read again, and a writer has begun to wait in between. A guard that is leaked (`mem::forget`) keeps its lock until its member leaves
+/// the region.
 ///
 /// # Fairness
 ///
-/// A writer first keeps new readers out, and then waits for those that are there. So a stream of readers does not keep it waiting for
-/// ever. A process that has unlocked 16 times for writing while others waited yields before it writes again, for up to 100 µs, so that
-/// a stream of writers does not keep the others waiting either.
+/// A writer first keeps new readers out, and then waits for the present ones. So it does not wait forever, even if readers come all the
+/// time. A handle through which writers have unlocked 16 times while others waited yields to them, for up to 100 µs, before it locks for
+/// writing again. So readers and other writers get their turn, even if writers come all the time.
 ///
 /// # Examples
 ///
@@ -74,11 +74,11 @@ pub struct RwLock<T> {
     value: PhantomData<fn() -> T>,
 }
 
-/// Index of the lock's word in the object. The word behind it is for the [predecessor](crate::steps::mutex).
+/// Index of the lock's word in the object. The next word is for the [predecessor](crate::steps::mutex).
 pub(crate) const LOCK: u32 = 0;
 /// The counter that a writer sleeps on while there are readers.
 pub(crate) const EVENT: u32 = 2;
-/// The two copies of the value. The records begin with the cache line behind them.
+/// The two copies of the value. The records begin at the next multiple of [`LINE`] words.
 const VALUE: u32 = 3;
 
 impl<T: Value> RwLock<T> {

@@ -20,26 +20,27 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// A number of permits in a [`Region`], which tasks and threads of all members take and give back.
+/// A semaphore in a [`Region`]: a number of permits that tasks and threads of all members take and give back.
 ///
-/// A value of this type is a handle: several may lead to the same semaphore, also in one process.
+/// A value of this type is a handle. Several handles may lead to the same semaphore, even in one process.
 ///
 /// # When a holder dies
 ///
-/// The permits of a member that dies return, each exactly once: those that it held, and those that it was about to take or to give
-/// back. The same happens to permits that were leaked (`mem::forget`) when their process ends.
+/// When a member dies, its permits return, each exactly once: those that it had, and those that it was about to take or to give back.
+/// Permits that were leaked (`mem::forget`) return when their member leaves or dies.
 ///
 /// # Fairness
 ///
-/// The request at the front of the queue is served next, however many permits it asks for. Later requests for fewer permits do not
-/// overtake it. The others move up in the order in which they came, but a request that comes at the right time may move up before
-/// them. A call that gives up loses its place.
+/// The request at the front of the queue is served next, no matter how many permits it needs. Later requests for fewer permits do not
+/// overtake it. The other requests move to the front in the order in which they came, but a new request that comes at the right time
+/// may get to the front before them. A call that gives up loses its place. If the process at the front is stopped (`SIGSTOP`), the
+/// requests behind it wait until it continues.
 ///
 /// # Misuse
 ///
-/// A task that asks for permits while it has others may wait for itself, or for a task that waits for it. Take all at once with
-/// [`acquire_many`](Self::acquire_many). A request for more permits than there are waits until some are
-/// [added](Self::add_permits), and those behind it wait too.
+/// If a task requests permits while it has others, it may wait for itself, or for a task that waits for it. Take all at once with
+/// [`acquire_many`](Self::acquire_many). A request for more permits than the capacity waits until enough are
+/// [added](Self::add_permits), and all later requests wait behind it.
 ///
 /// # Examples
 ///
@@ -63,10 +64,10 @@ pub struct Semaphore {
 }
 
 pub(crate) const STATE: u32 = 0;
-/// On another line than the state, since only those that wait need it.
+/// On another cache line than the state, because only calls that wait need it.
 pub(crate) const EVENT: u32 = 16;
 pub(crate) const CAPACITY: u32 = 17;
-/// The word behind it is for the [predecessor](crate::steps::mutex).
+/// The next word is for the [predecessor](crate::steps::mutex).
 pub(crate) const TURNSTILE: u32 = 18;
 const RECORDS: u32 = 32;
 
@@ -81,7 +82,7 @@ impl Semaphore {
         Ok(spec.with_records(RECORDS))
     }
 
-    /// What a program that makes a semaphore wants.
+    /// The specification of a new semaphore.
     fn spec_of_new<'a>(region: &Region, name: &'a str, capacity: u32) -> io::Result<Spec<'a>> {
         if !(1..=MAX_PERMITS).contains(&capacity) {
             return Err(refuse(format!(
@@ -114,8 +115,8 @@ impl Semaphore {
     ///
     /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a number of permits that is 0 or more than
     /// [`MAX_PERMITS`](Self::MAX_PERMITS), and for a name that is empty, longer than 64 bytes, or has a zero byte. `StorageFull` if
-    /// the region has no room: a semaphore needs 256 bytes, and 128 per slot of the region. `ResourceBusy` if another member was
-    /// stopped while it added an object.
+    /// the region has no room: a semaphore needs 256 bytes, and 128 per slot of the region. `ResourceBusy` if another member is
+    /// stopped while it adds an object.
     pub fn create(region: &Region, name: &str, permits: u32) -> io::Result<Self> {
         let spec = Self::spec_of_new(region, name, permits)?;
         Self::new(Object::create(region, &spec, |words| init(words, permits))?)
@@ -151,8 +152,8 @@ impl Semaphore {
         Self::new(object)
     }
 
-    /// Number of permits, available or not: those that the semaphore was made with, and those that were
-    /// [added](Self::add_permits), without those that were [forgotten](Permit::forget).
+    /// Returns the number of permits, available or not: those with which the semaphore was made, plus those that were
+    /// [added](Self::add_permits), minus those that were [forgotten](Permit::forget).
     ///
     /// # Errors
     ///
@@ -163,21 +164,21 @@ impl Semaphore {
         Ok(permits(membership.load(self.steps.capacity, SeqCst)))
     }
 
-    /// Number of permits that no living member has.
+    /// Returns the number of permits that no living member has.
     ///
-    /// It may have changed when the call returns. While others take and give back, it may be less than it was at any point in time.
-    /// The call loads two words per slot of the region.
+    /// The number may have changed when the call returns. While other calls take permits or give them back, the result may be lower
+    /// than the number was at any time. The call loads up to two words for each member that the region may have.
     ///
     /// # Errors
     ///
     /// Those of [`blocking_acquire`](Self::blocking_acquire).
     pub fn available_permits(&self) -> io::Result<u32> {
-        // In this order, as a call that waits.
+        // In the order of a call that waits.
         let held = drive::attempt(self.object.membership(), Sum::new(self.steps.records))?;
         Ok(self.capacity()?.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX)))
     }
 
-    /// Adds `n` permits for good.
+    /// Adds `n` permits permanently.
     ///
     /// # Errors
     ///
@@ -196,9 +197,9 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `Unsupported` in a fork of the process that opened the region, and if the call has to wait outside a Tokio runtime.
     /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
-    /// - `ResourceBusy` if the words of the semaphore changed 65,536 times during the call. Only a member that writes at random does
+    /// - `ResourceBusy` if the words of the semaphore changed about 65,000 times during the call. Only a member that writes at random does
     ///   that.
     /// - Those of a wait (see `futex_tokio::WaitAsync`).
     ///
@@ -302,13 +303,13 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// Those of [`acquire`](Self::acquire) that are not about a runtime.
+    /// Those of [`acquire`](Self::acquire) that don't depend on a runtime.
     #[inline]
     pub fn blocking_acquire(&self) -> io::Result<SemaphorePermit<'_>> {
         self.blocking_acquire_many(1)
     }
 
-    /// Like [`blocking_acquire`](Self::blocking_acquire), but gives up at a point in time.
+    /// Like [`blocking_acquire`](Self::blocking_acquire), but gives up at a deadline.
     ///
     /// # Errors
     ///
@@ -327,7 +328,7 @@ impl Semaphore {
         self.block(n, None)
     }
 
-    /// Like [`blocking_acquire_many`](Self::blocking_acquire_many), but gives up at a point in time.
+    /// Like [`blocking_acquire_many`](Self::blocking_acquire_many), but gives up at a deadline.
     ///
     /// # Errors
     ///
@@ -359,7 +360,7 @@ impl Semaphore {
     #[inline]
     fn attempt(&self, n: u32) -> io::Result<bool> {
         self.check(n)?;
-        // It never sleeps, but what it has begun must be undone if it loses too many races.
+        // The machine never sleeps. But if it loses too many races, `block` undoes what it has begun.
         let taken = drive::block(self.object.membership(), TryAcquire::new(self.steps, n), None)?;
         Ok(taken == Some(true))
     }
@@ -381,7 +382,7 @@ impl Semaphore {
         drive::timed_out(&what, self.object.membership())
     }
 
-    /// True if both handles lead to the same semaphore, by the same member.
+    /// True if both handles lead to the same semaphore, and belong to the same member.
     fn is(&self, other: &Self) -> bool {
         self.object.is_of_the_member_of(&other.object) && self.steps == other.steps
     }
@@ -408,7 +409,7 @@ pub type OwnedSemaphorePermit = Permit<Arc<Semaphore>>;
 
 /// Permits of a [`Semaphore`]: see [`SemaphorePermit`] and [`OwnedSemaphorePermit`].
 ///
-/// Dropping it gives them back. A drop makes at most one wake, and never waits.
+/// Dropping the value gives the permits back. A drop makes at most one wake, and never waits.
 #[must_use = "a permit that is dropped at once is available again"]
 pub struct Permit<S>
 where
@@ -427,7 +428,7 @@ where
         self.permits as usize
     }
 
-    /// Gives up the permits for good: the [`capacity`](Semaphore::capacity) of the semaphore is smaller from now on.
+    /// Removes the permits permanently. This reduces the [`capacity`](Semaphore::capacity) of the semaphore.
     pub fn forget(mut self) {
         let n = std::mem::take(&mut self.permits);
         if n > 0 {
@@ -435,7 +436,7 @@ where
         }
     }
 
-    /// Takes `n` permits out of this one. Returns `None` if it has fewer.
+    /// Takes `n` permits out of this value. Returns `None` if it has fewer.
     pub fn split(&mut self, n: usize) -> Option<Self>
     where
         S: Clone,
@@ -445,15 +446,15 @@ where
         Some(Self { semaphore: self.semaphore.clone(), permits: n })
     }
 
-    /// Adds the permits of another one.
+    /// Adds the permits of another value.
     ///
     /// # Panics
     ///
-    /// If `other` is of another semaphore, or was taken by another member in this process.
+    /// If `other` belongs to another semaphore, or to another member of this process.
     #[track_caller]
     pub fn merge(&mut self, mut other: Self) {
         assert!(self.semaphore.is(&other.semaphore), "permits of two semaphores or members can't be merged");
-        // Only if a member writes at random, there are more permits than a number can say.
+        // The sum exceeds `u32::MAX` only if a member writes at random.
         self.permits = self.permits.saturating_add(std::mem::take(&mut other.permits));
     }
 }

@@ -23,18 +23,19 @@ impl Counters {
     }
 }
 
-/// Counts of what a member has done for its region, from [`Region::stats`](crate::Region::stats).
+/// Counters of a member, from [`Region::stats`](crate::Region::stats).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Stats {
     /// Number of times that this member examined the table of members for deaths.
     pub scans: u64,
-    /// Number of deaths that this member was the first to notice. The sum over all members counts each death once.
+    /// Number of deaths that this member was the first to notice. The sum over all members counts each death once. A member that
+    /// leaves with a leaked guard counts as one that dies.
     pub deaths_seen: u64,
-    /// Number of dead members whose slot this member freed, after it had repaired their locks. The sum over all members counts
-    /// each death once.
+    /// Number of dead members whose slot this member freed, after their locks had been repaired. The sum over all members counts each
+    /// death once.
     pub sweeps_done: u64,
-    /// Number of lost wakes that the recheck found, which compares the words of all sleeping waits once a second. A wake is lost
+    /// Number of lost wakes that the recheck found. Once a second, the recheck compares the words of all sleeping waits. A wake is lost
     /// if it goes to a process that is stopped (`SIGSTOP`), or that is killed before it passes the wake on.
     pub rechecks_that_found: u64,
 }

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A type whose values can stand in a region.
+/// A type whose values can be in a region.
 ///
-/// The traits of `zerocopy` say that each bit pattern is a valid value, and that a value has no padding. Other processes may write
-/// anything into the region, so a program checks what it gets, like data from a network.
+/// The traits of `zerocopy` guarantee that each bit pattern is a valid value, and that a value has no padding. Other processes may
+/// write anything into the region, so check each value that you get, like data from a network.
 ///
 /// Processes that use different programs, or versions of a program, must agree on the type. They compare its name, version, size
 /// and alignment when they open an object. Change [`VERSION`](Self::VERSION) when the meaning of the bytes changes.
@@ -29,10 +29,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// }
 /// ```
 pub trait Value: FromBytes + IntoBytes + Immutable + Send + Sync + 'static {
-    /// Name of the type, 1 to 64 bytes. All programs that use a region choose the same one.
+    /// Name of the type, 1 to 64 bytes. All programs that use a region must use the same name.
     const NAME: &'static str;
 
-    /// Version of the type.
+    /// Version of the type. All programs that use a region must use the same version.
     const VERSION: u32;
 }
 
@@ -47,7 +47,7 @@ macro_rules! values {
 
 values!(() u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
 
-/// The length of the array is a part of its size, which is compared too.
+/// The name does not contain the length of the array. Processes compare the size of the whole array.
 impl<T: Value, const N: usize> Value for [T; N] {
     const NAME: &'static str = T::NAME;
     const VERSION: u32 = T::VERSION;
@@ -58,7 +58,7 @@ pub(crate) const fn words_of<T>() -> usize {
     size_of::<T>().div_ceil(8)
 }
 
-/// Copies a value out of words that others may write at the same time. Then the copy is a mixture.
+/// Copies a value out of words. If other members write the words at the same time, the copy is a mixture.
 #[inline]
 pub(crate) fn load<T: Value>(words: &[AtomicU64]) -> T {
     let mut value = T::new_zeroed();

@@ -8,11 +8,11 @@ use crate::steps::event::{Reset, SetOne, WaitOne};
 use futex_sys::Deadline;
 use std::io;
 
-/// An event in a [`Region`] that one waiter takes: a doorbell.
+/// An event in a [`Region`] with automatic reset: one waiter takes each `set`.
 ///
-/// [`set`](Self::set) releases one waiter, and the event is not set afterwards. If nobody waits, the event stays set until the next
-/// call takes it. Setting an event that is set has no effect, so this is not a counter: see [`Semaphore`](crate::Semaphore) for one.
-/// A new event is not set.
+/// [`set`](Self::set) releases one waiter, and the event is not set afterwards. If no call waits, the event stays set until the next
+/// call takes it. An event does not count: if it is set already, another `set` has no further effect. To count, use a
+/// [`Semaphore`](crate::Semaphore). A new event is not set.
 ///
 /// For an event that releases all waiters, see [`ManualEvent`](super::ManualEvent).
 ///
@@ -22,8 +22,8 @@ use std::io;
 ///
 /// # When a member dies
 ///
-/// An event has no owner. If a member dies after it has set the event, one waiter takes that. If a member dies after it has taken the
-/// event, that `set` is used up. Work that must survive its worker needs a [`Mutex`](crate::Mutex) with the state of the work.
+/// An event has no owner. If a member dies after it has set the event, one waiter takes the event. If a member dies after it has taken
+/// the event, that `set` is lost. If work must survive its worker, keep the state of the work in a [`Mutex`](crate::Mutex).
 ///
 /// # Examples
 ///
@@ -50,7 +50,7 @@ impl AutoEvent {
     /// # Errors
     ///
     /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a name that is empty, longer than 64 bytes, or
-    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member was stopped while it added an
+    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member is stopped while it adds an
     /// object.
     pub fn create(region: &Region, name: &str) -> io::Result<Self> {
         Event::create(region, Kind::AutoEvent, name).map(|event| Self { event })
@@ -60,7 +60,7 @@ impl AutoEvent {
     ///
     /// # Errors
     ///
-    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is of another kind, also if it is a
+    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is of another kind, for example a
     /// [`ManualEvent`](super::ManualEvent).
     pub fn open(region: &Region, name: &str) -> io::Result<Self> {
         Event::open(region, Kind::AutoEvent, name).map(|event| Self { event })
@@ -75,18 +75,18 @@ impl AutoEvent {
         Event::open_or_create(region, Kind::AutoEvent, name).map(|event| Self { event })
     }
 
-    /// Sets the event, for one call that waits or the next one that comes. Returns true if it was not set before.
+    /// Sets the event, for one call that waits, or for the next call. Returns true if the event was not set before.
     ///
     /// # Errors
     ///
     /// - `Unsupported` in a fork of the process that opened the region.
     /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed.
-    /// - `ResourceBusy` if the word of the event changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - `ResourceBusy` if the word of the event changed about 65,000 times during the call. Only a member that writes at random does that.
     pub fn set(&self) -> io::Result<bool> {
         drive::attempt(self.event.0.membership(), SetOne::new(self.event.word()))
     }
 
-    /// Takes the event if it is set, also if others wait for it. Returns true if it was set.
+    /// Takes the event if it is set, even if other calls wait for it. Returns true if it was set. Never waits.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl AutoEvent {
         drive::attempt(self.event.0.membership(), Reset::new(self.event.word()))
     }
 
-    /// True if the event is set, so that nobody has taken it yet. The call does not take it.
+    /// Returns true if the event is set, and no call has taken it yet. This call does not take it.
     ///
     /// # Errors
     ///
@@ -108,8 +108,8 @@ impl AutoEvent {
     ///
     /// # Errors
     ///
-    /// Those of [`set`](Self::set). `Unsupported` outside a Tokio runtime. `BrokenPipe` if the runtime is shutting down. Those of a
-    /// wait (see `futex_tokio::WaitAsync`).
+    /// Those of [`set`](Self::set). `Unsupported` if the call has to wait outside a Tokio runtime. `BrokenPipe` if the runtime is
+    /// shutting down. Those of a wait (see `futex_tokio::WaitAsync`).
     ///
     /// # Cancel safety
     ///
@@ -119,7 +119,7 @@ impl AutoEvent {
         drive::operate(self.event.0.membership(), || WaitOne::new(self.event.word())).await
     }
 
-    /// Waits until the event is set, takes it, and blocks the thread until then.
+    /// Like [`try_wait`](Self::try_wait), but blocks the thread until the event is set.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl AutoEvent {
         self.event.block(WaitOne::new(self.event.word()), None)
     }
 
-    /// Like [`blocking_wait`](Self::blocking_wait), but gives up at a point in time.
+    /// Like [`blocking_wait`](Self::blocking_wait), but gives up at a deadline.
     ///
     /// # Errors
     ///

@@ -8,10 +8,10 @@ use crate::steps::event::{Reset, Set, Wait};
 use futex_sys::Deadline;
 use std::io;
 
-/// An event in a [`Region`] that stays set: a gate.
+/// An event in a [`Region`] with manual reset: it stays set until it is reset.
 ///
-/// While it is set, nobody waits. [`set`](Self::set) releases all who wait, also if [`reset`](Self::reset) follows at once. A new
-/// event is not set.
+/// While it is set, no call waits. [`set`](Self::set) releases all waiters, even if [`reset`](Self::reset) follows at once. A new event
+/// is not set.
 ///
 /// For an event that releases one waiter per `set`, see [`AutoEvent`](super::AutoEvent).
 ///
@@ -21,7 +21,7 @@ use std::io;
 ///
 /// # When a member dies
 ///
-/// An event has no owner, so it stays as it is. If a member dies after it has set the event, all who wait are released.
+/// An event has no owner, so it stays as it is. If a member dies after it has set the event, all waiters are released.
 ///
 /// # Examples
 ///
@@ -47,7 +47,7 @@ impl ManualEvent {
     /// # Errors
     ///
     /// `AlreadyExists` if the region has an object of this name. `InvalidInput` for a name that is empty, longer than 64 bytes, or
-    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member was stopped while it added an
+    /// has a zero byte. `StorageFull` if the region has no room. `ResourceBusy` if another member is stopped while it adds an
     /// object.
     pub fn create(region: &Region, name: &str) -> io::Result<Self> {
         Event::create(region, Kind::ManualEvent, name).map(|event| Self { event })
@@ -57,7 +57,8 @@ impl ManualEvent {
     ///
     /// # Errors
     ///
-    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is of another kind, also if it is an [`AutoEvent`](super::AutoEvent).
+    /// `NotFound` if the region has no object of this name. `InvalidInput` if the object is of another kind, for example an
+    /// [`AutoEvent`](super::AutoEvent).
     pub fn open(region: &Region, name: &str) -> io::Result<Self> {
         Event::open(region, Kind::ManualEvent, name).map(|event| Self { event })
     }
@@ -71,18 +72,18 @@ impl ManualEvent {
         Event::open_or_create(region, Kind::ManualEvent, name).map(|event| Self { event })
     }
 
-    /// Sets the event, and releases all who wait. Returns true if it was not set before.
+    /// Sets the event, and releases all waiters. Returns true if the event was not set before.
     ///
     /// # Errors
     ///
     /// - `Unsupported` in a fork of the process that opened the region.
     /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed.
-    /// - `ResourceBusy` if the word of the event changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - `ResourceBusy` if the word of the event changed about 65,000 times during the call. Only a member that writes at random does that.
     pub fn set(&self) -> io::Result<bool> {
         drive::attempt(self.event.0.membership(), Set::new(self.event.word()))
     }
 
-    /// Resets the event. From now on calls wait until it is set again. Returns true if it was set.
+    /// Resets the event. Later calls wait until it is set again. Returns true if it was set.
     ///
     /// # Errors
     ///
@@ -91,7 +92,7 @@ impl ManualEvent {
         drive::attempt(self.event.0.membership(), Reset::new(self.event.word()))
     }
 
-    /// True if the event is set.
+    /// Returns true if the event is set.
     ///
     /// # Errors
     ///
@@ -104,19 +105,19 @@ impl ManualEvent {
     ///
     /// # Errors
     ///
-    /// Those of [`set`](Self::set). `Unsupported` outside a Tokio runtime. `BrokenPipe` if the runtime is shutting down. Those of a
-    /// wait (see `futex_tokio::WaitAsync`).
+    /// Those of [`set`](Self::set). `Unsupported` if the call has to wait outside a Tokio runtime. `BrokenPipe` if the runtime is
+    /// shutting down. Those of a wait (see `futex_tokio::WaitAsync`).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is lost if the call is dropped. A `set` that is followed by a `reset` before the next call does not
-    /// release that one.
+    /// Cancel safe: dropping the call changes nothing. If a `set` and a `reset` come between the drop and the next call, that call
+    /// waits for the next `set`.
     #[cfg(feature = "tokio")]
     pub async fn wait(&self) -> io::Result<()> {
         drive::operate(self.event.0.membership(), || Wait::new(self.event.word())).await
     }
 
-    /// Waits until the event is set, and blocks the thread until then.
+    /// Blocks the thread until the event is set.
     ///
     /// # Errors
     ///
@@ -125,7 +126,7 @@ impl ManualEvent {
         self.event.block(Wait::new(self.event.word()), None)
     }
 
-    /// Like [`blocking_wait`](Self::blocking_wait), but gives up at a point in time.
+    /// Like [`blocking_wait`](Self::blocking_wait), but gives up at a deadline.
     ///
     /// # Errors
     ///

@@ -32,7 +32,7 @@ pub struct ObjectInfo {
     pub offset: usize,
     /// Length of the object in bytes.
     pub len: usize,
-    /// What its words say.
+    /// The state of the object.
     pub state: ObjectState,
     pub(super) sleeps: Vec<(usize, SleepPurpose)>,
 }
@@ -48,21 +48,21 @@ pub enum ObjectState {
     RwLock {
         /// The lock of the writers. Its holder writes, or waits for the readers.
         writer: LockState,
-        /// Number of readers per member that has some.
+        /// Number of readers of each member that has some.
         readers: Vec<Share>,
     },
     /// A semaphore.
     #[non_exhaustive]
     Semaphore {
-        /// Number of permits that there are.
+        /// Number of permits, available or not.
         capacity: u32,
         /// Number of permits that are available. After a death it may be too low, until a waiter corrects it.
         available: u32,
         /// True if a member may wait for permits.
         may_have_waiters: bool,
-        /// The lock of the first one that waits, behind which the others wait.
+        /// The lock of the waiter at the front of the queue. The others wait for this lock.
         turnstile: LockState,
-        /// Number of permits per member that has some. One that is about to acquire permits has them here already.
+        /// Number of permits of each member that has some. A member that is about to acquire permits is counted with them already.
         permits: Vec<Share>,
     },
     /// An event, of either kind.
@@ -95,7 +95,7 @@ pub enum ObjectState {
         /// True if a member may wait.
         may_have_waiters: bool,
     },
-    /// The kind is not known, or the object is too short for it, or the region is damaged so that its objects need too much time.
+    /// The kind is not known, or the object is too short for it, or the region is damaged so that reading it would take too long.
     Unknown,
 }
 
@@ -103,18 +103,18 @@ pub enum ObjectState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LockState {
-    /// The member that has the lock. If it is not a [member](super::Inspection::member) any more or is dead, the next one that locks
-    /// takes the lock over.
+    /// The member that has the lock. If it is dead, or not a [member](super::Inspection::member) any more, the next locker takes the
+    /// lock over.
     pub holder: Option<MemberId>,
     /// True if a member may wait for the lock.
     pub may_have_waiters: bool,
-    /// True if an owner died while it had the lock, and no owner since has settled that.
+    /// True if an owner died while it had the lock, and no later owner has settled that.
     pub predecessor_died: bool,
     /// The last owner that died while it had the lock.
     pub predecessor: Option<MemberId>,
 }
 
-/// What a member has of an object.
+/// The permits or readers of a member.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Share {
@@ -146,9 +146,9 @@ pub enum SleepPurpose {
     ReadOrWrite,
     /// As the writer, for the readers to end.
     Readers,
-    /// For permits, as the first one.
+    /// For permits, at the front of the queue.
     Permits,
-    /// For permits, behind the first one.
+    /// For permits, behind the front of the queue.
     Turn,
     /// For an event to be set.
     Set,
@@ -200,7 +200,7 @@ type Known = (ObjectState, Vec<(u32, SleepPurpose)>);
 /// A slot that is LIVE, and its generation.
 pub(super) type Live = (u32, u32);
 
-/// Looks at one object after the other.
+/// Reads one object after the other.
 pub(super) struct Look<'a> {
     reader: Reader<'a>,
     live: &'a [Live],
@@ -238,7 +238,7 @@ impl<'a> Look<'a> {
 
     /// `None` if the object does not have what its kind needs.
     fn state(&mut self, kind: Kind, entry: &Entry) -> io::Result<Option<Known>> {
-        /// More words than the fixed part of any object has.
+        /// An upper bound for the number of words of the fixed part of an object.
         const FIXED: u32 = 32;
         let mut words = [0; FIXED as usize];
         let len = entry.len.min(FIXED);
@@ -298,13 +298,13 @@ impl<'a> Look<'a> {
         }))
     }
 
-    /// The counts of the members that have something.
+    /// The counts of the members whose count is not 0.
     fn shares(&mut self, entry: &Entry) -> io::Result<Option<Vec<Share>>> {
         let share = |(member, word)| (low(word) > 0).then_some(Share { member, count: low(word) });
         Ok(self.records(entry)?.map(|records| records.into_iter().filter_map(share).collect()))
     }
 
-    /// The records that count. `None` if the object has none, or if too much was read already.
+    /// The records that count. `None` if the object has no records, or if the budget is used up.
     fn records(&mut self, entry: &Entry) -> io::Result<Option<Vec<(MemberId, u64)>>> {
         let Some(Records(first)) = entry.records else { return Ok(None) };
         // The slots are in ascending order.

@@ -10,13 +10,13 @@ use futex_sys::MemoryView;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, fence};
 
-/// Maximum number of words of records that a look reads. A look at a region of any honest program needs fewer. Damaged entries may
-/// overlap, so the length of the region is not a bound.
+/// Maximum number of words of records that an inspection reads. An intact region has fewer. Damaged entries may overlap, so the length
+/// of the region is not a bound.
 pub(super) const MOST_RECORDS: usize = 1 << 27;
 
-/// The name of a member within the region: its slot and its generation.
+/// The identity of a member within the region: its slot and its generation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "the format names a member by these two numbers")]
+#[expect(clippy::exhaustive_structs, reason = "the format identifies a member by these two numbers")]
 pub struct MemberId {
     /// See [`Member::slot`].
     pub slot: u32,
@@ -34,7 +34,7 @@ pub(super) fn offset_of_low_half(place: Place) -> usize {
 pub(super) struct Reader<'a>(pub(super) &'a MemoryView);
 
 impl Reader<'_> {
-    /// Reads words. They lie within the region, by its checked layout.
+    /// Reads words. The caller has checked that they lie within the region.
     pub(super) fn words<const N: usize>(self, place: Place) -> io::Result<[u64; N]> {
         let mut words = [0; N];
         self.fill(place, &mut words)?;
@@ -57,7 +57,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What the table says of a member. `None` if the member has not written that yet.
+    /// The information of a member in the table. `None` if the member has not written it yet.
     pub(super) fn information(self, slot: Place, member: steps::Member) -> io::Result<Option<Information>> {
         let described = Place(slot.0 + Information::GENERATION);
         let is_described = |[generation]: [u64; 1]| generation == u64::from(member.generation);

@@ -1,7 +1,7 @@
 //! Regions that are passed on as descriptors.
 //!
-//! A member has an open file description of its own, since the locks of one description do not exclude each other. So what is
-//! passed on is a fresh description, and what is received is opened again, if the system allows it.
+//! Each member has its own open file description, because the locks of one description do not exclude each other. So a member passes
+//! a fresh description on, and the receiver opens the file again, if the system allows it.
 
 use super::{Builder, Region};
 use crate::format::refuse;
@@ -14,20 +14,20 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 impl Region {
-    /// Sends the region over a Unix socket, as one message of one descriptor (`SCM_RIGHTS`) and one byte. The peer calls
+    /// Sends the region over a Unix socket, as one message with one descriptor (`SCM_RIGHTS`) and one byte. The peer calls
     /// [`Builder::receive`].
     ///
-    /// The descriptor has an open file description of its own, so that the peer can join even if it has no `/proc`, or runs as
-    /// another user.
+    /// The descriptor has a fresh open file description. So the peer can join even if it has no `/proc`, or runs as another user.
     ///
     /// The call blocks while the socket's buffer is full, unless the socket is non-blocking.
     ///
     /// # Errors
     ///
-    /// - `InvalidInput` if the region has a name: peers open it by the name. (Its memory can't be sealed against shrinking.)
+    /// - `InvalidInput` if the region has a name, because the memory of such a region can't be sealed against shrinking. Let the peer
+    ///   open the region by its name.
     /// - `WouldBlock`, `BrokenPipe` and others of [`SharedMemory::send`].
-    /// - `NotFound` or others if `/proc` can't be used, which this process needs to open the description.
-    /// - `Unsupported` in a fork, `InvalidData` if the region is damaged.
+    /// - `NotFound` or another kind if `/proc` can't be used. This process needs it to open the file again.
+    /// - `Unsupported` in a fork. `BrokenPipe` if the region was closed. `InvalidData` if it is damaged.
     pub fn send(&self, socket: impl AsFd) -> io::Result<()> {
         self.presence.check()?;
         if !self.presence.is_sealed() {
@@ -39,19 +39,20 @@ impl Region {
         }
         let file = OwnFile::open(|| self.reopen())?;
         let sent = send_descriptor(file.as_fd(), socket);
-        // While a fork has the description, the death of the peer, which has the same one, is not noticed.
+        // The peer has the same description. While a fork has it too, the death of the peer is not noticed.
         file.close();
         sent
     }
 
-    /// A descriptor of the region for another process to inherit, which calls [`Builder::from_fd`]. Each process needs one of its
-    /// own, unless it has `/proc`.
+    /// Returns a descriptor of the region for another process, which inherits it and calls [`Builder::from_fd`]. Each process needs
+    /// its own descriptor, unless it has `/proc`.
     ///
     /// The descriptor is closed on `exec` (`FD_CLOEXEC`), unless the caller changes that.
     ///
     /// # Errors
     ///
-    /// `NotFound` or others if `/proc` can't be used. `Unsupported` in a fork, `InvalidData` if the region is damaged.
+    /// `NotFound` or another kind if `/proc` can't be used. `Unsupported` in a fork. `BrokenPipe` if the region was closed.
+    /// `InvalidData` if it is damaged.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.presence.check()?;
         self.reopen()
@@ -72,7 +73,7 @@ impl Builder {
     /// Receives a region that a peer has [sent](Region::send) over a Unix socket, and joins it. The memory must be sealed against
     /// shrinking.
     ///
-    /// The call blocks until there is a message, unless the socket is non-blocking.
+    /// The call blocks until a message arrives, unless the socket is non-blocking.
     ///
     /// # Errors
     ///
@@ -82,27 +83,27 @@ impl Builder {
         self.join_again(memory.as_fd(), "the region that was received")
     }
 
-    /// Joins the region of a descriptor, for instance of an inherited one. The descriptor may be closed afterwards.
+    /// Joins the region of a descriptor, for example of an inherited one. The caller may close the descriptor afterwards.
     ///
-    /// If the region has a name, this member does not know it: if this member is the last one, it leaves the name to the next
-    /// process that opens it.
+    /// If the region has a name, this member does not know the name. If it is the last member that leaves, the file remains until a
+    /// process opens the name.
     ///
     /// # Without `/proc`
     ///
-    /// The function opens the file again, because each member needs an open file description of its own. If it can't (there is no
-    /// `/proc`, or the file belongs to another user), the member uses the description of the descriptor. Then no other process may
-    /// keep that description, as it happens if the descriptor was inherited: while it does, the death of this member is not
-    /// noticed. A second member with the same description is refused.
+    /// The function opens the file again, because each member needs its own open file description. If it can't (there is no `/proc`,
+    /// or the file belongs to another user), the member uses the description of the descriptor. Then all other processes that have
+    /// this description must close it, for example the parent from which this process has inherited the descriptor. Otherwise the
+    /// death of this member is not noticed while they live. A second member with the same description is refused.
     ///
     /// # Errors
     ///
-    /// `InvalidData` if the memory is not a region, or one of another format. `ResourceBusy` if the region is full, and if another
-    /// member uses the description. Those of [`SharedMemory::from_fd`].
+    /// `InvalidInput` if the label is too long. `InvalidData` if the memory is not a region, or if the region has another format or is
+    /// damaged. `ResourceBusy` if the region is full, or if another member uses the description. Those of [`SharedMemory::from_fd`].
     pub fn from_fd(&self, fd: impl AsFd) -> io::Result<Region> {
         self.join_again(fd.as_fd(), "the region of the descriptor")
     }
 
-    /// Joins through a fresh description if there can be one, and otherwise through that of the descriptor.
+    /// Joins through a fresh description if the file can be opened again, and otherwise through the description of the descriptor.
     pub(super) fn join_again(&self, fd: BorrowedFd<'_>, what: &str) -> io::Result<Region> {
         let fresh = OwnFile::open(|| Ok(reopen(fd)?));
         match fresh {

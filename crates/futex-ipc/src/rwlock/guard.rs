@@ -22,8 +22,8 @@ pub type OwnedRwLockWriteGuard<T> = WriteGuard<Arc<RwLock<T>>, T>;
 /// The guard of a reader: see [`RwLockReadGuard`](RwLockReadGuard) and
 /// [`OwnedRwLockReadGuard`](OwnedRwLockReadGuard).
 ///
-/// It dereferences to a copy of the value. As long as the guard is there, no writer changes the value. A drop makes at most one wake,
-/// and never waits.
+/// The guard dereferences to a copy of the value. As long as the guard exists, no writer changes the value. A drop makes at most one
+/// wake, and never waits.
 #[must_use = "a guard that is dropped at once keeps no writer out"]
 pub struct ReadGuard<L, T>
 where
@@ -45,7 +45,7 @@ where
         Self { lock, locked, value }
     }
 
-    /// True if a writer died inside its section, and no writer since has [settled](WriteGuard::settle) that.
+    /// Returns true if a writer died inside its section, and no later writer has [settled](WriteGuard::settle) that.
     pub fn predecessor_died(&self) -> bool {
         self.locked.died
     }
@@ -88,8 +88,8 @@ where
 /// The guard of a writer: see [`RwLockWriteGuard`](RwLockWriteGuard) and
 /// [`OwnedRwLockWriteGuard`](OwnedRwLockWriteGuard).
 ///
-/// It dereferences to a copy of the value. Dropping it unlocks and forgets the copy. [`commit`](Self::commit) makes the copy the value
-/// of the lock. A drop makes at most one wake, and never waits.
+/// The guard dereferences to a copy of the value. Dropping it unlocks and discards the copy. [`commit`](Self::commit) makes the copy
+/// the value of the lock. A drop makes at most one wake, and never waits.
 #[must_use = "a guard that is dropped at once has changed nothing"]
 pub struct WriteGuard<L, T>
 where
@@ -118,22 +118,23 @@ where
         self.checkpoint();
     }
 
-    /// Makes the copy the value of the lock, and goes on. A later end of the section leaves at least this value.
+    /// Makes the copy the value of the lock, and keeps the lock. If the section ends without another commit, this value stays.
     ///
-    /// The value changes with one store. Readers come after the section, so they see the last checkpoint.
+    /// The value changes with one store. No reader has the lock during the section, so readers see only the last value.
     #[inline]
     pub fn checkpoint(&mut self) {
         RwLock::<T>::COPIES.commit(&self.lock.object, &self.value);
     }
 
-    /// True if a writer died inside its section, and no writer since has [settled](Self::settle) that.
+    /// Returns true if a writer died inside its section, and no later writer has [settled](Self::settle) that.
     pub fn predecessor_died(&self) -> bool {
         self.locked.died
     }
 
-    /// Declares that the death of a predecessor needs no further attention: the next readers and writers are not told.
+    /// Declares that the death of a predecessor needs no further attention. Then [`predecessor_died`](Self::predecessor_died) returns
+    /// false for the next readers and writers.
     ///
-    /// It takes effect when the lock is unlocked. If this process dies before, they are told.
+    /// This takes effect when the lock is unlocked. If this process dies before that, it has no effect.
     pub fn settle(&mut self) {
         self.settled = true;
     }

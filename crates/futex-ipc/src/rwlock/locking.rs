@@ -20,14 +20,15 @@ impl<T: Value> RwLock<T> {
     ///
     /// # Errors
     ///
-    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `Unsupported` in a fork of the process that opened the region, and if the call has to wait outside a Tokio runtime.
     /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
-    /// - `ResourceBusy` if the word of the lock changed 65,536 times during the call. Only a member that writes at random does that.
+    /// - `ResourceBusy` if the word of the lock changed about 65,000 times during the call. Only a member that writes at random does that.
     /// - Those of a wait (see `futex_tokio::WaitAsync`).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a call that is dropped has not locked, and hands on a wake that it received. It loses its place in the queue.
+    /// Cancel safe: a call that is dropped has not locked, and passes a wake that it received on to the next waiter. It loses its place
+    /// in the queue.
     #[cfg(feature = "tokio")]
     pub async fn read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
         let locked = drive::operate(self.object.membership(), || Read::new(self.place)).await?;
@@ -53,7 +54,7 @@ impl<T: Value> RwLock<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read) that are not about a runtime.
+    /// Those of [`read`](Self::read) that don't depend on a runtime.
     #[inline]
     pub fn blocking_read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
         self.block_to_read(None).map(|locked| ReadGuard::new(self, locked))
@@ -69,7 +70,7 @@ impl<T: Value> RwLock<T> {
         Ok(ReadGuard::new(self, locked))
     }
 
-    /// Like [`blocking_read`](Self::blocking_read), but gives up at a point in time.
+    /// Like [`blocking_read`](Self::blocking_read), but gives up at a deadline.
     ///
     /// # Errors
     ///
@@ -78,7 +79,7 @@ impl<T: Value> RwLock<T> {
         self.block_to_read(Some(deadline.into())).map(|locked| ReadGuard::new(self, locked))
     }
 
-    /// Locks for reading if no living member has locked for writing, or waits to. Otherwise returns `None`.
+    /// Locks for reading if no living member has locked for writing, or waits for the readers to do so. Otherwise returns `None`.
     ///
     /// # Errors
     ///
@@ -97,8 +98,8 @@ impl<T: Value> RwLock<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a call that is dropped has not locked, lets those go on that waited behind it, and hands on a wake that it
-    /// received. It loses its place in the queue.
+    /// Cancel safe: a call that is dropped has not locked. The calls that waited behind it go on, and a wake that it received is passed
+    /// on to the next waiter. It loses its place in the queue.
     #[cfg(feature = "tokio")]
     pub async fn write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
         if self.writers.is_greedy() {
@@ -130,7 +131,7 @@ impl<T: Value> RwLock<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read) that are not about a runtime.
+    /// Those of [`read`](Self::read) that don't depend on a runtime.
     #[inline]
     pub fn blocking_write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
         self.block_to_write(None).map(|locked| WriteGuard::new(self, locked))
@@ -146,7 +147,7 @@ impl<T: Value> RwLock<T> {
         Ok(WriteGuard::new(self, locked))
     }
 
-    /// Like [`blocking_write`](Self::blocking_write), but gives up at a point in time.
+    /// Like [`blocking_write`](Self::blocking_write), but gives up at a deadline.
     ///
     /// # Errors
     ///
@@ -155,7 +156,7 @@ impl<T: Value> RwLock<T> {
         self.block_to_write(Some(deadline.into())).map(|locked| WriteGuard::new(self, locked))
     }
 
-    /// Locks for writing if no living member has locked. Otherwise returns `None`.
+    /// Locks for writing if no living member has the lock, for reading or for writing. Otherwise returns `None`.
     ///
     /// # Errors
     ///
