@@ -15,13 +15,13 @@ pub(crate) struct Attachment {
     pub(crate) layout: Layout,
     pub(crate) memory: SharedMemory,
     pub(crate) identity: Identity,
-    /// True if the description can be that of another member after this one.
+    /// True if this process has not opened the description itself. Another member may use it after this one.
     pub(crate) is_claimed: bool,
     pub(crate) not_forked: NotForked,
 }
 
 impl Attachment {
-    /// Maps the file of a region. No other process, and no other attachment, has the description of the file.
+    /// Maps the file of a region. No other process or attachment has the description of the file.
     pub(crate) fn new(what: String, file: OwnFile) -> io::Result<Self> {
         let identity = file.identity();
         let (memory, not_forked) = file.map()?;
@@ -31,7 +31,7 @@ impl Attachment {
 
     /// Makes a region of an empty file.
     pub(crate) fn make(what: String, file: OwnFile, layout: Layout) -> io::Result<Self> {
-        // Not while the file is mapped, during which no thread can fork: this takes a while if the region is large.
+        // Before the file is mapped: no thread can fork during that, and reserving a large region takes some time.
         reserve_file(&file, layout.bytes(), &what)?;
         let identity = file.identity();
         let (memory, not_forked) = file.map()?;
@@ -49,7 +49,7 @@ impl Attachment {
         fail(
             io::ErrorKind::ResourceBusy,
             format!(
-                "{} is full: it has {} members, and no slot for another. Make it with more (`Builder::members`)",
+                "{} is full: it has {} members, which is its maximum. Make it with a larger maximum (`Builder::members`)",
                 self.what, self.layout.slots
             ),
         )
@@ -59,15 +59,15 @@ impl Attachment {
     /// not exclude each other.
     pub(crate) fn claim(mut self) -> io::Result<Self> {
         // The offset belongs to the description, and nothing else uses it.
-        let offset =
-            seek(&self.memory, SeekFrom::Current(1)).map_err(|errno| explain(errno, "cannot use a descriptor"))?;
+        let offset = seek(&self.memory, SeekFrom::Current(1))
+            .map_err(|errno| explain(errno, "cannot move the file offset of a descriptor"))?;
         if offset != 1 {
             let _ = seek(&self.memory, SeekFrom::Current(-1));
             return Err(fail(
                 io::ErrorKind::ResourceBusy,
                 format!(
                     "cannot join {} through this descriptor: another member has joined through the same open file description, and \
-                     without /proc this process can't open another one. Mount /proc, or let a member share it again",
+                     without /proc this process can't open another one. Mount /proc, or let a member share the region again",
                     self.what
                 ),
             ));

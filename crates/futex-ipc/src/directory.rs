@@ -1,10 +1,10 @@
-//! The directory: which objects a region has.
+//! The directory: the list of the objects of a region.
 //!
-//! Objects are only ever added. An entry says by itself which words of its object a sweep repairs after a death, so that a process
-//! sweeps objects of kinds that it does not know.
+//! Objects are added, and never removed. Each entry lists the words of its object that a sweep repairs after a death. So a process can
+//! sweep objects of kinds that it does not know.
 //!
 //! To add an object, a member locks [`Header::LOCK`], writes the object and then the entry, and adds 1 to the number of entries in
-//! use (Release). A member that dies before the last step has added nothing.
+//! use (Release). If the member dies before the last step, nothing was added.
 //!
 //! Each process copies and checks an entry once.
 
@@ -42,7 +42,7 @@ mod field {
     pub(super) const TYPE: usize = 16;
 }
 
-/// What a program wants of an object.
+/// The object that a program opens or makes.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec<'a> {
     pub(crate) kind: Kind,
@@ -53,7 +53,7 @@ pub(crate) struct Spec<'a> {
     /// Size and alignment of the values in bytes.
     pub(crate) size: u32,
     pub(crate) align: u32,
-    /// Known when the object is made, and not compared when it is opened.
+    /// Given when the object is made, and not compared when it is opened.
     pub(crate) parameter: u64,
     /// Number of words.
     pub(crate) len: u32,
@@ -67,21 +67,21 @@ pub(crate) struct Spec<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u32)]
 pub enum Kind {
-    /// A `Mutex`.
+    /// A [`Mutex`](crate::Mutex).
     Mutex = 1,
-    /// An `RwLock`.
+    /// An [`RwLock`](crate::RwLock).
     RwLock = 2,
-    /// A `Semaphore`.
+    /// A [`Semaphore`](crate::Semaphore).
     Semaphore = 3,
-    /// An `Event` with manual reset.
+    /// A [`ManualEvent`](crate::ManualEvent).
     ManualEvent = 4,
-    /// An `Event` with automatic reset.
+    /// An [`AutoEvent`](crate::AutoEvent).
     AutoEvent = 5,
-    /// A `OnceCell`.
+    /// A [`OnceCell`](crate::OnceCell).
     OnceCell = 6,
-    /// A `Barrier`.
+    /// A [`Barrier`](crate::Barrier).
     Barrier = 7,
-    /// A `Condvar`.
+    /// A [`Condvar`](crate::Condvar).
     Condvar = 8,
 }
 
@@ -109,8 +109,8 @@ impl fmt::Display for Kind {
             Self::Mutex => "mutex",
             Self::RwLock => "rwlock",
             Self::Semaphore => "semaphore",
-            Self::ManualEvent => "manual-reset event",
-            Self::AutoEvent => "self-resetting event",
+            Self::ManualEvent => "manual event",
+            Self::AutoEvent => "auto event",
             Self::OnceCell => "once cell",
             Self::Barrier => "barrier",
             Self::Condvar => "condvar",
@@ -121,7 +121,7 @@ impl fmt::Display for Kind {
 /// The checked copy of an entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {
-    /// A number that this version may not know.
+    /// Number of the kind, which this version may not know.
     pub(crate) kind: u32,
     /// The first word of the object, and the number of words.
     pub(crate) base: Place,
@@ -172,7 +172,7 @@ impl Entry {
         for (i, role) in roles.iter_mut().enumerate() {
             let word = field(field::ROLES + i);
             if word != 0 {
-                // A lock has the word of its predecessor behind it.
+                // The word of the predecessor follows a lock.
                 let (known, needs) = match low(word) {
                     1 => (Role::Lock, 2),
                     2 => (Role::Counter, 1),
@@ -200,7 +200,7 @@ impl Entry {
         })
     }
 
-    /// Writes an entry that nobody reads yet.
+    /// Writes an entry that no member reads yet.
     fn store(words: &[AtomicU64], base: u32, spec: &Spec<'_>) {
         words.iter().for_each(|word| word.store(0, Relaxed));
         words[field::KIND].store(halves(spec.type_version, spec.kind as u32), Relaxed);
@@ -226,13 +226,13 @@ impl Entry {
         self.base.0 + self.len
     }
 
-    /// Refuses an object that is not what the program wants, with both sides in the message.
+    /// Refuses an object that is not the one that the program wants. The message names both sides.
     fn verify(&self, spec: &Spec<'_>, what: &str) -> io::Result<()> {
         let kind =
-            |number| Kind::from_number(number).map_or_else(|| format!("object of kind {number}"), |it| it.to_string());
+            |number| Kind::from_number(number).map_or_else(|| format!("{number} (unknown)"), |it| it.to_string());
         if self.kind != spec.kind as u32 {
             return Err(refuse(format!(
-                "{:?} in {what} is a {}, and this program opens it as a {}",
+                "{:?} in {what} has the kind {}, and this program opens it with the kind {}: use another name",
                 spec.name,
                 kind(self.kind),
                 spec.kind
@@ -260,7 +260,7 @@ impl Entry {
     }
 }
 
-/// What this process has copied of the directory.
+/// The entries of the directory that this process has copied.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     /// One per entry in use. `None` for a damaged one.
@@ -272,7 +272,7 @@ impl Directory {
         Self::default()
     }
 
-    /// Copies the entries that were added meanwhile, and returns all.
+    /// Copies the entries that were added since the last call, and returns all.
     pub(crate) fn entries(&self, region: &[AtomicU64], layout: Layout) -> Vec<Option<Arc<Entry>>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         // Ordering: Acquire. The partner is the Release of `add`.
@@ -291,7 +291,7 @@ impl Directory {
         Header::SWEPT.into_iter().chain(objects).collect()
     }
 
-    /// True if a member owns a lock, or a record of it is not 0: it leaves something behind.
+    /// True if a member owns a lock, or has a record that is not 0.
     pub(crate) fn has_something_of(&self, me: Member, region: &[AtomicU64], layout: Layout) -> bool {
         let load = |place: Place| region[place.0 as usize].load(Relaxed);
         let owns = |(role, place)| matches!(role, Role::Lock) && owner(load(place)) == Some(me);

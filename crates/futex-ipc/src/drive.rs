@@ -1,4 +1,4 @@
-//! The drivers: they run the machines of [`steps`](crate::steps) over the memory of a region.
+//! The drivers, which run the machines of [`steps`](crate::steps) over the memory of a region.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -36,7 +36,7 @@ fn attempt_slowly<M: Machine>(membership: &Membership, machine: M) -> io::Result
     run(membership, machine).ok_or_else(|| contended(membership))
 }
 
-/// Runs the machine of what a drop has left to do. If that fails, the region is damaged.
+/// Runs a machine within a drop. If that fails, the region counts as damaged.
 #[inline]
 pub(crate) fn finish<M: Machine>(membership: &Membership, mut machine: M) -> Option<M::Output> {
     if !membership.is_here() {
@@ -75,7 +75,7 @@ pub(crate) fn block<M: Cancel>(
     }
 }
 
-/// Like [`block`], but it is an error if the deadline has passed. Messages name `what` was waited for.
+/// Like [`block`], but returns an error if the deadline has passed. `what` names the object in the message.
 ///
 /// # Errors
 ///
@@ -144,12 +144,19 @@ fn block_slowly<M: Cancel>(
 pub(crate) fn contended(membership: &Membership) -> io::Error {
     fail(
         io::ErrorKind::ResourceBusy,
-        format!("{} changed too often during an operation: does a member write into it at random?", membership.what()),
+        format!(
+            "cannot finish an operation on {}, because its words change all the time. A member may be writing into it at random: \
+             end that member, and try again",
+            membership.what()
+        ),
     )
 }
 
 /// The error of an operation whose deadline has passed.
 #[cold]
 pub(crate) fn timed_out(what: &str, membership: &Membership) -> io::Error {
-    fail(io::ErrorKind::TimedOut, format!("{what} in {} was not there before the deadline", membership.what()))
+    fail(
+        io::ErrorKind::TimedOut,
+        format!("the deadline passed while a call waited for {what} in {}", membership.what()),
+    )
 }

@@ -1,7 +1,7 @@
 //! The membership of this process in a region: its slot, the lock of the slot, and the mapping that keeps the lock.
 //!
 //! A member has a write lock on the byte of its slot, through an open file description that no other process has. The kernel
-//! drops the lock when the process ends, however it ends. Everything that other members learn of a death follows from that lock.
+//! drops the lock when the process ends, whatever ends it. Other members learn of a death only through that lock.
 
 use crate::attachment::Attachment;
 use crate::directory::{Directory, Entry};
@@ -34,7 +34,7 @@ use std::sync::{Arc, OnceLock};
 const FINE: u32 = 0;
 /// The member was closed by its program.
 const CLOSED: u32 = 1;
-/// The lock, the slot or the file was taken away.
+/// The member has lost its lock, its slot or its descriptor.
 const DAMAGED: u32 = 2;
 
 /// See the [module](self).
@@ -44,7 +44,7 @@ pub(crate) struct Membership {
     me: Member,
     origin: Origin,
     state: AtomicU32,
-    /// True after the region has lost its name, but not through its members.
+    /// True after another program has removed the name of the region.
     unlinked: AtomicBool,
     identity: Identity,
     is_claimed: bool,
@@ -83,16 +83,16 @@ impl Membership {
         this.me = run_at_most(JOIN_LIMIT, &Sweeping::new(&this), Join::new(slot))
             .ok_or_else(|| this.damaged("its table of members changes without end"))?;
         reach(Point::Live);
-        // It is information for others. Without /proc it is missing.
+        // The process is information for others. Without /proc it is missing.
         Information::store(this.slot_words(slot), this.me.generation, ProcessId::current().ok(), label);
         this.announce();
         Ok(this)
     }
 
-    /// Frees the slot. If it is not this member's any more, nothing happens.
+    /// Frees the slot. Does nothing if the slot does not belong to this member any more.
     pub(crate) fn leave(&self) {
         if self.directory.has_something_of(self.me, self.words(), self.layout) {
-            // A guard was leaked. The member leaves as one that dies, so that the others get what it had.
+            // A guard was leaked. The member leaves like one that dies, so that its locks and permits are free.
             let Member { slot, generation } = self.me;
             if self.replace_slot(slot, slot_word(generation, LIVE), slot_word(generation, DEAD)).is_ok() {
                 run(&Sweeping::new(self), Sweep::new(self.me));
@@ -102,7 +102,7 @@ impl Membership {
         }
     }
 
-    /// Unlocks the byte of the slot, after the slot is free. Returns false if the descriptor was taken away: then the end of the
+    /// Unlocks the byte of the slot, after the slot is free. Returns false if other code has closed the descriptor. Then the end of the
     /// mapping unlocks the byte.
     pub(crate) fn unlock(&self) -> bool {
         if !self.descriptor_is_intact() {
@@ -110,7 +110,7 @@ impl Membership {
             lose_descriptor(&self.memory);
             return false;
         }
-        // Explicitly, since a child of `vfork` or of a raw `clone`, or a word, may keep the description.
+        // Explicitly, because a child of `vfork` or of a raw `clone`, or a word, may keep the description.
         let byte = FIRST_SLOT_BYTE + self.me.slot;
         let _ = byte_lock::unlock(self.memory.as_fd(), byte..byte + 1);
         reach(Point::Unlocked);
@@ -120,7 +120,7 @@ impl Membership {
         true
     }
 
-    /// Notes the name of the region, which the last member that leaves removes.
+    /// Sets the name of the region. The last member that leaves removes it.
     pub(crate) fn set_name(&self, name: Name) {
         let _ = self.name.set(name);
     }
@@ -134,19 +134,19 @@ impl Membership {
         self.directory.entries(self.words(), self.layout)
     }
 
-    /// True if the name of the region leads to it, or if this member knows no name of it. A name that leads elsewhere was removed
-    /// by another program.
+    /// True if the name of the region leads to it, or if this member does not know a name. If the name leads elsewhere, another program
+    /// has removed it.
     pub(crate) fn name_leads_here(&self) -> io::Result<bool> {
         self.name.get().map_or(Ok(true), |name| name.leads_to(self.identity))
     }
 
-    /// Changes the counter on which those sleep who follow the table of members.
+    /// Changes the counter on which the streams of member events sleep, and wakes them.
     pub(crate) fn announce(&self) {
         self.fetch_add(Header::CHANGES, 1, Release);
         self.wake(Header::CHANGES, u32::MAX);
     }
 
-    /// An error, if this process must not use the region.
+    /// Returns an error if this process must not use the region.
     #[inline]
     pub(crate) fn check(&self) -> io::Result<()> {
         if self.origin.is_here() && self.state.load(Relaxed) == FINE { Ok(()) } else { Err(self.unusable()) }
@@ -165,7 +165,8 @@ impl Membership {
             _ => fail(
                 io::ErrorKind::InvalidData,
                 format!(
-                    "{} is damaged: this member's lock, slot or descriptor was taken away (was the descriptor closed?)",
+                    "{} can't be used any more: this member has lost its lock, its slot or its descriptor, because \
+                     other code has closed the descriptor, or a member has overwritten the region. Open the region again",
                     self.what
                 ),
             ),
@@ -178,21 +179,21 @@ impl Membership {
         self.origin.is_here()
     }
 
-    /// Notes that the membership is damaged, so that each operation fails, also those that sleep.
+    /// Marks the membership as damaged, so that each operation fails, even those that sleep.
     pub(crate) fn mark_damaged(&self) {
         if self.state.swap(DAMAGED, Relaxed) != DAMAGED {
             self.waits.wake_all();
         }
     }
 
-    /// Notes that the program has closed the region, so that each operation fails, also those that sleep.
+    /// Marks the region as closed by the program, so that each operation fails, even those that sleep.
     pub(crate) fn mark_closed(&self) {
         if self.state.compare_exchange(FINE, CLOSED, Relaxed, Relaxed).is_ok() {
             self.waits.wake_all();
         }
     }
 
-    /// Notes that the region has lost its name.
+    /// Records that the region has lost its name.
     pub(crate) fn mark_unlinked(&self) {
         if !self.unlinked.swap(true, Relaxed) {
             self.announce();
@@ -203,7 +204,7 @@ impl Membership {
         self.unlinked.load(Relaxed)
     }
 
-    /// An error about what stands in the region.
+    /// Returns an error about the content of the region.
     pub(crate) fn damaged(&self, what: impl fmt::Display) -> io::Error {
         fail(io::ErrorKind::InvalidData, format!("{} is damaged: {what}", self.what))
     }
@@ -246,7 +247,7 @@ impl Membership {
         words64(&self.memory)
     }
 
-    /// Some words of the region. The range is a checked one.
+    /// Some words of the region. The caller has checked the range.
     pub(crate) fn slice(&self, from: Place, len: u32) -> &[AtomicU64] {
         &self.words()[from.0 as usize..][..len as usize]
     }
@@ -271,17 +272,17 @@ impl Membership {
         &self.memory.as_words()[half(place)]
     }
 
-    /// The half of a word that the kernel compares, as a word that keeps the mapping.
+    /// The half of a word that the kernel compares, as a `Word`, which keeps the mapping alive.
     #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn word(&self, place: Place) -> io::Result<Word> {
         self.memory.word(half(place) * 4)
     }
 
-    /// True if the descriptor still leads to this member's description, so that an answer that it gave *before* counts: other code
-    /// that closes a descriptor can't bring it back.
+    /// True if the descriptor still leads to this member's description. Then an answer that it gave *before* counts, because a
+    /// descriptor that other code has closed does not come back.
     pub(crate) fn descriptor_is_intact(&self) -> bool {
-        // The number may lead to another file, or to another description of this file. There the lock of this member, which the
-        // mapping keeps, is that of somebody else.
+        // The number may lead to another file, or to another description of this file. The mapping keeps the lock of this member, so
+        // another description reports it as the lock of another process.
         let byte = FIRST_SLOT_BYTE + self.me.slot;
         identity(self.memory.as_fd()).is_ok_and(|there| there == self.identity)
             && byte_lock::locked_by_others(self.memory.as_fd(), byte..byte + 1).is_ok_and(|locked| locked.is_none())
@@ -297,7 +298,7 @@ impl AsFd for Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         if !self.origin.is_here() {
-            // A fork does not have the mapping. What it has in the mapping's place must not be unmapped.
+            // A fork does not have the mapping. It may have another mapping at this address, which must not be unmapped.
             std::mem::forget(self.memory.clone());
         }
     }
@@ -342,7 +343,7 @@ impl Words for Membership {
 
     fn replace_slot(&self, slot: u32, current: u64, new: u64) -> Result<u64, u64> {
         if low(current) == DEAD && low(new) == FREE {
-            // Before the slot is FREE, since a member that joins then may leave at once.
+            // Before the slot is FREE, because the next member may join and leave at once.
             Information::note_death(self.slot_words(slot), high(current));
         }
         let result = self.words()[self.layout.slot(slot).0 as usize].compare_exchange(current, new, AcqRel, Acquire);
@@ -364,7 +365,7 @@ impl Words for Membership {
         let locked = byte_lock::locked_by_others(self.memory.as_fd(), byte..byte + 1);
         match locked {
             Ok(locked) if self.descriptor_is_intact() => locked.is_some(),
-            // The answer says nothing about the member.
+            // The answer is not about this member.
             _ => {
                 self.mark_damaged();
                 true
@@ -382,13 +383,13 @@ impl Words for Membership {
         self.me
     }
 
-    /// Nothing: a sweep runs over [`Sweeping`].
+    /// Returns `None`, because a sweep runs over [`Sweeping`].
     fn swept(&self, _: u32) -> Option<(Role, Place)> {
         None
     }
 }
 
-/// The words of a region for a sweep: with those of the directory, as they are when the sweep begins.
+/// The words of a region for a sweep, with a list of the words to sweep. The list is made when the sweep begins.
 pub(crate) struct Sweeping<'a> {
     membership: &'a Membership,
     words: RefCell<Vec<(Role, Place)>>,

@@ -1,25 +1,25 @@
 //! Regions with names.
 //!
-//! The name of a region is that of a file. The protocol leaves no name behind without members, and never leads two members to two
-//! regions. RANGE is the write lock on the bytes of all slots: a process that has it knows that no member lives, and keeps others
-//! from joining. SAME means that the name and a descriptor agree in device and inode.
+//! The name of a region is that of a file. The last member that leaves removes the name, and a name never leads two members to two
+//! regions. RANGE is the write lock on the bytes of all slots: a process that has it knows that no member lives, and prevents others
+//! from joining. SAME means that the name and a descriptor have the same device and inode.
 //!
 //! To open or create:
 //!
 //! 1. Open the name, and never create it. If it does not exist: 6.
-//! 2. Try RANGE. Got it: what is there are the remains of a crash. If SAME, unlink the name. Unlock, close, and 1 again.
-//! 3. Not got: find out which lock was in the way. If it is longer than one byte, or gone, another process is at step 2, or leaves.
-//!    Pause, and 1 again. If it is that of one byte, a member lives: join.
-//! 4. With the lock of a slot's byte, and **before** the slot is LIVE: if not SAME, unlock, close, and 1 again.
+//! 2. Try to lock RANGE. If that succeeds, the file is what a crash has left. If SAME, unlink the name. Unlock, close, and go back to 1.
+//! 3. Otherwise ask the kernel for the lock that conflicts. If it is longer than one byte, or gone, another process is at step 2, or
+//!    leaves. Pause, and go back to 1. If it is a lock of one byte, a member lives: join.
+//! 4. With the lock of a slot's byte, and **before** the slot is LIVE: if not SAME, unlock, close, and go back to 1.
 //! 5. The slot is LIVE. Done.
 //! 6. Make a file without a name, write the header, lock the byte of slot 0, and make the slot LIVE. Link the file to the name. If the
-//!    name exists by now: close, and 1 again.
+//!    name exists by now: close, and go back to 1.
 //!
-//! To leave: the slot is FREE. Unlock its byte, **then** try RANGE. Got it: if SAME, unlink the name, and unlock. Not got: another
-//! member lives, or another process does the same.
+//! To leave: the slot is FREE. Unlock its byte, **then** try to lock RANGE. If that succeeds and SAME, unlink the name. Unlock.
+//! Otherwise another member lives, or another process does the same.
 //!
-//! In step 3 a process joins only if it has seen the lock of a member. Otherwise it could join remains, if the process at step 2
-//! was killed there.
+//! In step 3 a process joins only if it has seen the lock of a member. Otherwise it could join the remains of a crash, if the process at
+//! step 2 was killed there.
 
 mod make;
 pub(crate) mod open;
@@ -61,7 +61,7 @@ pub(crate) struct Name {
     mode: Mode,
 }
 
-/// What a process has found under a name.
+/// Result of opening a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Found {
     Nothing,
@@ -69,11 +69,11 @@ enum Found {
     Remains,
     /// The lock of a member.
     Member,
-    /// Another process has locked RANGE, or has unlocked something meanwhile.
+    /// Another process has locked RANGE, or has unlocked a byte since then.
     Change,
 }
 
-/// What a lock means that was in the way of RANGE.
+/// The meaning of a lock that conflicted with RANGE.
 fn meaning(lock: Option<&Range<u32>>) -> Found {
     match lock {
         Some(lock) if lock.len() == 1 => Found::Member,
@@ -82,13 +82,13 @@ fn meaning(lock: Option<&Range<u32>>) -> Found {
 }
 
 impl Name {
-    /// A name in a directory, or in that of POSIX names.
+    /// A name in this directory, or in the directory of POSIX names.
     pub(crate) fn new(name: &OsStr, directory: Option<&Path>, mode: u32) -> io::Result<Self> {
         let entry = posix_entry(name)?.to_owned();
         if mode & !0o666 != 0 || mode & 0o600 != 0o600 {
             return Err(refuse(format!(
-                "{mode:#o} can't be the mode of a region: at least its owner reads and writes it, and nobody executes it \
-                 (0o600 to 0o666)"
+                "{mode:#o} can't be the mode of a region: its owner must be able to read and write it, and no user may execute it. Use a \
+                 mode such as 0o600 or 0o660"
             )));
         }
         let what = match directory {
@@ -107,7 +107,7 @@ impl Name {
         self.mode.intersects(Mode::WGRP | Mode::WOTH)
     }
 
-    /// In a sticky directory, only the owner of a region removes its name.
+    /// Refuses a sticky directory, in which only the owner of a region can remove its name.
     fn check_directory(&self) -> io::Result<()> {
         let stat = statat(CWD, &self.directory, AtFlags::empty()).map_err(|errno| self.cannot("open", errno))?;
         if Mode::from_raw_mode(stat.st_mode).contains(Mode::SVTX) {
@@ -127,8 +127,8 @@ impl Name {
 
     fn cannot(&self, verb: &str, errno: Errno) -> io::Error {
         let hint = match errno {
-            Errno::LOOP => ", because a symbolic link has the name, and links are not followed",
-            Errno::ACCESS | Errno::PERM => ", which belongs to another user, or whose mode forbids it",
+            Errno::LOOP => ", because the name is that of a symbolic link, which is not followed",
+            Errno::ACCESS | Errno::PERM => ", because it belongs to another user, or its mode forbids this",
             _ => "",
         };
         explain(errno, format!("cannot {verb} {self}{hint}"))
@@ -147,7 +147,7 @@ impl Name {
         }
     }
 
-    /// Opens what has the name. Refuses what can't be a region of this user.
+    /// Opens the file of the name. Refuses a file that can't be a region of this user.
     fn open_path(&self, path: &Path) -> io::Result<Option<OwnFile>> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let opened = OwnFile::open(|| {
@@ -166,7 +166,9 @@ impl Name {
     fn verify(&self, file: &OwnFile) -> io::Result<()> {
         let stat = rustix::fs::fstat(file).map_err(|errno| self.cannot("open", errno))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(refuse(format!("{self} can't be opened: what has this name is not a regular file")));
+            return Err(refuse(format!(
+                "{self} can't be opened: the file of this name is not a regular file. Use another name"
+            )));
         }
         let (theirs, ours) = (stat.st_uid, geteuid().as_raw());
         if theirs != ours && !self.is_for_several_users() {
@@ -174,7 +176,7 @@ impl Name {
                 io::ErrorKind::PermissionDenied,
                 format!(
                     "{self} belongs to user {theirs}, and this process runs as user {ours}: a region with mode {:#o} is for one \
-                     user (`Builder::mode`)",
+                     user. Use another name, or a mode for several users (`Builder::mode`)",
                     self.mode.as_raw_mode()
                 ),
             ));
@@ -182,7 +184,7 @@ impl Name {
         self.check_file_system(file)
     }
 
-    /// Refuses file systems on which other machines, or programs, have a part in locks and memory.
+    /// Refuses file systems that other machines or programs provide: their locks and memory are not those of this kernel.
     fn check_file_system(&self, file: impl AsFd) -> io::Result<()> {
         let stat = rustix::fs::fstatfs(file).map_err(|errno| self.cannot("open", errno))?;
         match REMOTE.iter().find(|(magic, _)| *magic == stat.f_type as u32) {
@@ -191,7 +193,7 @@ impl Name {
                 io::ErrorKind::Unsupported,
                 format!(
                     "{self} can't be on {name}, which does not have the locks and the memory that all processes of one machine \
-                     share: use a directory on a local file system, best a tmpfs such as /dev/shm"
+                     share: use a directory on a local file system, preferably a tmpfs such as /dev/shm"
                 ),
             )),
         }
@@ -224,7 +226,7 @@ impl Name {
             false => self.unlink(path, file.identity()),
         };
         reach(Point::Cleaned);
-        // Explicitly, since a child of a raw `clone` may keep the description.
+        // Explicitly, because a child of a raw `clone` may keep the description.
         byte_lock::unlock(&file, RANGE)?;
         file.close();
         removed
@@ -247,7 +249,7 @@ impl Name {
         Ok(())
     }
 
-    /// Leaves: what comes after the slot's byte was unlocked. An error leaves the name for the next process that opens it.
+    /// Leaves: the part after the slot's byte was unlocked. After an error the name stays, and the next process that opens it removes it.
     pub(crate) fn leave(&self, file: BorrowedFd<'_>, identity: Identity) {
         if byte_lock::try_lock(file, RANGE).is_ok_and(|locked| locked) {
             reach(Point::Last);
@@ -275,7 +277,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// File systems of several machines or of a program, by their numbers in `linux/magic.h`.
+/// File systems that other machines or programs provide, by their numbers in `linux/magic.h`.
 const REMOTE: [(u32, &str); 9] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),

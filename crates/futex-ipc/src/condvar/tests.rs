@@ -145,7 +145,7 @@ async fn a_notification_is_not_lost_with_a_cancelled_wait() {
         if first_was_woken {
             // Otherwise the second one sleeps until its word is compared again.
             let sleepers = shop_there.object().membership().wake(items_there.word(), u32::MAX);
-            assert_eq!(sleepers, 0, "the wake was not handed on");
+            assert_eq!(sleepers, 0, "the wake was not passed on");
         }
         drop(within(second).await.unwrap());
     }

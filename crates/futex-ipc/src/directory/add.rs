@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
-/// How long a member waits for another one that adds an object, which takes microseconds.
+/// Time for which a member waits for another one that adds an object. Adding one takes microseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Directory {
@@ -44,8 +44,8 @@ impl Directory {
         })
     }
 
-    /// Adds an object, or returns the one of this name, and whether it was added. `init` writes into the words of the new
-    /// object, which are zero.
+    /// Adds an object, or returns the one of this name. The result is also true if the object was added. `init` writes into the words
+    /// of the new object, which are zero.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Directory {
                 io::ErrorKind::ResourceBusy,
                 format!(
                     "cannot add {:?} to {}: another member has been adding an object for a second. It may be stopped: \
-                     continue it (SIGCONT) or end it, and try again",
+                     continue it (`kill -CONT`) or kill it, and try again",
                     spec.name,
                     membership.what()
                 ),
@@ -87,12 +87,15 @@ impl Directory {
         let layout = membership.layout();
         let entries = membership.entries();
         let full = |what: String| {
-            let sentence =
-                format!("cannot add {:?} to {}: {what}. Make the region larger", spec.name, membership.what());
+            let sentence = format!(
+                "cannot add {:?} to {}: {what}. Make the region with a larger maximum (`Builder::objects`, `Builder::bytes`)",
+                spec.name,
+                membership.what()
+            );
             Err(fail(io::ErrorKind::StorageFull, sentence))
         };
         if entries.len() as u32 >= layout.entries {
-            return full(format!("it has {} objects, and no room for more", layout.entries));
+            return full(format!("it has {} objects, which is its maximum", layout.entries));
         }
         let first = entries.iter().flatten().map(|entry| entry.end()).max().unwrap_or_else(|| layout.objects());
         let base = first.next_multiple_of(LINE);
@@ -113,7 +116,7 @@ impl Directory {
         // Ordering: Release. The partner is the Acquire of `entries`.
         membership.store(Header::USED, u64::from(index) + 1, Release);
         self.find(membership, spec)?
-            .ok_or_else(|| membership.damaged("an object that was just added is not in its directory"))
+            .ok_or_else(|| membership.damaged("an object that this member has just added is not in its directory"))
     }
 }
 

@@ -19,13 +19,13 @@ use tokio::task::coop::poll_proceed;
 #[inline]
 pub(crate) async fn operate<M: Cancel>(membership: &Membership, make: impl Fn() -> M) -> io::Result<M::Output> {
     let mut yielded = false;
-    // Exists only if the operation has to wait, so that nothing large is moved otherwise.
+    // Made only if the operation has to wait. Otherwise no large value is moved.
     let mut operation = None;
     poll_fn(|cx| {
         if let Some(operation) = &mut operation {
             return Operation::poll(operation, cx);
         }
-        // Before the first step, so that no outcome is held back.
+        // Before the first step, so that no outcome is delayed.
         let budget = poll_proceed(cx);
         if budget.is_pending() && !yielded {
             yielded = true;
@@ -95,9 +95,9 @@ impl<'a, M: Cancel> Operation<'a, M> {
         Ok(())
     }
 
-    /// Does what a cancelled operation has left to do. Afterwards the operation is over.
+    /// Undoes what a cancelled operation has begun. Afterwards the operation is over.
     fn cancel(&mut self) {
-        // The wait hands on a wake that it has consumed.
+        // The drop of the wait passes a consumed wake on to the next waiter.
         self.sleep = None;
         if self.at == At::Suspended {
             finish(self.membership, self.machine.cancel());
@@ -110,7 +110,7 @@ impl<'a, M: Cancel> Operation<'a, M> {
         Poll::Ready(Err(error))
     }
 
-    /// Polls the wait. Ready when the machine steps again.
+    /// Polls the wait. Returns `Ready` when the machine can step again.
     fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(sleep) = &mut self.sleep else { return Poll::Ready(Ok(())) };
         let result = match Pin::new(&mut sleep.wait).poll(cx) {
@@ -130,7 +130,7 @@ impl<'a, M: Cancel> Operation<'a, M> {
         Poll::Ready(result.and_then(|()| self.membership.check()))
     }
 
-    /// Goes on.
+    /// Runs the machine until it sleeps or is over.
     #[cold]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<M::Output>> {
         assert!(self.at != At::Over, "an operation was polled after it was over");

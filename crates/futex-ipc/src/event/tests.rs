@@ -91,7 +91,7 @@ fn the_two_kinds_are_not_the_same() {
     let error = AutoEvent::open_or_create(&other, "gate").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert!(
-        error.to_string().contains("is a manual-reset event, and this program opens it as a self-resetting event"),
+        error.to_string().contains("has the kind manual event, and this program opens it with the kind auto event"),
         "{error}"
     );
 }

@@ -13,26 +13,26 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-/// How a new region is kept from other processes until it is complete.
+/// The way to hide a new region from other processes until it is complete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Way {
-    /// A file without a name (`O_TMPFILE`). A process that is killed meanwhile leaves nothing behind.
+    /// A file without a name (`O_TMPFILE`). If the process is killed before the end, nothing remains.
     Nameless,
-    /// A file with a hidden name, for file systems and sandboxes without `O_TMPFILE` or the links of descriptors. A process that is
-    /// killed meanwhile leaves the hidden name behind, and the next one that makes the region removes it.
+    /// A file with a hidden name, for systems that don't support `O_TMPFILE` or the linking of descriptors. If the process is killed
+    /// before the end, the hidden name remains, and the next process that makes the region removes it.
     Hidden,
 }
 
-/// What an attempt to make a region led to.
+/// Result of an attempt to make a region.
 pub(super) enum Made {
     Member(Presence),
-    /// The name exists by now, or another process makes the region.
+    /// The name exists by now, or another process is making the region.
     Taken,
     Unsupported,
 }
 
 impl Name {
-    /// Step 6. Returns `None` if the name has to be opened again.
+    /// Step 6. Returns `None` if the caller must open the name again.
     pub(super) fn make(&self, layout: Layout, label: &str) -> io::Result<Option<Presence>> {
         for &way in ways() {
             match self.make_by(way, layout, label)? {
@@ -43,7 +43,10 @@ impl Name {
         }
         Err(fail(
             io::ErrorKind::Unsupported,
-            format!("cannot create {self}: the file system of {} can't link files", self.directory.display()),
+            format!(
+                "cannot create {self}: the file system of {} can't link files. Use another directory (`Builder::directory`)",
+                self.directory.display()
+            ),
         ))
     }
 
@@ -83,7 +86,8 @@ impl Name {
         rustix::fs::fchmod(&file, self.mode).map_err(|errno| self.cannot("set the mode of", errno))?;
 
         let attachment = Attachment::make(self.what.clone(), file, layout)?;
-        // A process that takes a hidden file for remains has RANGE for a moment. If it has had it, the hidden name leads elsewhere.
+        // Another process may have taken the hidden file for the remains of a crash, and have had RANGE for a moment. Then it has
+        // unlinked the hidden name.
         let has_its_name = |attachment: &Attachment| match way {
             Way::Nameless => Ok(true),
             Way::Hidden => self.path_leads_to(&self.hidden_path(), attachment.identity()),
@@ -113,7 +117,7 @@ impl Name {
         }
     }
 
-    /// There is at most one for each name, so that no crash leaves more than that.
+    /// Each name has one hidden name, so that crashes leave at most one file.
     pub(super) fn hidden_path(&self) -> PathBuf {
         let mut entry = std::ffi::OsString::from(".");
         entry.push(&self.entry);
@@ -121,7 +125,7 @@ impl Name {
         self.directory.join(entry)
     }
 
-    /// Removes a hidden file that a crash has left. If another process makes the region just now, this one leaves it alone.
+    /// Removes a hidden file that a crash has left. Does nothing if another process is making the region.
     fn remove_hidden(&self) -> io::Result<()> {
         let path = self.hidden_path();
         match self.open_path(&path)? {
@@ -141,7 +145,7 @@ fn ways() -> &'static [Way] {
 
 /// Links a file that has no name.
 fn link(file: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<()> {
-    // Without privileges since Linux 6.10.
+    // This needs no privileges since Linux 6.10.
     match linkat(file, "", CWD, path, AtFlags::EMPTY_PATH) {
         Err(errno) if means_unsupported(errno) => {
             // `thread-self`, because a thread can have its own table of descriptors.

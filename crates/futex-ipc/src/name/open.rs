@@ -11,7 +11,7 @@ use futex_sys::__private::{explain, fail};
 use std::io;
 use std::time::Duration;
 
-/// What a program wants of a name.
+/// The call with which a program opens a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Intent {
     Open,
@@ -75,7 +75,7 @@ impl Name {
         }
     }
 
-    /// Step 4. Returns `None` if the name has to be opened again.
+    /// Step 4. Returns `None` if the caller must open the name again.
     fn join(&self, file: OwnFile, label: &str) -> io::Result<Option<Presence>> {
         let failed = |error| explain(error, format!("cannot join {self}"));
         let attachment = Attachment::new(self.what.clone(), file).map_err(failed)?;
@@ -98,7 +98,7 @@ impl Name {
 
 /// The pauses between attempts to open a name.
 struct Patience {
-    /// Attempts that need no pause, since another process has made progress.
+    /// Number of attempts that need no pause, because another process has made progress.
     free: u32,
     pause: Duration,
     paused: Duration,
@@ -106,7 +106,7 @@ struct Patience {
 
 impl Patience {
     const LONGEST_PAUSE: Duration = Duration::from_millis(10);
-    /// Maximum sum of the pauses. RANGE is locked for microseconds, unless the process that has it is stopped.
+    /// Maximum sum of the pauses. A process has RANGE for microseconds only, unless it is stopped.
     const LIMIT: Duration = Duration::from_secs(1);
 
     const fn new() -> Self {
@@ -123,7 +123,7 @@ impl Patience {
                 io::ErrorKind::ResourceBusy,
                 format!(
                     "cannot open {name}: other processes have been removing or replacing it for a second. One of them may be \
-                     stopped: continue it (SIGCONT) or end it, and try again"
+                     stopped: continue it (`kill -CONT`) or kill it, and try again"
                 ),
             ));
         }

@@ -2,9 +2,9 @@
 //!
 //! Each worker opens the name, checks again and again that the name leads to its region and that its slot is its own, and leaves.
 //! At each point of the protocols it yields, sleeps or kills itself at random. The test kills workers at random, and sometimes all
-//! of them at once. Workers also look for dead members and sweep them.
+//! of them at once. Workers also check for dead members and sweep them.
 //!
-//! If two objects had one name, or a living member was taken for dead, a worker would see that. At the end nothing is left.
+//! If a name led to two files, or a living member was marked as dead, a worker would see that. At the end no file is left.
 
 use crate::hook::{HOOK, ONLY_HIDDEN, Point};
 use crate::membership::{Membership, Sweeping};
@@ -71,7 +71,7 @@ fn work(directory: &str, hidden: bool) {
     let builder = Region::builder().members(16).objects(1).bytes(0).directory(&names);
     loop {
         let is_last = shared(side, Shared::Calm).load(SeqCst) == 1;
-        // A process that is killed holds nothing up, so this succeeds at once. It gives up after a second of pauses.
+        // A killed process delays no other one, so this succeeds at once. Otherwise it gives up after a second of pauses.
         let region =
             builder.open_or_create(NAME).unwrap_or_else(|error| panic!("a worker can't open the name: {error}"));
         shared(side, Shared::Joins).fetch_add(1, SeqCst);
@@ -100,11 +100,7 @@ fn check(membership: &Membership, names: &Path) {
     assert_eq!(there.ok(), Some(inode), "the name does not lead to the region of a member");
     assert!(membership.name_leads_here().unwrap());
     let me = membership.me();
-    assert_eq!(
-        membership.slot(me.slot, SeqCst),
-        slot_word(me.generation, LIVE),
-        "a member that lives was taken for dead"
-    );
+    assert_eq!(membership.slot(me.slot, SeqCst), slot_word(me.generation, LIVE), "a living member was marked as dead");
     membership.check().unwrap();
 }
 
@@ -189,9 +185,9 @@ fn stress(test: &str, hidden: bool) {
     }
     let left: Vec<_> = fs::read_dir(&names).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let [joins, deaths] = [Shared::Joins, Shared::Deaths].map(|word| shared(&side, word).load(SeqCst));
-    eprintln!("{joins} joins, {kills} kills, {massacres} times all at once, {deaths} dead members were seen");
+    eprintln!("{joins} joins, {kills} kills, {massacres} times all workers at once, {deaths} dead members were seen");
     assert!(left.is_empty(), "names are left: {left:?}");
-    assert!(joins > kills && kills > 0 && massacres > 0 && deaths > 0, "the stress was none");
+    assert!(joins > kills && kills > 0 && massacres > 0 && deaths > 0, "no kill or no death has happened");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn another_kind_or_type_is_refused_with_both_sides_named() {
     let [region, other] = two_members();
     Mutex::create(&region, "mutex", 1_u64).unwrap();
     OnceCell::<u64>::create(&region, "cell").unwrap();
-    for (name, part) in [("mutex", "a mutex"), ("cell", "\"u64\" version 1 (8 bytes")] {
+    for (name, part) in [("mutex", "the kind mutex"), ("cell", "\"u64\" version 1 (8 bytes")] {
         let error = OnceCell::<u32>::open(&other, name).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         let sentence = error.to_string();

@@ -189,7 +189,10 @@ fn another_kind_is_refused() {
     let [region, _other] = two_members();
     Semaphore::create(&region, "permits", 1).unwrap();
     let error = crate::Mutex::<()>::open(&region, "permits").unwrap_err();
-    assert!(error.to_string().contains("is a semaphore, and this program opens it as a mutex"), "{error}");
+    assert!(
+        error.to_string().contains("has the kind semaphore, and this program opens it with the kind mutex"),
+        "{error}"
+    );
 }
 
 #[cfg(feature = "tokio")]

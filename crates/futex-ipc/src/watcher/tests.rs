@@ -97,8 +97,8 @@ fn the_watch_of_a_region_stays_until_its_last_member_of_this_process_leaves() {
     });
 }
 
-/// A sweeper that dies has the lock until a moment after its death was reported. Each of the others took it for one at work, and
-/// nobody swept.
+/// The story: a sweeper that dies has the lock until a moment after its death is reported. The other members took it for a sweeper at
+/// work, and no member swept.
 #[test]
 fn the_death_of_a_sweeper_is_noticed() {
     without_a_hang(|| {
@@ -107,7 +107,7 @@ fn the_death_of_a_sweeper_is_noticed() {
         let file = region.share().unwrap();
         until(|| byte_lock::try_lock(&file, SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
         victim.die();
-        // The watcher has found the lock, which is dropped before the watcher checks what became of it.
+        // The watcher has found the lock, which is dropped before the watcher checks it again.
         until(|| region.presence().watcher_state().starts_with("Check") || slot(&region, 1) == (1, FREE));
         byte_lock::unlock(&file, SWEEP_BYTE..SWEEP_BYTE + 1).unwrap();
         until(|| slot(&region, 1) == (1, FREE));
@@ -248,7 +248,7 @@ fn nobody_waits_for_a_sweeper_that_is_stopped() {
         let region = Region::builder().anonymous().unwrap();
         let victim = another_member(&region);
         let memory = region.share().unwrap();
-        // A sweeper that was stopped at the worst time does nothing but to have the lock.
+        // As if a sweeper had stopped at the worst time: it only has the lock.
         until(|| byte_lock::try_lock(&memory, SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
         victim.die();
         until(|| slot(&region, 1) == (1, FREE));
