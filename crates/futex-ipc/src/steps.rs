@@ -1,24 +1,24 @@
 //! The algorithms, as steps.
 //!
 //! A *machine* is the state of an operation: a small enum. [`Machine::step`] makes **at most one access** to the shared memory (a
-//! load, a compare-and-swap, a wake, …) and returns the kind of the next step. So the same algorithm is run by an async driver, by
-//! one that blocks the thread, by loom, and by an explorer that kills processes between two steps.
+//! load, a compare-and-swap, a wake, …) and returns the kind of the next step. So an async driver, a driver that blocks the thread,
+//! loom, and an explorer that kills processes between two steps all run the same algorithm.
 //!
 //! # Duties of a driver
 //!
 //! The driver calls [`Machine::step`] until that returns [`Step::Done`].
 //!
-//! - [`Step::Next`]: the driver steps again. Nothing may be suspended or cancelled here.
-//! - [`Step::Contended`]: another member was faster, or the memory is damaged. The driver steps again, but not without a bound:
-//!   after [`PATIENCE`] such steps without a sleep in between it yields to other tasks, or gives up with an error. No count in the
-//!   shared memory bounds a loop.
-//! - [`Step::Sleep`]: the driver waits until the low half of the word at `place` differs from `expected`, or until a wake. After a
-//!   wake that the kernel counted it calls [`Machine::woken`]. Then it steps again in either case. A sleep that ends at once,
-//!   because the word differs, counts as `Contended`.
+//! - [`Step::Next`]: the driver steps again. It must not suspend or cancel the operation here.
+//! - [`Step::Contended`]: another member was faster, or the memory is damaged. The driver steps again, but the number of such steps is
+//!   bounded: after [`PATIENCE`] such steps without a sleep in between, the driver yields to other tasks, or gives up with an error. No
+//!   count in the shared memory bounds a loop.
+//! - [`Step::Sleep`]: the driver waits until the low half of the word at `place` differs from `expected`, or until a wake. If the kernel
+//!   counted the wake, the driver calls [`Machine::woken`]. In each case it steps again. A sleep that ends at once, because the word
+//!   differs, counts as `Contended`.
 //!
 //! An operation may be cancelled when its last step was `Contended` or `Sleep`. [`Cancel::cancel`] returns the machine that undoes
 //! the operation. That machine never sleeps, makes at most one wake for a lock, and runs within `Drop`. If a wake ended the wait,
-//! the driver calls [`Machine::woken`] before, unless it has handed the wake on already.
+//! the driver calls [`Machine::woken`] before the cancel, unless it has already passed the wake on to the next waiter.
 //!
 //! # The memory
 //!
@@ -68,7 +68,7 @@ pub struct Member {
 pub enum Role {
     /// The word of a [`mutex`].
     Lock,
-    /// A counter that sleepers compare.
+    /// A counter on which tasks sleep.
     Counter,
     /// A word whose value alone decides whether a task sleeps.
     Flag,
@@ -112,7 +112,7 @@ pub trait Words {
     /// The value of the word, if it is not `current`.
     fn replace_slot(&self, slot: u32, current: u64, new: u64) -> Result<u64, u64>;
 
-    /// Asks the kernel whether some process has the lock of a slot. Without an answer it is true: unknown means alive.
+    /// Asks the kernel whether a process has the lock of a slot. Returns true if the kernel gives no answer: unknown means alive.
     fn is_locked(&self, slot: u32) -> bool;
 
     /// Number of slots of the table, from this process's own memory.
@@ -127,7 +127,7 @@ pub trait Words {
     fn swept(&self, index: u32) -> Option<(Role, Place)>;
 }
 
-/// A sleep: as long as the low half of the word at `place` is `expected`, or until a wake.
+/// A sleep until the low half of the word at `place` differs from `expected`, or until a wake.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Sleep {
     /// The word.
@@ -137,7 +137,8 @@ pub struct Sleep {
     /// The bits of the low half that a [`Recheck`] compares. Other bits change while the sleep goes on: for instance a mutex gets
     /// another owner.
     pub mask: u32,
-    /// True if a change of these bits during a sleep proves that a wake was lost. Otherwise it is possible.
+    /// True if a change of these bits during a sleep proves that a wake was lost. If it is false, a change only shows that a wake may be
+    /// lost.
     pub certain: bool,
 }
 
@@ -190,8 +191,8 @@ pub trait Machine: Copy + Eq + Hash + Debug {
     /// Notes that the sleep was ended by a wake.
     fn woken(&mut self) {}
 
-    /// Replaces each value that the machine has loaded from a word and compares later. The explorer gives low numbers to words
-    /// that count, so that it meets the same state again.
+    /// Replaces each value that the machine has loaded from a word and compares later. The explorer gives low numbers to words that
+    /// count, so that equal states are recognized.
     #[cfg(test)]
     fn renumber(&mut self, _: &mut dyn FnMut(Place, u64) -> u64) {}
 }
@@ -201,7 +202,7 @@ pub trait Cancel: Machine {
     /// The machine that undoes a cancelled operation. It never sleeps.
     type Undo: Machine<Output = ()>;
 
-    /// Ends the operation early. Allowed when the last step was [`Step::Contended`] or [`Step::Sleep`].
+    /// Ends the operation early. The last step must have been [`Step::Contended`] or [`Step::Sleep`].
     fn cancel(self) -> Self::Undo;
 }
 

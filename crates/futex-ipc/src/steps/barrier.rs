@@ -1,16 +1,16 @@
-//! The barrier: all attached tasks wait for each other, phase after phase. A death is a departure.
+//! The barrier: all attached tasks wait for each other, phase after phase. A death detaches the tasks of the member.
 //!
 //! | place | |
 //! |---|---|
 //! | phase | number of phases that are over |
-//! | event | a counter that the waiting tasks sleep on |
+//! | event | a counter on which the waiting tasks sleep |
 //! | records | per member: the number of attached tasks, and the number of arrivals in a phase |
 //!
 //! The low half of a record has the number of attached tasks in bits 20 to 31, the number of arrivals in bits 8 to 19, and the low 8
 //! bits of the phase of these arrivals. An attached member is at most one phase behind, so these bits suffice.
 //!
 //! A phase is over when each living member has as many arrivals as attached tasks. Each member counts after it has changed its
-//! record, so the last one ends the phase. A sweep changes the event, and then the sleepers count.
+//! record, so the last member ends the phase. A sweep changes the event, and then the sleepers count.
 
 use super::slot::is_live;
 use super::{Cancel, Machine, Place, Step, Wake, Words, halves, high, low};
@@ -28,7 +28,7 @@ const PHASE: u64 = 0xff;
 pub struct Barrier {
     /// The number of phases that are over.
     pub phase: Place,
-    /// The counter to sleep on.
+    /// The counter on which tasks sleep.
     pub event: Place,
     /// The records of the members.
     pub records: Records,
@@ -59,7 +59,7 @@ impl Record {
     }
 }
 
-/// Number of tasks in the word of a record that are attached, and of those that have arrived in the phase.
+/// Number of attached tasks in the word of a record, and number of those that have arrived in the phase.
 pub(crate) fn tasks(word: u64, generation: u32, phase: u64) -> (u32, u32) {
     let record = Record::of(word, generation);
     (record.attached, if record.phase == low_bits(phase) { record.arrived } else { 0 })
@@ -89,7 +89,7 @@ impl Change {
             // Another task has arrived in the next phase, so this phase is over.
             Self::Arrive(now) if phase == low_bits(now.wrapping_add(1)) && arrived > 0 => record,
             Self::Arrive(now) => Record { attached, arrived: 1, phase: low_bits(now) },
-            // Nothing is left, also for a member that examines its records when it leaves.
+            // All zero, so that a member that leaves finds nothing in its record.
             Self::Detach(_) if attached <= 1 => Record::NONE,
             Self::Detach(last) => {
                 let stays = last.is_some_and(|last| phase == low_bits(last));
@@ -169,8 +169,8 @@ impl Count {
     }
 }
 
-/// Attaches a task: from then on each phase waits for it. A phase that is about to end may still end without it. The output is
-/// false if [`MAX_TASKS`] tasks of this member are attached.
+/// Attaches a task, so that each phase waits for it. A phase that is about to end may still end without it. The output is false if
+/// [`MAX_TASKS`] tasks of this member are attached.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Attach {
     place: Barrier,
@@ -307,7 +307,7 @@ impl Cancel for Arrive {
     }
 }
 
-/// Detaches a task, with its arrival if the phase of that is not over.
+/// Detaches a task. If the phase of its arrival is not over, takes the arrival back.
 ///
 /// 1. Take the task from the record (`SeqCst`).
 /// 2. Load the phase (Acquire), p. Count (`SeqCst`). Not all have arrived: done.
@@ -379,7 +379,7 @@ mod tests {
     #[cfg(not(loom))]
     use crate::run::run;
 
-    /// Another task of its member is still expected, though one that is cancelled had arrived.
+    /// After a task has arrived and detached, its phase still waits for the other task of the member.
     #[test]
     fn a_task_that_detaches_takes_its_arrival_along() {
         let two = Record { attached: 2, arrived: 0, phase: 3 };

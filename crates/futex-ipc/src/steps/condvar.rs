@@ -6,9 +6,9 @@
 //! | 31 | [`W`]: a task may sleep on the word |
 //! | 32 to 63 | version: changes when a task begins to wait |
 //!
-//! A wait may end without cause, so the caller checks its condition again, with the mutex. If a member dies after it was woken, the
-//! wake is not lost: the sweep of that death wakes all waiters, as for every [`Role::Counter`](super::Role::Counter). The same holds
-//! for a member that changed the data and died before its wake.
+//! A wait may end without a cause, so the caller checks its condition again, with the mutex. If a member dies after it was woken, the
+//! wake is not lost: the sweep of that death wakes all waiters, as for every [`Role::Counter`](super::Role::Counter). The same is true
+//! if a member has changed the data and dies before its wake.
 
 use super::mutex::{Lock, Locked};
 use super::{Cancel, Machine, Place, Sleep, Step, Wake, Words, halves, high, low};
@@ -115,7 +115,7 @@ impl Cancel for Wait {
 
 /// Waits as [`Wait`], and locks the mutex.
 ///
-/// Cancelled, it passes on a wake of the mutex, and a wake of the condition variable that came before.
+/// If it is cancelled, it passes on a wake of the mutex, and an earlier wake of the condition variable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct WaitAndLock {
     wait: Wait,
@@ -166,7 +166,7 @@ impl Cancel for WaitAndLock {
     }
 }
 
-/// What a cancelled [`WaitAndLock`] has left to do.
+/// The machine that undoes a cancelled [`WaitAndLock`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct UndoWait {
     first: Option<Wake>,

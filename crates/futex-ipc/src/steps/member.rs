@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering::Acquire;
 ///
 /// 1. Load the word (Acquire).
 /// 2. FREE(g): CAS → LIVE(g + 1). Done.
-/// 3. LIVE(g): its member died and was not marked, because its lock was free. CAS → DEAD(g).
+/// 3. LIVE(g): its member has died, because its lock was free, and was not marked. CAS → DEAD(g).
 /// 4. DEAD(g): sweep, which ends with FREE(g). Then 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Join {
@@ -76,9 +76,9 @@ impl Machine for Join {
     }
 }
 
-/// Leaves: LIVE → FREE. The caller owns and holds nothing any more, and unlocks the slot afterwards.
+/// Leaves: LIVE → FREE. The caller owns no lock and has no permits any more, and unlocks the slot afterwards.
 ///
-/// The output is false if the slot does not belong to this member any more, that is if it was taken for dead by mistake.
+/// The output is false if the slot does not belong to this member any more, because others have marked it as dead by mistake.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Leave;
 
@@ -98,7 +98,7 @@ impl Machine for Leave {
 /// 2. LIVE(g): ask the kernel whether the slot is locked. If it is: done.
 /// 3. CAS LIVE(g) → DEAD(g).
 ///
-/// The order of 1 and 2 matters. In the other order a member that joins in between is taken for dead.
+/// The order of 1 and 2 matters. In the other order, a living member that joins between the two is marked as dead.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Mark {
     slot: u32,

@@ -10,18 +10,17 @@
 //! The kernel compares the low half only. That suffices: a locker sleeps on a word that has C, and a wake follows each change of
 //! such a word, from an unlock or from a sweep.
 //!
-//! The second word is information only: it leads to the process whose other resources may end later. No algorithm loads it. When
-//! [`Locked::died`] is true, it names a member that died inside; after several deaths it may name an earlier one.
+//! The second word is information only: it names the member whose other resources may be released later. No algorithm depends on it.
+//! When [`Locked::died`] is true, it names a member that died inside; after several deaths it may name an earlier one.
 //!
-//! An owner that is not a living member of its generation is dead, and so is one whose slot is not in the table. So a word that a
-//! peer has overwritten heals.
+//! An owner is dead if it is not a living member of its generation, or if its slot is not in the table. So a word that a peer has
+//! overwritten can be locked again.
 //!
-//! A death is repaired twice: by the next locker that finds a dead owner, and by a [sweep] of all words. The sweep wakes all
-//! sleepers, *also of words that are free*: the kill may have come between an unlock and its wake, or the wake may have gone to the
-//! process that was killed.
+//! Both the next locker that finds a dead owner and a [sweep] of all words repair a death. The sweep wakes all sleepers, *also of words
+//! that are free*: the kill may have come between an unlock and its wake, or the wake may have gone to the process that was killed.
 //!
-//! A locker does not load the owner's slot a second time before it sleeps. It sleeps only while the word names the dead owner. The
-//! sweep of a death ends only when no word names the dead member and all sleepers were woken after that.
+//! A locker does not load the owner's slot a second time before it sleeps. It sleeps only while the word names the owner. If the owner
+//! dies, its sweep ends only when no word names it any more, and all sleepers were woken after that.
 //!
 //! [sweep]: super::sweep
 
@@ -63,7 +62,7 @@ pub fn predecessor<W: Words>(words: &W, word: Place) -> Option<Member> {
     owner(words.load(predecessor_word(word), Relaxed))
 }
 
-/// Stores the owner that `dead` names. It is one access.
+/// Stores the owner that `dead` names, with one access.
 ///
 /// Ordering: relaxed. The CAS that follows, or the unlock, publishes it.
 pub(super) fn store_predecessor<W: Words>(words: &W, word: Place, dead: u64) {
@@ -114,7 +113,7 @@ impl Lock {
         Self { word, at: At::Fast, slept: false, order: Acquire }
     }
 
-    /// Begins to lock, as one half of a Dekker pair: the owner loads other words next. Its CAS is `SeqCst`.
+    /// Begins to lock, as one half of a Dekker pair: the owner loads other words next. The CAS is `SeqCst`.
     #[must_use]
     pub(super) fn before_loads(word: Place) -> Self {
         Self { order: SeqCst, ..Self::new(word) }
@@ -157,8 +156,8 @@ impl Lock {
                 if self.slept {
                     new |= C;
                 }
-                // Ordering: Acquire. The partner is the Release of `Unlock`. An owner that died has published its commits
-                // only, by `commit`.
+                // Ordering: Acquire. The partner is the Release of `Unlock`. An owner that died has published only its commits, by
+                // `commit`.
                 match words.compare_exchange(self.word, word, new, self.order) {
                     Ok(_) if taken_over => {
                         self.at = At::Predecessor(word);
@@ -259,7 +258,8 @@ impl Machine for TryLock {
 ///    locker may have set C meanwhile: CAS again.
 /// 2. If C was on, wake one.
 ///
-/// It is not a swap: an owner that was taken for dead by mistake must not release its successor's lock. The output is false then.
+/// An unlock is not a swap, because an owner that was marked as dead by mistake must not release the lock of its successor. In that
+/// case the output is false.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Unlock {
     word: Place,
@@ -269,7 +269,7 @@ pub struct Unlock {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Unlocking {
-    /// With the flags that were there when it was locked.
+    /// With the flags from the time of the lock.
     First(u64),
     Again(u64),
     Wake,
@@ -317,7 +317,7 @@ impl Machine for Unlock {
 ///
 /// 1. Load the word. The dead member does not own it: done.
 /// 2. Store the dead owner in the second word.
-/// 3. CAS → INC, without C (release and acquire). The word has changed, so a sleeper that compares it anew does not sleep again.
+/// 3. CAS → INC, without C (release and acquire). The word has changed, so a sleeper that compares it again does not sleep again.
 ///    If it fails: done or 3, with the value that is there.
 ///
 /// The sweep wakes all sleepers in either case.
@@ -379,8 +379,8 @@ pub(super) fn is_dead<W: Words>(words: &W, word: u64) -> bool {
 
 /// Makes another copy of a value the current one, within the section.
 ///
-/// Ordering: Release. The partner is [`current`] of the next owner. After a death there is no unlock in between. So the copy must be
-/// written before this.
+/// Ordering: Release. The partner is [`current`] of the next owner. After a death no unlock comes in between, so this store must
+/// publish the copy.
 pub fn commit<W: Words>(words: &W, place: Place, number: u64) {
     words.store(place, number, Release);
 }

@@ -1,7 +1,7 @@
 //! The cell that is initialised once: a [mutex](super::mutex), and a word that is 1 once the value is there.
 //!
-//! An initialiser that dies, fails or is cancelled is replaced by the next one, which writes the whole value again. So that one need
-//! not be told of a death.
+//! If an initialiser dies, fails or is cancelled, the next one writes the whole value again. So the next one need not know about a
+//! death.
 
 use super::mutex::{Lock, Locked, TryLock, Unlock};
 use super::{Cancel, Machine, Place, Step, Wake, Words};
@@ -16,7 +16,7 @@ pub struct Once {
     pub done: Place,
 }
 
-/// The task of the caller.
+/// The duty of the caller.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Turn {
     /// The value is there.
@@ -25,7 +25,7 @@ pub enum Turn {
     Initialise(Locked),
 }
 
-/// Checks whether the value is there. If not, the caller gets the task to write it.
+/// Checks whether the value is there. If not, the caller gets the duty to write it.
 ///
 /// 1. Load `done` (Acquire; the partner is the store of [`Finish`]). 1: ready.
 /// 2. [Lock] the mutex.
@@ -113,7 +113,7 @@ impl Machine for UndoGet {
     }
 }
 
-/// Gets the value, or the task to write it, unless another one that is alive has the task. It gives `None` then.
+/// Gets the value, or the duty to write it. The output is `None` if another living member has the duty.
 ///
 /// The steps are those of [`Get`], with [`TryLock`] as 2.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

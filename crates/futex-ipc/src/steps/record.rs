@@ -1,16 +1,16 @@
-//! Counts of what the members hold of an object: one word per member, with the member's generation in the high half and a count
-//! in the low half.
+//! Counts of the permits, readers or tasks that each member has of an object: one word per member, with the member's generation in the
+//! high half and a count in the low half.
 //!
 //! Only its member changes a record, from any of its threads. A record counts only while the slot is LIVE with the same
-//! generation. So the record of a dead member needs no cleaning: it stops counting when the slot is marked.
+//! generation. So the record of a dead member needs no repair: it stops counting when the slot is marked.
 //!
-//! Records lie [`STRIDE`] words apart, so that members don't share cache lines.
+//! The distance of two records is [`STRIDE`] words, so that members don't share cache lines.
 
 use super::slot::is_live;
 use super::{Machine, Member, Place, Step, Words, halves, high, low};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 
-/// Number of words from one member's record to the next one's. The models have small objects.
+/// Number of words from one record to the next. It is 1 in the models, so that their objects are small.
 pub const STRIDE: u32 = if cfg!(test) { 1 } else { 16 };
 
 /// The records of an object, by the place of the first one.

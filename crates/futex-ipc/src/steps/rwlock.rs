@@ -3,11 +3,11 @@
 //!
 //! | place | |
 //! |---|---|
-//! | word | the mutex of the writers, of two words; readers sleep on the first one as well |
-//! | event | a counter that the writer sleeps on while there are readers |
+//! | word | the mutex of the writers, which has two words; readers also sleep on the first one |
+//! | event | a counter on which the writer sleeps while there are readers |
 //! | records | number of readers of each member |
 //!
-//! A writer first takes the word, and then waits for the readers. No reader enters meanwhile. So writers are not starved.
+//! A writer first takes the word, and then waits for the readers. During that time no reader enters, so writers are not starved.
 
 mod place;
 mod read;

@@ -1,18 +1,19 @@
-//! The semaphore. It has no internal lock: a process that is stopped inside one would stop the semaphore.
+//! The semaphore. While enough permits are available, no operation takes a lock. A task that has to wait locks the turnstile. If its
+//! process is stopped there, the tasks behind it wait.
 //!
 //! | place | |
 //! |---|---|
 //! | state | available permits (bits 0 to 30), [`W`]: a task waits (31), version (32 to 63) |
-//! | event | a counter that the waiting task sleeps on |
-//! | turnstile | a [mutex](super::mutex) that lets one task at a time wait: first come, first served, also for demands of different size |
-//! | records | number of permits that each member [holds](super::record) |
-//! | capacity | number of permits that there are |
+//! | event | a counter on which the waiting task sleeps |
+//! | turnstile | a [mutex](super::mutex) that lets one task at a time wait, so that requests of different size are served in order |
+//! | records | number of permits that each member [has](super::record) |
+//! | capacity | number of permits, available or not |
 //!
 //! Each change of the state also changes the version, so that a compare-and-swap fails if the state changed meanwhile.
 //!
 //! *Available* may be too low, but never too high: a member adds to its record **before** it takes permits, and subtracts from its
-//! record **after** it gave them back. A member that is killed in between leaves *available* too low. The task that waits sums the
-//! records of the living members, and raises *available* to the rest of the capacity.
+//! record **after** it gave them back. If a member is killed in between, *available* is too low. The task that waits sums the records of
+//! the living members, and raises *available* to the rest of the capacity.
 
 mod acquire;
 mod grow;

@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering::Release;
 ///
 /// 1. [`Role::Lock`]: [repair](Repair) the word if the dead member owns it. [`Role::Counter`]: add 1 (Release), so that each
 ///    sleeper counts the records again. The record of the dead member has not counted since its slot was marked.
-/// 2. Wake all sleepers, also if 1 changed nothing. The dead member may have changed the word without the wake that belongs to it,
-///    or it may have died right after a wake.
+/// 2. Wake all sleepers, even if 1 changed nothing. The dead member may have died between its change of the word and its wake, or right
+///    after it was woken.
 ///
 /// Then CAS DEAD(g) → FREE(g).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

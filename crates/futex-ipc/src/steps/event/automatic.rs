@@ -1,4 +1,4 @@
-//! The event with automatic reset: each `set` lets one waiter pass. A `set` without a waiter lets the next one pass.
+//! The event with automatic reset: each `set` lets one waiter pass, or the next one if no task waits.
 
 use super::bits::{SET, W};
 use crate::steps::{Cancel, Machine, Place, Step, Wake, Words, low};
@@ -65,7 +65,7 @@ impl Cancel for WaitOne {
 /// Lets one waiter pass. The output is false if the event was set already.
 ///
 /// 1. Load the word.
-/// 2. CAS set, W off, *also if it is set* (release; the partner is [`WaitOne`]). A waiter that takes the event after this sees the
+/// 2. CAS set, W off, *even if it is set* (release; the partner is [`WaitOne`]). A waiter that takes the event after this sees the
 ///    writes before this `set`. A waiter that took it earlier finds it set once more. If the CAS fails: 2 with the value that is
 ///    there.
 /// 3. If W was on, wake one.

@@ -1,6 +1,6 @@
 //! The event with manual reset: while it is set, no task waits.
 //!
-//! Bits 2 to 63 count the times that it was set. So each `set` releases all waiters, also if a `reset` follows at once.
+//! Bits 2 to 63 count the times that it was set. So each `set` releases all waiters, even if a `reset` follows at once.
 
 use super::bits::{SET, W};
 use crate::steps::{Cancel, Machine, Place, Step, Wake, Words, low};
@@ -13,7 +13,7 @@ const ONE: u64 = 4;
 ///
 /// 1. Load the word (Acquire; the partner is [`Set`]). Set: done. Otherwise remember the count.
 /// 2. CAS W on, unless it is on. If it fails: load the word as in 3.
-/// 3. Sleep on the word. Then load it (Acquire). Set, or of another count: done. Otherwise 2.
+/// 3. Sleep on the word. Then load it (Acquire). Set, or another count: done. Otherwise 2.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Wait {
     word: Place,

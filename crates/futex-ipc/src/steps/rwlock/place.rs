@@ -8,7 +8,7 @@ use crate::steps::record::Records;
 pub struct RwLock {
     /// The first word of the mutex.
     pub word: Place,
-    /// The counter to sleep on.
+    /// The counter on which a writer sleeps.
     pub event: Place,
     /// The records of the members.
     pub records: Records,

@@ -76,7 +76,7 @@ impl Read {
                 At::Free(word)
             }
             At::Free(word) => {
-                // A failure is not an error. A peer that overwrites the word may lead here any number of times.
+                // A failure needs no treatment. A peer that overwrites the word may cause this step any number of times.
                 let _ = words.compare_exchange(place, word, INC | word & C, AcqRel);
                 self.at = At::Load;
                 return Step::Contended;
@@ -151,7 +151,7 @@ impl Cancel for Read {
 /// The machine that undoes a cancelled [`Read`].
 pub type UndoRead = Wake;
 
-/// Begins to read, unless the writer is alive. The output is `None` then.
+/// Begins to read. The output is `None` if a living writer has the word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TryRead(Read);
 

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::Acquire;
 /// 1 and 3 are one side of a Dekker pair. The other is the reader's record and its load of the word. So the CAS of 1 must be
 /// `SeqCst` too: [`Write`] locks with [`Lock::before_loads`].
 ///
-/// Writing ends with [`Unlock`]. So does a `Write` that is cancelled when it owns the word.
+/// Writing ends with [`Unlock`], and so does a `Write` that is cancelled while it owns the word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Write {
     place: RwLock,

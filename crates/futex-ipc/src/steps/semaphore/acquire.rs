@@ -22,16 +22,16 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire as See, Relaxed, Release as Pu
 /// 6. Lock the turnstile.
 /// 7. Load the event (Acquire), then the state.
 /// 8. Enough: record += n, CAS available −= n and W off. Success: unlock the turnstile, done. Otherwise record −= n, and 7.
-/// 9. CAS W on, *also if it is on*: the version changes, so that a release that saw W before does not take it off (`SeqCst`).
+/// 9. CAS W on, *even if it is on*: the version changes, so that a release that saw W before does not take it off (`SeqCst`).
 ///    If it fails: 7.
 /// 10. Sum the records (`SeqCst`), *then* load the capacity (`SeqCst`). capacity − sum > available: CAS available up to that,
 ///     and 7.
 /// 11. Sleep on the event, with the value of 7. Then 7.
 ///
-/// The sum of 10 misses no holder. A holder that took before 9 has its record there. One that takes after 9 changes the version,
-/// and the CAS fails. Records that go down during the sum make it too high at worst, and then 5, or the release, finds W and
-/// changes the event: 9 and 10 are one side of a Dekker pair, 4 and 5 the other. A sum that misses a record of permits that were
-/// [forgotten](Release::forget) is followed by a load of the smaller capacity.
+/// The sum of 10 misses no holder. A holder that took permits before 9 has added them to its record. A holder that takes permits after
+/// 9 changes the version, and the CAS fails. If records decrease during the sum, the sum may be too high, and then 5, or the release,
+/// finds W and changes the event: 9 and 10 are one side of a Dekker pair, 4 and 5 the other. If the sum misses permits that were
+/// [forgotten](Release::forget), the load of the capacity after it returns the smaller capacity.
 ///
 /// A cancelled acquire leaves the turnstile. W may stay on: the next task in the turnstile takes it off, or a release that finds no
 /// sleeper.
@@ -71,7 +71,7 @@ enum Slow {
 }
 
 impl Acquire {
-    /// Begins to acquire. With an `n` above the capacity it waits until that has [grown](super::Grow).
+    /// Begins to acquire. If `n` exceeds the capacity, the machine waits until the capacity has [grown](super::Grow).
     #[must_use]
     pub fn new(place: Semaphore, n: u32) -> Self {
         Self { place, n, at: At::Load }
@@ -160,7 +160,7 @@ impl Acquire {
                 }
             }
             Slow::Raise(word, left) => {
-                // A failure is not an error. A peer that overwrites the records may lead here any number of times.
+                // A failure needs no treatment. A peer that overwrites the records may cause this step any number of times.
                 let _ = words.compare_exchange(state, word, changed(word, left, W), AcqRel);
                 (Slow::Event, Step::Contended)
             }
@@ -253,7 +253,7 @@ enum Undo {
     Nothing,
     Wake(Wake),
     Leave(Unlock),
-    /// It had acquired already.
+    /// The permits were acquired already.
     LeaveAndRelease(Unlock, Release),
     Release(Release),
 }
@@ -285,7 +285,7 @@ impl Machine for UndoAcquire {
     }
 }
 
-/// Acquires `n` permits if that needs no sleep. The output is true if it did.
+/// Acquires `n` permits if that needs no sleep. The output is true if the permits were acquired.
 ///
 /// The steps are those of [`Acquire`], the sum included: permits of dead members return only by a sum.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -317,7 +317,7 @@ impl Machine for TryAcquire {
                     self.leaving = Some(Unlock::new(self.acquire.place.turnstile, locked, true));
                     Step::Next
                 }
-                // Another task is in the turnstile. C may stay on its word. That costs one wake without a sleeper.
+                // Another task is in the turnstile. C may stay on its word, which causes one wake without a sleeper.
                 _ => Step::Done(false),
             },
             step => step.map(|()| true),

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 /// 3. Load the state (`SeqCst`; the partner is the CAS that sets W, after which the capacity is loaded). No W: done.
 /// 4. event += 1 (Release), wake one.
 ///
-/// *Available* stays as it is, that is too low. The waiting task raises it, or the next task that does not find enough. So after a
-/// death between two steps the sweep's change of the event suffices.
+/// *Available* stays as it is, so it is too low. The waiting task raises it, or the next task that does not find enough. So after a
+/// death between two steps, it is enough that the sweep changes the event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Grow {
     place: Semaphore,

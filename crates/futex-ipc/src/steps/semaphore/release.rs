@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering::{AcqRel, Release as Publish, SeqCst};
 /// 5. Wake one. If there was a sleeper: done.
 /// 6. CAS W off, with the word of 3. A task that began to wait since then has changed the version.
 ///
-/// To forget permits, 1 is: capacity −= n (`SeqCst`). A task that sums records loads the capacity afterwards. So it finds too few
-/// permits at worst, and then 3 finds its W.
+/// To forget permits, step 1 is: capacity −= n (`SeqCst`). A task that sums the records loads the capacity afterwards. So it may find too
+/// few permits, but then 3 finds its W.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Release {
     place: Semaphore,

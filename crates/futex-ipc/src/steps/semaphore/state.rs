@@ -6,13 +6,13 @@ use crate::steps::{Place, halves, high, low};
 /// A task waits.
 pub const W: u64 = 1 << 31;
 
-/// Maximum number of permits. With it, 4096 threads of one member can begin to take all permits at the same time before the count
-/// in a record overflows into the generation.
+/// Maximum number of permits. With this maximum, 4096 threads of one member can begin to take all permits at the same time, and the count
+/// in a record does not overflow into the generation.
 pub const MAX_PERMITS: u32 = (1 << 20) - 1;
 
 const AVAILABLE: u32 = (1 << 31) - 1;
 
-/// The word of `available` permits, when the version was that of `word`.
+/// The word with `available` permits, and the version after that of `word`.
 pub(super) fn changed(word: u64, available: u32, w: u64) -> u64 {
     halves(high(word).wrapping_add(1), available & AVAILABLE) | w
 }
@@ -33,7 +33,7 @@ pub(crate) fn permits(word: u64) -> u32 {
 pub struct Semaphore {
     /// The state.
     pub state: Place,
-    /// The counter to sleep on.
+    /// The counter on which the waiting task sleeps.
     pub event: Place,
     /// The first word of the turnstile.
     pub turnstile: Place,
