@@ -1,4 +1,4 @@
-//! Descriptors whose number may be taken away.
+//! Descriptors that other code may close.
 
 use crate::os::at_fork::{Identity, identity};
 use futex_sys::__private::explain;
@@ -8,9 +8,9 @@ use std::os::fd::AsFd;
 
 /// A descriptor of the watcher.
 ///
-/// A program that closes all descriptors above 2 closes this one too, and the next file that it opens may get the number. So
-/// each use checks first that the descriptor still leads to the same inode. (All eventfds, instances of inotify and the like
-/// share one inode. They are taken for each other.)
+/// A program that closes all descriptors above 2 closes this descriptor too, and the next file that it opens may get the number. So
+/// each use first checks that the number still leads to the same inode. (All eventfds, inotify instances and similar files share one
+/// inode, so the check can't distinguish them.)
 #[derive(Debug)]
 pub(crate) struct Descriptor<T: AsFd> {
     /// `None` only during the drop.
@@ -32,7 +32,7 @@ impl<T: AsFd> Descriptor<T> {
     pub(crate) fn get(&self) -> io::Result<&T> {
         match &self.file {
             Some(file) if identity(file).is_ok_and(|there| there == self.identity) => Ok(file),
-            _ => Err(explain(Errno::BADF, "a descriptor of the thread that watches regions was taken away")),
+            _ => Err(explain(Errno::BADF, "a descriptor of the thread that watches regions was closed by other code")),
         }
     }
 }

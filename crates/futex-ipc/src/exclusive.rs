@@ -29,7 +29,7 @@ impl Exclusive {
         self.word
     }
 
-    /// Lets others lock if it is time for that. Blocks for up to 100 µs.
+    /// If it is time to yield, lets others lock. Blocks for up to 100 µs.
     #[inline]
     pub(crate) fn blocking_yield(&self, membership: &Membership) {
         if self.is_greedy() {
@@ -46,7 +46,7 @@ impl Exclusive {
         }
     }
 
-    /// Lets others lock if it is time for that. Takes up to 100 µs.
+    /// Lets others lock. Takes up to 100 µs.
     #[cfg(feature = "tokio")]
     #[cold]
     pub(crate) async fn yield_to_others(&self, membership: &Membership) {
@@ -90,7 +90,7 @@ impl Exclusive {
     }
 }
 
-/// Another member has taken this one for dead, or somebody has overwritten the word.
+/// Another member has marked this one as dead by mistake, or a member has overwritten the word.
 #[cold]
 fn lost(membership: &Membership) {
     membership.mark_damaged();

@@ -6,7 +6,7 @@
 //! # The kernel of the model
 //!
 //! - Waits queue first in, first out, all places together. Comparing and queueing is one step.
-//! - A kill takes effect between any two steps. The waits of the dead stay in the queue for any time, and swallow wakes, as on
+//! - A kill takes effect between any two steps. The waits of a killed process stay in the queue for any time, and consume wakes, as on
 //!   Linux 6.12. The lock of the slot is freed some time after the kill.
 //! - A process that joins again takes the lock of its slot first.
 //! - Each living process has a watcher that marks and sweeps the dead, one step at a time.
@@ -15,9 +15,9 @@
 //!
 //! # Checks
 //!
-//! In each state: the promises of the lock ([`Scenario::check`]), and that a process can go on unless all are done. Otherwise a
-//! living process sleeps for ever. At the end: each state has a way to an end, at which all are done, without a kill, a cancel, a
-//! join or a stop.
+//! In each state: the promises of the lock are kept ([`Scenario::check`]), and some process can go on, unless all are done. Otherwise a
+//! living process sleeps forever. After the search: from each state, events other than a kill, a cancel, a join or a stop lead to a
+//! state in which all are done.
 //!
 //! # Size
 //!
@@ -99,7 +99,7 @@ impl Counted {
 pub(crate) struct Scenario<P: Program, const CELLS: usize> {
     /// Number of processes.
     pub(crate) processes: usize,
-    /// The program of a process, by its slot, also after it joins again.
+    /// The program of a process, by its slot. It is the same after the process joins again.
     pub(crate) start: fn(usize) -> P,
     /// The words at the beginning.
     pub(crate) cells: [u64; CELLS],
@@ -109,7 +109,7 @@ pub(crate) struct Scenario<P: Program, const CELLS: usize> {
     pub(crate) counted: &'static [Counted],
     /// Returns the fault of a state.
     pub(crate) check: fn(&World<P, CELLS>) -> Option<&'static str>,
-    /// True if a process need not come to its end.
+    /// True if a process need not finish.
     pub(crate) excused: fn(&World<P, CELLS>, usize) -> bool,
     /// True if a death in this state of a program leaves the data in the middle of a change.
     pub(crate) inside: fn(&P) -> bool,

@@ -1,5 +1,5 @@
-//! Points between the steps of the protocols of names and members. Tests end or stop processes there. In a build that is not a
-//! test, nothing is left of them.
+//! Points between the steps of the protocols of names and members. Tests end or stop processes at these points. Other builds do not
+//! contain them.
 
 /// A point that a process has reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -8,11 +8,11 @@ pub(crate) enum Point {
     Opened,
     /// The bytes of all slots were free, and are locked by this process.
     Cleaning,
-    /// A lock was in the way of RANGE, and is known.
+    /// The lock that conflicted with RANGE is known.
     Looked,
-    /// The name of remains was removed, and the bytes are locked still.
+    /// The name of the remains was removed, and the bytes are still locked.
     Cleaned,
-    /// A file without a name is there, and empty.
+    /// The new file exists, and is empty.
     Drafted,
     /// The new region is complete, and this process is its first member.
     Made,
@@ -20,9 +20,9 @@ pub(crate) enum Point {
     Linked,
     /// The byte of a slot is locked.
     SlotLocked,
-    /// The caller's check has allowed to join.
+    /// The caller's check has allowed the join.
     Allowed,
-    /// The slot is LIVE, and its information is not there yet.
+    /// The slot is LIVE, and the information is not written yet.
     Live,
     /// The slot is FREE again, and its byte locked.
     Freed,

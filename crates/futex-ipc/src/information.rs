@@ -6,7 +6,7 @@ use futex_sys::ProcessId;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 
-/// What the table says of a member beside its slot word.
+/// The information about a member in the table, besides its slot word.
 #[derive(Clone, Debug)]
 pub(crate) struct Information {
     /// The words of a [`ProcessId`], unchecked.
@@ -15,7 +15,7 @@ pub(crate) struct Information {
 }
 
 impl Information {
-    /// One bit for each of the last 64 members of the slot, by generation: 1 if the member died, and did not leave.
+    /// One bit for each of the last 64 members of the slot, by generation: 1 if the member has died, 0 if it has left.
     const DIED: u32 = 1;
     /// The generation for which the rest is valid.
     pub(crate) const GENERATION: u32 = 2;
@@ -26,7 +26,7 @@ impl Information {
     /// Maximum number of bytes of a label.
     pub(crate) const MAX_LABEL: usize = Self::LABEL_WORDS as usize * 8;
 
-    /// Stores what a member says of itself.
+    /// Stores the information about a member.
     pub(crate) fn store(words: &[AtomicU64], generation: u32, process: Option<ProcessId>, label: &str) {
         words[Self::DIED as usize].fetch_and(!Self::bit(generation), Relaxed);
         let [a, b, c, d] = process.map_or([0; 4], ProcessId::to_words);
@@ -37,8 +37,8 @@ impl Information {
         words[Self::GENERATION as usize].store(generation.into(), Release);
     }
 
-    /// Loads what the table says of a member, which may have left or died. `None` if it has not written that yet, or if the slot
-    /// has another member meanwhile.
+    /// Loads the information about a member, which may have left or died. `None` if the member has not written it yet, or if the slot
+    /// has another member by now.
     pub(crate) fn load(words: &[AtomicU64], generation: u32) -> Option<Self> {
         let valid = || words[Self::GENERATION as usize].load(Acquire) == u64::from(generation);
         if !valid() {
@@ -65,8 +65,8 @@ impl Information {
         words[Self::DIED as usize].fetch_or(Self::bit(generation), Relaxed);
     }
 
-    /// True if this member of a slot, which is FREE or has another member, died. False if it left, and also if it was not one of
-    /// the last 64 members of the slot.
+    /// True if this member of a slot has died. The slot is FREE, or has another member. False if the member has left, or if it was not
+    /// one of the last 64 members of the slot.
     pub(crate) fn died(words: &[AtomicU64], generation: u32) -> bool {
         let died = words[Self::DIED as usize].load(Relaxed);
         let last = high(words[0].load(Relaxed));

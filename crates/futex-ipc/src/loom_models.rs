@@ -1,7 +1,7 @@
 //! Models of the memory orderings: threads run the steps over memory in which a load may see old values.
 //!
 //! Each thread stands for a member. Data that a lock guards are words too, with relaxed accesses, so that a missing ordering shows
-//! as an old value. The explorer has the kills; here there is one death, of a member that has committed.
+//! as an old value. The explorer checks kills. These models have one death, of a member that has committed.
 
 mod memory;
 
@@ -97,8 +97,8 @@ fn a_released_permit_reaches_a_waiter() {
     });
 }
 
-/// A dead member's permit is to be found by the sum of the records, while the other permit is released. The release has to see W, or
-/// the sum has to see the record after the release.
+/// The sum of the records must find the permit of a dead member while the other permit is released. The release must see W, or the sum
+/// must see the record after the release.
 #[test]
 fn a_permit_of_a_dead_member_reaches_a_waiter() {
     model("semaphore, a release and a sum", || {
@@ -122,7 +122,7 @@ fn an_added_permit_reaches_a_waiter() {
     });
 }
 
-/// A dead member's permit is there, and one that is forgotten is not. The sum of the records may not find both.
+/// The permit of a dead member returns, and a forgotten permit does not. The sum of the records must not find both.
 #[test]
 fn a_forgotten_permit_does_not_return() {
     model("semaphore, a permit is forgotten", || {
@@ -170,7 +170,7 @@ fn a_writer_sees_the_writes_of_earlier_readers() {
         });
         let member = memory.member(1);
         let locked = member.run(Write::new(RWLOCK));
-        // The reader was before, and all of it is seen; or it comes after.
+        // Either the reader came first, and all of its writes are seen, or it comes later.
         let seen = member.read(OTHER);
         member.write(ONE, 1);
         assert!(member.run(Unlock::new(WORD, locked, true)));

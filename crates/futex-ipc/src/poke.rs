@@ -4,7 +4,7 @@ use crate::descriptor::Descriptor;
 use futex_sys::EventFd;
 use std::io;
 
-/// What ends the sleep of the thread.
+/// The eventfd that ends the sleep of the thread.
 #[derive(Debug)]
 pub(crate) struct Poke(Descriptor<EventFd>);
 
@@ -13,7 +13,7 @@ impl Poke {
         Descriptor::new(EventFd::new()?).map(Self)
     }
 
-    /// Ends the sleep. It does nothing if the descriptor was taken away, since then the thread sleeps for a short time only.
+    /// Ends the sleep. If other code has closed the descriptor, this does nothing, because the thread only sleeps for short times then.
     pub(crate) fn poke(&self) {
         if let Ok(file) = self.0.get() {
             let _ = file.signal(1);
@@ -24,7 +24,7 @@ impl Poke {
     ///
     /// # Errors
     ///
-    /// If it was taken away.
+    /// If other code has closed it.
     pub(crate) fn file(&self) -> io::Result<&EventFd> {
         self.0.get()
     }

@@ -14,16 +14,16 @@ use std::ops::Deref;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, OnceLock};
 
-/// What an attempt to join led to.
+/// Result of an attempt to join.
 pub(crate) enum Joined {
     Member(Presence),
     /// Each slot is locked.
     Full(Attachment),
-    /// The caller's check said no, when the lock of a slot was held already.
+    /// The caller's check refused, after the slot was locked.
     Refused(Attachment),
 }
 
-/// A membership that ends with this value. The watcher has a share of the [`Membership`] too, until then.
+/// A membership that ends when this value is dropped. Until then, the watcher also has a share of the [`Membership`].
 pub(crate) struct Presence {
     watch: OnceLock<Watch>,
     membership: Arc<Membership>,
@@ -35,8 +35,7 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    /// Joins a region. `label` is information for others. `may_join` is asked once the lock of a slot is held, and before
-    /// the slot is LIVE.
+    /// Joins a region. `label` is information for others. `may_join` is called after the slot is locked, and before the slot is LIVE.
     pub(crate) fn join(
         attachment: Attachment,
         label: &str,

@@ -3,12 +3,12 @@
 use crate::steps::{MAX_FAST, Machine, PATIENCE, Step, Words};
 use std::thread::yield_now;
 
-/// Maximum number of lost races in a row. Only if a member writes into the region without rest, another one loses that many.
+/// Maximum number of lost races in a row. An operation loses more only if a member writes into the region without a pause.
 pub(crate) const MAX_LOST: u32 = 1 << 16;
 
-/// Makes the first steps of an operation, which are all if no other operation interferes.
+/// Makes the first steps of an operation. If no other operation interferes, these are all of its steps.
 ///
-/// The copies of the code are on purpose: in each, the compiler knows the state of the machine.
+/// The code is repeated on purpose: in each copy, the compiler knows the state of the machine.
 #[inline(always)]
 pub(crate) fn begin<W: Words, M: Machine>(words: &W, machine: &mut M) -> Step<M::Output> {
     const { assert!(M::FAST <= MAX_FAST) };

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The sleeping waits of a member.
 ///
-/// A driver registers a wait before it sleeps. While waits are registered, the watcher compares their words once a second. A word
-/// that differs, without a wake for the wait, shows that a stopped process has consumed the wake: then the watcher wakes all.
+/// A driver registers a wait before it sleeps. While waits are registered, the watcher compares their words once a second. If a word
+/// differs, and the wait was not woken, the wake was lost, for example to a stopped process. Then the watcher wakes all.
 ///
 /// The first registration starts the ticks. They go on for a second after the last wait has ended, so a member that waits often
 /// rarely has to poke the watcher.
@@ -37,7 +37,7 @@ struct List {
 #[derive(Clone, Copy, Debug)]
 struct Wait {
     sleep: Sleep,
-    /// True if the word differed at the last tick. Then its wake may be under way.
+    /// True if the word differed at the last tick. The wake may still come.
     suspect: bool,
 }
 
@@ -46,7 +46,7 @@ struct Wait {
 pub(crate) enum Tick {
     /// No wait is registered.
     Idle,
-    /// Each word is as its wait expects.
+    /// Each word has the value that its wait expects.
     Fine,
     /// A word differs for the first time. The next tick should follow soon.
     Suspicious,
@@ -57,10 +57,10 @@ impl Waits {
         Self { origin: Origin::here(), list: Mutex::default(), poke: OnceLock::new() }
     }
 
-    /// Registers a wait that is about to [sleep](Sleep). Dropping the ticket ends that.
+    /// Registers a wait that is about to [sleep](Sleep), until the ticket is dropped.
     ///
-    /// A driver registers first, then [checks](crate::membership::Membership::check) that the region is open, and then sleeps. In
-    /// this order, a wait that begins while the region is closed ends too.
+    /// A driver registers first, then [checks](crate::membership::Membership::check) that the region is open, and then sleeps. In this
+    /// order, a wait also ends if the region is closed while the wait begins.
     pub(crate) fn register(self: &Arc<Self>, sleep: Sleep) -> Ticket {
         let mut list = self.list();
         let key = list.waits.insert(Wait { sleep, suspect: false });
@@ -73,7 +73,7 @@ impl Waits {
         Ticket { waits: Arc::clone(self), key }
     }
 
-    /// Makes the watcher wake each registered word until no wait is registered. The caller has closed the region before.
+    /// Makes the watcher wake the sleepers of each registered word until no wait is registered. The caller has closed the region before.
     pub(crate) fn wake_all(&self) {
         if !self.origin.is_here() {
             return;
@@ -82,7 +82,7 @@ impl Waits {
         self.poke();
     }
 
-    /// Notes how to poke the watcher.
+    /// Stores the eventfd that pokes the watcher.
     pub(crate) fn set_poke(&self, poke: Arc<Poke>) {
         let _ = self.poke.set(poke);
     }
@@ -98,10 +98,10 @@ impl Waits {
         self.list().ticking
     }
 
-    /// Compares each registered word, and wakes all where a wake was lost.
+    /// Compares each registered word. If a wake was lost, wakes all sleepers of the word.
     ///
-    /// Two ticks must find that a word differs, since a wake follows the change of a word after a moment. A waker that is
-    /// descheduled in between would otherwise be counted as a lost wake.
+    /// A word must differ at two ticks, because the wake comes some time after the change of the word. Otherwise a waker that is
+    /// descheduled in between would be counted as a lost wake.
     pub(crate) fn tick(&self, words: &impl Words, counters: &Counters) -> Tick {
         let mut list = self.list();
         if list.waits.is_empty() {
@@ -128,7 +128,7 @@ impl Waits {
         if suspicious { Tick::Suspicious } else { Tick::Fine }
     }
 
-    /// If the waits must end: wakes each registered word, and returns true if one is left.
+    /// If the waits must end: wakes the sleepers of each registered word, and returns true if a wait is left.
     pub(crate) fn end(&self, words: &impl Words) -> bool {
         let list = self.list();
         if !list.ending {

@@ -1,8 +1,8 @@
-//! The watcher: the thread of this process that notices the death of other members, for all regions.
+//! The watcher: a thread that notices the death of other members, for all regions of this process.
 //!
-//! A member's lock of its slot is dropped when its process ends, and the region's file has an [event](inotify) at that time. Then one
-//! of the other members [sweeps](ladder). Without inotify, for instance without `/proc`, the watcher examines the table
-//! regularly instead, while somebody waits.
+//! When the process of a member ends, the kernel drops the lock of its slot, and reports an [event](inotify) of the region's file. Then
+//! one of the other members [sweeps](ladder). Without inotify, for example without `/proc`, the watcher examines the table regularly
+//! while a task or thread of the member waits.
 //!
 //! The thread ends a second after the last member of this process has left.
 
@@ -17,7 +17,7 @@ use futex_sys::__private::Origin;
 use std::io;
 use std::sync::Arc;
 
-/// A note that a member is watched.
+/// A watch of the other members, until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
     origin: Origin,
@@ -51,7 +51,7 @@ impl Watch {
 /// When the drop returns, the watcher does not use the region any more.
 impl Drop for Watch {
     fn drop(&mut self) {
-        // A fork has neither the thread nor the mapping, and another thread of the parent may have had any lock.
+        // A fork has neither the thread nor the mapping. Another thread of the parent may have held the lock when the process forked.
         if self.origin.is_here() {
             self.thread.remove(&self.entry);
         }

@@ -1,4 +1,4 @@
-//! Stops each operation after every single step, kills its member, sweeps, and checks that the other members come to their end.
+//! Stops each operation after every single step, kills its member, sweeps, and checks that the other members finish.
 //!
 //! The explorer does this too. Here each failure names the operation and the step, and a driver of real memory can do the same.
 
@@ -66,7 +66,7 @@ fn finish<P: Program, const CELLS: usize>(scenario: &Scenario<P, CELLS>, world: 
     }
     for (i, process) in world.processes.iter().enumerate() {
         let over = process.life != Life::Alive || process.task == Task::Over || (scenario.excused)(world, i);
-        assert!(over, "{name}: a living process does not come to its end\n{}\n{:#?}", world.show(), process.task);
+        assert!(over, "{name}: a living process does not finish\n{}\n{:#?}", world.show(), process.task);
     }
 }
 

@@ -20,7 +20,7 @@ impl Program for Guest {
                 Step::Next
             }
             Self::Leaves(leave) => {
-                leave.step(words).map(|left| assert!(left, "the slot was not its member's any more"))
+                leave.step(words).map(|left| assert!(left, "the slot did not belong to its member any more"))
             }
         }
     }
@@ -38,7 +38,7 @@ fn check(world: &World<Guest, 1>) -> Option<&'static str> {
     let is_lost = world.processes.iter().zip(world.slots).any(|(process, slot)| {
         process.life == Life::Alive && matches!(process.task, Task::Running(_)) && !is_live(slot, process.generation)
     });
-    is_lost.then_some("a living member was taken for dead")
+    is_lost.then_some("a living member was marked as dead")
 }
 
 const TABLE: Scenario<Guest, 1> = Scenario {

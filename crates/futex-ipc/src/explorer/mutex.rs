@@ -84,16 +84,16 @@ fn check(world: &World<Locker, 2>) -> Option<&'static str> {
     }
     let is_told = |program: &Locker| !matches!(program.at, At::Inside(Locked { died: false }));
     if world.dirty && !world.programs().all(is_told) {
-        return Some("an owner is not told of a death");
+        return Some("an owner does not learn of a death");
     }
     let is_told = |program: &Locker| matches!(program.at, At::Inside(Locked { died: true }));
     if world.programs().any(is_told) && !world.names_dead(predecessor_word(WORD)) {
-        return Some("an owner is told of a death, but not of whose");
+        return Some("an owner learns of a death, but not of the dead member");
     }
     None
 }
 
-/// A process that waits for one that is stopped may wait as long as that is.
+/// A process may wait for a stopped process until that process goes on.
 fn owner_is_stopped(world: &World<Locker, 2>, _: usize) -> bool {
     world.is_owner_stopped(WORD)
 }

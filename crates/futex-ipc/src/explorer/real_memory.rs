@@ -2,8 +2,8 @@
 //!
 //! The members are attachments of this process. The *victim* makes its steps in the test's thread, so that it stops after each
 //! single one. Another member has made some steps before, and sleeps in the kernel if its program says so. Then the victim dies:
-//! its lock of the slot is dropped as at the end of a process. Another member marks the slot and sweeps, and all who live go on
-//! in threads of their own.
+//! its lock of the slot is dropped as at the end of a process. Another member marks the slot and sweeps, and each living member goes on
+//! in a separate thread.
 
 use super::world::{Life, Task, Wait, World};
 use super::{N, Program, Scenario};
@@ -81,7 +81,7 @@ impl Words for Object {
     }
 }
 
-/// How far a member is.
+/// The progress of a member.
 #[derive(Clone, Copy)]
 struct State<P> {
     task: Task<P>,
@@ -192,7 +192,7 @@ impl<P: Program + Send + 'static> Scene<P> {
         Self { players: players.collect(), ending: Arc::default() }
     }
 
-    /// Ends a member as the end of its process does. What it was at stays undone.
+    /// Ends a member like the end of its process. Its operation remains incomplete.
     fn kill(&mut self, victim: usize) {
         let Player { object, .. } = self.players.remove(victim);
         let Object { membership, .. } = Arc::into_inner(object).unwrap();
@@ -233,7 +233,7 @@ impl<P: Program + Send + 'static> Scene<P> {
         world
     }
 
-    /// Lets all go on to their end.
+    /// Lets all members finish.
     fn finish<const CELLS: usize>(mut self, scenario: &Scenario<P, CELLS>, name: &str) {
         for player in &mut self.players {
             player.go_on(&self.ending);
@@ -251,14 +251,14 @@ impl<P: Program + Send + 'static> Scene<P> {
                 }
                 break;
             }
-            assert!(start.elapsed().as_secs() < 20, "{name}: one who lives does not come to its end: {world:#x?}");
+            assert!(start.elapsed().as_secs() < 20, "{name}: a living member does not finish: {world:#x?}");
             std::thread::yield_now();
         }
         self.ending.store(true, Relaxed);
         for player in &mut self.players {
             let thread = player.thread.take().unwrap();
             while !thread.is_finished() {
-                // One that is excused sleeps.
+                // An excused member may sleep.
                 for cell in 0..CELLS as u32 {
                     player.object.wake(Place(cell), u32::MAX);
                 }
@@ -269,7 +269,7 @@ impl<P: Program + Send + 'static> Scene<P> {
     }
 }
 
-/// In which order the victim and another member make their steps.
+/// The order in which the victim and another member make their steps.
 #[derive(Clone, Copy, Debug)]
 struct Order {
     /// Number of steps that the victim makes before the other one. It makes the rest afterwards.

@@ -119,17 +119,17 @@ fn check(world: &World<User, CELLS>) -> Option<&'static str> {
         return Some("two writers");
     }
     if writers > 0 && readers > 0 {
-        return Some("a reader beside a writer");
+        return Some("a reader and a writer have the lock at the same time");
     }
     let is_told =
         |program: &User| !matches!(program.at, At::Reads(Locked { died: false }) | At::Writes(Locked { died: false }));
     if world.dirty && !world.programs().all(is_told) {
-        return Some("a user is not told of a death");
+        return Some("a user does not learn of a death");
     }
     let is_told =
         |program: &User| matches!(program.at, At::Reads(Locked { died: true }) | At::Writes(Locked { died: true }));
     if world.programs().any(is_told) && !world.names_dead(predecessor_word(LOCK.word)) {
-        return Some("a user is told of a death, but not of whose");
+        return Some("a user learns of a death, but not of the dead member");
     }
     if world.cells[3..].iter().any(|record| high(*record) > 2 || low(*record) > 2) {
         return Some("a record has wrapped");
@@ -225,7 +225,7 @@ fn readers_and_writers_survive_one_that_only_tries() {
         .holds("rwlock, one tries to write, a kill");
 }
 
-/// Processes may wait for one that is stopped while it reads or writes, or is about to wake.
+/// Processes may wait for a process that is stopped while it reads or writes, or before it wakes.
 fn user_is_stopped(world: &World<User, CELLS>, _: usize) -> bool {
     world.is_any_stopped_awake() || world.is_owner_stopped(LOCK.word) || world.is_record_of_stopped(LOCK.records.of(0))
 }

@@ -11,7 +11,8 @@ use std::time::Instant;
 enum Visited<S> {
     /// Whole.
     States(HashMap<S, u32, BuildHasherDefault<Mixer>>),
-    /// By 96 bits. Two states that have them in common would be taken for one: at 10⁹ states once in 10¹¹ explorations.
+    /// By hashes of 96 bits. The explorer can't distinguish two states with the same hash: at 10⁹ states, that happens once in 10¹¹
+    /// explorations.
     Hashes(Hashes),
 }
 
@@ -32,11 +33,10 @@ impl<S: Copy + Eq + Hash> Visited<S> {
     }
 }
 
-/// The hashes of the visited states, in the order of their numbers. It is a table of its own because it needs half of the memory
-/// of a `HashMap`.
+/// The hashes of the visited states, by their numbers, with a hash table of our own: a `HashMap` needs twice the memory.
 struct Hashes {
     hashes: Vec<[u32; 3]>,
-    /// Number + 1 of a state, or 0. The place follows from the first 32 bits of the hash. Linear probing.
+    /// Number of a state + 1, or 0. Linear probing.
     table: Vec<u32>,
 }
 
@@ -155,7 +155,7 @@ impl<P: Program, const CELLS: usize> Scenario<P, CELLS> {
         match ends.iter().position(|end| !end) {
             None => Ok(ends.len()),
             Some(state) => Err(Failure {
-                what: "from here there is no way to an end".to_owned(),
+                what: "no events lead from this state to an end".to_owned(),
                 trace: self.trace(&graph, u32::try_from(state).unwrap()),
             }),
         }
@@ -183,7 +183,7 @@ impl<P: Program, const CELLS: usize> Scenario<P, CELLS> {
                 world.events(self, &mut events);
                 let is_done = world.is_done(self);
                 if !is_done && !events.iter().any(|event| event.must_happen()) {
-                    return Err(fail(&graph, "a living process sleeps for ever"));
+                    return Err(fail(&graph, "a living process sleeps forever"));
                 }
                 let begin = graph.edges.len();
                 let mut forward = if is_done { END } else { NONE };

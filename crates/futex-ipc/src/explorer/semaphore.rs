@@ -117,7 +117,7 @@ fn check(world: &World<Holder, CELLS>) -> Option<&'static str> {
         return Some("more holders than permits");
     }
     if held + available(world.cells[0]) > capacity {
-        return Some("more permits than there are");
+        return Some("more available permits than the capacity");
     }
     let records = &world.cells[4..7];
     if records.iter().any(|record| high(*record) > 2 || low(*record) > 5) {
@@ -132,7 +132,7 @@ const COUNTED: &[Counted] = &[
     Counted::unused(predecessor_word(TURNSTILE)),
 ];
 
-/// A process that wants more than there are may sleep.
+/// A process that requests more permits than the capacity may sleep.
 fn too_few(world: &World<Holder, CELLS>, i: usize) -> bool {
     let capacity = low(world.cells[CAPACITY.0 as usize]);
     matches!(&world.processes[i].task, Task::Running(program) if u32::from(program.n) > capacity)
@@ -215,7 +215,7 @@ fn holders_survive_one_that_only_tries() {
         .holds("semaphore of 1, one tries, a kill");
 }
 
-/// Processes may wait for one that is stopped while it holds permits, is first in the turnstile, or is about to wake.
+/// Processes may wait for a process that is stopped while it holds permits or the turnstile, or before it wakes.
 fn holder_is_stopped(world: &World<Holder, CELLS>, _: usize) -> bool {
     world.is_any_stopped_awake() || world.is_owner_stopped(TURNSTILE) || world.is_record_of_stopped(RECORDS.of(0))
 }

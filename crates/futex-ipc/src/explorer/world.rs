@@ -16,7 +16,7 @@ pub(crate) struct World<P, const CELLS: usize> {
     pub(crate) queue: Queue,
     pub(crate) processes: [Process<P>; N],
     pub(crate) trouble: Trouble,
-    /// A process died in the middle of a change, and no owner has settled that.
+    /// True if a process died in the middle of a change, and no later owner has settled that.
     pub(crate) dirty: bool,
 }
 
@@ -24,12 +24,12 @@ pub(crate) struct World<P, const CELLS: usize> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Process<P> {
     pub(crate) life: Life,
-    /// It has the lock of its slot. A process that was killed keeps it for a moment.
+    /// True while it has the lock of its slot. A process that was killed keeps it for a moment.
     pub(crate) locked: bool,
     pub(crate) generation: u32,
     pub(crate) task: Task<P>,
     pub(crate) wait: Wait,
-    /// Its last step was one at which it may be cancelled.
+    /// True if it may be cancelled after its last step.
     pub(crate) suspended: bool,
     watcher: Watcher,
 }

@@ -56,11 +56,11 @@ impl Memory {
 pub(super) struct Member {
     memory: Arc<Memory>,
     slot: u32,
-    /// The last change was `SeqCst`, and no load was since.
+    /// True if the last change was `SeqCst`, and no load came after it.
     ///
-    /// Loom takes a `SeqCst` access for one that is acquire and release, and only its fences are sequentially consistent. So
-    /// there is a fence between a change and a load if both are `SeqCst`. That orders more than it should, and nothing if one of
-    /// the two is weaker.
+    /// Loom treats a `SeqCst` access like an access with acquire and release. Only its fences are sequentially consistent. So the model
+    /// has a fence between a change and a load if both are `SeqCst`. The fence orders more accesses than it should. If one of the two is
+    /// weaker, there is no fence.
     pending: Cell<bool>,
 }
 

@@ -1,8 +1,8 @@
-//! Files that a child of `fork` must not keep: the descriptions that hold the locks of its parent.
+//! Files that a child of `fork` must not keep: their open file descriptions hold the locks of its parent.
 //!
 //! While a child has a descriptor or a mapping of such a description, the kernel keeps the lock after the parent's death, and no
-//! other process notices the death. So each child closes these descriptors before `fork` returns in it. The copies of the parent's
-//! values in the child must not close the numbers again.
+//! other process notices the death. So each child closes these descriptors before `fork` returns in the child. The child also has copies
+//! of the parent's values, and their drops must not close the numbers again.
 //!
 //! A child that was made by a raw `clone` system call keeps the descriptors until it ends or calls `exec`.
 #![expect(unsafe_code, reason = "pthread_atfork, fstat and close")]
@@ -26,7 +26,7 @@ pub(crate) fn identity(file: impl AsFd) -> io::Result<Identity> {
     Ok((stat.st_dev, stat.st_ino))
 }
 
-/// A file whose description no fork keeps.
+/// A file whose description is not kept by forks.
 #[derive(Debug)]
 pub(crate) struct OwnFile {
     /// Dropped before the descriptor.
@@ -50,7 +50,7 @@ impl OwnFile {
         self.identity
     }
 
-    /// The descriptor, and the note that forks do not keep it. The note is dropped first.
+    /// Returns the descriptor, and the note that forks do not keep it. The caller drops the note first.
     pub(crate) fn into_parts(self) -> (OwnedFd, NotForked) {
         (self.file, self.note)
     }
@@ -64,8 +64,8 @@ impl OwnFile {
         Ok((memory, note))
     }
 
-    /// Closes the file while no other thread can fork, so that the last reference to the description is gone. (A drop may leave
-    /// one in a fork that another thread makes at the same time.)
+    /// Closes the file while no other thread can fork, so that no reference to the description is left. (After a drop, a fork that
+    /// another thread makes at the same time may have one.)
     pub(crate) fn close(self) {
         let _gate = gate();
         drop(self);
@@ -86,7 +86,7 @@ pub(crate) struct NotForked {
 }
 
 impl NotForked {
-    /// The caller has the gate.
+    /// Makes a note. The caller has the gate.
     fn new(file: RawFd, (device, inode): Identity) -> Self {
         let cell = free_cell();
         cell.device.store(device, Ordering::Relaxed);
@@ -98,7 +98,7 @@ impl NotForked {
 
 impl Drop for NotForked {
     fn drop(&mut self) {
-        // In a fork, the cell is free, or that of a file of the fork.
+        // In a fork, the cell is free, or belongs to a file of the fork.
         if self.origin.is_here() {
             self.cell.file.store(NONE, Ordering::Release);
         }
@@ -207,7 +207,7 @@ fn prepare() -> io::Result<()> {
 
 extern "C" fn before_fork() {
     let guard = gate();
-    // In a thread that is about to end there is no cell to hold the guard, and a region may be opened meanwhile.
+    // In a thread that is about to end, the thread-local value is gone. Then another thread may open a region during the fork.
     let _ = HELD.try_with(|held| held.try_borrow_mut().map(|mut held| *held = Some(guard)));
 }
 
@@ -215,7 +215,7 @@ extern "C" fn after_fork() {
     let _ = HELD.try_with(|held| held.try_borrow_mut().map(|mut held| *held = None));
 }
 
-/// Only what a signal handler may do: other threads of the parent may have held any lock (signal-safety(7)).
+/// Makes only calls that a signal handler may make, because other threads of the parent may have held any lock (signal-safety(7)).
 extern "C" fn after_fork_in_child() {
     let mut node = Some(&FIRST);
     while let Some(Node { cells, .. }) = node {

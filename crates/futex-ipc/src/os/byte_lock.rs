@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, AsRawFd};
 ///
 /// # Errors
 ///
-/// Those of fcntl(2): for instance `EBADF` after somebody has closed the descriptor.
+/// Those of fcntl(2): for example `EBADF` after other code has closed the descriptor.
 pub(crate) fn try_lock(file: impl AsFd, bytes: Range<u32>) -> io::Result<bool> {
     match fcntl(&file, libc::F_OFD_SETLK, libc::F_WRLCK, bytes) {
         Ok(_) => Ok(true),
@@ -38,16 +38,16 @@ pub(crate) fn unlock(file: impl AsFd, bytes: Range<u32>) -> io::Result<()> {
         .map_err(|errno| explain(errno, "cannot unlock a byte of the region's file"))
 }
 
-/// Returns the range of a write lock that *another* description has on one of the bytes. The range is longer than one byte while
-/// somebody has the locks of several.
+/// Returns the range of a write lock that *another* description has on one of the bytes. The range is longer than one byte if the lock
+/// covers several bytes.
 ///
 /// # Errors
 ///
 /// As [`try_lock`].
 pub(crate) fn locked_by_others(file: impl AsFd, bytes: Range<u32>) -> io::Result<Option<Range<u32>>> {
-    // As a reader: a reader's lock of somebody else does not conflict, since no member has such a lock.
+    // As a reader, so that read locks of other programs do not conflict. No member has a read lock.
     let found = fcntl(&file, libc::F_OFD_GETLK, libc::F_RDLCK, bytes)
-        .map_err(|errno| explain(errno, "cannot ask who has locked a byte of the region's file"))?;
+        .map_err(|errno| explain(errno, "cannot check which process has locked a byte of the region's file"))?;
     if c_int::from(found.l_type) == libc::F_UNLCK {
         return Ok(None);
     }

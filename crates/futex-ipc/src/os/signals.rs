@@ -3,14 +3,14 @@
 
 /// Runs `f`, for instance to start a thread, while the signals that others send are blocked. A new thread inherits that.
 ///
-/// Signals that an instruction of the thread itself raises stay as they are: a blocked one of those would end the process
+/// Signals that an instruction of the thread itself raises are not blocked. If such a signal were blocked, it would end the process
 /// although the program may have a handler for it.
 pub(crate) fn with_signals_blocked<T>(f: impl FnOnce() -> T) -> T {
     let _blocked = Blocked::new();
     f()
 }
 
-/// The signal mask from before, which is restored when this is dropped.
+/// The previous signal mask, which is restored when this value is dropped.
 struct Blocked(libc::sigset_t);
 
 impl Blocked {

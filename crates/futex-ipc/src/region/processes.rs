@@ -36,7 +36,7 @@ fn slot(region: &Region) -> u32 {
     membership(region).me().slot
 }
 
-/// A word for the notes of a test, among those of the objects.
+/// A word of the objects that a test uses for notes.
 fn note(region: &Region) -> Place {
     Place(membership(region).layout().len - 1)
 }
@@ -302,7 +302,7 @@ fn the_numbers_of_lost_descriptors_are_not_closed() {
     });
 }
 
-/// Nobody would tell it of the death of the owner for which it waits.
+/// Such a member would not learn of the death of the owner for which it waits.
 #[test]
 fn a_wait_of_a_member_that_has_lost_its_descriptor_ends() {
     const TEST: &str = "region::processes::a_wait_of_a_member_that_has_lost_its_descriptor_ends";

@@ -1,7 +1,7 @@
 //! Events of the files of regions (inotify(7)).
 //!
-//! A file has an event when a description of it is closed, so also when a member ends. The lock of a member is dropped a few
-//! microseconds after that event, by the same thread of the kernel.
+//! The kernel reports an event when an open file description of the file is closed, also by the end of a process. The same thread of the
+//! kernel drops the lock of the member a few microseconds after that event.
 
 use crate::descriptor::Descriptor;
 use crate::os::at_fork::{NotForked, OwnFile};
@@ -22,7 +22,7 @@ const MANY: usize = 1024;
 /// An instance of inotify.
 #[derive(Debug)]
 pub(super) struct Inotify {
-    /// Forks do not keep the instance: a user may have few of them. Dropped before `file`.
+    /// Forks do not keep the instance, because the number of instances per user is limited. Dropped before `file`.
     _not_forked: NotForked,
     file: Descriptor<OwnedFd>,
 }
@@ -38,7 +38,7 @@ pub(super) enum Event {
     Closed(Watch),
     /// The file may have lost its name.
     Name(Watch),
-    /// The kernel had more events than it keeps. Anything may have happened to any file.
+    /// The kernel has dropped events. Any event may have happened to any file.
     Overflow,
 }
 
@@ -62,16 +62,16 @@ impl Inotify {
 
     pub(super) fn remove(&self, watch: Watch) {
         if let Ok(file) = self.file.get() {
-            // It fails if the kernel has removed the watch, with the file.
+            // It fails if the kernel has removed the watch together with the file.
             let _ = remove_watch(file, watch.0);
         }
     }
 
-    /// Reads the events that are there, and calls `each` with them.
+    /// Reads the pending events, and calls `each` with each of them.
     ///
     /// # Errors
     ///
-    /// If the descriptor was taken away.
+    /// If other code has closed the descriptor.
     pub(super) fn read(&self, mut each: impl FnMut(Event)) -> io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = Reader::new(self.file.get()?, &mut buffer);

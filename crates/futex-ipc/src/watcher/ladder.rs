@@ -1,19 +1,19 @@
-//! When to scan after an event.
+//! The times of the scans after an event.
 //!
 //! All members of a region get the event of a death at the same time. One of them sweeps:
 //!
 //! 1. The member that gets the lock of the byte [`SWEEP_BYTE`](crate::format::SWEEP_BYTE) is the *sweeper*. It scans at once, after
 //!    20 µs, and after 200 µs. (The lock of a dead member is dropped a few microseconds after the event, but the thread of the
 //!    kernel that does this may be descheduled in between.) Then it unlocks the byte, and scans again after 2, 20 and 200 ms.
-//! 2. Each other member is a *bystander*. After 2 ms it scans too, unless the sweeper has done that since the event, and no slot is
-//!    DEAD. So a sweeper that is stopped costs 2 ms, and nobody waits for it. The same holds for a sweeper that dies: until its
-//!    locks are dropped, the others take it for one at work.
+//! 2. Each other member is a *bystander*. After 2 ms it scans too, unless the sweeper has scanned since the event and no slot is DEAD.
+//!    So a sweeper that is stopped delays the others by 2 ms. The same is true if the sweeper dies: until its locks are dropped, the
+//!    others can't distinguish it from a sweeper at work.
 //!
-//! The sweeper counts its scans under the lock, in the header of the region. A bystander that loads the count after the event, and
-//! finds it greater by 2 or more afterwards, knows that one of these scans began after the event.
+//! The sweeper counts its scans under the lock, in the header of the region. A bystander loads the count after the event. If the count
+//! is greater by 2 or more later, at least one of these scans began after the event.
 //!
-//! A lock that is dropped even later is found by the scan that belongs to each [tick](super::Waits), that is within a second
-//! while somebody waits.
+//! If a lock is dropped even later, the scan of the next [tick](crate::waits::Waits::tick) finds it. While a task or thread of the member
+//! waits, a tick comes once a second.
 
 use std::time::{Duration, Instant};
 
@@ -33,20 +33,20 @@ const LOCKED: usize = 3;
 /// Time after which a bystander checks the work of the sweeper.
 const CHECK: Duration = Duration::from_millis(2);
 
-/// What a member has to do after an event, and when.
+/// The next action of a member after an event, and its time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ladder {
     /// Nothing.
     Rest,
-    /// There was an event: try to lock the byte. A bystander that gets another event has a check before it already.
+    /// There was an event: try to lock the byte. If a bystander gets another event, its check keeps its time.
     Try { check: Option<Instant> },
     /// The sweeper's scans. `next` is the index of the next one.
     Scans { since: Instant, next: usize },
-    /// A bystander's check, with the number of scans after the event.
+    /// A bystander's check. `scans` is the count after the event.
     Check { at: Instant, scans: u64 },
 }
 
-/// What is due.
+/// An action that is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Due {
     /// Nothing is due.
@@ -55,7 +55,7 @@ pub(super) enum Due {
     Try,
     /// Scan as the sweeper. With `unlock`, unlock the byte afterwards.
     Scan { unlock: bool },
-    /// Check whether the sweeper has done its work, and scan if it has not. With the number of scans after the event.
+    /// Check whether the sweeper has scanned, and scan if it has not. `scans` is the count after the event.
     Check { scans: u64 },
 }
 
@@ -66,7 +66,7 @@ impl Ladder {
     /// Notes an event.
     pub(super) fn event(&mut self, now: Instant) {
         *self = match *self {
-            // The sweeper begins anew. If it has unlocked the byte, it has to try again.
+            // The sweeper starts its scans again. If it has unlocked the byte, it tries to lock it again first.
             Self::Scans { next, .. } if next < LOCKED => Self::Scans { since: now, next: 0 },
             Self::Rest | Self::Scans { .. } => Self::EVENT,
             Self::Check { at, .. } => Self::Try { check: Some(at) },
@@ -90,7 +90,7 @@ impl Ladder {
         matches!(self, Self::Scans { next, .. } if *next < LOCKED)
     }
 
-    /// The time of what is next. `None`: nothing is.
+    /// The time of the next action. `None` if no action follows.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         match *self {
             Self::Rest => None,
@@ -100,7 +100,7 @@ impl Ladder {
         }
     }
 
-    /// Returns what is due, and goes on to what follows.
+    /// Returns the action that is due, and moves on to the next one.
     pub(super) fn take(&mut self, now: Instant) -> Due {
         if self.next(now).is_none_or(|at| at > now) {
             return Due::Nothing;

@@ -18,10 +18,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Time that the thread stays after the last member has left, for the next one.
+/// Time for which the thread stays after the last member has left, so that the next member can use it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Time between two turns if the descriptors of the thread were taken away, and after a panic.
+/// Time between two turns if other code has closed the descriptors of the thread, and after a panic.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The thread of this process. A fork has none until it opens a region itself.
@@ -59,12 +59,12 @@ pub(super) struct Thread {
     poke: Arc<Poke>,
     /// `None` if there is no inotify.
     inotify: Option<Inotify>,
-    /// True after somebody has closed the descriptors.
+    /// True after other code has closed the descriptors.
     is_blind: AtomicBool,
     entries: Mutex<Vec<Arc<Entry>>>,
 }
 
-/// Adds a member, and starts the thread if there is none.
+/// Adds a member, and starts the thread if it does not run.
 pub(super) fn add(membership: &Arc<Membership>) -> io::Result<(Arc<Thread>, Arc<Entry>)> {
     let mut current = lock(THREAD.get());
     let thread = match &*current {
@@ -91,7 +91,7 @@ impl Thread {
     }
 
     fn add(&self, membership: &Arc<Membership>) -> io::Result<Arc<Entry>> {
-        // The watches of the same file are the same watch, so they are added and removed under the lock.
+        // Several members of one file share one watch, so watches are added and removed under the lock.
         let mut entries = lock(&self.entries);
         let watch = self.inotify.as_ref().and_then(|inotify| inotify.add(membership.as_fd()).ok());
         let has_events = watch.is_some() && !self.is_blind.load(Relaxed);
@@ -118,24 +118,24 @@ impl Thread {
         let watched = lock(&entry.watched).take();
         drop(watched);
         if is_empty {
-            // The thread begins to linger.
+            // The thread computes when it ends.
             self.poke.poke();
         }
     }
 
     fn run(&self) {
-        // A sleep of 20 µs would take 70 µs by default.
+        // By default, the kernel may end a sleep up to 50 µs late.
         let _ = set_current_timer_slack(NonZeroU64::new(1));
         let mut ends = None;
         while !self.is_over(&mut ends) {
-            // A panic would be a fault of this crate. It must not keep the process from noticing deaths.
+            // A panic would be a fault of this crate. After it, the process must still notice deaths.
             if catch_unwind(AssertUnwindSafe(|| self.turn(ends))).is_err() {
                 std::thread::sleep(PAUSE);
             }
         }
     }
 
-    /// True if nobody has been a member for some time. Then the next member starts another thread.
+    /// True if this process has not been a member for some time. Then the next member starts another thread.
     fn is_over(&self, ends: &mut Option<Instant>) -> bool {
         if !lock(&self.entries).is_empty() {
             *ends = None;
@@ -154,7 +154,7 @@ impl Thread {
         is_over
     }
 
-    /// Does what is due, and sleeps until something else is.
+    /// Does what is due, and sleeps until the next action is due.
     fn turn(&self, until: Option<Instant>) {
         let entries = lock(&self.entries).clone();
         let mut next = until;
@@ -176,11 +176,11 @@ impl Thread {
             return std::thread::sleep(left.map_or(PAUSE, |left| left.min(PAUSE)));
         };
         let timeout = left.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ });
-        // Woken early, or woken by an error, it only runs a turn for nothing.
+        // An early end, or an error, only leads to a turn that does nothing.
         let _ = poll(&mut files, timeout.as_ref());
     }
 
-    /// The descriptors that end the sleep. `None` if they were taken away.
+    /// The descriptors that end the sleep. `None` if other code has closed them.
     fn files(&self) -> Option<Vec<PollFd<'_>>> {
         if self.is_blind.load(Relaxed) {
             return None;
@@ -194,7 +194,7 @@ impl Thread {
         files
     }
 
-    /// Reads what has woken the thread.
+    /// Reads the events that have woken the thread.
     fn read(&self, entries: &[Arc<Entry>]) {
         if self.is_blind.load(Relaxed) {
             return;
@@ -215,7 +215,7 @@ impl Thread {
         }
     }
 
-    /// Goes on without descriptors, after a program has closed them (`close_range`).
+    /// Continues without descriptors, after the program has closed them (`close_range`).
     fn go_blind(&self) {
         self.is_blind.store(true, Relaxed);
         let entries = lock(&self.entries).clone();
@@ -227,7 +227,7 @@ impl Thread {
     }
 }
 
-/// Locks what stays usable when its holder panics.
+/// Locks a mutex whose value stays usable when a holder panics.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! A member that the watcher serves.
+//! A member for which the watcher works.
 
 use super::inotify::Event;
 use super::ladder::{Due, Ladder};
@@ -18,14 +18,13 @@ use std::time::{Duration, Instant};
 /// Time between two rechecks of the waits, and between two scans that do not follow an event.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Time after which a word that differed is compared again. A waiter that was woken may have to wait this long for a processor.
+/// Time after which a word that differed is compared again. On a busy machine, a waiter that was woken may not run for some time.
 const SUSPICION: Duration = Duration::from_millis(500);
 
-/// Time between two scans if there are no events, because there is no inotify. The median of the time to notice a death is half
-/// of it.
+/// Time between two scans without inotify. On average, a death is noticed after half of this time.
 const SCAN_WITHOUT_EVENTS: Duration = Duration::from_millis(10);
 
-/// Time between two wakes of the waits of a closed region, and number of them before the watcher goes on with the ticks.
+/// Time between two wakes of the waits of a closed region, and the number of such wakes. Later wakes come once per tick.
 const END: Duration = Duration::from_millis(1);
 const ENDS: u32 = 1000;
 
@@ -35,7 +34,7 @@ const SWEEP: Range<u32> = SWEEP_BYTE..SWEEP_BYTE + 1;
 #[derive(Debug)]
 pub(super) struct Watched {
     membership: Arc<Membership>,
-    /// False if there are no events of the region's file.
+    /// False if the watcher gets no events of the region's file.
     has_events: bool,
     ladder: Ladder,
     /// True after an event that may mean that the region has lost its name.
@@ -54,7 +53,7 @@ impl Watched {
         Self {
             membership,
             has_events,
-            // What happened before the events began.
+            // An event may have happened before the watch began.
             ladder: Ladder::EVENT,
             name_changed: true,
             tick: None,
@@ -77,7 +76,7 @@ impl Watched {
         }
     }
 
-    /// Notes that there are no events any more.
+    /// Records that the watcher gets no more events.
     pub(super) fn lose_events(&mut self) {
         self.has_events = false;
     }
@@ -87,7 +86,7 @@ impl Watched {
         format!("{:?}", self.ladder)
     }
 
-    /// Does all that is due, and returns the time of what is next.
+    /// Does everything that is due, and returns the time of the next action.
     pub(super) fn run(&mut self, now: Instant) -> Option<Instant> {
         if std::mem::take(&mut self.name_changed) && matches!(self.membership.name_leads_here(), Ok(false)) {
             self.membership.mark_unlinked();
@@ -105,7 +104,7 @@ impl Watched {
                 let under_lock = unlock || self.ladder.is_locked();
                 self.scan();
                 if under_lock {
-                    // Ordering: Release. The partner is the Acquire of a bystander, which finds the table as it was left.
+                    // Ordering: Release. The partner is the Acquire of a bystander, which then sees the changes of the table.
                     self.membership.fetch_add(Header::SCANS, 1, Release);
                 }
                 if unlock {
@@ -134,12 +133,12 @@ impl Watched {
         let others = (0..membership.slots()).filter(|&slot| slot != me.slot);
         let dead: Vec<Member> = others.filter_map(|slot| run(membership, Mark::new(slot)).flatten()).collect();
         for dead in dead {
-            // Another member may sweep as well. If it writes without end, the slot stays DEAD, and the next scan finds it.
+            // This fails only if another member writes without a pause. Then the slot stays DEAD, and the next scan finds it.
             let _ = run(&Sweeping::new(membership), Sweep::new(dead));
         }
     }
 
-    /// Scans as a bystander, unless the sweeper has done that since the event.
+    /// Scans as a bystander, unless the sweeper has scanned since the event.
     fn check(&mut self, scans: u64) {
         let membership: &Membership = &self.membership;
         let done = membership.load(Header::SCANS, Acquire).wrapping_sub(scans) >= 2;
@@ -149,7 +148,7 @@ impl Watched {
         }
     }
 
-    /// Announces changes of the table whose member was perhaps killed before it announced them.
+    /// Announces changes of the table. The member that made one may have been killed before it announced the change.
     fn announce_changes(&mut self) {
         let membership: &Membership = &self.membership;
         let table: Vec<u64> = (0..membership.slots()).map(|slot| membership.slot(slot, Acquire)).collect();
