@@ -129,7 +129,7 @@ fn of_32_processes_that_are_killed_at_once_each_death_is_reported_once() {
 fn a_stopped_member_is_alive_and_delays_no_death() {
     without_a_hang(|| {
         let mut shared = Shared::new();
-        // With the more members, the more likely one is stopped while it sweeps.
+        // With more members, it is more likely that one is stopped while it sweeps.
         let (_children, stopped) = shared.start("stopped", 4);
         for _ in 0..10 {
             let (mut owner, _) = shared.start_owner();

@@ -1,4 +1,4 @@
-"""A member of a region in Python, with the standard library only, written after docs/ipc-format.md.
+"""A member of a region in Python, which follows docs/ipc-format.md and uses only the standard library.
 
     member.py list PATH              prints the region as JSON
     member.py count PATH NAME TIMES  adds 1 to the mutex NAME, which has a u64, TIMES times
@@ -98,7 +98,7 @@ class Region:
     """The object, mapped and checked, but not joined."""
 
     def __init__(self, file):
-        """`file` is a descriptor of a description of one's own: Locks in the kernel, 1."""
+        """`file` is a descriptor with a description that no other member has: Locks in the kernel, 1."""
         # 2: the mapping is made through it. 3: not for forks.
         self.file = file
         status = os.fstat(self.file)

@@ -1,4 +1,4 @@
-//! A member in Python that was written after `docs/ipc-format.md` (`member.py`), and members of this crate, in one region.
+//! A member in Python that follows `docs/ipc-format.md` (`member.py`), and members of this crate, in one region.
 
 use futex_ipc::{Mutex, Region, RwLock};
 use futex_tests::{skip, until, without_a_hang};

@@ -1,4 +1,4 @@
-//! Processes that share three GPUs, some of which are killed while they use one.
+//! Processes share three GPUs. Some of the processes are killed while they use one.
 //!
 //! ```sh
 //! cargo run --release -p futex-ipc --example gpu_pool
@@ -6,12 +6,12 @@
 //! ```
 //!
 //! Eight workers, each a process, have jobs to do. A job needs one GPU or two, so the worker takes that many permits of a semaphore
-//! with three. The program kills workers at random moments, and starts a successor of each one, which does the jobs that are left.
+//! with three. The program kills workers at random moments, and starts a successor of each one, which does the remaining jobs.
 //! The permits of a killed process return by themselves. At the end, all jobs are done, all permits are there, and at no time did
 //! jobs use more than three GPUs.
 //!
-//! Each worker prints when it begins and ends a job, by the system's clock. The program computes from that how many GPUs were in use,
-//! so the check does not depend on the semaphore. The GPUs do not exist: a job sleeps.
+//! Each worker prints the times at which it begins and ends a job, by the system's clock. From these times the program computes the
+//! number of GPUs that were in use, so the check does not depend on the semaphore. The GPUs do not exist: a job sleeps.
 
 mod options;
 mod parent;

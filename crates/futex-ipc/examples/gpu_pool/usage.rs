@@ -23,8 +23,8 @@ pub(crate) struct Usage {
 impl Usage {
     /// Parses the output of a process that has ended. If it was killed, `killed` is a time shortly before that.
     ///
-    /// Each job is counted from after it had its permits to before it gave them back. If it was killed, it had them until then. So
-    /// a sum that is greater than the number of permits proves that there were too many.
+    /// The times of a job are taken after it got its permits and before it gave them back. If its process was killed, the job had its
+    /// permits until the kill. So if a sum exceeds the number of permits, there were too many.
     pub(crate) fn parse(output: &str, killed: Option<u64>) -> io::Result<Self> {
         let mut usage = Self::default();
         let mut running = None;

@@ -22,7 +22,7 @@ pub(crate) async fn run(worker: &Worker) -> io::Result<()> {
     let gpus = gpus(&region)?;
 
     for job in worker.jobs.clone() {
-        // The permits come together. A job that needs two does not wait longer because others need one: first come, first served.
+        // The semaphore gives all permits of a request at once. Requests for one permit don't overtake a request for two.
         let permits = gpus.acquire_many(demand(job)).await?;
         println!("begin {} {}", permits.num_permits(), now());
         tokio::time::sleep(Duration::from_micros(fastrand::u64(2_000..20_000))).await; // the job

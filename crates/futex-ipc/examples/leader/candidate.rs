@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Term {
-    /// Number of the term. Each leader has a higher one than those before, so others can refuse orders of a leader of the past.
+    /// Number of the term. Each leader has a higher number than earlier leaders, so others can refuse orders of an earlier leader.
     number: u64,
     /// The process of the leader: the words of a `ProcessId`.
     process: [u32; 4],
@@ -66,7 +66,7 @@ async fn lead(objects: &Objects, name: &str) -> io::Result<()> {
         // The predecessor can't write into the region any more, so the mutex is free. But the kernel may not have closed its
         // socket yet. (`term.predecessor()` also has the process, but only until another process joins in the same slot.)
         process_end(ProcessId::from_words(term.process)?)?.await?;
-        // Nothing else is to repair.
+        // Nothing else needs a repair.
         term.settle();
     }
 
@@ -79,7 +79,7 @@ async fn lead(objects: &Objects, name: &str) -> io::Result<()> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
     objects.elected.set()?;
 
-    // The work of a leader: it says to each client which term this is, and which process leads.
+    // The work of a leader: it sends the number of the term and its pid to each client.
     loop {
         let (mut client, _) = listener.accept().await?;
         let answer = format!("{} {}", term.number, std::process::id());

@@ -1,13 +1,13 @@
-//! Processes of which one leads. When the leader is killed, another one takes over.
+//! One of several processes leads. When the leader is killed, another process takes over.
 //!
 //! ```sh
 //! cargo run --release -p futex-ipc --example leader
 //! cargo run --release -p futex-ipc --example leader -- --terms 200
 //! ```
 //!
-//! Three candidates, each a process, wait for one mutex. The one that has it leads: it begins a new term, whose number no earlier
-//! leader had, and answers on a socket. The program kills the leader again and again, and shows how long it takes until the next one
-//! answers.
+//! Three candidates, each a process, wait for one mutex. The process that has it leads: it begins a new term, with a number that no
+//! earlier leader had, and answers on a socket. The program kills the leader again and again, and shows the time until the next leader
+//! has begun its term.
 //!
 //! The address of the socket is a resource outside of the region, which the kernel takes from a killed process a little later than
 //! the mutex. `candidate.rs` shows how a new leader waits for that.

@@ -86,7 +86,7 @@ fn take(candidates: &mut Vec<Child>, pid: u32) -> io::Result<Child> {
     }
 }
 
-/// Waits until the members are told that this process, and no other one, has died. Returns when that was.
+/// Waits until the death of this process, and of no other one, is reported. Returns the time of the report.
 async fn until_dead(changes: &mut MemberEvents, pid: u32) -> io::Result<Instant> {
     loop {
         match changes.next().await? {

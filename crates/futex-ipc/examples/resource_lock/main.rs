@@ -1,15 +1,15 @@
-//! Processes that append to one file under a lock, and that are killed while they do so.
+//! Processes append to one file under a lock, and are killed while they do so.
 //!
 //! ```sh
 //! cargo run --release -p futex-ipc --example resource_lock
 //! cargo run --release -p futex-ipc --example resource_lock -- --records 2000 --kills 100
 //! ```
 //!
-//! Four workers, each a process, write their records into one file. The program kills them at random moments, also in the middle of
-//! a record, and starts a successor of each one. At the end, the file has each record exactly once, and no half of a record.
+//! Four workers, each a process, write their records into one file. The program kills workers at random moments, even in the middle of
+//! a record, and starts a successor of each one. At the end, the file has each record exactly once, and no partial record.
 //!
-//! The file is outside of the region, so the lock can't undo what a dead owner did there. But the value of the mutex says up to where
-//! the file is in order. `worker.rs` shows how.
+//! The file is outside of the region, so the lock can't undo the writes of a dead owner. But the value of the mutex has the length of the
+//! part of the file that is in order. `worker.rs` shows how.
 
 mod options;
 mod parent;

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// What the file has, as of the last commit.
+/// The state of the file at the last commit.
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Journal {

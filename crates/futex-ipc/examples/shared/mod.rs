@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// The options of a program. If there are none to run with, it returns the status with which the program ends.
+/// Returns the options of a program. If the program must not run, returns the status with which it ends.
 pub(crate) fn options<T>(program: &str, usage: &str, parsed: Result<Option<T>, lexopt::Error>) -> Result<T, ExitCode> {
     match parsed {
         Ok(Some(options)) => Ok(options),
@@ -20,7 +20,7 @@ pub(crate) fn options<T>(program: &str, usage: &str, parsed: Result<Option<T>, l
     }
 }
 
-/// The status with which a program ends.
+/// Returns the status with which a program ends.
 pub(crate) fn status(program: &str, done: io::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -33,7 +33,7 @@ pub(crate) fn status(program: &str, done: io::Result<()>) -> ExitCode {
 
 /// Makes a region for a parent process and its children, and works with it until Ctrl-C. At the end, nothing of the region is left.
 pub(crate) async fn in_region(name: &str, work: impl AsyncFnOnce(&Region) -> io::Result<()>) -> io::Result<()> {
-    // This process is a member as long as children are there, so that the region stays if all of them are killed at once.
+    // This process is a member as long as it has children. So the region stays if all of them are killed at once.
     let region = Region::builder().label("parent").create(name)?;
 
     let done = tokio::select! {
@@ -51,7 +51,7 @@ pub(crate) async fn in_region(name: &str, work: impl AsyncFnOnce(&Region) -> io:
     }
 }
 
-/// Waits until this process is the only member. Processes that were killed are members for a moment.
+/// Waits until this process is the only member. A process that was killed stays a member for a moment.
 async fn until_alone(region: &Region) -> io::Result<()> {
     let mut changes = region.watch_members()?;
     while region.members()?.len() > 1 {

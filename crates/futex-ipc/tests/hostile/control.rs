@@ -1,4 +1,4 @@
-//! Memory beside the region: when to stop, and figures.
+//! Memory outside of the region: the order to stop, and figures.
 
 use crate::children;
 use futex_sys::__private::words64;

@@ -1,8 +1,8 @@
-//! A process that is not to be trusted writes into each part of a region, without rest, while others use the region.
+//! A hostile process writes into each part of a region without a pause, while others use the region.
 //!
-//! It writes random values, and those that might be right: owners of locks, generations, counts, flags, values that were there
-//! before. Whatever it writes, the others get errors or wrong data, and nothing else: no panic, no fault, no memory without limit,
-//! no operation of a task that does not return to the runtime, no thread that stays stuck.
+//! It writes random values, and plausible ones: owners of locks, generations, counts, flags, values of a moment ago. Whatever it writes,
+//! the others get errors or wrong data, and nothing else: no panic, no fault, no unlimited memory, no operation of a task that does not
+//! return to the runtime, and no stuck thread.
 //!
 //! `FUTEX_IPC_HOSTILE_SECONDS` is the number of seconds per group of objects.
 #![cfg(feature = "tokio")]

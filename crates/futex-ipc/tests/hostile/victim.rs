@@ -35,7 +35,7 @@ pub(crate) trait Kit: Sized + 'static {
     fn blocking_round(&self, play: &Play);
 }
 
-/// What the rounds of a task have at hand.
+/// The state that the rounds of a task share.
 pub(crate) struct Play {
     control: Arc<Control>,
     pub(crate) chance: Chance,
@@ -56,13 +56,13 @@ impl Play {
         value
     }
 
-    /// True if the membership has been marked as damaged, or might as well be.
+    /// True if the membership was marked as damaged, or if all operations fail.
     fn is_useless(&self) -> bool {
         self.errors.get() > 20
     }
 }
 
-/// How far the threads are.
+/// The progress of the threads.
 #[derive(Default)]
 struct Progress {
     threads: [AtomicU64; BLOCKED + 1],

@@ -84,7 +84,7 @@ pub(crate) fn write_without_end() {
                 wake_some(&mut rng, &memory, index);
             }
         }
-        // What was there at the beginning returns, so that the others get further than to the first check.
+        // The first values return, so that the others pass the first check.
         let restored = match part {
             Part::Layout => range,
             _ if rng.below(3) > 0 => 0..0,
@@ -127,7 +127,7 @@ fn place(rng: &mut Rng, part: Part, range: Range<usize>) -> usize {
     }
 }
 
-/// A random value, or one that might be right.
+/// A random value, or a plausible one.
 fn value(rng: &mut Rng, now: u64, before: u64, other: u64, slots: usize) -> u64 {
     let (low, high) = (rng.below(1 << 31) as u64, rng.below(1 << 31) as u64);
     let flags = [0, 1 << 30, 1 << 31, 3 << 30][rng.below(4)];

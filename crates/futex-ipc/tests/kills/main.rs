@@ -1,11 +1,11 @@
 //! Processes that use one region are killed at random points, again and again, and replaced.
 //!
-//! Each child has tasks, threads that block, and waits that are given up. The children differ in their backends and runtimes. The
-//! tasks note beside the region what they are at, so that each one sees when a promise of an object is broken: two inside of a
-//! section, a torn value, a change that was lost, more permits than there are, a death that the next owner is not told of. The
-//! parent sees when a task waits for half a minute.
+//! Each child has tasks, threads that block, and waits that are given up. The children differ in their backends and runtimes. In memory
+//! outside of the region, each task notes what it does. So each task detects a broken promise of an object: two tasks inside a section, a
+//! torn value, a lost change, more permits than the capacity, a death of which the next owner does not learn. The parent detects a task
+//! that waits for half a minute.
 //!
-//! `FUTEX_IPC_KILLS` is the number of kills. Without it there are few.
+//! `FUTEX_IPC_KILLS` is the number of kills (default: 300).
 #![cfg(feature = "tokio")]
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -66,8 +66,8 @@ struct Harness {
     /// The life of each child.
     lives: Vec<usize>,
     next_life: usize,
-    /// True after this process got no processor for a moment although it was ready. Then the others may have been in the same
-    /// situation: a task that was woken 0.1 s ago and has not run yet looks like a lost wake.
+    /// True after this process got no processor for a moment although it was ready. Then other processes may have got none either: a
+    /// task that was woken, and has not run yet, looks like a lost wake.
     starved: bool,
 }
 
@@ -122,7 +122,7 @@ impl Harness {
 
     /// Checks that all children run, and that no task waits for long.
     fn check(&mut self) {
-        assert_eq!(self.side.figure(Figure::Violations).load(SeqCst), 0, "a child has written above what happened");
+        assert_eq!(self.side.figure(Figure::Violations).load(SeqCst), 0, "a child has printed the violation above");
         for child in 0..CHILDREN {
             let status = self.children[child].as_mut().and_then(Child::status);
             assert_eq!(status, None, "child {child} ended by itself: its message is above");

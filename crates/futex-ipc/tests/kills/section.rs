@@ -1,4 +1,4 @@
-//! A section that excludes all others, as a mutex and a writer have it.
+//! A section that excludes all others, like that of a mutex or of a writer.
 
 use crate::side::{Figure, Shared};
 use crate::task::Task;

@@ -1,4 +1,4 @@
-//! Memory beside the region, which only this test writes: what each task is at, so that a violation is seen.
+//! Memory outside of the region, which only this test writes: each task notes what it does, so that violations are detected.
 
 use crate::children;
 use futex_sys::__private::words64;

@@ -20,7 +20,7 @@ impl Task {
         Self { side, id, chance: Chance::new(seed as u64) }
     }
 
-    /// Reports what must not happen, and ends the process.
+    /// Reports a violation, and ends the process.
     pub(crate) fn violation(&self, what: impl fmt::Display) -> ! {
         let sentence = format!("VIOLATION: {:?}: {what}", self.id);
         eprintln!("{sentence}");
