@@ -55,7 +55,7 @@ impl Attachment {
         )
     }
 
-    /// Claims a description that this process has not opened itself. Two members can't have one description, since its locks do
+    /// Claims a description that this process has not opened itself. Two members can't have one description, because its locks do
     /// not exclude each other.
     pub(crate) fn claim(mut self) -> io::Result<Self> {
         // The offset belongs to the description, and nothing else uses it.

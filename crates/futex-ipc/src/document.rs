@@ -164,7 +164,7 @@ fn a_slot_is_as_described() {
     let [region, other] = region();
     let me = other.membership().me();
     assert_eq!((me.slot, me.generation), (1, 2));
-    // Somebody notes the death of an earlier member.
+    // As if another member had recorded the death of an earlier member.
     assert!(region.membership().replace_slot(1, slot_word(9, DEAD), slot_word(9, FREE)).is_err());
     let [pid, low, high, namespace] = ProcessId::current().unwrap().to_words();
     let values = [

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Exclusive {
     word: Place,
-    /// Number of unlocks that found others waiting, since this handle has yielded to them.
+    /// Number of unlocks that found others waiting, after this handle last yielded to them.
     taken_from_others: AtomicU32,
 }
 

@@ -79,7 +79,7 @@ impl Trouble {
     }
 }
 
-/// A counter or a version, which the explorer numbers anew in each state.
+/// A counter or a version, which the explorer renumbers in each state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counted {
     pub(crate) place: Place,

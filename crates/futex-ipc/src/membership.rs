@@ -179,14 +179,14 @@ impl Membership {
         self.origin.is_here()
     }
 
-    /// Marks the membership as damaged, so that each operation fails, even those that sleep.
+    /// Marks the membership as damaged, so that each operation fails, including one that sleeps.
     pub(crate) fn mark_damaged(&self) {
         if self.state.swap(DAMAGED, Relaxed) != DAMAGED {
             self.waits.wake_all();
         }
     }
 
-    /// Marks the region as closed by the program, so that each operation fails, even those that sleep.
+    /// Marks the region as closed by the program, so that each operation fails, including one that sleeps.
     pub(crate) fn mark_closed(&self) {
         if self.state.compare_exchange(FINE, CLOSED, Relaxed, Relaxed).is_ok() {
             self.waits.wake_all();

@@ -134,7 +134,7 @@ pub struct Sleep {
     pub place: Place,
     /// The low half with which the sleep begins.
     pub expected: u32,
-    /// The bits of the low half that a [`Recheck`] compares. Other bits change while the sleep goes on: for instance a mutex gets
+    /// The bits of the low half that a [`Recheck`] compares. Other bits change while the sleep goes on: for example, a mutex gets
     /// another owner.
     pub mask: u32,
     /// True if a change of these bits during a sleep proves that a wake was lost. If it is false, a change only shows that a wake may be

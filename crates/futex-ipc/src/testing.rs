@@ -94,7 +94,7 @@ pub(crate) fn until_closed() {
 /// Runs `body` in a fork, and returns the fork.
 #[expect(unsafe_code, reason = "fork")]
 pub(crate) fn fork(body: impl FnOnce()) -> Pid {
-    // SAFETY: The calls of the child are those that also work in a fork of a process with several threads: the allocator of the C
+    // SAFETY: The child makes only calls that also work in a fork of a process with several threads: the allocator of the C
     // library is usable in a fork, and the tests that fork have a process of their own, in which no other thread does anything.
     match unsafe { libc::fork() } {
         0 => {

@@ -5,7 +5,7 @@
     member.py hold PATH NAME         locks the mutex NAME, prints a line, and unlocks after a line of input
     member.py churn FILE TIMES       opens or makes the region with the name FILE, and leaves it, TIMES times
 
-PATH leads to the object, for instance /proc/1234/fd/5. FILE is the path of a name, for instance /dev/shm/example. Comments name the
+PATH leads to the memory object, for example /proc/1234/fd/5. FILE is the path of a name, for example /dev/shm/example. Comments name the
 parts of the document. Atomic accesses come from libatomic, a part of the GNU compilers.
 """
 

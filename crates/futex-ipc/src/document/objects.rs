@@ -170,7 +170,7 @@ fn a_condition_variable_is_as_described() {
     let wait = || condvar.blocking_wait_deadline(mutex.try_lock().unwrap().unwrap(), Instant::now());
     assert_eq!(wait().unwrap_err().kind(), ErrorKind::TimedOut);
     check(&Image::of(&region), &region, "## Condvar", &[("word", Number(1 << 32 | 1 << 31))]);
-    // A wake takes W off, since it found nobody.
+    // A wake takes W off, because it found no sleeper.
     condvar.notify_one().unwrap();
     check(&Image::of(&region), &region, "## Condvar", &[("word", Number(1 << 32 | 1))]);
     assert_eq!(roles_of(&region, "o"), [(2, 0)]);

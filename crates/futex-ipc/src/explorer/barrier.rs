@@ -125,7 +125,7 @@ fn a_death_is_a_departure() {
     Scenario { trouble: Trouble::new(1, 0, 1), sweepers: few(), ..PARTIES }.holds("barrier, a kill and a cancel");
 }
 
-/// A member that joins again attaches anew.
+/// A member that joins again attaches again.
 #[test]
 fn a_member_joins_again() {
     let start = |_| Party { at: At::Attach(Attach::new(BARRIER)), ..Party::new(1) };

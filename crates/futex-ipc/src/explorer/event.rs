@@ -120,7 +120,7 @@ fn a_stopped_waiter_keeps_no_wake() {
     Scenario { trouble, excused, ..ONE_BY_ONE }.holds("automatic event, a stop");
 }
 
-/// A member that takes the event without a wait, also if others wait.
+/// A member that takes the event without a wait, even if others wait.
 #[test]
 fn an_event_that_resets_itself_is_taken_by_a_try() {
     let start = |slot| match slot {
@@ -148,7 +148,7 @@ fn an_automatic_event_can_be_set_by_two() {
     Scenario { start, trouble: Trouble::new(1, 1, 0), ..EVENT }.holds("automatic event, two set it");
 }
 
-/// A `set` is for all waiters, also if the event is reset before they run. The explorer can't distinguish such a waiter from one that
+/// A `set` is for all waiters, even if the event is reset before they run. The explorer can't distinguish such a waiter from one that
 /// came after the reset.
 #[test]
 fn a_waiter_that_slept_through_set_and_reset_goes_on() {

@@ -160,7 +160,7 @@ fn stress(test: &str, hidden: bool) {
         workers[victim].kill();
         kills += 1;
         if fastrand::u32(..8) == 0 {
-            // All at once, so that nobody removes the name.
+            // All at once, so that no worker removes the name.
             for worker in &mut workers {
                 worker.0.kill().unwrap();
             }

@@ -245,7 +245,7 @@ fn make_hidden(directory: &TempDir) -> Made {
 #[test]
 fn a_region_can_be_made_under_a_hidden_name() {
     let directory = directory();
-    let Made::Member(member) = make_hidden(&directory) else { panic!("nothing is in the way") };
+    let Made::Member(member) = make_hidden(&directory) else { panic!("no other file has the hidden name") };
     assert_eq!(entries(&directory), ["jobs"]);
     let other = builder(&directory).open("jobs").unwrap();
     assert_eq!(other.membership().identity(), member.identity());

@@ -1,7 +1,7 @@
 //! Threads that handle no signals of the program.
 #![expect(unsafe_code, reason = "pthread_sigmask")]
 
-/// Runs `f`, for instance to start a thread, while the signals that others send are blocked. A new thread inherits that.
+/// Runs `f`, for example to start a thread, while signals from other processes are blocked. A new thread inherits that.
 ///
 /// Signals that an instruction of the thread itself raises are not blocked. If such a signal were blocked, it would end the process
 /// although the program may have a handler for it.

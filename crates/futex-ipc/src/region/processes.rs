@@ -1,5 +1,5 @@
 //! What forks, `exec`, careless closing of descriptors, SIGSTOP and a missing `/proc` do to members. Most tests have a process of
-//! their own, since they fork or close descriptors.
+//! their own, because they fork or close descriptors.
 #![expect(unsafe_code, reason = "close, close_range and mmap")]
 
 use super::*;
@@ -250,7 +250,7 @@ fn a_member_outlives_its_descriptor_and_leaves_without_it() {
         leave_note(&region, 1);
         await_note(&region, 2);
 
-        // Objects work, since they are memory, until the member finds out. The watcher may have done so already.
+        // Objects are memory, so they work until the member notices the loss. The watcher may have noticed it already.
         let locked = mutex.blocking_lock().map(|guard| guard.commit());
         assert!(locked.is_ok() || locked.is_err_and(|error| error.kind() == io::ErrorKind::InvalidData));
         // The numbers get other files.
@@ -326,7 +326,7 @@ fn a_wait_of_a_member_that_has_lost_its_descriptor_ends() {
 }
 
 /// The number of a closed descriptor became that of the next member's description. By this description, the lock of the next member
-/// was not seen, since it does not exclude itself, so the member seemed dead.
+/// was not seen, because a lock does not conflict with itself. So the member seemed dead.
 #[test]
 fn a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead() {
     const TEST: &str = "region::processes::a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead";
@@ -451,7 +451,7 @@ fn a_region_is_inherited_as_a_descriptor() {
 }
 
 /// Without `/proc`, a member has the description that it was given. A second member with this description would get the lock of the
-/// first one's slot too, and take the first one for dead.
+/// first one's slot too, and mark the first one as dead.
 #[test]
 fn two_members_do_not_get_one_description() {
     let region = Region::builder().members(2).anonymous().unwrap();

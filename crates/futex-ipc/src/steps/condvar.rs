@@ -22,7 +22,7 @@ const COUNT: u32 = (1 << 31) - 1;
 /// Prepares to wait, with the mutex. The output is the [`Wait`] that follows when the mutex is unlocked.
 ///
 /// 1. Load the word.
-/// 2. CAS W on and the version + 1, *also if W is on*: then a wake that found no sleeper does not take W off. If the CAS fails: 2
+/// 2. CAS W on and the version + 1, *even if W is on*: then a wake that found no sleeper does not take W off. If the CAS fails: 2
 ///    with the value that is there.
 ///
 /// Ordering: relaxed. The mutex orders this before the next change of the data, after which the word is loaded.
@@ -66,7 +66,7 @@ impl Machine for Prepare {
 
 /// Waits, without the mutex, for a wake since [`Prepare`]. Then the caller locks the mutex and checks its condition.
 ///
-/// 1. Sleep on the word with the low half that [`Prepare`] left. Done, also if the sleep ended without a wake.
+/// 1. Sleep on the word with the low half that [`Prepare`] left. Done, even if the sleep ended without a wake.
 ///
 /// A waiter that is cancelled after a wake, also while it locks the mutex again, wakes the next sleeper.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

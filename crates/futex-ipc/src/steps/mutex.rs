@@ -255,7 +255,7 @@ impl Machine for TryLock {
 /// Unlocks.
 ///
 /// 1. CAS me → 0, or → INC if the death of an owner is not settled (Release; the partner is the Acquire of [`Lock`]). Another
-///    locker may have set C meanwhile: CAS again.
+///    locker may have set C after the lock: CAS again.
 /// 2. If C was on, wake one.
 ///
 /// An unlock is not a swap, because an owner that was marked as dead by mistake must not release the lock of its successor. In that

@@ -9,7 +9,7 @@
 //! | records | number of permits that each member [has](super::record) |
 //! | capacity | number of permits, available or not |
 //!
-//! Each change of the state also changes the version, so that a compare-and-swap fails if the state changed meanwhile.
+//! Each change of the state also changes the version, so that a compare-and-swap fails if the state has changed since the load.
 //!
 //! *Available* may be too low, but never too high: a member adds to its record **before** it takes permits, and subtracts from its
 //! record **after** it gave them back. If a member is killed in between, *available* is too low. The task that waits sums the records of

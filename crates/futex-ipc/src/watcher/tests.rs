@@ -88,7 +88,7 @@ fn the_watch_of_a_region_stays_until_its_last_member_of_this_process_leaves() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
         let (second, third) = (another_member(&region), another_member(&region));
-        // The two have the same watch, since it is one file.
+        // The two have the same watch, because it is one file.
         drop(second);
         // Otherwise a scan that is due notices the death.
         until(|| region.presence().watcher_state() == "Rest");

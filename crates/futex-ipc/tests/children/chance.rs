@@ -19,7 +19,7 @@ impl Chance {
         self.0.lock().expect("no panic").below(n)
     }
 
-    /// Gives others the chance to come between, or a kill.
+    /// Pauses at random, so that others or a kill can come in between.
     pub(crate) async fn dawdles(&self) {
         match self.below(4) {
             0 => turns(1 + self.below(4)).await,

@@ -1,4 +1,4 @@
-//! A cell that is initialised once, over and over, since its words are overwritten.
+//! A cell that is initialised once, over and over, because its words are overwritten.
 
 use crate::victim::{Kit, Play};
 use futex_ipc::{OnceCell, Region};

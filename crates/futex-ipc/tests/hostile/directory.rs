@@ -10,7 +10,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Any operation that waits for nobody, except for another one that adds an object.
+    /// Any operation that never waits, except for another one that adds an object.
     fn one(&self, play: &Play) {
         let Self { region } = self;
         let name = format!("object {}", play.chance.below(6));

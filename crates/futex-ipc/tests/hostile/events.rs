@@ -11,7 +11,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// An operation that waits for nobody.
+    /// An operation that never waits.
     fn one(&self, play: &Play) {
         let Self { manual, automatic, barrier } = self;
         let _ = match play.chance.below(7) {

@@ -157,7 +157,7 @@ fn blocking_round(task: &Task, objects: &Objects) {
     check(task, objects);
 }
 
-/// Passes on what the member has counted, since it may be killed.
+/// Stores the counts of the member outside of the process, because it may be killed.
 fn check(task: &Task, objects: &Objects) {
     let found = objects.region.stats().rechecks_that_found;
     let passed_on = objects.rechecks.fetch_max(found, SeqCst);

@@ -5,7 +5,7 @@ use crate::task::{Task, Waits};
 use futex_ipc::{Condvar, Mutex, MutexGuard};
 use std::sync::atomic::Ordering::SeqCst;
 
-/// The number of things that are there, and the condition variable of those who wait for one.
+/// The number of things that are there, and the condition variable of the tasks that wait for one.
 pub(crate) struct Store {
     pub(crate) things: Mutex<u64>,
     pub(crate) more: Condvar,

@@ -39,7 +39,7 @@ impl<'a> Inside<'a> {
         if predecessor_died {
             side.count(Figure::ToldOfDeath);
             if side.kills() == 0 {
-                task.violation("the guard says that a predecessor died, and nobody was killed");
+                task.violation("the guard says that a predecessor died, and no process was killed");
             }
         }
         let [first, rest @ ..] = value;

@@ -40,7 +40,7 @@ impl Release {
         Self { place, n, forgets: false, at: At::Give }
     }
 
-    /// Begins to give up permits for good. The capacity shrinks.
+    /// Begins to remove permits permanently. The capacity decreases.
     #[must_use]
     pub fn forget(place: Semaphore, n: u32) -> Self {
         Self { forgets: true, ..Self::new(place, n) }
