@@ -15,7 +15,7 @@ pub(crate) struct Information {
 }
 
 impl Information {
-    /// One bit for each of the last 64 members of the slot, by generation: 1 if the member has died, 0 if it has left.
+    /// One bit for each of the last 64 members of the slot, by generation: 1 if the member has died, otherwise 0.
     const DIED: u32 = 1;
     /// The generation for which the rest is valid.
     pub(crate) const GENERATION: u32 = 2;
