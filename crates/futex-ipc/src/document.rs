@@ -1,4 +1,4 @@
-//! `docs/ipc-format.md` says the truth: a region of this crate has each value where the tables of the document say.
+//! `docs/ipc-format.md` is true: in a region of this crate, each value has the place that the tables of the document give.
 
 mod objects;
 mod table;

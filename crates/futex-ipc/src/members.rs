@@ -144,7 +144,7 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// Those of [`members`](Self::members). `InvalidData` also if the table of the region does not have the member any more.
+    /// Those of [`members`](Self::members). Also `InvalidData` if the table of the region does not have the member any more.
     pub fn me(&self) -> io::Result<Member> {
         let membership = self.membership();
         membership.check()?;
@@ -154,7 +154,8 @@ impl Region {
 
     /// Returns the members of the region, including this one, in the order of their slots.
     ///
-    /// The call makes three system calls for each other member that has not left.
+    /// A member that has died is in the list until its locks are repaired; [`Member::is_alive`] is false for it. The call makes up to three
+    /// system calls for each other member.
     ///
     /// # Errors
     ///

@@ -92,3 +92,17 @@ fn an_executor_that_blocks_inside_a_task_without_budget_gets_a_lock() {
         assert_eq!(runtime.block_on(task).unwrap(), 5);
     });
 }
+
+#[cfg(feature = "tokio")]
+#[test]
+fn outside_a_runtime_an_operation_fails_only_if_it_has_to_wait() {
+    without_a_hang(|| {
+        let [region, other] = crate::testing::two_members();
+        let mutex = crate::Mutex::create(&region, "mutex", 5_u64).unwrap();
+        let theirs = crate::Mutex::<u64>::open(&other, "mutex").unwrap();
+        let guard = futex_tests::block_on(mutex.lock()).unwrap();
+        assert_eq!(futex_tests::block_on(theirs.lock()).unwrap_err().kind(), io::ErrorKind::Unsupported);
+        drop(guard);
+        assert_eq!(*futex_tests::block_on(theirs.lock()).unwrap(), 5);
+    });
+}

@@ -196,7 +196,7 @@ impl<P: Program + Send + 'static> Scene<P> {
     fn kill(&mut self, victim: usize) {
         let Player { object, .. } = self.players.remove(victim);
         let Object { membership, .. } = Arc::into_inner(object).unwrap();
-        Arc::into_inner(membership).expect("nobody else has the membership").die();
+        Arc::into_inner(membership).expect("the last share of the membership").die();
     }
 
     /// Finds the death, and sweeps. The watcher of a member may be faster.

@@ -19,8 +19,7 @@ pub type RwLockWriteGuard<'a, T> = WriteGuard<&'a RwLock<T>, T>;
 /// An [`RwLockWriteGuard`] that owns a share of the lock.
 pub type OwnedRwLockWriteGuard<T> = WriteGuard<Arc<RwLock<T>>, T>;
 
-/// The guard of a reader: see [`RwLockReadGuard`](RwLockReadGuard) and
-/// [`OwnedRwLockReadGuard`](OwnedRwLockReadGuard).
+/// The guard of a reader: see [`RwLockReadGuard`] and [`OwnedRwLockReadGuard`].
 ///
 /// The guard dereferences to a copy of the value. As long as the guard exists, no writer changes the value. A drop makes at most one
 /// wake, and never waits.
@@ -85,8 +84,7 @@ where
     }
 }
 
-/// The guard of a writer: see [`RwLockWriteGuard`](RwLockWriteGuard) and
-/// [`OwnedRwLockWriteGuard`](OwnedRwLockWriteGuard).
+/// The guard of a writer: see [`RwLockWriteGuard`] and [`OwnedRwLockWriteGuard`].
 ///
 /// The guard dereferences to a copy of the value. Dropping it unlocks and discards the copy. [`commit`](Self::commit) makes the copy
 /// the value of the lock. A drop makes at most one wake, and never waits.

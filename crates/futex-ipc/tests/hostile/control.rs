@@ -7,7 +7,7 @@ use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// Who should stop.
+/// The processes that should stop.
 #[derive(Clone, Copy)]
 pub(crate) enum Stop {
     Writer,

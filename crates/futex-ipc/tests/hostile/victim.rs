@@ -28,7 +28,7 @@ pub(crate) trait Kit: Sized + 'static {
     /// Opens the objects, or makes them.
     fn open(region: &Region) -> io::Result<Self>;
 
-    /// One operation, which may last for ever.
+    /// One operation, which may last forever.
     async fn round(&self, play: &Play);
 
     /// One operation, which has a deadline.
