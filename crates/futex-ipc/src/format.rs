@@ -124,7 +124,7 @@ impl Layout {
         if magic != MAGIC {
             return Err(invalid("the memory is not a region of futex-ipc: it does not begin with \"futexipc\"".into()));
         }
-        if format != halves(HEADER, FORMAT) {
+        if low(format) != FORMAT {
             return Err(invalid(format!(
                 "the region has format {}, and this program knows format {FORMAT}: use the same version of futex-ipc \
                  in all programs of the region",
@@ -132,15 +132,19 @@ impl Layout {
             )));
         }
         let layout = Self { len: low(len), slots: low(counts), entries: high(counts) };
-        let fits = len == u64::from(layout.len)
+        let fits = high(format) == HEADER
+            && len == u64::from(layout.len)
             && layout.len as usize == words
             && (1..=MAX_MEMBERS).contains(&layout.slots)
             && (1..=MAX_OBJECTS).contains(&layout.entries)
             && layout.objects() <= layout.len;
         if !fits {
             return Err(invalid(format!(
-                "the region is damaged: its header says {len} words, {} members and {} objects, and the memory has {} words",
-                layout.slots, layout.entries, words
+                "the region is damaged: its header says {len} words, {} of them in the header, {} members and {} objects, and the \
+                 memory has {words} words",
+                high(format),
+                layout.slots,
+                layout.entries
             )));
         }
         Ok(layout)
