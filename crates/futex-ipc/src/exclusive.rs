@@ -1,8 +1,9 @@
 //! The exclusive side of a lock: the mutex, and the writers of a read-write lock.
 
 use crate::drive;
+use crate::members::Member;
 use crate::membership::Membership;
-use crate::steps::mutex::{Locked, Unlock, owner};
+use crate::steps::mutex::{Locked, Unlock, owner, predecessor};
 use crate::steps::{Machine, Place, Step, Words};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,7 +30,15 @@ impl Exclusive {
         self.word
     }
 
-    /// If it is time to yield, lets others lock. Blocks for up to 100 µs.
+    /// The last owner that died inside its section, if the lock knows of a death. `None` if another member has its slot by now.
+    pub(crate) fn predecessor(&self, membership: &Membership, locked: Locked) -> Option<Member> {
+        if !locked.died || !membership.is_here() {
+            return None;
+        }
+        Member::named(membership, predecessor(membership, self.word)?)
+    }
+
+    /// Lets others lock if it is time for that. Blocks for up to 100 µs.
     #[inline]
     pub(crate) fn blocking_yield(&self, membership: &Membership) {
         if self.is_greedy() {

@@ -7,7 +7,7 @@ use crate::exclusive::Exclusive;
 use crate::members::Member;
 use crate::object::Object;
 use crate::region::Region;
-use crate::steps::mutex::{Lock, Locked, TryLock, predecessor};
+use crate::steps::mutex::{Lock, Locked, TryLock};
 use crate::steps::{Place, Role};
 use crate::value::Value;
 use futex_sys::Deadline;
@@ -310,11 +310,7 @@ where
     /// Use it to wait for the end of the dead owner's process ([`Member::process`]): the other descriptors of the process may stay
     /// open some milliseconds longer than its lock. It is information only. After several deaths, it may be an earlier owner.
     pub fn predecessor(&self) -> Option<Member> {
-        let membership = self.mutex.object.membership();
-        if !self.locked.died || !membership.is_here() {
-            return None;
-        }
-        Member::named(membership, predecessor(membership, self.mutex.object.place(LOCK))?)
+        self.mutex.exclusive.predecessor(self.mutex.object.membership(), self.locked)
     }
 
     /// Declares that the death of a predecessor needs no further attention. Then [`predecessor_died`](Self::predecessor_died) returns

@@ -1,6 +1,7 @@
 //! The guards of a read-write lock.
 
 use super::RwLock;
+use crate::members::Member;
 use crate::steps::mutex::Locked;
 use crate::value::Value;
 use std::fmt;
@@ -47,6 +48,14 @@ where
     /// Returns true if a writer died inside its section, and no later writer has [settled](WriteGuard::settle) that.
     pub fn predecessor_died(&self) -> bool {
         self.locked.died
+    }
+
+    /// The last writer that died inside its section. `None` if none has died, or if another member has its slot by now.
+    ///
+    /// It is information: use it to wait for the end of the dead writer's process ([`Member::process`]), whose descriptors and child
+    /// processes may outlive its lock by some milliseconds.
+    pub fn predecessor(&self) -> Option<Member> {
+        self.lock.writers.predecessor(self.lock.object.membership(), self.locked)
     }
 }
 
@@ -129,8 +138,15 @@ where
         self.locked.died
     }
 
-    /// Declares that the death of a predecessor needs no further attention. Then [`predecessor_died`](Self::predecessor_died) returns
-    /// false for the next readers and writers.
+    /// The last writer that died inside its section. `None` if none has died, or if another member has its slot by now.
+    ///
+    /// It is information: use it to wait for the end of the dead writer's process ([`Member::process`]), whose descriptors and child
+    /// processes may outlive its lock by some milliseconds.
+    pub fn predecessor(&self) -> Option<Member> {
+        self.lock.writers.predecessor(self.lock.object.membership(), self.locked)
+    }
+
+    /// Declares that the death of a predecessor needs no further attention: the next readers and writers are not told.
     ///
     /// This takes effect when the lock is unlocked. If this process dies before that, it has no effect.
     pub fn settle(&mut self) {

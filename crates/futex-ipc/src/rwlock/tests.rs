@@ -1,9 +1,9 @@
 use super::guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 use super::*;
-use crate::Mutex;
 use crate::steps::Words;
 use crate::steps::mutex::C;
 use crate::testing::{another_member, two_members};
+use crate::{Member, Mutex};
 use futex_tests::{until, without_a_hang};
 #[cfg(feature = "tokio")]
 use std::sync::Arc;
@@ -134,17 +134,49 @@ fn what_a_member_leaks_ends_with_the_member() {
 fn the_next_ones_are_told_of_a_writer_that_is_gone_until_one_settles_it() {
     let [region, other] = two_members();
     let lock = RwLock::create(&region, "lock", 7_u64).unwrap();
+    assert_eq!(lock.try_read().unwrap().unwrap().predecessor(), None);
+    assert_eq!(lock.try_write().unwrap().unwrap().predecessor(), None);
+    let gone = other.me().unwrap();
     let leaks = RwLock::<u64>::open(&other, "lock").unwrap();
     std::mem::forget(leaks.try_write().unwrap().unwrap());
     drop((leaks, other));
-    assert!(lock.try_read().unwrap().unwrap().predecessor_died());
-    assert!(lock.try_write().unwrap().unwrap().predecessor_died());
+    // The slot of the member is free, and has its information until another member takes it.
+    let is_it = |member: Option<Member>| {
+        let member = member.unwrap();
+        (member.slot(), member.generation(), member.is_alive()) == (gone.slot(), gone.generation(), false)
+    };
+    let guard = lock.try_read().unwrap().unwrap();
+    assert!(guard.predecessor_died() && is_it(guard.predecessor()));
+    drop(guard);
+    let guard = lock.try_write().unwrap().unwrap();
+    assert!(guard.predecessor_died() && is_it(guard.predecessor()));
+    drop(guard);
     let mut guard = lock.try_write().unwrap().unwrap();
     assert!(guard.predecessor_died());
     guard.settle();
     drop(guard);
-    assert!(!lock.try_write().unwrap().unwrap().predecessor_died());
-    assert!(!lock.try_read().unwrap().unwrap().predecessor_died());
+    let guard = lock.try_write().unwrap().unwrap();
+    assert!(!guard.predecessor_died() && guard.predecessor().is_none());
+    drop(guard);
+    let guard = lock.try_read().unwrap().unwrap();
+    assert!(!guard.predecessor_died() && guard.predecessor().is_none());
+    drop(guard);
+}
+
+#[test]
+fn a_dead_writer_whose_slot_has_another_member_is_not_named() {
+    let region = Region::builder().members(2).anonymous().unwrap();
+    let lock = RwLock::create(&region, "lock", 7_u64).unwrap();
+    let other = another_member(&region);
+    let leaks = RwLock::<u64>::open(&other, "lock").unwrap();
+    std::mem::forget(leaks.try_write().unwrap().unwrap());
+    drop((leaks, other));
+    let _next = another_member(&region);
+    let guard = lock.try_read().unwrap().unwrap();
+    assert!(guard.predecessor_died() && guard.predecessor().is_none());
+    drop(guard);
+    let guard = lock.try_write().unwrap().unwrap();
+    assert!(guard.predecessor_died() && guard.predecessor().is_none());
 }
 
 #[test]
