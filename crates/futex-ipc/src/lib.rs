@@ -148,7 +148,8 @@ pub use self::rwlock::RwLock;
 pub use self::rwlock::guard::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, ReadGuard, RwLockReadGuard, RwLockWriteGuard, WriteGuard,
 };
-pub use self::semaphore::{OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit};
+pub use self::semaphore::Semaphore;
+pub use self::semaphore::permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
 pub use self::stats::Stats;
 pub use self::value::Value;
 #[doc(inline)]

@@ -1,5 +1,7 @@
 //! The semaphore.
 
+mod acquiring;
+pub(crate) mod permit;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
@@ -10,13 +12,10 @@ use crate::format::refuse;
 use crate::object::Object;
 use crate::region::Region;
 use crate::steps::record::{Attach, Records, STRIDE, Sum};
-use crate::steps::semaphore::{Acquire, Grow, MAX_PERMITS, Release, Semaphore as Steps, TryAcquire, permits};
+use crate::steps::semaphore::{Grow, MAX_PERMITS, Semaphore as Steps, permits};
 use crate::steps::{Role, Words};
-use futex_sys::Deadline;
 use std::fmt;
 use std::io;
-use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -152,8 +151,8 @@ impl Semaphore {
         Self::new(object)
     }
 
-    /// Returns the number of permits, available or not: those with which the semaphore was made, plus those that were
-    /// [added](Self::add_permits), minus those that were [forgotten](Permit::forget).
+    /// Number of permits, available or not: those that the semaphore was made with, and those that were
+    /// [added](Self::add_permits), without those that were [forgotten](crate::Permit::forget).
     ///
     /// # Errors
     ///
@@ -193,196 +192,7 @@ impl Semaphore {
         Err(refuse(format!("cannot add {n} permits to a semaphore in {what}: it can have at most {MAX_PERMITS}")))
     }
 
-    /// Takes a permit.
-    ///
-    /// # Errors
-    ///
-    /// - `Unsupported` in a fork of the process that opened the region, and if the call has to wait outside a Tokio runtime.
-    /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
-    /// - `ResourceBusy` if the words of the semaphore changed about 65,000 times during the call. Only a member that writes at random does
-    ///   that.
-    /// - Those of a wait (see `futex_tokio::WaitAsync`).
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a call that is dropped has taken no permits, and passes a wake that it received on to the next waiter. It loses
-    /// its place in the queue.
-    #[cfg(feature = "tokio")]
-    #[inline]
-    pub async fn acquire(&self) -> io::Result<SemaphorePermit<'_>> {
-        self.wait_for(1).await?;
-        Ok(Permit { semaphore: self, permits: 1 })
-    }
-
-    /// Takes `n` permits at once.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` if `n` is more than [`MAX_PERMITS`](Self::MAX_PERMITS). Those of [`acquire`](Self::acquire).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`acquire`](Self::acquire).
-    #[cfg(feature = "tokio")]
-    #[inline]
-    pub async fn acquire_many(&self, n: u32) -> io::Result<SemaphorePermit<'_>> {
-        self.wait_for(n).await?;
-        Ok(Permit { semaphore: self, permits: n })
-    }
-
-    /// Like [`acquire`](Self::acquire), but the permit owns a share of the semaphore, so that it can move into another task.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`acquire`](Self::acquire).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`acquire`](Self::acquire).
-    #[cfg(feature = "tokio")]
-    #[inline]
-    pub async fn acquire_owned(self: Arc<Self>) -> io::Result<OwnedSemaphorePermit> {
-        self.acquire_many_owned(1).await
-    }
-
-    /// Like [`acquire_many`](Self::acquire_many), but the permit owns a share of the semaphore.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`acquire_many`](Self::acquire_many).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`acquire`](Self::acquire).
-    #[cfg(feature = "tokio")]
-    #[inline]
-    pub async fn acquire_many_owned(self: Arc<Self>, n: u32) -> io::Result<OwnedSemaphorePermit> {
-        self.wait_for(n).await?;
-        Ok(Permit { semaphore: self, permits: n })
-    }
-
-    /// Takes a permit if one is available and no other call waits. Otherwise returns `None`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`blocking_acquire`](Self::blocking_acquire).
-    #[inline]
-    pub fn try_acquire(&self) -> io::Result<Option<SemaphorePermit<'_>>> {
-        self.try_acquire_many(1)
-    }
-
-    /// Takes `n` permits if they are available and no other call waits. Otherwise returns `None`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`blocking_acquire_many`](Self::blocking_acquire_many).
-    #[inline]
-    pub fn try_acquire_many(&self, n: u32) -> io::Result<Option<SemaphorePermit<'_>>> {
-        Ok(self.attempt(n)?.then(|| Permit { semaphore: self, permits: n }))
-    }
-
-    /// Like [`try_acquire`](Self::try_acquire), but the permit owns a share of the semaphore.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`try_acquire`](Self::try_acquire).
-    pub fn try_acquire_owned(self: Arc<Self>) -> io::Result<Option<OwnedSemaphorePermit>> {
-        self.try_acquire_many_owned(1)
-    }
-
-    /// Like [`try_acquire_many`](Self::try_acquire_many), but the permit owns a share of the semaphore.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`try_acquire_many`](Self::try_acquire_many).
-    pub fn try_acquire_many_owned(self: Arc<Self>, n: u32) -> io::Result<Option<OwnedSemaphorePermit>> {
-        Ok(self.attempt(n)?.then(|| Permit { semaphore: self, permits: n }))
-    }
-
-    /// Takes a permit, and blocks the thread until then.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`acquire`](Self::acquire) that don't depend on a runtime.
-    #[inline]
-    pub fn blocking_acquire(&self) -> io::Result<SemaphorePermit<'_>> {
-        self.blocking_acquire_many(1)
-    }
-
-    /// Like [`blocking_acquire`](Self::blocking_acquire), but gives up at a deadline.
-    ///
-    /// # Errors
-    ///
-    /// `TimedOut` after the deadline. Those of [`blocking_acquire`](Self::blocking_acquire).
-    pub fn blocking_acquire_deadline(&self, deadline: impl Into<Deadline>) -> io::Result<SemaphorePermit<'_>> {
-        self.block(1, Some(deadline.into()))
-    }
-
-    /// Takes `n` permits at once, and blocks the thread until then.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` if `n` is more than [`MAX_PERMITS`](Self::MAX_PERMITS). Those of [`blocking_acquire`](Self::blocking_acquire).
-    #[inline]
-    pub fn blocking_acquire_many(&self, n: u32) -> io::Result<SemaphorePermit<'_>> {
-        self.block(n, None)
-    }
-
-    /// Like [`blocking_acquire_many`](Self::blocking_acquire_many), but gives up at a deadline.
-    ///
-    /// # Errors
-    ///
-    /// `TimedOut` after the deadline. Those of [`blocking_acquire_many`](Self::blocking_acquire_many).
-    pub fn blocking_acquire_many_deadline(
-        &self,
-        n: u32,
-        deadline: impl Into<Deadline>,
-    ) -> io::Result<SemaphorePermit<'_>> {
-        self.block(n, Some(deadline.into()))
-    }
-
-    #[cfg(feature = "tokio")]
-    #[inline]
-    async fn wait_for(&self, n: u32) -> io::Result<()> {
-        self.check(n)?;
-        drive::operate(self.object.membership(), || Acquire::new(self.steps, n)).await
-    }
-
-    #[inline]
-    fn block(&self, n: u32, deadline: Option<Deadline>) -> io::Result<SemaphorePermit<'_>> {
-        self.check(n)?;
-        match drive::block(self.object.membership(), Acquire::new(self.steps, n), deadline)? {
-            Some(()) => Ok(Permit { semaphore: self, permits: n }),
-            None => Err(self.timed_out(n)),
-        }
-    }
-
-    #[inline]
-    fn attempt(&self, n: u32) -> io::Result<bool> {
-        self.check(n)?;
-        // The machine never sleeps. But if it loses too many races, `block` undoes what it has begun.
-        let taken = drive::block(self.object.membership(), TryAcquire::new(self.steps, n), None)?;
-        Ok(taken == Some(true))
-    }
-
-    #[inline]
-    fn check(&self, n: u32) -> io::Result<()> {
-        if n <= MAX_PERMITS { Ok(()) } else { Err(self.too_many(n)) }
-    }
-
-    #[cold]
-    fn too_many(&self, n: u32) -> io::Error {
-        let what = self.object.membership().what();
-        refuse(format!("cannot take {n} permits of a semaphore in {what}: it can have at most {MAX_PERMITS}"))
-    }
-
-    #[cold]
-    fn timed_out(&self, n: u32) -> io::Error {
-        let what = if n == 1 { "a permit of the semaphore".into() } else { format!("{n} permits of the semaphore") };
-        drive::timed_out(&what, self.object.membership())
-    }
-
-    /// True if both handles lead to the same semaphore, and belong to the same member.
+    /// True if both handles lead to the same semaphore, by the same member.
     fn is(&self, other: &Self) -> bool {
         self.object.is_of_the_member_of(&other.object) && self.steps == other.steps
     }
@@ -398,85 +208,5 @@ fn init(words: &[AtomicU64], permits: u32) {
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Semaphore").field("object", &self.object).finish_non_exhaustive()
-    }
-}
-
-/// Permits of a [`Semaphore`].
-pub type SemaphorePermit<'a> = Permit<&'a Semaphore>;
-
-/// A [`SemaphorePermit`] that owns a share of the semaphore.
-pub type OwnedSemaphorePermit = Permit<Arc<Semaphore>>;
-
-/// Permits of a [`Semaphore`]: see [`SemaphorePermit`] and [`OwnedSemaphorePermit`].
-///
-/// Dropping the value gives the permits back. A drop makes at most one wake, and never waits.
-#[must_use = "a permit that is dropped at once is available again"]
-pub struct Permit<S>
-where
-    S: Deref<Target = Semaphore>,
-{
-    semaphore: S,
-    permits: u32,
-}
-
-impl<S> Permit<S>
-where
-    S: Deref<Target = Semaphore>,
-{
-    /// Number of permits.
-    pub fn num_permits(&self) -> usize {
-        self.permits as usize
-    }
-
-    /// Removes the permits permanently. This reduces the [`capacity`](Semaphore::capacity) of the semaphore.
-    pub fn forget(mut self) {
-        let n = std::mem::take(&mut self.permits);
-        if n > 0 {
-            drive::finish(self.semaphore.object.membership(), Release::forget(self.semaphore.steps, n));
-        }
-    }
-
-    /// Takes `n` permits out of this value. Returns `None` if it has fewer.
-    pub fn split(&mut self, n: usize) -> Option<Self>
-    where
-        S: Clone,
-    {
-        let n = u32::try_from(n).ok()?;
-        self.permits = self.permits.checked_sub(n)?;
-        Some(Self { semaphore: self.semaphore.clone(), permits: n })
-    }
-
-    /// Adds the permits of another value.
-    ///
-    /// # Panics
-    ///
-    /// If `other` belongs to another semaphore, or to another member of this process.
-    #[track_caller]
-    pub fn merge(&mut self, mut other: Self) {
-        assert!(self.semaphore.is(&other.semaphore), "permits of two semaphores or members can't be merged");
-        // The sum exceeds `u32::MAX` only if a member writes at random.
-        self.permits = self.permits.saturating_add(std::mem::take(&mut other.permits));
-    }
-}
-
-impl<S> Drop for Permit<S>
-where
-    S: Deref<Target = Semaphore>,
-{
-    #[inline]
-    fn drop(&mut self) {
-        if self.permits > 0 {
-            let release = Release::new(self.semaphore.steps, self.permits);
-            drive::finish(self.semaphore.object.membership(), release);
-        }
-    }
-}
-
-impl<S> fmt::Debug for Permit<S>
-where
-    S: Deref<Target = Semaphore>,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SemaphorePermit").field("permits", &self.permits).finish_non_exhaustive()
     }
 }

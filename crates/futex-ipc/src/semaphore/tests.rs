@@ -4,9 +4,12 @@ use super::*;
 #[cfg(feature = "tokio")]
 use crate::testing::is_pending_after_a_turn;
 use crate::testing::two_members;
+use futex_sys::Deadline;
 #[cfg(feature = "tokio")]
 use futex_tests::within;
 use futex_tests::without_a_hang;
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 

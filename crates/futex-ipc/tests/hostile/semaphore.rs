@@ -11,7 +11,7 @@ fn end(play: &Play, mut permit: SemaphorePermit<'_>) {
     match play.chance.below(8) {
         0 => permit.forget(),
         1..=3 => {
-            let n = play.chance.below(4);
+            let n = play.chance.below(4) as u32;
             if let Some(part) = permit.split(n) {
                 drop(permit);
                 drop(part);

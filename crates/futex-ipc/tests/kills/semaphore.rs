@@ -52,7 +52,7 @@ fn sum(task: &Task) -> Option<u32> {
 fn end(task: &Task, mut permit: SemaphorePermit<'_>, holding: Holding<'_>) {
     let n = permit.num_permits();
     drop(holding);
-    if let Some(part) = permit.split(task.chance.below(n + 1)) {
+    if let Some(part) = permit.split(task.chance.below(n as usize + 1) as u32) {
         if task.chance.below(2) == 0 {
             drop(part);
         } else {
