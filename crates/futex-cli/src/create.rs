@@ -26,10 +26,6 @@ pub(crate) fn run(args: &Create) -> Result<(), Failure> {
         (_, io::ErrorKind::AlreadyExists) => {
             Failure::new(format_args!("cannot create {object}: it exists; `futex rm {object}` removes it"))
         }
-        // The library's sentence is about `/dev/shm`.
-        (Object::Path(_), io::ErrorKind::StorageFull) => {
-            Failure::new(format_args!("cannot create {object}: its file system has no room for {length} bytes"))
-        }
         (Object::Path(_), _) if error.raw_os_error().is_some() => {
             Failure::new(format_args!("cannot create {object}: {error}"))
         }

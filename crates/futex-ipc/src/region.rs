@@ -140,9 +140,8 @@ impl Builder {
     /// - `NotFound` if the directory does not exist.
     /// - `ResourceBusy` if the region is full, or if a process is stopped while it removes or replaces the name.
     /// - `PermissionDenied` if the region belongs to another user.
-    /// - `StorageFull` if the file system has too little room. `OutOfMemory` if the region is larger than the memory and swap of the
-    ///   machine. `FileTooLarge` if it is larger than `ulimit -f` allows.
-    /// - `Unsupported` if the directory is on a file system that is not local.
+    /// - `StorageFull` if the file system of the directory has no room. `OutOfMemory` and `FileTooLarge` as [`SharedMemory::create`].
+    /// - `Unsupported` for a directory on a file system that is not local.
     pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> io::Result<Region> {
         self.named(name.as_ref(), Intent::OpenOrCreate)
     }

@@ -1,7 +1,7 @@
 //! Allocation of all pages of a new object, so that no later access fails for lack of memory.
 
 use crate::error::explain;
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
+use rustix::fs::{FallocateFlags, fallocate, fstat, fstatvfs, ftruncate, stat};
 use rustix::io::{Errno, pwrite};
 use rustix::param::page_size;
 use rustix::system::sysinfo;
@@ -71,9 +71,13 @@ fn touch(fd: BorrowedFd<'_>, mut done: u64, len: u64, page: u64) -> rustix::io::
 
 fn refusal(errno: Errno, fd: BorrowedFd<'_>, len: u64, what: &dyn fmt::Display) -> io::Error {
     let hint = match (errno, free(fd)) {
-        (Errno::NOSPC, Some(free)) => format!(
+        (Errno::NOSPC, Some(free)) if is_in_dev_shm(fd) => format!(
             ": /dev/shm has {free} bytes free. Make it larger (`docker run --shm-size=…`, `mount -o remount,size=… \
              /dev/shm`), or remove names from it that no process uses"
+        ),
+        (Errno::NOSPC, Some(free)) => format!(
+            ": its file system has {free} bytes free. Make that larger (a tmpfs by `mount -o remount,size=…`), remove files \
+             from it, or use another directory"
         ),
         (Errno::NOSPC | Errno::NOMEM, None) => ": the kernel promises no more memory (see vm.overcommit_memory)".into(),
         _ => String::new(),
@@ -85,6 +89,11 @@ fn refusal(errno: Errno, fd: BorrowedFd<'_>, len: u64, what: &dyn fmt::Display) 
 fn free(fd: BorrowedFd<'_>) -> Option<u64> {
     let stat = fstatvfs(fd).ok().filter(|stat| stat.f_blocks > 0)?;
     Some(stat.f_bfree.saturating_mul(stat.f_frsize))
+}
+
+fn is_in_dev_shm(fd: BorrowedFd<'_>) -> bool {
+    let there = stat("/dev/shm");
+    fstat(fd).is_ok_and(|file| there.is_ok_and(|there| there.st_dev == file.st_dev))
 }
 
 /// Number of bytes of memory and swap of this machine.

@@ -3,6 +3,7 @@
 use crate::support::child::Process;
 use crate::support::name::Name;
 use crate::support::{assert_refused, errno, sandbox, skip};
+use futex_sys::__private::make_of_file;
 use futex_sys::{NamedMemory, SharedMemory};
 use rustix::fs::{StatVfs, statvfs};
 use std::io::{self, ErrorKind};
@@ -44,6 +45,22 @@ fn a_length_beyond_dev_shm_is_refused() {
     }
     let all = usize::try_from(shm().f_blocks * shm().f_frsize).expect("a length");
     assert_no_room(&Name::new("no-room"), all + 1);
+}
+
+#[test]
+fn a_length_beyond_another_file_system_is_refused_without_a_word_about_dev_shm() {
+    // Regression: the message said that /dev/shm had the room that another file system had.
+    let (directory, file) = (std::env::temp_dir(), tempfile::tempfile().expect("a file"));
+    let room = statvfs(&directory).expect("the directory of temporary files");
+    if room.f_blocks == 0 || room.f_fsid == shm().f_fsid {
+        return skip("the directory of temporary files is on /dev/shm, or on a file system without a size");
+    }
+    let len = usize::try_from(room.f_blocks * room.f_frsize + 1).expect("a length");
+    let error = make_of_file(file.into(), len, &"the file").expect_err("there is no room for it");
+    let text = error.to_string();
+    let start = format!("cannot reserve {len} bytes for the file: its file system has ");
+    assert!(text.starts_with(&start) && text.contains(" bytes free. ") && !text.contains("/dev/shm"), "{text}");
+    assert_eq!((error.kind(), errno(&error)), (ErrorKind::StorageFull, Some(libc::ENOSPC)));
 }
 
 #[test]
