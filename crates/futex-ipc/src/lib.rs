@@ -107,6 +107,7 @@ mod directory;
 mod drive;
 mod event;
 mod exclusive;
+mod file_system;
 mod format;
 mod hook;
 mod information;

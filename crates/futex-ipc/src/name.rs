@@ -33,6 +33,7 @@ mod stress;
 #[cfg(not(loom))]
 mod tests;
 
+use crate::file_system;
 use crate::format::{FIRST_SLOT_BYTE, Layout, MAX_MEMBERS, refuse};
 use crate::hook::{Point, reach};
 use crate::os::at_fork::{Identity, OwnFile};
@@ -181,22 +182,7 @@ impl Name {
                 ),
             ));
         }
-        self.check_file_system(file)
-    }
-
-    /// Refuses file systems that other machines or programs provide: their locks and memory are not those of this kernel.
-    fn check_file_system(&self, file: impl AsFd) -> io::Result<()> {
-        let stat = rustix::fs::fstatfs(file).map_err(|errno| self.cannot("open", errno))?;
-        match REMOTE.iter().find(|(magic, _)| *magic == stat.f_type as u32) {
-            None => Ok(()),
-            Some((_, name)) => Err(fail(
-                io::ErrorKind::Unsupported,
-                format!(
-                    "{self} can't be on {name}, which does not have the locks and the memory that all processes of one machine \
-                     share: use a directory on a local file system, preferably a tmpfs such as /dev/shm"
-                ),
-            )),
-        }
+        file_system::check(file, self)
     }
 
     /// Steps 2 and 3.
@@ -276,16 +262,3 @@ impl fmt::Display for Name {
         f.write_str(&self.what)
     }
 }
-
-/// File systems that other machines or programs provide, by their numbers in `linux/magic.h`.
-const REMOTE: [(u32, &str); 9] = [
-    (0x6969, "NFS"),
-    (0x517b, "SMB"),
-    (0xfe53_4d42, "SMB"),
-    (0xff53_4d42, "SMB"),
-    (0x6573_5546, "FUSE"),
-    (0x0102_1997, "9p"),
-    (0x00c3_6400, "Ceph"),
-    (0x5346_414f, "AFS"),
-    (0x0bd0_0bd0, "Lustre"),
-];

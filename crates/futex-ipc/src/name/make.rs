@@ -2,6 +2,7 @@
 
 use super::{Found, Name};
 use crate::attachment::Attachment;
+use crate::file_system;
 use crate::format::Layout;
 use crate::hook::{Point, reach};
 use crate::os::at_fork::OwnFile;
@@ -81,7 +82,7 @@ impl Name {
             },
         };
         reach(Point::Drafted);
-        self.check_file_system(&file)?;
+        file_system::check(&file, self)?;
         // The umask may have cleared bits of the mode.
         rustix::fs::fchmod(&file, self.mode).map_err(|errno| self.cannot("set the mode of", errno))?;
 
