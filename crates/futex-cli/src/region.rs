@@ -41,6 +41,18 @@ pub(crate) struct Member {
     command: Option<String>,
     state: Option<State>,
     process_age_seconds: Option<u64>,
+    waits: Vec<MemberWait>,
+}
+
+/// A wait that a member has noted.
+#[derive(Debug, Serialize)]
+struct MemberWait {
+    /// `None` for a word of the region itself.
+    object: Option<String>,
+    purpose: Option<String>,
+    offset: usize,
+    /// Since the wait began.
+    seconds: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,6 +193,7 @@ impl Member {
             self.command.as_ref().map_or_else(unknown, printable),
             state,
             self.process_age_seconds.map_or_else(unknown, crate::about::age),
+            if self.waits.is_empty() { unknown() } else { list(&self.waits, MemberWait::text) },
             printable(&self.label),
         ];
         (columns.to_vec(), !self.is_alive || self.state.is_some_and(State::is_halted))
@@ -200,11 +213,38 @@ impl Member {
     }
 }
 
+impl MemberWait {
+    /// `jobs 12s`
+    fn text(&self) -> String {
+        let what = match (&self.object, &self.purpose) {
+            (Some(object), _) => printable(object),
+            (None, Some(_)) => "the region".to_owned(),
+            (None, None) => format!("{:#x}", self.offset),
+        };
+        format!("{what} {}", crate::about::age(self.seconds))
+    }
+}
+
 fn members(inspection: &Inspection, snapshot: &Snapshot, object: ObjectId) -> Vec<Member> {
     let index = snapshot.index();
     let processes: Vec<_> =
         index.users_of(object).filter_map(|it| Some((ProcessId::from_pid(it.pid).ok()?, it))).collect();
-    let now = clock_gettime(ClockId::Boottime).tv_sec;
+    let now = u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0);
+    let words: BTreeMap<_, _> =
+        inspection.sleep_words().map(|(offset, object, purpose)| (offset, (object, purpose))).collect();
+    let wait = |wait: &futex_ipc::MemberWait| {
+        let known = words.get(&wait.offset);
+        MemberWait {
+            object: known.and_then(|(object, _)| Some(object.as_ref()?.name.clone())),
+            purpose: known.map(|(_, purpose)| purpose.to_string()),
+            offset: wait.offset,
+            seconds: now.saturating_sub(wait.since.as_secs()),
+        }
+    };
+    let waits_of = |member: &futex_ipc::Member| {
+        let id = MemberId { slot: member.slot(), generation: member.generation() };
+        inspection.waits().iter().filter(|wait| wait.member == id).map(wait).collect()
+    };
     let member = |member: &futex_ipc::Member| {
         let seen = processes.iter().find(|(id, _)| Some(*id) == member.process()).map(|(_, process)| process);
         let birth = member.process().filter(|_| seen.is_some()).map(|process| {
@@ -220,7 +260,8 @@ fn members(inspection: &Inspection, snapshot: &Snapshot, object: ObjectId) -> Ve
             pid: member.process().map(ProcessId::pid),
             command: seen.map(|process| process.command.clone()),
             state: seen.map(|process| process.state),
-            process_age_seconds: birth.and_then(|birth| u64::try_from(now).ok()?.checked_sub(birth)),
+            process_age_seconds: birth.and_then(|birth| now.checked_sub(birth)),
+            waits: waits_of(member),
         }
     };
     inspection.members().iter().map(member).collect()

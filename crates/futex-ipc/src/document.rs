@@ -166,6 +166,8 @@ fn a_slot_is_as_described() {
     assert_eq!((me.slot, me.generation), (1, 2));
     // As if another member had recorded the death of an earlier member.
     assert!(region.membership().replace_slot(1, slot_word(9, DEAD), slot_word(9, FREE)).is_err());
+    other.membership().store_waits([2, 3, 4].map(|n| n << 32 | (n + 5)));
+    let waits: Vec<u8> = [2 << 32 | 7, 3 << 32 | 8, 4_u64 << 32 | 9].into_iter().flat_map(u64::to_le_bytes).collect();
     let [pid, low, high, namespace] = ProcessId::current().unwrap().to_words();
     let values = [
         ("state", Number(LIVE.into())),
@@ -177,6 +179,7 @@ fn a_slot_is_as_described() {
         ("start_high", Bytes(&high.to_le_bytes())),
         ("pid_namespace", Number(namespace.into())),
         ("label", Text("a label of ünïcode")),
+        ("waits", Bytes(&waits)),
     ];
     Image::of(&region).check(4096 + 128, &fields("### Slot"), &values);
 }

@@ -12,7 +12,12 @@ pub(crate) struct Information {
     /// The words of a [`ProcessId`], unchecked.
     pub(crate) process: [u32; 4],
     pub(crate) label: String,
+    /// The [oldest waits](crate::waits::oldest), unchecked.
+    pub(crate) waits: [u64; WAITS],
 }
+
+/// Number of the waits that a slot has room for.
+pub(crate) const WAITS: usize = (SLOT - Information::WAITS) as usize;
 
 impl Information {
     /// One bit for each of the last 64 members of the slot, by generation: 1 if the member has died, otherwise 0.
@@ -21,7 +26,8 @@ impl Information {
     pub(crate) const GENERATION: u32 = 2;
     const PROCESS: u32 = 3;
     const LABEL: u32 = 5;
-    const LABEL_WORDS: u32 = SLOT - Self::LABEL;
+    const LABEL_WORDS: u32 = 8;
+    const WAITS: u32 = Self::LABEL + Self::LABEL_WORDS;
 
     /// Maximum number of bytes of a label.
     pub(crate) const MAX_LABEL: usize = Self::LABEL_WORDS as usize * 8;
@@ -32,7 +38,8 @@ impl Information {
         let [a, b, c, d] = process.map_or([0; 4], ProcessId::to_words);
         words[Self::PROCESS as usize].store(halves(b, a), Relaxed);
         words[Self::PROCESS as usize + 1].store(halves(d, c), Relaxed);
-        store_text(&words[Self::LABEL as usize..], label);
+        store_text(Self::label(words), label);
+        Self::store_waits(words, [0; WAITS]);
         // Ordering: Release. The partner is the Acquire of `load`.
         words[Self::GENERATION as usize].store(generation.into(), Release);
     }
@@ -56,8 +63,23 @@ impl Information {
     /// The information in the words of a slot.
     pub(crate) fn parse(words: &[AtomicU64]) -> Self {
         let [first, second] = [0, 1].map(|i| words[Self::PROCESS as usize + i].load(Relaxed));
-        let label = load_text(&words[Self::LABEL as usize..]);
-        Self { process: [low(first), high(first), low(second), high(second)], label }
+        let waits = std::array::from_fn(|i| words[Self::WAITS as usize + i].load(Relaxed));
+        Self {
+            process: [low(first), high(first), low(second), high(second)],
+            label: load_text(Self::label(words)),
+            waits,
+        }
+    }
+
+    fn label(words: &[AtomicU64]) -> &[AtomicU64] {
+        &words[Self::LABEL as usize..Self::WAITS as usize]
+    }
+
+    /// Stores the waits of a member.
+    pub(crate) fn store_waits(words: &[AtomicU64], waits: [u64; WAITS]) {
+        for (word, wait) in words[Self::WAITS as usize..].iter().zip(waits) {
+            word.store(wait, Relaxed);
+        }
     }
 
     /// Notes that a member died. Others may do the same.
@@ -78,4 +100,4 @@ impl Information {
     }
 }
 
-const _: () = assert!(Information::LABEL < LINE && SLOT == LINE);
+const _: () = assert!(Information::WAITS < LINE && SLOT == LINE);

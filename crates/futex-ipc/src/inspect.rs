@@ -8,11 +8,12 @@ mod reader;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
+mod waits;
 
 pub use self::objects::{LockState, ObjectInfo, ObjectState, Share, SleepPurpose, Tasks};
-
 pub use self::reader::MemberId;
 use self::reader::{Reader, offset_of_low_half};
+pub use self::waits::MemberWait;
 use crate::directory::Entry;
 use crate::format::{ENTRY, FIRST_SLOT_BYTE, Header, Layout};
 use crate::members::Member;
@@ -53,6 +54,7 @@ use std::sync::atomic::{Ordering::Acquire, fence};
 pub struct Inspection {
     layout: Layout,
     members: Vec<Member>,
+    waits: Vec<MemberWait>,
     objects: Vec<ObjectInfo>,
     damaged: u32,
     /// The words on which members sleep, by offset. Each has the index of its object, if it belongs to one.
@@ -76,9 +78,9 @@ impl Inspection {
             return Ok(None);
         }
         let layout = Layout::check(reader.words(Place(0))?, view.len() / 8)?;
-        let (members, live) = members(reader, layout)?;
+        let Table { members, live, waits } = members(reader, layout)?;
         let [used] = reader.words(Header::USED)?;
-        let mut inspection = Self { layout, members, objects: Vec::new(), damaged: 0, words: BTreeMap::new() };
+        let mut inspection = Self { layout, members, waits, objects: Vec::new(), damaged: 0, words: BTreeMap::new() };
         let mut look = objects::Look::new(reader, &live);
         // Ordering: Acquire. The entries are read after their number, which a member stores last.
         fence(Acquire);
@@ -112,7 +114,17 @@ impl Inspection {
         self.members.iter().find(|member| (member.slot(), member.generation()) == (id.slot, id.generation))
     }
 
-    /// Returns the objects, in the order in which they were made.
+    /// The oldest waits of each member, in the order of the slots, and the oldest one first. A member has at most three here, each on
+    /// another word.
+    ///
+    /// A member notes its waits once a second. So a wait that is over within a second may not be listed, and one that has just ended
+    /// may still be.
+    #[must_use]
+    pub fn waits(&self) -> &[MemberWait] {
+        &self.waits
+    }
+
+    /// The objects, in the order in which they were made.
     #[must_use]
     pub fn objects(&self) -> &[ObjectInfo] {
         &self.objects
@@ -144,9 +156,17 @@ impl Inspection {
     }
 }
 
-/// The members, and the slots of those that are LIVE, in ascending order.
-fn members(reader: Reader<'_>, layout: Layout) -> io::Result<(Vec<Member>, Vec<objects::Live>)> {
-    let (mut members, mut live) = (Vec::new(), Vec::new());
+/// What the table of members has.
+#[derive(Default)]
+struct Table {
+    members: Vec<Member>,
+    /// The slots that are LIVE, in ascending order.
+    live: Vec<objects::Live>,
+    waits: Vec<MemberWait>,
+}
+
+fn members(reader: Reader<'_>, layout: Layout) -> io::Result<Table> {
+    let mut table = Table::default();
     for slot in 0..layout.slots {
         let place = layout.slot(slot);
         // As in `member_of_slot`. If the members of a slot change too fast, the slot is left out.
@@ -161,13 +181,14 @@ fn members(reader: Reader<'_>, layout: Layout) -> io::Result<(Vec<Member>, Vec<o
             };
             let information = reader.information(place, member)?;
             if reader.words(place)? == [word] {
-                members.push(Member::of_others(member, is_alive, information));
                 if low(word) == LIVE {
-                    live.push((slot, member.generation));
+                    table.live.push((slot, member.generation));
+                    table.waits.extend(information.iter().flat_map(|it| waits::of(member, it, layout)));
                 }
+                table.members.push(Member::of_others(member, is_alive, information));
                 break;
             }
         }
     }
-    Ok((members, live))
+    Ok(table)
 }

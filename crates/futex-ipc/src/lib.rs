@@ -140,7 +140,9 @@ pub use self::condvar::Condvar;
 pub use self::directory::{Kind, MAX_NAME};
 pub use self::event::{AutoEvent, ManualEvent};
 pub use self::format::{MAX_MEMBERS, MAX_OBJECTS};
-pub use self::inspect::{Inspection, LockState, MemberId, ObjectInfo, ObjectState, Share, SleepPurpose, Tasks};
+pub use self::inspect::{
+    Inspection, LockState, MemberId, MemberWait, ObjectInfo, ObjectState, Share, SleepPurpose, Tasks,
+};
 pub use self::members::{Member, MemberEvent, MemberEvents};
 pub use self::mutex::{Guard, Mutex, MutexGuard, OwnedMutexGuard};
 pub use self::once_cell::OnceCell;

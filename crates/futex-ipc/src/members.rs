@@ -45,7 +45,7 @@ impl Member {
 
     /// A member, for a process that is not a member itself.
     pub(crate) fn of_others(member: steps::Member, is_alive: bool, information: Option<Information>) -> Self {
-        let (process, label) = information.map_or_else(Default::default, |Information { process, label }| {
+        let (process, label) = information.map_or_else(Default::default, |Information { process, label, .. }| {
             (ProcessId::from_words(process).ok(), label)
         });
         let steps::Member { slot, generation } = member;

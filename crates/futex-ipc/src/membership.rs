@@ -7,13 +7,13 @@ use crate::attachment::Attachment;
 use crate::directory::{Directory, Entry};
 use crate::format::{FIRST_SLOT_BYTE, Header, Layout, SLOT, half};
 use crate::hook::{Point, reach};
-use crate::information::Information;
+use crate::information::{Information, WAITS};
 use crate::name::Name;
 use crate::os::at_fork::{Identity, NotForked, identity};
 use crate::os::byte_lock;
 use crate::run::{run, run_at_most};
 use crate::stats::Counters;
-use crate::steps::member::{DEAD, FREE, Join, LIVE, Leave, slot_word};
+use crate::steps::member::{DEAD, FREE, Join, LIVE, Leave, is_live, slot_word};
 use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Place, Role, Words, high, low};
 use crate::waits::Waits;
@@ -260,6 +260,19 @@ impl Membership {
     /// See [`Information::load`].
     pub(crate) fn information(&self, member: Member) -> Option<Information> {
         Information::load(self.slot_words(member.slot), member.generation)
+    }
+
+    /// Tells others which waits are the oldest.
+    pub(crate) fn publish_waits(&self) {
+        // If the slot is not this member's any more, what is written there would be said of another one.
+        if is_live(self.slot(self.me.slot, Relaxed), self.me.generation) {
+            self.store_waits(self.waits.oldest().to_words());
+        }
+    }
+
+    /// See [`Information::store_waits`].
+    pub(crate) fn store_waits(&self, waits: [u64; WAITS]) {
+        Information::store_waits(self.slot_words(self.me.slot), waits);
     }
 
     /// See [`Information::died`].

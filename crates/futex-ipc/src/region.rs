@@ -109,7 +109,7 @@ impl Builder {
         self
     }
 
-    /// A label that describes this member to others, for example in logs. At most 88 bytes.
+    /// A label of this member for others to see, for instance in logs. At most 64 bytes.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self

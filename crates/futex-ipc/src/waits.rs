@@ -1,5 +1,8 @@
 //! The sleeping waits of a member, which the watcher rechecks once a second.
 
+pub(crate) mod oldest;
+
+use self::oldest::{Noted, Oldest};
 use crate::poke::Poke;
 use crate::run::run;
 use crate::stats::Counters;
@@ -28,6 +31,8 @@ pub(crate) struct Waits {
 #[derive(Debug, Default)]
 struct List {
     waits: Slab<Wait>,
+    /// The oldest waits at the last tick.
+    oldest: Oldest,
     /// True while the watcher ticks for this member.
     ticking: bool,
     /// True after `wake_all`.
@@ -39,6 +44,8 @@ struct Wait {
     sleep: Sleep,
     /// True if the word differed at the last tick. The wake may still come.
     suspect: bool,
+    /// The time of the first tick that found this wait, in seconds since boot. A clock in each wait would cost time.
+    since: Option<u32>,
 }
 
 /// What a [tick](Waits::tick) found.
@@ -63,7 +70,7 @@ impl Waits {
     /// order, a wait also ends if the region is closed while the wait begins.
     pub(crate) fn register(self: &Arc<Self>, sleep: Sleep) -> Ticket {
         let mut list = self.list();
-        let key = list.waits.insert(Wait { sleep, suspect: false });
+        let key = list.waits.insert(Wait { sleep, suspect: false, since: None });
         let must_poke = !list.ticking || list.ending;
         list.ticking = true;
         drop(list);
@@ -98,13 +105,15 @@ impl Waits {
         self.list().ticking
     }
 
-    /// Compares each registered word. If a wake was lost, wakes all sleepers of the word.
+    /// Compares each registered word, and wakes all where a wake was lost. `now` is the time in seconds since boot.
     ///
-    /// A word must differ at two ticks, because the wake comes some time after the change of the word. Otherwise a waker that is
-    /// descheduled in between would be counted as a lost wake.
-    pub(crate) fn tick(&self, words: &impl Words, counters: &Counters) -> Tick {
+    /// Two ticks must find that a word differs, since a wake follows the change of a word after a moment. A waker that is
+    /// descheduled in between would otherwise be counted as a lost wake.
+    pub(crate) fn tick(&self, words: &impl Words, counters: &Counters, now: u32) -> Tick {
         let mut list = self.list();
+        let mut oldest = Oldest::default();
         if list.waits.is_empty() {
+            list.oldest = oldest;
             list.ticking = false;
             return Tick::Idle;
         }
@@ -118,7 +127,9 @@ impl Waits {
             }
             suspicious |= differs && !wait.suspect;
             wait.suspect = differs;
+            oldest.add(Noted { since: *wait.since.get_or_insert(now), place });
         }
+        list.oldest = oldest;
         drop(list);
         for sleep in lost {
             if run(words, Recheck::new(sleep)).is_some_and(|woken| woken > 0) && sleep.certain {
@@ -140,6 +151,11 @@ impl Waits {
             words.wake(Place(place), u32::MAX);
         }
         !places.is_empty()
+    }
+
+    /// The oldest waits at the last tick.
+    pub(crate) fn oldest(&self) -> Oldest {
+        self.list().oldest
     }
 
     /// Number of waits.

@@ -26,7 +26,7 @@ LOW = 0xFFFFFFFF
 ALL = 0x7FFFFFFF
 
 # Constants
-FORMAT, HEADER_WORDS, SLOT_WORDS, ENTRY_WORDS, LINE, STRIDE = 1, 512, 16, 32, 16, 16
+FORMAT, HEADER_WORDS, SLOT_WORDS, ENTRY_WORDS, LINE, STRIDE = 2, 512, 16, 32, 16, 16
 MAX_MEMBERS, MAX_OBJECTS = 4096, 65536
 FIRST_SLOT_BYTE = 0x40000000
 FREE, LIVE, DEAD = 0, 1, 2
@@ -180,7 +180,7 @@ class Region:
             word, described = self.load(place, ACQUIRE), self.load(place + 2, ACQUIRE)
             if low(word) == LIVE and described == high(word):
                 pid, namespace = low(self.load(place + 3, RELAXED)), high(self.load(place + 4, RELAXED))
-                label = self.text(place + 5, 11)
+                label = self.text(place + 5, 8)
                 yield {"slot": slot, "generation": described, "pid": pid, "namespace": namespace, "label": label}
 
     def list(self):
@@ -289,7 +289,8 @@ class Member(Region):
         self.change_died(self.me, self.generation, False)
         self.store(place + 3, halves(low(start), os.getpid()), RELAXED)
         self.store(place + 4, halves(namespace, high(start)), RELAXED)
-        for i, word in enumerate(struct.unpack("=11Q", label.encode()[:88].ljust(88, b"\0"))):
+        # The label, and no waits.
+        for i, word in enumerate(struct.unpack("=11Q", label.encode()[:64].ljust(88, b"\0"))):
             self.store(place + 5 + i, word, RELAXED)
         self.store(place + 2, self.generation, RELEASE)
         self.announce()

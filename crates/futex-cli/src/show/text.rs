@@ -28,7 +28,7 @@ pub(super) fn of(shown: &Shown) -> String {
 fn region(region: &Region) -> Vec<String> {
     let mut sections = vec![region.about()];
     if !region.members.is_empty() {
-        let header = ["MEMBER", "PID", "COMMAND", "STATE", "AGE", "LABEL"];
+        let header = ["MEMBER", "PID", "COMMAND", "STATE", "AGE", "WAITS FOR", "LABEL"];
         sections.push(table_with_warnings(&header, region.member_rows()));
     }
     let rows = region.object_rows(who);

@@ -61,12 +61,19 @@ fn members_and_objects_are_shown_with_the_holder_and_those_that_wait() {
     let mut shown = Value::Null;
     until(|| {
         shown = json(["show", &name.0, "--json"])["region"].clone();
-        find(&shown["waits"], "object", "jobs").is_some_and(|wait| find(&wait["sleepers"], "pid", own).is_some())
+        let is_asleep = |wait: &Value| find(&wait["sleepers"], "pid", own).is_some();
+        let has_noted = |member: &Value| member["waits"].as_array().is_some_and(|waits| !waits.is_empty());
+        find(&shown["waits"], "object", "jobs").is_some_and(is_asleep)
+            && find(&shown["members"], "pid", own).is_some_and(has_noted)
     });
     let member = |pid: u32| find(&shown["members"], "pid", pid).unwrap();
     assert_eq!((&member(holder.id())["label"], &member(own)["label"]), (&"holder".into(), &"waiter".into()));
     assert_eq!((&member(own)["is_alive"], &member(holder.id())["is_alive"]), (&true.into(), &true.into()));
     assert!(member(holder.id())["process_age_seconds"].is_u64(), "{shown}");
+    let noted = &member(own)["waits"][0];
+    assert_eq!((&noted["object"], &noted["purpose"]), (&"jobs".into(), &"for the lock".into()));
+    assert!(noted["seconds"].is_u64(), "{shown}");
+    assert_eq!(member(holder.id())["waits"], serde_json::json!([]));
     let jobs = find(&shown["objects"], "name", "jobs").unwrap();
     assert_eq!((&jobs["kind"], &jobs["type_name"], &jobs["value_bytes"]), (&"mutex".into(), &"u64".into(), &8.into()));
     assert_eq!(jobs["state"]["holder"]["slot"], member(holder.id())["slot"]);
@@ -82,6 +89,7 @@ fn members_and_objects_are_shown_with_the_holder_and_those_that_wait() {
     let line = |begin: &str| people.lines().find(|line| line.starts_with(begin)).unwrap_or_default();
     assert!(people.contains("A region of futex-ipc: 2 of 64 members, 2 of "), "{people}");
     assert!(line("0/1").contains("stopped") && line("0/1").contains("holder"), "{people}");
+    assert!(line("1/1").contains(" jobs ") && line("1/1").contains("waiter"), "{people}");
     assert!(line("jobs ").contains(&format!("held by {} holder (stopped)", holder.id())), "{people}");
     assert!(line("jobs ").contains(&format!("for the lock: {own}/")), "{people}");
     assert!(line("slots ").contains("1 of 3 available, held 2 by"), "{people}");
@@ -153,7 +161,7 @@ fn a_region_of_another_format_and_a_damaged_one_are_shown_as_words_with_the_reas
     let shown = json(["show", &name, "--json"]);
     assert_eq!(shown["region"], Value::Null);
     let error = shown["region_error"].as_str().unwrap();
-    assert!(error.contains("format 0") && error.contains("format 1"), "{error}");
+    assert!(error.contains("format 0") && error.contains("format 2"), "{error}");
     let people = text(["show", &name]);
     assert!(people.contains("OFFSET") && people.contains("Members and objects are not shown: "), "{people}");
     let listed = json(["ls", "--json"]);

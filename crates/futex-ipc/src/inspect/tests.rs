@@ -1,13 +1,16 @@
 use super::*;
 use crate::directory::Kind;
+use crate::format::FORMAT;
 use crate::steps::Words as _;
+use crate::waits::oldest::seconds_since_boot;
 use crate::{AutoEvent, Barrier, Condvar, ManualEvent, Mutex, OnceCell, Region, RwLock, Semaphore};
 use futex_sys::SharedMemory;
-use futex_tests::without_a_hang;
+use futex_tests::{until, without_a_hang};
 use proptest::prelude::*;
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 fn join(region: &Region, label: &str) -> Region {
     Region::builder().label(label).from_fd(region.share().unwrap()).unwrap()
@@ -131,6 +134,46 @@ fn a_member_that_died_is_dead_as_soon_as_its_lock_is_gone() {
 }
 
 #[test]
+fn a_wait_is_listed_with_its_member_and_its_time_until_it_is_over() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let other = join(&region, "other");
+        let mutex = Mutex::create(&region, "mutex", ()).unwrap();
+        let theirs = Mutex::<()>::open(&other, "mutex").unwrap();
+        let guard = mutex.blocking_lock().unwrap();
+        assert_eq!(inspect(&region).waits(), []);
+        let before = Duration::from_secs(seconds_since_boot().into());
+        std::thread::scope(|scope| {
+            scope.spawn(|| theirs.blocking_lock().map(drop).unwrap());
+            until(|| !inspect(&region).waits().is_empty());
+            let inspection = inspect(&region);
+            let [wait] = inspection.waits() else { panic!("{:?}", inspection.waits()) };
+            assert_eq!((wait.member, wait.offset), (id(&other), offset_of_low_half(mutex.word())));
+            assert!(wait.since >= before && wait.since <= Duration::from_secs(seconds_since_boot().into()));
+            let (_, object, purpose) = inspection.sleep_words().find(|(offset, ..)| *offset == wait.offset).unwrap();
+            assert_eq!((&*object.unwrap().name, purpose), ("mutex", SleepPurpose::Lock));
+            drop(guard);
+        });
+        until(|| inspect(&region).waits().is_empty());
+    });
+}
+
+#[test]
+fn the_waits_of_a_member_end_with_it_and_those_outside_of_the_region_are_left_out() {
+    let region = Region::builder().members(2).anonymous().unwrap();
+    let other = join(&region, "other");
+    let membership = other.membership();
+    let len = membership.layout().len;
+    membership.store_waits([steps::halves(70, len), steps::halves(60, 700), steps::halves(50, len - 1)]);
+    let found: Vec<_> = inspect(&region).waits().iter().map(|wait| (wait.member, wait.since.as_secs())).collect();
+    assert_eq!(found, [(id(&other), 50), (id(&other), 60)]);
+    drop(other);
+    assert_eq!(inspect(&region).waits(), []);
+    let _next = join(&region, "next");
+    assert_eq!(inspect(&region).waits(), []);
+}
+
+#[test]
 fn other_memory_is_not_a_region_and_other_formats_are_refused_with_both_numbers() {
     let memory = SharedMemory::anonymous(8192).unwrap();
     let view = MemoryView::from_fd(memory.as_fd().try_clone_to_owned().unwrap()).unwrap();
@@ -140,8 +183,11 @@ fn other_memory_is_not_a_region_and_other_formats_are_refused_with_both_numbers(
     words[1].store(512 << 32 | 77, Relaxed);
     let error = Inspection::of(&view).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidData);
-    assert!(error.to_string().contains("format 77") && error.to_string().contains("format 1"), "{error}");
-    words[1].store(512 << 32 | 1, Relaxed);
+    assert!(
+        error.to_string().contains("format 77") && error.to_string().contains(&format!("format {FORMAT}:")),
+        "{error}"
+    );
+    words[1].store(512 << 32 | u64::from(FORMAT), Relaxed);
     let error = Inspection::of(&view).unwrap_err();
     assert!(error.to_string().contains("is damaged"), "{error}");
     words[0].store(u64::from_be_bytes(*b"futexipc").to_be().swap_bytes(), Relaxed);
@@ -224,12 +270,13 @@ proptest! {
         let region = futex_sys::__private::words64(&memory);
         region.iter().zip(&words).for_each(|(word, value)| word.store(*value, Relaxed));
         if magic {
-            let header = [u64::from_ne_bytes(*b"futexipc"), steps::halves(512, 1), 2048];
+            let header = [u64::from_ne_bytes(*b"futexipc"), steps::halves(512, FORMAT), 2048];
             region.iter().zip(header).for_each(|(word, value)| word.store(value, Relaxed));
         }
         let view = MemoryView::from_fd(memory.as_fd().try_clone_to_owned().unwrap()).unwrap();
         if let Ok(Some(inspection)) = Inspection::of(&view) {
             prop_assert!(inspection.sleep_words().all(|(offset, _, _)| offset + 4 <= view.len()));
+            prop_assert!(inspection.waits().iter().all(|wait| wait.offset + 4 <= view.len()));
         }
     }
 }

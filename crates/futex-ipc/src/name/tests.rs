@@ -2,6 +2,7 @@
 
 use super::make::{Made, Way};
 use super::*;
+use crate::format::FORMAT;
 use crate::hook::HOOK;
 use crate::region::{Builder, Region};
 use crate::steps::Words;
@@ -138,7 +139,8 @@ fn a_region_of_another_format_or_length_is_refused_with_both_sides() {
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     let message = error.to_string();
     assert!(message.starts_with("cannot join the region \"jobs\" in "), "{message}");
-    assert!(message.contains("format 7, and this program knows format 1"), "{message}");
+    let numbers = format!("format {}, and this program knows format {FORMAT}", FORMAT + 6);
+    assert!(message.contains(&numbers), "{message}");
     words[1].store(format, Relaxed);
 
     let len = words.len() as u64;

@@ -10,6 +10,7 @@ use crate::steps::member::{DEAD, Mark, is_live};
 use crate::steps::sweep::Sweep;
 use crate::steps::{Member, Words, low};
 use crate::waits::Tick;
+use crate::waits::oldest::seconds_since_boot;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -185,7 +186,10 @@ impl Watched {
         if at > now {
             return;
         }
-        let pause = match self.membership.waits().tick(&*self.membership, self.membership.counters()) {
+        let now_since_boot = seconds_since_boot();
+        let tick = self.membership.waits().tick(&*self.membership, self.membership.counters(), now_since_boot);
+        self.membership.publish_waits();
+        let pause = match tick {
             Tick::Idle => {
                 self.tick = None;
                 return;
