@@ -2022,7 +2022,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-ipc/src/membership.rs",
         from: ".is_ok_and(|locked| locked.is_none())",
         to: ".is_ok()",
-        test: "futex-ipc/lib::region::processes::a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead",
+        test: "futex-ipc/lib::region::processes::descriptors::a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead",
     },
     Mutant {
         name: "two-members-have-one-description",
@@ -2030,7 +2030,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-ipc/src/attachment.rs",
         from: "if offset != 1 {",
         to: "if false {",
-        test: "futex-ipc/lib::region::processes::two_members_do_not_get_one_description",
+        test: "futex-ipc/lib::region::processes::passing::two_members_do_not_get_one_description",
     },
     Mutant {
         name: "fork-unmaps-the-region",
@@ -2038,7 +2038,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-ipc/src/membership.rs",
         from: "std::mem::forget(self.memory.clone());",
         to: "",
-        test: "futex-ipc/lib::region::processes::a_region_that_a_fork_drops_leaves_the_memory_at_its_address_alone",
+        test: "futex-ipc/lib::region::processes::forks::a_region_that_a_fork_drops_leaves_the_memory_at_its_address_alone",
     },
     Mutant {
         name: "lost-descriptors-are-closed",
@@ -2046,7 +2046,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "futex-ipc/src/descriptor.rs",
         from: "if self.get().is_err() {",
         to: "if false {",
-        test: "futex-ipc/lib::region::processes::the_numbers_of_lost_descriptors_are_not_closed",
+        test: "futex-ipc/lib::region::processes::descriptors::the_numbers_of_lost_descriptors_are_not_closed",
     },
     Mutant {
         name: "bystander-trusts-the-sweeper",

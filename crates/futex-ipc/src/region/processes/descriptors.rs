@@ -1,0 +1,145 @@
+//! Descriptors that other code has closed, or that another process has.
+
+use super::*;
+
+fn close_all_descriptors() {
+    // SAFETY: The tests that call this use no descriptor from 3 on afterwards, except by the library, which must bear that.
+    assert_eq!(unsafe { libc::close_range(3, u32::MAX, 0) }, 0);
+}
+
+#[test]
+fn a_member_outlives_its_descriptor_and_leaves_without_it() {
+    const TEST: &str = "region::processes::descriptors::a_member_outlives_its_descriptor_and_leaves_without_it";
+    if let Some(role) = role() {
+        let region = builder(&role[0]).open("jobs").unwrap();
+        let alone = builder(&role[0]).create("alone").unwrap();
+        let mutex = Mutex::<u64>::open(&region, "mutex").unwrap();
+        // The watcher would ask about another member.
+        let busy = region.presence().keep_watcher_busy();
+        close_all_descriptors();
+        leave_note(&region, 1);
+        await_note(&region, 2);
+
+        // Objects work, since they are memory, until the member finds out. The watcher may have done so already.
+        let locked = mutex.blocking_lock().map(|guard| guard.commit());
+        assert!(locked.is_ok() || locked.is_err_and(|error| error.kind() == io::ErrorKind::InvalidData));
+        // The numbers get other files.
+        let files: Vec<_> = (0..8).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        // A question about another member shows it.
+        assert!(membership(&region).is_locked(0), "an answer that is unknown means that the member lives");
+        assert_eq!(mutex.try_lock().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(region.share().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        drop(busy);
+        drop((region, mutex, alone));
+        assert!(files.iter().all(|file| file.metadata().is_ok()));
+        return until_closed();
+    }
+    let directory = directory();
+    let region = builder(&directory).create("jobs").unwrap();
+    let mutex = Mutex::create(&region, "mutex", 5_u64).unwrap();
+    let actor = Actor::start(TEST, &[directory.path().to_str().unwrap()]);
+    await_note(&region, 1);
+    assert!(lives(&region, 1));
+    assert!(directory.path().join("alone").exists());
+    leave_note(&region, 2);
+    until(|| low(membership(&region).slot(1, Acquire)) == FREE && !membership(&region).is_locked(1));
+    until(|| !directory.path().join("alone").exists());
+    assert!(!mutex.blocking_lock().unwrap().predecessor_died());
+    actor.finish();
+    drop((region, mutex));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// The watcher closes its own descriptors a second after the last member has left. Their numbers belonged to files of the program,
+/// and in a build with assertions the standard library ends a process that closes a descriptor twice.
+#[test]
+fn the_numbers_of_lost_descriptors_are_not_closed() {
+    const TEST: &str = "region::processes::descriptors::the_numbers_of_lost_descriptors_are_not_closed";
+    in_its_own_process(TEST, || {
+        let has_watcher = || {
+            let threads = fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path().join("comm"));
+            threads.into_iter().any(|comm| fs::read_to_string(comm).is_ok_and(|name| name.trim() == "futex-ipc"))
+        };
+        for reuse in [false, true] {
+            let region = Region::builder().anonymous().unwrap();
+            until(has_watcher);
+            close_all_descriptors();
+            let files: Vec<_> = (0..if reuse { 16 } else { 0 }).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+            drop(region);
+            until(|| !has_watcher());
+            assert!(files.iter().all(|file| file.metadata().is_ok()));
+        }
+    });
+}
+
+/// Nobody would tell it of the death of the owner for which it waits.
+#[test]
+fn a_wait_of_a_member_that_has_lost_its_descriptor_ends() {
+    const TEST: &str = "region::processes::descriptors::a_wait_of_a_member_that_has_lost_its_descriptor_ends";
+    in_its_own_process(TEST, || {
+        let directory = directory();
+        let region = builder(&directory).create("jobs").unwrap();
+        let mutex = Mutex::create(&region, "mutex", 5_u64).unwrap();
+        let other = builder(&directory).open("jobs").unwrap();
+        let theirs = Mutex::<u64>::open(&other, "mutex").unwrap();
+        let guard = mutex.blocking_lock().unwrap();
+        let locker = std::thread::spawn(move || theirs.blocking_lock().map(drop).unwrap_err().kind());
+        until(|| membership(&other).waits().len() == 1);
+        close_all_descriptors();
+        // The numbers of the watcher's descriptors get other files, which it must not touch.
+        let files: Vec<_> = (0..8).map(|_| tempfile::tempfile_in("/dev/shm").unwrap()).collect();
+        assert_eq!(locker.join().unwrap(), io::ErrorKind::InvalidData);
+        drop(guard);
+        drop((mutex, region, other));
+        assert!(files.iter().all(|file| file.metadata().unwrap().len() == 0));
+    });
+}
+
+/// The number of a closed descriptor became that of the next member's description. By this description, the lock of the next member
+/// was not seen, since it does not exclude itself, so the member seemed dead.
+#[test]
+fn a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead() {
+    const TEST: &str =
+        "region::processes::descriptors::a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead";
+    in_its_own_process(TEST, || {
+        let directory = directory();
+        let observer = builder(&directory).create("jobs").unwrap();
+        let first = builder(&directory).open("jobs").unwrap();
+        let number = membership(&first).as_fd().as_raw_fd();
+        // SAFETY: Only the library uses this number, and it must bear that.
+        assert_eq!(unsafe { libc::close(number) }, 0);
+        let second = builder(&directory).open("jobs").unwrap();
+        assert_eq!(membership(&second).as_fd().as_raw_fd(), number);
+        assert_eq!((slot(&first), slot(&second)), (1, 2));
+
+        assert_eq!(crate::run::run(membership(&first), Mark::new(2)), Some(None));
+        assert_eq!(membership(&first).check().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(lives(&observer, 1) && lives(&observer, 2));
+        drop(first);
+        assert!(!lives(&observer, 1) && lives(&observer, 2));
+        assert!(lives(&second, 0));
+        drop(observer);
+        assert!(!lives(&second, 0));
+        drop(second);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    });
+}
+
+/// A child of `vfork` or of a raw `clone` has copies of the descriptors.
+#[test]
+fn a_member_leaves_although_another_process_has_its_description() {
+    const TEST: &str = "region::processes::descriptors::a_member_leaves_although_another_process_has_its_description";
+    in_its_own_process(TEST, || {
+        let directory = directory();
+        let observer = builder(&directory).create("jobs").unwrap();
+        let region = builder(&directory).open("jobs").unwrap();
+        let ((), stuck) = Stuck::after(|| ());
+        drop(region);
+        assert!(!membership(&observer).is_locked(1));
+        drop(observer);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        let again = builder(&directory).open_or_create("jobs").unwrap();
+        stuck.release();
+        assert!(membership(&again).name_leads_here().unwrap());
+    });
+}
