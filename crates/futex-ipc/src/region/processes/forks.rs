@@ -1,6 +1,8 @@
 //! What a fork does to a member, and to the region.
 
 use super::*;
+use crate::steps::mutex::C;
+use rustix::process::{WaitOptions, kill_process, waitpid};
 
 const FORKED: &str = "belongs to the process that this one was forked from: open it again";
 
@@ -48,6 +50,43 @@ fn a_fork_is_not_a_member_and_can_open_the_region_by_itself() {
         membership(&region).check().unwrap();
         drop((region, observer));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_fork_that_opens_the_region_waits_and_dies_as_a_member_of_its_own() {
+    const TEST: &str = "region::processes::forks::a_fork_that_opens_the_region_waits_and_dies_as_a_member_of_its_own";
+    in_its_own_process(TEST, || {
+        let directory = directory();
+        let region = builder(&directory).create("jobs").unwrap();
+        let mutex = Mutex::create(&region, "mutex", 5_u32).unwrap();
+        let guard = mutex.blocking_lock().unwrap();
+        let child = fork(|| {
+            let own = builder(&directory).open("jobs").unwrap();
+            let mutex = Mutex::<u32>::open(&own, "mutex").unwrap();
+            let mut guard = mutex.blocking_lock().unwrap();
+            *guard = 6;
+            guard.checkpoint();
+            leave_note(&own, 1);
+            loop {
+                std::thread::park();
+            }
+        });
+        until(|| membership(&region).load(mutex.word(), Relaxed) & C != 0);
+        guard.commit();
+        await_note(&region, 1);
+        assert!(lives(&region, 0) && lives(&region, 1));
+        assert!(mutex.try_lock().unwrap().is_none());
+        let waiter = std::thread::spawn(move || {
+            let guard = mutex.blocking_lock().unwrap();
+            (*guard, guard.predecessor().and_then(|member| member.process()).map(|process| process.pid()))
+        });
+        until(|| membership(&region).waits().len() == 1);
+        kill_process(child, Signal::KILL).unwrap();
+        // The fork is a zombie until then, which has no locks.
+        assert_eq!(waiter.join().unwrap(), (6, Some(child.as_raw_pid() as u32)));
+        waitpid(Some(child), WaitOptions::empty()).unwrap();
+        assert!(!lives(&region, 1));
     });
 }
 
