@@ -21,6 +21,7 @@
 //! In step 3 a process joins only if it has seen the lock of a member. Otherwise it could join the remains of a crash, if the process at
 //! step 2 was killed there.
 
+mod learn;
 mod make;
 pub(crate) mod open;
 #[cfg(test)]
@@ -51,6 +52,10 @@ use std::path::{Path, PathBuf};
 
 /// The bytes of all slots that a region can have.
 const RANGE: Range<u32> = FIRST_SLOT_BYTE..FIRST_SLOT_BYTE + MAX_MEMBERS;
+
+/// How a name is opened.
+const OPEN: OFlags =
+    OFlags::RDWR.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// A name of a region.
 #[derive(Clone, Debug)]
@@ -150,9 +155,8 @@ impl Name {
 
     /// Opens the file of the name. Refuses a file that can't be a region of this user.
     fn open_path(&self, path: &Path) -> io::Result<Option<OwnFile>> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let opened = OwnFile::open(|| {
-            openat(CWD, path, flags, Mode::empty()).map_err(|errno| match errno {
+            openat(CWD, path, OPEN, Mode::empty()).map_err(|errno| match errno {
                 Errno::NOENT => errno.into(),
                 _ => self.cannot("open", errno),
             })

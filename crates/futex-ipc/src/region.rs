@@ -211,7 +211,12 @@ impl Builder {
             attachment = attachment.claim()?;
         }
         match Presence::join(attachment, &self.label, |_| Ok(true)).map_err(failed)? {
-            Joined::Member(presence) => Region::of(presence),
+            Joined::Member(presence) => {
+                if let Some(name) = (!presence.is_sealed()).then(|| Name::of_file(&*presence, what)).flatten() {
+                    presence.set_name(name);
+                }
+                Region::of(presence)
+            }
             Joined::Full(attachment) | Joined::Refused(attachment) => {
                 attachment.give_back();
                 Err(attachment.full())

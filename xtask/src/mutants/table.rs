@@ -2105,6 +2105,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::members::tests::a_slot_that_is_used_for_the_65th_time_forgets_an_old_death",
     },
     Mutant {
+        name: "waits-of-the-last-member-stay",
+        breaks: "a member that joins seems to wait for what the last member of its slot waited for",
+        file: "futex-ipc/src/information.rs",
+        from: "        Self::store_waits(words, [0; WAITS]);\n",
+        to: "",
+        test: "futex-ipc/lib::inspect::tests::the_waits_of_a_member_end_with_it_and_those_outside_of_the_region_are_left_out",
+    },
+    Mutant {
+        name: "name-is-learned-of-a-file-of-others",
+        breaks: "a user has a name removed that the user can't remove, by a process of another user",
+        file: "futex-ipc/src/name/learn.rs",
+        from: " || mode.intersects(Mode::WGRP | Mode::WOTH)",
+        to: "",
+        test: "futex-ipc/lib::region::processes::passing::a_member_by_a_descriptor_leaves_a_name_that_leads_elsewhere_or_that_others_may_write",
+    },
+    Mutant {
         name: "stream-trusts-the-last-death",
         breaks: "a stream takes the death of a later member of a slot for that of an earlier one",
         file: "futex-ipc/src/information.rs",

@@ -47,15 +47,18 @@ impl Region {
     /// Returns a descriptor of the region for another process, which inherits it and calls [`Builder::from_fd`]. Each process needs
     /// its own descriptor, unless it has `/proc`.
     ///
+    /// A region with a name is opened by that, so that the other process learns the name from the descriptor.
+    ///
     /// The descriptor is closed on `exec` (`FD_CLOEXEC`), unless the caller changes that.
     ///
     /// # Errors
     ///
-    /// `NotFound` or another kind if `/proc` can't be used. `Unsupported` in a fork. `BrokenPipe` if the region was closed.
-    /// `InvalidData` if it is damaged.
+    /// `NotFound` or others if the region has no name, and `/proc` can't be used. `Unsupported` in a fork, `InvalidData` if the region
+    /// is damaged.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.presence.check()?;
-        self.reopen()
+        let by_name = self.presence.name().and_then(|name| name.reopen(self.presence.identity()));
+        by_name.map_or_else(|| self.reopen(), Ok)
     }
 
     fn reopen(&self) -> io::Result<OwnedFd> {
@@ -85,8 +88,10 @@ impl Builder {
 
     /// Joins the region of a descriptor, for example of an inherited one. The caller may close the descriptor afterwards.
     ///
-    /// If the region has a name, this member does not know the name. If it is the last member that leaves, the file remains until a
-    /// process opens the name.
+    /// If the region has a name, this member learns it from `/proc`, and removes it if it leaves as the last one. It does not learn the
+    /// name if the file belongs to another user, if other users may write the file, or if the descriptor is that of the member that
+    /// made the region, and not from [`share`](Region::share). Then, as the last one, it leaves the name to the next process that opens
+    /// it.
     ///
     /// # Without `/proc`
     ///

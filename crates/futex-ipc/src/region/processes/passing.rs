@@ -87,3 +87,60 @@ fn two_members_do_not_get_one_description() {
     drop(second);
     Region::builder().join_through(other.as_fd(), "the region").unwrap();
 }
+
+fn entries(directory: &TempDir) -> usize {
+    fs::read_dir(directory.path()).unwrap().count()
+}
+
+/// A member that had joined by a descriptor did not know the name. If it left last, the name stayed until the next open.
+#[test]
+fn a_member_by_a_descriptor_removes_the_name_if_it_leaves_last() {
+    const TEST: &str = "region::processes::passing::a_member_by_a_descriptor_removes_the_name_if_it_leaves_last";
+    if role().is_some() {
+        let region = Region::builder().from_fd(io::stdin()).unwrap();
+        leave_note(&region, 1);
+        return await_note(&region, 2);
+    }
+    let directory = directory();
+    let maker = builder(&directory).create("jobs").unwrap();
+    let opener = builder(&directory).open("jobs").unwrap();
+    let mut actor = Actor::start_with(&[], TEST, &["heir"], Stdio::from(maker.share().unwrap()));
+    await_note(&maker, 1);
+    // The descriptor of one that has opened the name is as good.
+    let by_opener = Region::builder().from_fd(membership(&opener).as_fd()).unwrap();
+    let file = fs::File::options().read(true).write(true).open(directory.path().join("jobs")).unwrap();
+    let by_file = Region::builder().from_fd(file).unwrap();
+    drop((maker, opener));
+    leave_note(&by_file, 2);
+    assert!(actor.0.wait().unwrap().success());
+    drop(by_opener);
+    assert_eq!(entries(&directory), 1);
+    drop(by_file);
+    assert_eq!(entries(&directory), 0);
+}
+
+#[test]
+fn a_member_by_a_descriptor_leaves_a_name_that_leads_elsewhere_or_that_others_may_write() {
+    let directory = directory();
+    let region = builder(&directory).create("jobs").unwrap();
+    let other = Region::builder().from_fd(region.share().unwrap()).unwrap();
+    let path = directory.path().join("jobs");
+    fs::rename(&path, directory.path().join("moved")).unwrap();
+    // Nothing has the name, so the file is opened through /proc.
+    drop(Region::builder().from_fd(region.share().unwrap()).unwrap());
+    fs::write(&path, "another file").unwrap();
+    drop((region, other));
+    assert_eq!(entries(&directory), 2);
+    for name in ["jobs", "moved"] {
+        fs::remove_file(directory.path().join(name)).unwrap();
+    }
+
+    let region = builder(&directory).mode(0o660).create("jobs").unwrap();
+    let other = Region::builder().from_fd(region.share().unwrap()).unwrap();
+    drop(region);
+    drop(other);
+    assert_eq!(entries(&directory), 1);
+    // The next process that opens the name replaces it.
+    drop(builder(&directory).mode(0o660).create("jobs").unwrap());
+    assert_eq!(entries(&directory), 0);
+}
