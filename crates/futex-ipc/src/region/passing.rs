@@ -102,8 +102,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the label is too long. `InvalidData` if the memory is not a region, or if the region has another format or is
-    /// damaged. `ResourceBusy` if the region is full, or if another member uses the description. Those of [`SharedMemory::from_fd`].
+    /// `InvalidData` if the memory is not a region, or one of another format. `ResourceBusy` if the region is full, and if another
+    /// member uses the description. `Unsupported` for a file on a file system that is not local, and on `OverlayFS`. Those of
+    /// [`SharedMemory::from_fd`].
     pub fn from_fd(&self, fd: impl AsFd) -> io::Result<Region> {
         self.join_again(fd.as_fd(), "the region of the descriptor")
     }
