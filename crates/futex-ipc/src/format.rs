@@ -17,7 +17,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The format that this crate makes and opens.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 1;
 
 /// The first word of a region, which also shows the byte order.
 const MAGIC: u64 = u64::from_ne_bytes(*b"futexipc");

@@ -161,7 +161,7 @@ fn a_region_of_another_format_and_a_damaged_one_are_shown_as_words_with_the_reas
     let shown = json(["show", &name, "--json"]);
     assert_eq!(shown["region"], Value::Null);
     let error = shown["region_error"].as_str().unwrap();
-    assert!(error.contains("format 0") && error.contains("format 2"), "{error}");
+    assert!(error.contains("format 0") && error.contains("format 1"), "{error}");
     let people = text(["show", &name]);
     assert!(people.contains("OFFSET") && people.contains("Members and objects are not shown: "), "{people}");
     let listed = json(["ls", "--json"]);
