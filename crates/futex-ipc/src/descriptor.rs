@@ -8,9 +8,9 @@ use std::os::fd::AsFd;
 
 /// A descriptor of the watcher.
 ///
-/// A program that closes all descriptors above 2 closes this descriptor too, and the next file that it opens may get the number. So
-/// each use first checks that the number still leads to the same inode. (All eventfds, inotify instances and similar files share one
-/// inode, so the check can't distinguish them.)
+/// A program that closes all descriptors above 2 closes this one too, and the next file that it opens may get the number. So
+/// each use checks first that the descriptor still leads to the same inode. (All eventfds, instances of inotify and the like
+/// share one inode, and would be taken for each other.)
 #[derive(Debug)]
 pub(crate) struct Descriptor<T: AsFd> {
     /// `None` only during the drop.
@@ -35,13 +35,18 @@ impl<T: AsFd> Descriptor<T> {
             _ => Err(explain(Errno::BADF, "a descriptor of the thread that watches regions was closed by other code")),
         }
     }
+
+    /// Leaves the number alone from now on.
+    pub(crate) fn lose(&mut self) {
+        std::mem::forget(self.file.take());
+    }
 }
 
 /// Does not close a number that leads to another file, or to none.
 impl<T: AsFd> Drop for Descriptor<T> {
     fn drop(&mut self) {
         if self.get().is_err() {
-            std::mem::forget(self.file.take());
+            self.lose();
         }
     }
 }

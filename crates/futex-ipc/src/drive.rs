@@ -109,10 +109,10 @@ fn block_slowly<M: Cancel>(
             Step::Done(output) => return Ok(Some(output)),
             Step::Contended => lost += 1,
             Step::Sleep(sleep @ Sleep { place, expected, .. }) => {
-                let _ticket = membership.waits().register(sleep);
-                if let Err(error) = membership.check() {
-                    break error;
-                }
+                let _ticket = match membership.register(sleep) {
+                    Ok(ticket) => ticket,
+                    Err(error) => break error,
+                };
                 match wait(membership.half(place), Scope::Shared, expected, MATCH_ANY, deadline) {
                     Ok(WaitOutcome::Woken) => {
                         lost = 0;

@@ -15,8 +15,8 @@ use crate::run::{run, run_at_most};
 use crate::stats::Counters;
 use crate::steps::member::{DEAD, FREE, Join, LIVE, Leave, is_live, slot_word};
 use crate::steps::sweep::Sweep;
-use crate::steps::{Member, Place, Role, Words, high, low};
-use crate::waits::Waits;
+use crate::steps::{Member, Place, Role, Sleep, Words, high, low};
+use crate::waits::{Ticket, Waits};
 use futex_sys::__private::{Origin, fail, lose_descriptor, words64};
 #[cfg(any(test, feature = "tokio"))]
 use futex_sys::Word;
@@ -220,6 +220,21 @@ impl Membership {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Registers a wait that is about to sleep. Dropping the ticket ends that.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check). They are found after the wait was registered, so that a wait that begins while the region is
+    /// closed ends too.
+    pub(crate) fn register(&self, sleep: Sleep) -> io::Result<Ticket> {
+        let (ticket, is_told) = self.waits.register(sleep);
+        // A program that closes the descriptors of the watcher usually closes this one too. Nobody would notice a death.
+        if !is_told && !self.descriptor_is_intact() {
+            self.mark_damaged();
+        }
+        self.check().map(|()| ticket)
     }
 
     /// The waits of this member that sleep.

@@ -1,22 +1,59 @@
 //! Ending the sleep of the watcher.
 
 use crate::descriptor::Descriptor;
-use futex_sys::EventFd;
+use crate::os::at_fork::{NotForked, OwnFile};
+use futex_sys::__private::explain;
+use rustix::io::{Errno, read, retry_on_intr, write};
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
+use std::os::fd::OwnedFd;
 
-/// The eventfd that ends the sleep of the thread.
+/// What ends the sleep of the thread: a pipe.
+///
+/// A pipe has an inode of its own, unlike an eventfd. So it shows whether a program has closed the descriptors of the thread. And
+/// when a program closes the writing end, the thread wakes up, since a pipe without a writer is at its end.
 #[derive(Debug)]
-pub(crate) struct Poke(Descriptor<EventFd>);
+pub(crate) struct Poke {
+    /// Dropped before `writer`. A fork that kept that end would keep the pipe from its end.
+    _not_forked: NotForked,
+    writer: Descriptor<OwnedFd>,
+    reader: Descriptor<OwnedFd>,
+}
 
 impl Poke {
     pub(crate) fn new() -> io::Result<Self> {
-        Descriptor::new(EventFd::new()?).map(Self)
+        let mut reader = None;
+        let writer = OwnFile::open(|| {
+            let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+            let (end, writer) = pipe_with(flags)
+                .map_err(|errno| explain(errno, "cannot create a pipe (see `ulimit -n` if descriptors ran out)"))?;
+            reader = Some(end);
+            Ok(writer)
+        })?;
+        let (writer, not_forked) = writer.into_parts();
+        let (writer, reader) = (Descriptor::new(writer)?, reader.ok_or(Errno::BADF)?);
+        Ok(Self { _not_forked: not_forked, writer, reader: Descriptor::new(reader)? })
     }
 
-    /// Ends the sleep. If other code has closed the descriptor, this does nothing, because the thread only sleeps for short times then.
-    pub(crate) fn poke(&self) {
-        if let Ok(file) = self.0.get() {
-            let _ = file.signal(1);
+    /// Ends the sleep. Returns false if the descriptor was taken away. Then the thread may not notice that.
+    pub(crate) fn poke(&self) -> bool {
+        let Ok(file) = self.writer.get() else { return false };
+        // If the pipe is full, it is readable already.
+        let _ = retry_on_intr(|| write(file, &[1]));
+        true
+    }
+
+    /// Takes all pokes.
+    ///
+    /// # Errors
+    ///
+    /// If a descriptor was taken away.
+    pub(crate) fn take(&self) -> io::Result<()> {
+        let file = self.file()?;
+        match retry_on_intr(|| read(file, &mut [0_u8; 64])) {
+            // The rest of many pokes ends the next sleep.
+            Ok(_) | Err(Errno::AGAIN) => Ok(()),
+            Err(errno) => Err(explain(errno, "cannot read a pipe")),
         }
     }
 
@@ -24,8 +61,9 @@ impl Poke {
     ///
     /// # Errors
     ///
-    /// If other code has closed it.
-    pub(crate) fn file(&self) -> io::Result<&EventFd> {
-        self.0.get()
+    /// If one of the two was taken away.
+    pub(crate) fn file(&self) -> io::Result<&OwnedFd> {
+        self.writer.get()?;
+        self.reader.get()
     }
 }

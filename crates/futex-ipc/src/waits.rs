@@ -64,20 +64,16 @@ impl Waits {
         Self { origin: Origin::here(), list: Mutex::default(), poke: OnceLock::new() }
     }
 
-    /// Registers a wait that is about to [sleep](Sleep), until the ticket is dropped.
-    ///
-    /// A driver registers first, then [checks](crate::membership::Membership::check) that the region is open, and then sleeps. In this
-    /// order, a wait also ends if the region is closed while the wait begins.
-    pub(crate) fn register(self: &Arc<Self>, sleep: Sleep) -> Ticket {
+    /// Registers a wait that is about to [sleep](Sleep). Dropping the ticket ends that. The second value is false if the watcher
+    /// could not be told.
+    pub(crate) fn register(self: &Arc<Self>, sleep: Sleep) -> (Ticket, bool) {
         let mut list = self.list();
         let key = list.waits.insert(Wait { sleep, suspect: false, since: None });
         let must_poke = !list.ticking || list.ending;
         list.ticking = true;
         drop(list);
-        if must_poke {
-            self.poke();
-        }
-        Ticket { waits: Arc::clone(self), key }
+        let is_told = !must_poke || self.poke();
+        (Ticket { waits: Arc::clone(self), key }, is_told)
     }
 
     /// Makes the watcher wake the sleepers of each registered word until no wait is registered. The caller has closed the region before.
@@ -94,10 +90,8 @@ impl Waits {
         let _ = self.poke.set(poke);
     }
 
-    fn poke(&self) {
-        if let Some(poke) = self.poke.get() {
-            poke.poke();
-        }
+    fn poke(&self) -> bool {
+        self.poke.get().is_none_or(|poke| poke.poke())
     }
 
     /// True while the watcher must tick for this member.

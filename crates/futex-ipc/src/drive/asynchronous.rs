@@ -88,8 +88,7 @@ impl<'a, M: Cancel> Operation<'a, M> {
 
     /// Begins to wait in the kernel. The wait is armed by its first poll.
     fn fall_asleep(&mut self, sleep: steps::Sleep) -> io::Result<()> {
-        let ticket = self.membership.waits().register(sleep);
-        self.membership.check()?;
+        let ticket = self.membership.register(sleep)?;
         let futex = AsyncFutex::new(self.membership.word(sleep.place)?)?;
         self.sleep = Some(Sleep { wait: futex.wait_async_owned(sleep.expected), _ticket: ticket, armed: false });
         Ok(())

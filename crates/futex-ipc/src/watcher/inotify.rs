@@ -5,12 +5,14 @@
 
 use crate::descriptor::Descriptor;
 use crate::os::at_fork::{NotForked, OwnFile};
+use crate::poke::Poke;
 use futex_sys::__private::explain;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init, remove_watch};
 use rustix::io::Errno;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// The events that matter. `MOVE_SELF` and `ATTRIB`: the name of the file may lead elsewhere from now on.
 const EVENTS: WatchFlags =
@@ -25,6 +27,8 @@ pub(super) struct Inotify {
     /// Forks do not keep the instance, because the number of instances per user is limited. Dropped before `file`.
     _not_forked: NotForked,
     file: Descriptor<OwnedFd>,
+    /// Other files have the inode of the instance too. A program that closes its descriptor closes that of the poke as well.
+    poke: Arc<Poke>,
 }
 
 /// The watch of a file. Two watches of the same file are the same watch.
@@ -43,26 +47,31 @@ pub(super) enum Event {
 }
 
 impl Inotify {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(poke: &Arc<Poke>) -> io::Result<Self> {
         let open = || {
             init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|errno| {
                 explain(errno, "cannot watch the files of regions (see /proc/sys/fs/inotify/max_user_instances)")
             })
         };
         let (file, not_forked) = OwnFile::open(open)?.into_parts();
-        Ok(Self { _not_forked: not_forked, file: Descriptor::new(file)? })
+        Ok(Self { _not_forked: not_forked, file: Descriptor::new(file)?, poke: Arc::clone(poke) })
+    }
+
+    fn get(&self) -> io::Result<&OwnedFd> {
+        self.poke.file()?;
+        self.file.get()
     }
 
     pub(super) fn add(&self, file: BorrowedFd<'_>) -> io::Result<Watch> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        add_watch(self.file.get()?, path, EVENTS)
+        add_watch(self.get()?, path, EVENTS)
             .map(Watch)
             .map_err(|errno| explain(errno, "cannot watch the file of a region"))
     }
 
     pub(super) fn remove(&self, watch: Watch) {
-        if let Ok(file) = self.file.get() {
-            // It fails if the kernel has removed the watch together with the file.
+        if let Ok(file) = self.get() {
+            // It fails if the kernel has removed the watch, with the file.
             let _ = remove_watch(file, watch.0);
         }
     }
@@ -74,7 +83,7 @@ impl Inotify {
     /// If other code has closed the descriptor.
     pub(super) fn read(&self, mut each: impl FnMut(Event)) -> io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut reader = Reader::new(self.file.get()?, &mut buffer);
+        let mut reader = Reader::new(self.get()?, &mut buffer);
         let mut count = 0;
         while count < MANY || !reader.is_buffer_empty() {
             count += 1;
@@ -102,6 +111,14 @@ impl Inotify {
 impl Inotify {
     /// The descriptor, to poll it.
     pub(super) fn file(&self) -> io::Result<BorrowedFd<'_>> {
-        self.file.get().map(AsFd::as_fd)
+        self.get().map(AsFd::as_fd)
+    }
+}
+
+impl Drop for Inotify {
+    fn drop(&mut self) {
+        if self.poke.file().is_err() {
+            self.file.lose();
+        }
     }
 }

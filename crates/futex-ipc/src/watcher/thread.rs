@@ -6,7 +6,6 @@ use crate::membership::Membership;
 use crate::os::signals::with_signals_blocked;
 use crate::poke::Poke;
 use futex_sys::__private::{PerProcess, explain};
-use futex_sys::EventFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::set_current_timer_slack;
 use std::io;
@@ -68,8 +67,9 @@ pub(super) struct Thread {
 pub(super) fn add(membership: &Arc<Membership>) -> io::Result<(Arc<Thread>, Arc<Entry>)> {
     let mut current = lock(THREAD.get());
     let thread = match &*current {
-        Some(thread) => Arc::clone(thread),
-        None => Thread::start()?,
+        // After a program has closed the descriptors of the thread, the next member gets another one.
+        Some(thread) if thread.poke.file().is_ok() => Arc::clone(thread),
+        _ => Thread::start()?,
     };
     *current = Some(Arc::clone(&thread));
     let entry = thread.add(membership)?;
@@ -78,9 +78,10 @@ pub(super) fn add(membership: &Arc<Membership>) -> io::Result<(Arc<Thread>, Arc<
 
 impl Thread {
     fn start() -> io::Result<Arc<Self>> {
+        let poke = Arc::new(Poke::new()?);
         let this = Arc::new(Self {
-            poke: Arc::new(Poke::new()?),
-            inotify: Inotify::new().ok(),
+            inotify: Inotify::new(&poke).ok(),
+            poke,
             is_blind: AtomicBool::new(false),
             entries: Mutex::default(),
         });
@@ -149,7 +150,7 @@ impl Thread {
         // Members are added under this lock.
         let is_over = lock(&self.entries).is_empty();
         if is_over {
-            *current = None;
+            current.take_if(|current| std::ptr::eq(&**current, self));
         }
         is_over
     }
@@ -199,7 +200,7 @@ impl Thread {
         if self.is_blind.load(Relaxed) {
             return;
         }
-        let poked = self.poke.file().and_then(EventFd::take).map(drop);
+        let poked = self.poke.take();
         let read = self.inotify.as_ref().map_or(Ok(()), |inotify| {
             inotify.read(|event| {
                 let now = Instant::now();

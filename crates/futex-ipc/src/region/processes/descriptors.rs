@@ -1,6 +1,8 @@
 //! Descriptors that other code has closed, or that another process has.
 
 use super::*;
+use crate::os::at_fork::identity;
+use std::os::fd::OwnedFd;
 
 fn close_all_descriptors() {
     // SAFETY: The tests that call this use no descriptor from 3 on afterwards, except by the library, which must bear that.
@@ -50,24 +52,31 @@ fn a_member_outlives_its_descriptor_and_leaves_without_it() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
+fn has_watcher() -> bool {
+    let threads = fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path().join("comm"));
+    threads.into_iter().any(|comm| fs::read_to_string(comm).is_ok_and(|name| name.trim() == "futex-ipc"))
+}
+
+/// A file with the inode of each eventfd, epoll and inotify. A read waits until something is written.
+fn blocking_eventfd() -> OwnedFd {
+    rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap()
+}
+
 /// The watcher closes its own descriptors a second after the last member has left. Their numbers belonged to files of the program,
 /// and in a build with assertions the standard library ends a process that closes a descriptor twice.
 #[test]
 fn the_numbers_of_lost_descriptors_are_not_closed() {
     const TEST: &str = "region::processes::descriptors::the_numbers_of_lost_descriptors_are_not_closed";
     in_its_own_process(TEST, || {
-        let has_watcher = || {
-            let threads = fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path().join("comm"));
-            threads.into_iter().any(|comm| fs::read_to_string(comm).is_ok_and(|name| name.trim() == "futex-ipc"))
-        };
-        for reuse in [false, true] {
+        let null = || OwnedFd::from(fs::File::open("/dev/null").unwrap());
+        for (reuse, file) in [(0, null as fn() -> OwnedFd), (16, null), (16, blocking_eventfd)] {
             let region = Region::builder().anonymous().unwrap();
             until(has_watcher);
             close_all_descriptors();
-            let files: Vec<_> = (0..if reuse { 16 } else { 0 }).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+            let files: Vec<_> = (0..reuse).map(|_| file()).collect();
             drop(region);
             until(|| !has_watcher());
-            assert!(files.iter().all(|file| file.metadata().is_ok()));
+            assert!(files.iter().all(|file| identity(file).is_ok()));
         }
     });
 }
@@ -92,6 +101,48 @@ fn a_wait_of_a_member_that_has_lost_its_descriptor_ends() {
         drop(guard);
         drop((mutex, region, other));
         assert!(files.iter().all(|file| file.metadata().unwrap().len() == 0));
+    });
+}
+
+/// The watcher slept when the descriptors were closed, and the wait could not wake it. When it woke up, it read from an eventfd of the
+/// program that had the number of its own, forever.
+#[test]
+fn a_wait_that_begins_after_the_descriptors_were_closed_ends() {
+    const TEST: &str = "region::processes::descriptors::a_wait_that_begins_after_the_descriptors_were_closed_ends";
+    in_its_own_process(TEST, || {
+        let region = Region::builder().anonymous().unwrap();
+        let mutex = Mutex::create(&region, "mutex", 5_u64).unwrap();
+        let other = Region::builder().from_fd(region.share().unwrap()).unwrap();
+        let theirs = Mutex::<u64>::open(&other, "mutex").unwrap();
+        let guard = mutex.blocking_lock().unwrap();
+        until(|| [&region, &other].iter().all(|region| region.presence().watcher_state() == "Rest"));
+        close_all_descriptors();
+        let files: Vec<_> = (0..16).map(|_| blocking_eventfd()).collect();
+        assert_eq!(theirs.blocking_lock().map(drop).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        drop(guard);
+        drop((mutex, theirs, region, other));
+        assert!(files.iter().all(|file| identity(file).is_ok()));
+    });
+}
+
+/// The thread that had lost its descriptors watched it, and examined the table only while a wait slept.
+#[test]
+fn a_region_that_is_opened_after_the_descriptors_were_closed_is_watched() {
+    const TEST: &str =
+        "region::processes::descriptors::a_region_that_is_opened_after_the_descriptors_were_closed_is_watched";
+    in_its_own_process(TEST, || {
+        let damaged = Region::builder().anonymous().unwrap();
+        close_all_descriptors();
+        let region = Region::builder().anonymous().unwrap();
+        let join = || Region::builder().from_fd(region.share().unwrap()).unwrap();
+        let others = [join(), join()];
+        drop(damaged);
+        for (other, slot) in others.into_iter().zip(1..) {
+            // Otherwise a scan that is due notices the death.
+            until(|| region.presence().watcher_state() == "Rest");
+            other.die();
+            until(|| low(membership(&region).slot(slot, Acquire)) == FREE);
+        }
     });
 }
 
