@@ -8,7 +8,7 @@ use crate::hook::{Point, reach};
 use crate::os::at_fork::OwnFile;
 use crate::presence::{Joined, Presence};
 use futex_sys::__private::{explain, fail};
-use rustix::fs::{AtFlags, CWD, OFlags, linkat, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -61,6 +61,12 @@ impl Name {
     }
 
     fn try_to_make(&self, way: Way, layout: Layout, label: &str) -> io::Result<Made> {
+        if way == Way::Hidden {
+            // Before there is a name that would have to be removed.
+            if let Ok(directory) = openat(CWD, &self.directory, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+                file_system::check(directory, self)?;
+            }
+        }
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let drafted = OwnFile::open(|| match way {
             Way::Nameless => Ok(openat(CWD, &self.directory, flags | OFlags::TMPFILE, self.mode)?),
