@@ -390,10 +390,11 @@ impl Words for Membership {
             return true;
         }
         let byte = FIRST_SLOT_BYTE + slot;
-        let locked = byte_lock::locked_by_others(self.memory.as_fd(), byte..byte + 1);
-        match locked {
-            Ok(locked) if self.descriptor_is_intact() => locked.is_some(),
-            // The answer is not about this member.
+        match byte_lock::locked_by_others(self.memory.as_fd(), byte..byte + 1) {
+            // Another description of the file, or another file, may have given this answer. It means alive all the same.
+            Ok(Some(_)) => true,
+            Ok(None) if self.descriptor_is_intact() => false,
+            // The answer says nothing about the member.
             _ => {
                 self.mark_damaged();
                 true

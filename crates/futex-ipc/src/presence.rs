@@ -98,6 +98,12 @@ impl Presence {
         self.watch.get().expect("a watch").state()
     }
 
+    /// Ends the watcher's scans and checks after the last event. Returns false if some of them are due soon.
+    #[cfg(test)]
+    pub(crate) fn rest_watcher(&self) -> bool {
+        self.watch.get().expect("a watch").rest()
+    }
+
     /// Keeps the watcher from its work until the result is dropped.
     #[cfg(test)]
     pub(crate) fn keep_watcher_busy(&self) -> impl Drop + '_ {

@@ -46,6 +46,11 @@ impl Watch {
     pub(crate) fn state(&self) -> String {
         self.entry.state()
     }
+
+    /// Ends the scans and checks after the last event. Returns false if some of them are due soon.
+    pub(crate) fn rest(&self) -> bool {
+        self.entry.rest()
+    }
 }
 
 /// When the drop returns, the watcher does not use the region any more.

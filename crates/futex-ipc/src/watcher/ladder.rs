@@ -1,49 +1,52 @@
 //! The times of the scans after an event.
 //!
-//! All members of a region get the event of a death at the same time. One of them sweeps:
+//! All members of a region get the event of a death at the same time. The lock of the dead member is dropped a few microseconds
+//! later, by the same thread of the kernel. But this thread may be descheduled in between: for some milliseconds on a busy
+//! machine, and for seconds if its process gets little of a processor (nice(1), the limit of a container). Nothing is reported
+//! when the lock is dropped. So the members scan again and again, with pauses that grow.
 //!
 //! 1. The member that gets the lock of the byte [`SWEEP_BYTE`](crate::format::SWEEP_BYTE) is the *sweeper*. It scans at once, after
-//!    20 µs, and after 200 µs. (The lock of a dead member is dropped a few microseconds after the event, but the thread of the
-//!    kernel that does this may be descheduled in between.) Then it unlocks the byte, and scans again after 2, 20 and 200 ms.
-//! 2. Each other member is a *bystander*. After 2 ms it scans too, unless the sweeper has scanned since the event and no slot is DEAD.
-//!    So a sweeper that is stopped delays the others by 2 ms. The same is true if the sweeper dies: until its locks are dropped, the
-//!    others can't distinguish it from a sweeper at work.
+//!    20 µs, and then after pauses that are twice as long each. So a lock that is dropped some time after the event is noticed when
+//!    as much time has passed again. The sweeper keeps the byte locked during the first four scans, and locks it for each later one.
+//! 2. Each other member is a *bystander*. After 2 ms it scans too, unless the sweeper has done that since the event, and no slot is
+//!    DEAD. So a sweeper that is stopped costs 2 ms, and nobody waits for it. The same holds for a sweeper that dies: until its
+//!    locks are dropped, the others take it for one at work. The bystander repeats this check after a second, and then after pauses
+//!    that are 8 times as long each.
 //!
-//! The sweeper counts its scans under the lock, in the header of the region. A bystander loads the count after the event. If the count
-//! is greater by 2 or more later, at least one of these scans began after the event.
+//! The sweeper counts its scans under the lock, in the header of the region. A bystander that loads the count, and finds it greater
+//! by 2 or more afterwards, knows that one of these scans began after the first load.
 //!
-//! If a lock is dropped even later, the scan of the next [tick](crate::waits::Waits::tick) finds it. While a task or thread of the member
-//! waits, a tick comes once a second.
+//! Both end when the pause would be longer than an hour.
 
 use std::time::{Duration, Instant};
 
-/// Times of the sweeper's scans, after the event.
-const SCANS: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_micros(20),
-    Duration::from_micros(200),
-    Duration::from_millis(2),
-    Duration::from_millis(20),
-    Duration::from_millis(200),
-];
+/// The sweeper's first pause. Each later one is twice as long.
+const SCAN: Duration = Duration::from_micros(20);
 
-/// Number of scans during which the sweeper has the lock.
-const LOCKED: usize = 3;
+/// Number of scans during which the sweeper keeps the byte locked.
+const KEPT: u32 = 4;
 
 /// Time after which a bystander checks the work of the sweeper.
 const CHECK: Duration = Duration::from_millis(2);
 
-/// The next action of a member after an event, and its time.
+/// The bystander's first pause. Each later one is longer by the factor, so that a sweeper at work scans at least twice in it.
+const PAUSE: Duration = Duration::from_secs(1);
+const FACTOR: u32 = 8;
+
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// What a member has to do after an event, and when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ladder {
     /// Nothing.
     Rest,
     /// There was an event: try to lock the byte. If a bystander gets another event, its check keeps its time.
     Try { check: Option<Instant> },
-    /// The sweeper's scans. `next` is the index of the next one.
-    Scans { since: Instant, next: usize },
-    /// A bystander's check. `scans` is the count after the event.
-    Check { at: Instant, scans: u64 },
+    /// The sweeper's next scan, the pause after it, and the number of scans before it.
+    Scans { at: Instant, pause: Duration, done: u32 },
+    /// The bystander's next check, the pause after it, and the number of scans before it, after an event or the last check.
+    Check { at: Instant, pause: Duration, scans: u64 },
 }
 
 /// An action that is due.
@@ -53,10 +56,22 @@ pub(super) enum Due {
     Nothing,
     /// Try to lock the byte, and report the result to [`locked`](Ladder::locked) or [`not_locked`](Ladder::not_locked).
     Try,
-    /// Scan as the sweeper. With `unlock`, unlock the byte afterwards.
-    Scan { unlock: bool },
-    /// Check whether the sweeper has scanned, and scan if it has not. `scans` is the count after the event.
+    /// Scan as the sweeper.
+    Scan(Lock),
+    /// Check whether the sweeper has done its work, and scan if it has not. With the number of scans before. Report the number
+    /// that was found to [`checked`](Ladder::checked).
     Check { scans: u64 },
+}
+
+/// The lock of the byte during a scan of the sweeper.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lock {
+    /// The byte is locked, and stays locked.
+    Kept,
+    /// The byte is locked. Unlock it after the scan.
+    Last,
+    /// The byte is not locked. Lock it for the scan. If another member has the lock, scan without it.
+    Once,
 }
 
 impl Ladder {
@@ -66,28 +81,51 @@ impl Ladder {
     /// Notes an event.
     pub(super) fn event(&mut self, now: Instant) {
         *self = match *self {
-            // The sweeper starts its scans again. If it has unlocked the byte, it tries to lock it again first.
-            Self::Scans { next, .. } if next < LOCKED => Self::Scans { since: now, next: 0 },
+            // The sweeper begins anew. If it has unlocked the byte, it has to try again.
+            Self::Scans { done, .. } if done < KEPT => Self::scans(now),
             Self::Rest | Self::Scans { .. } => Self::EVENT,
             Self::Check { at, .. } => Self::Try { check: Some(at) },
             Self::Try { check } => Self::Try { check },
         };
     }
 
+    fn scans(now: Instant) -> Self {
+        Self::Scans { at: now, pause: SCAN, done: 0 }
+    }
+
     /// Notes that the byte was locked.
     pub(super) fn locked(&mut self, now: Instant) {
-        *self = Self::Scans { since: now, next: 0 };
+        *self = Self::scans(now);
     }
 
     /// Notes that another member has the lock of the byte, and the number of scans.
     pub(super) fn not_locked(&mut self, now: Instant, scans: u64) {
         let check = if let Self::Try { check } = *self { check } else { None };
-        *self = Self::Check { at: check.unwrap_or(now + CHECK), scans };
+        let at = now + CHECK;
+        *self = Self::Check { at: check.map_or(at, |check| check.min(at)), pause: PAUSE, scans };
+    }
+
+    /// Notes the number of scans that a check has found.
+    pub(super) fn checked(&mut self, found: u64) {
+        if let Self::Check { scans, .. } = self {
+            *scans = found;
+        }
     }
 
     /// True while this member has the lock of the byte.
     pub(super) fn is_locked(&self) -> bool {
-        matches!(self, Self::Scans { next, .. } if *next < LOCKED)
+        matches!(self, Self::Scans { done, .. } if *done < KEPT)
+    }
+
+    /// True if what is due soon after an event is over.
+    #[cfg(test)]
+    pub(super) fn is_slow(&self) -> bool {
+        match *self {
+            Self::Rest => true,
+            Self::Try { .. } => false,
+            Self::Scans { pause, .. } => pause > Duration::from_millis(100),
+            Self::Check { pause, .. } => pause > PAUSE,
+        }
     }
 
     /// The time of the next action. `None` if no action follows.
@@ -95,8 +133,7 @@ impl Ladder {
         match *self {
             Self::Rest => None,
             Self::Try { .. } => Some(now),
-            Self::Scans { since, next } => Some(since + SCANS[next]),
-            Self::Check { at, .. } => Some(at),
+            Self::Scans { at, .. } | Self::Check { at, .. } => Some(at),
         }
     }
 
@@ -108,13 +145,19 @@ impl Ladder {
         match *self {
             Self::Rest => Due::Nothing,
             Self::Try { .. } => Due::Try,
-            Self::Scans { since, next } => {
-                let last = next + 1 == SCANS.len();
-                *self = if last { Self::Rest } else { Self::Scans { since, next: next + 1 } };
-                Due::Scan { unlock: next + 1 == LOCKED }
+            // The next time is counted from now. A member that is late itself must not do several scans at once.
+            Self::Scans { pause, done, .. } => {
+                let next = Self::Scans { at: now + pause, pause: pause * 2, done: done + 1 };
+                *self = if pause > LONGEST { Self::Rest } else { next };
+                Due::Scan(match done + 1 {
+                    ..KEPT => Lock::Kept,
+                    KEPT => Lock::Last,
+                    _ => Lock::Once,
+                })
             }
-            Self::Check { scans, .. } => {
-                *self = Self::Rest;
+            Self::Check { pause, scans, .. } => {
+                let next = Self::Check { at: now + pause, pause: pause * FACTOR, scans };
+                *self = if pause > LONGEST { Self::Rest } else { next };
                 Due::Check { scans }
             }
         }
@@ -137,51 +180,117 @@ mod tests {
         log
     }
 
-    #[test]
-    fn a_sweeper_scans_six_times_and_unlocks_after_the_third() {
-        let start = Instant::now();
+    fn sweeper(start: Instant) -> Ladder {
         let mut ladder = Ladder::Rest;
-        assert_eq!(run(&mut ladder, start), []);
         ladder.event(start);
         assert_eq!(ladder.take(start), Due::Try);
         ladder.locked(start);
-        let unlocks = [false, false, true, false, false, false];
-        let expected: Vec<_> = SCANS.into_iter().zip(unlocks.map(|unlock| Due::Scan { unlock })).collect();
-        assert_eq!(run(&mut ladder, start), expected);
-        assert!(!ladder.is_locked());
+        ladder
+    }
+
+    fn bystander(start: Instant, scans: u64) -> Ladder {
+        let mut ladder = Ladder::Rest;
+        ladder.event(start);
+        assert_eq!(ladder.take(start), Due::Try);
+        ladder.not_locked(start, scans);
+        ladder
+    }
+
+    #[test]
+    fn a_sweeper_scans_after_twice_the_time_again_and_again_and_unlocks_after_the_fourth_scan() {
+        let start = Instant::now();
+        let mut ladder = sweeper(start);
+        let log = run(&mut ladder, start);
+        let micros: Vec<_> = log.iter().map(|(time, _)| time.as_micros()).collect();
+        assert_eq!(micros[..8], [0, 20, 60, 140, 300, 620, 1260, 2540]);
+        assert!(micros.windows(2).all(|two| two[1] <= two[0] * 2 + 20), "{micros:?}");
+        assert!((25..35).contains(&micros.len()), "{micros:?}");
+        let locks: Vec<_> = log.iter().map(|&(_, due)| due).collect();
+        assert_eq!(locks[..4], [Lock::Kept, Lock::Kept, Lock::Kept, Lock::Last].map(Due::Scan));
+        assert!(locks[4..].iter().all(|&due| due == Due::Scan(Lock::Once)));
+        assert!(log.last().unwrap().0 > LONGEST);
+    }
+
+    /// The scans that it had missed were one after the other, at the time of the first one. So the lock of a member that was late
+    /// as well was never examined again.
+    #[test]
+    fn a_sweeper_that_is_late_does_not_scan_more_often() {
+        let start = Instant::now();
+        let mut ladder = sweeper(start);
+        assert_eq!(ladder.take(start), Due::Scan(Lock::Kept));
+        let late = start + Duration::from_secs(10_000);
+        assert_eq!(ladder.take(late), Due::Scan(Lock::Kept));
+        assert_eq!(ladder.take(late), Due::Nothing);
+        assert_eq!(ladder.next(late), Some(late + SCAN * 2));
+    }
+
+    #[test]
+    fn a_bystander_checks_again_and_again() {
+        let start = Instant::now();
+        let mut ladder = bystander(start, 7);
+        let mut log = Vec::new();
+        while let Some(at) = ladder.next(start) {
+            log.push((at - start, ladder.take(at)));
+            ladder.checked(7 + log.len() as u64);
+        }
+        let times: Vec<_> = log.iter().map(|(time, _)| time.as_millis()).collect();
+        assert_eq!(times, [2, 1002, 9002, 73_002, 585_002]);
+        let scans: Vec<_> = log.iter().map(|&(_, due)| due).collect();
+        assert_eq!(scans, [7, 8, 9, 10, 11].map(|scans| Due::Check { scans }));
+    }
+
+    /// Otherwise all members would scan beside a sweeper that is at work.
+    #[test]
+    fn a_sweeper_scans_twice_between_two_checks_of_a_bystander() {
+        let start = Instant::now();
+        let scans = run(&mut sweeper(start), start);
+        let checks = run(&mut bystander(start, 0), start);
+        let times: Vec<_> = [Duration::ZERO].into_iter().chain(checks.into_iter().map(|(time, _)| time)).collect();
+        for pair in times.windows(2) {
+            let between = scans.iter().filter(|(time, _)| (pair[0]..pair[1]).contains(time)).count();
+            assert!(between >= 2, "{pair:?}");
+        }
     }
 
     #[test]
     fn further_events_do_not_put_off_the_check_of_a_bystander() {
         let start = Instant::now();
-        let mut ladder = Ladder::Rest;
-        ladder.event(start);
-        assert_eq!(ladder.take(start), Due::Try);
-        ladder.not_locked(start, 7);
+        let mut ladder = bystander(start, 7);
         let later = start + CHECK / 2;
         ladder.event(later);
         ladder.event(later);
         assert_eq!(ladder.take(later), Due::Try, "the sweeper may be dead by now");
         ladder.not_locked(later, 8);
-        assert_eq!(run(&mut ladder, start), [(CHECK, Due::Check { scans: 8 })]);
+        assert_eq!(ladder.next(later), Some(start + CHECK));
+        assert_eq!(ladder.take(start + CHECK), Due::Check { scans: 8 });
+    }
+
+    #[test]
+    fn an_event_during_a_long_pause_of_a_bystander_is_checked_soon() {
+        let start = Instant::now();
+        let mut ladder = bystander(start, 7);
+        assert_eq!(ladder.take(start + CHECK), Due::Check { scans: 7 });
+        let later = start + PAUSE / 2;
+        ladder.event(later);
+        assert_eq!(ladder.take(later), Due::Try);
+        ladder.not_locked(later, 8);
+        assert_eq!(ladder.next(later), Some(later + CHECK));
     }
 
     #[test]
     fn an_event_during_the_scans_begins_anew() {
         let start = Instant::now();
-        let mut ladder = Ladder::Rest;
-        ladder.event(start);
-        assert_eq!(ladder.take(start), Due::Try);
-        ladder.locked(start);
-        assert_eq!(ladder.take(start), Due::Scan { unlock: false });
+        let mut ladder = sweeper(start);
+        assert_eq!(ladder.take(start), Due::Scan(Lock::Kept));
         ladder.event(start);
         assert!(ladder.is_locked());
-        assert_eq!(ladder.take(start), Due::Scan { unlock: false });
-        let late = start + SCANS[2];
-        assert_eq!(ladder.take(late), Due::Scan { unlock: false });
-        assert_eq!(ladder.take(late), Due::Scan { unlock: true });
+        let mut now = start;
+        for lock in [Lock::Kept, Lock::Kept, Lock::Kept, Lock::Last] {
+            now = ladder.next(now).unwrap();
+            assert_eq!(ladder.take(now), Due::Scan(lock));
+        }
         assert!(!ladder.is_locked());
-        ladder.event(late);
-        assert_eq!(ladder.take(late), Due::Try, "the byte is not locked any more");
+        ladder.event(now);
+        assert_eq!(ladder.take(now), Due::Try, "the byte is not locked any more");
     }
 }

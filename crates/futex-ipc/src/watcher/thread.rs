@@ -51,6 +51,11 @@ impl Entry {
     pub(super) fn state(&self) -> String {
         lock(&self.watched).as_ref().map_or_else(String::new, Watched::state)
     }
+
+    #[cfg(test)]
+    pub(super) fn rest(&self) -> bool {
+        lock(&self.watched).as_mut().is_some_and(Watched::rest)
+    }
 }
 
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! A member for which the watcher works.
 
 use super::inotify::Event;
-use super::ladder::{Due, Ladder};
+use super::ladder::{Due, Ladder, Lock};
 use crate::format::{Header, SWEEP_BYTE};
 use crate::membership::{Membership, Sweeping};
 use crate::os::byte_lock;
@@ -87,34 +87,22 @@ impl Watched {
         format!("{:?}", self.ladder)
     }
 
-    /// Does everything that is due, and returns the time of the next action.
+    /// Ends the scans and checks after the last event. Returns false if some of them are due soon.
+    #[cfg(test)]
+    pub(super) fn rest(&mut self) -> bool {
+        let is_slow = self.ladder.is_slow();
+        if is_slow {
+            self.ladder = Ladder::Rest;
+        }
+        is_slow
+    }
+
+    /// Does all that is due, and returns the time of what is next.
     pub(super) fn run(&mut self, now: Instant) -> Option<Instant> {
         if std::mem::take(&mut self.name_changed) && matches!(self.membership.name_leads_here(), Ok(false)) {
             self.membership.mark_unlinked();
         }
-        match self.ladder.take(now) {
-            Due::Nothing => {}
-            Due::Try => {
-                if self.try_lock() {
-                    self.ladder.locked(now);
-                } else {
-                    self.ladder.not_locked(now, self.membership.load(Header::SCANS, Acquire));
-                }
-            }
-            Due::Scan { unlock } => {
-                let under_lock = unlock || self.ladder.is_locked();
-                self.scan();
-                if under_lock {
-                    // Ordering: Release. The partner is the Acquire of a bystander, which then sees the changes of the table.
-                    self.membership.fetch_add(Header::SCANS, 1, Release);
-                }
-                if unlock {
-                    self.unlock();
-                    self.announce_changes();
-                }
-            }
-            Due::Check { scans } => self.check(scans),
-        }
+        self.climb(now);
         self.scan_without_events(now);
         self.recheck(now);
         self.end(now);
@@ -122,11 +110,44 @@ impl Watched {
         times.into_iter().flatten().min()
     }
 
+    /// Does what the ladder says.
+    fn climb(&mut self, now: Instant) {
+        let mut due = self.ladder.take(now);
+        if due == Due::Try {
+            if self.try_lock() {
+                self.ladder.locked(now);
+            } else {
+                self.ladder.not_locked(now, self.membership.load(Header::SCANS, Acquire));
+            }
+            due = self.ladder.take(now);
+        }
+        match due {
+            Due::Nothing | Due::Try => {}
+            Due::Scan(lock) => self.scan_as_sweeper(lock),
+            Due::Check { scans } => self.check(scans),
+        }
+    }
+
+    fn scan_as_sweeper(&mut self, lock: Lock) {
+        let is_locked = lock != Lock::Once || self.try_lock();
+        self.scan();
+        if is_locked {
+            // Ordering: Release. The partner is the Acquire of a bystander, which finds the table as it was left.
+            self.membership.fetch_add(Header::SCANS, 1, Release);
+        }
+        if is_locked && lock != Lock::Kept {
+            self.unlock();
+        }
+        if lock == Lock::Last {
+            self.announce_changes();
+        }
+    }
+
     /// Finds dead members, marks all of them, and sweeps.
     fn scan(&self) {
         let membership: &Membership = &self.membership;
         let me = membership.me();
-        if !is_live(membership.slot(me.slot, Acquire), me.generation) {
+        if !is_live(membership.slot(me.slot, Acquire), me.generation) || !membership.descriptor_is_intact() {
             membership.mark_damaged();
             return;
         }
@@ -139,10 +160,12 @@ impl Watched {
         }
     }
 
-    /// Scans as a bystander, unless the sweeper has scanned since the event.
+    /// Scans as a bystander, unless the sweeper has done that since the event, or since the last check.
     fn check(&mut self, scans: u64) {
         let membership: &Membership = &self.membership;
-        let done = membership.load(Header::SCANS, Acquire).wrapping_sub(scans) >= 2;
+        let found = membership.load(Header::SCANS, Acquire);
+        self.ladder.checked(found);
+        let done = found.wrapping_sub(scans) >= 2;
         if !done || (0..membership.slots()).any(|slot| low(membership.slot(slot, Relaxed)) == DEAD) {
             self.scan();
             self.announce_changes();
@@ -198,9 +221,7 @@ impl Watched {
             Tick::Suspicious => SUSPICION,
         };
         self.tick = Some(now + pause);
-        if self.ladder == Ladder::Rest {
-            self.scan();
-        }
+        self.scan();
     }
 
     fn end(&mut self, now: Instant) {
