@@ -66,7 +66,7 @@ impl Image {
 fn region() -> [Region; 2] {
     let region = Region::builder().members(5).objects(7).bytes(4000).anonymous().unwrap();
     let join = || Region::builder().label("a label of ünïcode").from_fd(region.membership().as_fd()).unwrap();
-    drop(join());
+    (1..5).for_each(|_| drop(join()));
     let other = join();
     [region, other]
 }
@@ -138,6 +138,7 @@ fn the_header_is_as_described() {
     membership.store(Header::CHANGES, 15 << 32 | 16, Relaxed);
     membership.store(Header::USED, 17 << 32 | 18, Relaxed);
     membership.store(Header::SCANS, 19 << 32 | 20, Relaxed);
+    membership.store(Header::NEXT, 21, Relaxed);
     let values = [
         ("magic", Text("futexipc")),
         ("format", Number(FORMAT.into())),
@@ -150,6 +151,7 @@ fn the_header_is_as_described() {
         ("used", Number(17 << 32 | 18)),
         ("changes", Number(15 << 32 | 16)),
         ("scans", Number(19 << 32 | 20)),
+        ("next_slot", Number(21)),
     ];
     let image = Image::of(&region);
     drop(busy);

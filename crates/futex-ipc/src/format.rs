@@ -62,6 +62,8 @@ impl Header {
     pub(crate) const CHANGES: Place = Place(64);
     /// Number of times that a member has scanned the table while it had the lock of [`SWEEP_BYTE`].
     pub(crate) const SCANS: Place = Place(80);
+    /// The slot that the next member tries first: the one behind that of the last member.
+    pub(crate) const NEXT: Place = Place(96);
 
     /// The words of the header that a sweep repairs.
     pub(crate) const SWEPT: [(Role, Place); 2] = [(Role::Lock, Self::LOCK), (Role::Counter, Self::CHANGES)];

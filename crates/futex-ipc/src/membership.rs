@@ -83,7 +83,8 @@ impl Membership {
         this.me = run_at_most(JOIN_LIMIT, &Sweeping::new(&this), Join::new(slot))
             .ok_or_else(|| this.damaged("its table of members changes without end"))?;
         reach(Point::Live);
-        // The process is information for others. Without /proc it is missing.
+        this.store(Header::NEXT, u64::from(slot) + 1, Relaxed);
+        // It is information for others. Without /proc it is missing.
         Information::store(this.slot_words(slot), this.me.generation, ProcessId::current().ok(), label);
         this.announce();
         Ok(this)

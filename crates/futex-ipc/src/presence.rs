@@ -1,17 +1,20 @@
 //! The presence of this process in a region: from the join to the drop of the last handle, which leaves.
 
 use crate::attachment::Attachment;
-use crate::format::FIRST_SLOT_BYTE;
+use crate::format::{FIRST_SLOT_BYTE, Header};
 use crate::hook::{Point, reach};
 use crate::membership::Membership;
 use crate::name::Name;
 use crate::os::at_fork::Identity;
 use crate::os::byte_lock;
+use crate::steps::low;
 use crate::watcher::{self, Watch};
+use futex_sys::__private::words64;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::AsFd as _;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 
 /// Result of an attempt to join.
@@ -41,7 +44,11 @@ impl Presence {
         label: &str,
         may_join: impl Fn(&Attachment) -> io::Result<bool>,
     ) -> io::Result<Joined> {
-        for slot in 0..attachment.layout.slots {
+        // The slot that nobody has had for the longest time, as a rule. What it says of its last member is overwritten, and the
+        // next owners of a lock may still want to know who that was.
+        let slots = attachment.layout.slots;
+        let next = low(words64(&attachment.memory)[Header::NEXT.0 as usize].load(Relaxed)) % slots;
+        for slot in (next..slots).chain(0..next) {
             let byte = FIRST_SLOT_BYTE + slot;
             if !byte_lock::try_lock(&attachment, byte..byte + 1)? {
                 continue;

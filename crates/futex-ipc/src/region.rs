@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_slot_of_a_member_that_left_is_taken_again() {
-        let region = Region::builder().anonymous().unwrap();
+        let region = Region::builder().members(2).anonymous().unwrap();
         let other = another_member(&region);
         assert_eq!(low(region.membership().slot(1, Relaxed)), LIVE);
         drop(other);

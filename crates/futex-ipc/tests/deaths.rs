@@ -35,7 +35,11 @@ struct Shared {
 
 impl Shared {
     fn new() -> Self {
-        let region = Region::builder().anonymous().unwrap();
+        Self::with_slots(64)
+    }
+
+    fn with_slots(slots: u32) -> Self {
+        let region = Region::builder().members(slots).anonymous().unwrap();
         let mutex = Mutex::create(&region, "m", 5).unwrap();
         Self { file: region.share().unwrap(), events: region.watch_members().unwrap(), region, mutex }
     }
@@ -100,7 +104,7 @@ fn a_killed_member_is_reported_and_its_mutex_goes_to_the_next_owner() {
 #[test]
 fn of_32_processes_that_are_killed_at_once_each_death_is_reported_once() {
     without_a_hang(|| {
-        let mut shared = Shared::new();
+        let mut shared = Shared::with_slots(36);
         // Survivors compete to sweep. Victims sweep each other, and are killed while they do.
         let survivors = [(); 3].map(|()| Region::builder().label("survivor").from_fd(&shared.file).unwrap());
         for _ in &survivors {

@@ -64,7 +64,7 @@ fn members_and_objects_are_described_with_what_each_member_has() {
     let inspection = inspect(&region);
     let members = inspection.members();
     let seen: Vec<_> = members.iter().map(|it| (it.slot(), it.generation(), it.label(), it.is_alive())).collect();
-    assert_eq!(seen, [(0, 1, "first", true), (1, 2, "second", true)]);
+    assert_eq!(seen, [(0, 1, "first", true), (2, 1, "second", true)]);
     assert!(members.iter().all(|member| member.process().unwrap().pid() == std::process::id() && !member.is_me()));
     assert_eq!(inspection.member(them), Some(&members[1]));
     assert_eq!(inspection.member(MemberId { slot: 1, generation: 1 }), None, "it has left");

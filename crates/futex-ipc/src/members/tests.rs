@@ -111,7 +111,7 @@ fn a_stream_reports_a_member_that_came_and_went_between_two_calls() {
         drop(join(&region, "left"));
         assert_eq!(labels(&mut stream), pairs([("joined", "left"), ("left", "left")]));
         join(&region, "died").die();
-        until_free(&region, 1);
+        until_free(&region, 2);
         assert_eq!(labels(&mut stream), pairs([("joined", "died"), ("died", "died")]));
     });
 }
@@ -120,7 +120,7 @@ fn a_stream_reports_a_member_that_came_and_went_between_two_calls() {
 fn the_end_of_each_member_is_known_after_others_had_its_slot() {
     without_a_hang(|| {
         for dies in [false, true] {
-            let region = Region::builder().anonymous().unwrap();
+            let region = Region::builder().members(2).anonymous().unwrap();
             let mut stream = region.watch_members().unwrap();
             let first = join(&region, "first");
             assert_eq!(labels(&mut stream), pairs([("joined", "first")]));
@@ -144,10 +144,36 @@ fn the_end_of_each_member_is_known_after_others_had_its_slot() {
     });
 }
 
+/// A process that was killed and started again got the slot of its predecessor, so nobody could learn any more who had died.
+#[test]
+fn a_member_that_is_replaced_stays_known_until_each_slot_was_used() {
+    without_a_hang(|| {
+        let region = Region::builder().members(4).anonymous().unwrap();
+        join(&region, "died").die();
+        until_free(&region, 1);
+        let died = steps::Member { slot: 1, generation: 1 };
+        for slot in [2, 3] {
+            let next = join(&region, "next");
+            assert_eq!(next.membership().me().slot, slot);
+            drop(next);
+            assert_eq!(Member::named(region.membership(), died).unwrap().label(), "died");
+        }
+        let again = join(&region, "again");
+        assert_eq!(
+            again.membership().me(),
+            steps::Member { slot: 1, generation: 2 },
+            "the slot of the living is left out"
+        );
+        // The word is another member's to write.
+        region.membership().store(Header::NEXT, u64::MAX, Relaxed);
+        assert_eq!(join(&region, "last").membership().me().slot, 3);
+    });
+}
+
 #[test]
 fn a_slot_that_is_used_for_the_65th_time_forgets_an_old_death() {
     without_a_hang(|| {
-        let region = Region::builder().anonymous().unwrap();
+        let region = Region::builder().members(2).anonymous().unwrap();
         join(&region, "died").die();
         until_free(&region, 1);
         let old = steps::Member { slot: 1, generation: 1 };
@@ -225,7 +251,7 @@ fn a_stream_gives_up_at_its_deadline() {
 #[test]
 fn a_task_gets_the_events_and_may_give_up_waiting_for_one() {
     futex_tests::on_each_runtime(async || {
-        let region = Region::builder().anonymous().unwrap();
+        let region = Region::builder().members(2).anonymous().unwrap();
         let mut stream = region.watch_members().unwrap();
         for round in 0..20 {
             let mut wait = Box::pin(stream.next());

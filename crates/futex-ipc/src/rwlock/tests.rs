@@ -181,7 +181,8 @@ fn a_dead_writer_whose_slot_has_another_member_is_not_named() {
 
 #[test]
 fn a_record_of_an_earlier_member_of_the_slot_does_not_count() {
-    let [region, other] = two_members();
+    let region = Region::builder().members(2).anonymous().unwrap();
+    let other = another_member(&region);
     let lock = RwLock::create(&region, "lock", 7_u64).unwrap();
     let slot = other.membership().me().slot;
     let leaks = RwLock::<u64>::open(&other, "lock").unwrap();
