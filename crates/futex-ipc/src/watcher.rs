@@ -1,8 +1,8 @@
 //! The watcher: a thread that notices the death of other members, for all regions of this process.
 //!
-//! When the process of a member ends, the kernel drops the lock of its slot, and reports an [event](inotify) of the region's file. Then
-//! one of the other members [sweeps](ladder). Without inotify, for example without `/proc`, the watcher examines the table regularly
-//! while a task or thread of the member waits.
+//! A member's lock of its slot is dropped when its process ends, and the region's file has an [event](inotify) at that time. Then one
+//! of the other members [sweeps](ladder). Without inotify, for instance without `/proc`, the watcher examines the table
+//! regularly instead.
 //!
 //! The thread ends a second after the last member of this process has left.
 

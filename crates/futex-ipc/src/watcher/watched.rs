@@ -16,13 +16,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
-/// Time between two rechecks of the waits, and between two scans that do not follow an event.
+/// Time between two rechecks of the waits, and between two scans that do not follow an event while somebody waits. Without
+/// events, also the time between two scans while nobody does.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Time after which a word that differed is compared again. On a busy machine, a waiter that was woken may not run for some time.
 const SUSPICION: Duration = Duration::from_millis(500);
 
-/// Time between two scans without inotify. On average, a death is noticed after half of this time.
+/// Time between two scans if there are no events, because there is no inotify, while somebody waits. The median of the time to
+/// notice a death is half of it.
 const SCAN_WITHOUT_EVENTS: Duration = Duration::from_millis(10);
 
 /// Time between two wakes of the waits of a closed region, and the number of such wakes. Later wakes come once per tick.
@@ -193,12 +195,17 @@ impl Watched {
     }
 
     fn scan_without_events(&mut self, now: Instant) {
-        if self.has_events || !self.membership.waits().is_ticking() {
-            self.scan = None;
-        } else if self.scan.is_none_or(|at| at <= now) {
-            self.scan();
-            self.scan = Some(now + SCAN_WITHOUT_EVENTS);
+        if self.has_events {
+            return;
         }
+        let pause = if self.membership.waits().is_ticking() { SCAN_WITHOUT_EVENTS } else { TICK };
+        // A wait may have begun in the long pause.
+        let mut next = self.scan.unwrap_or(now).min(now + pause);
+        if next <= now {
+            self.scan();
+            next = now + pause;
+        }
+        self.scan = Some(next);
     }
 
     fn recheck(&mut self, now: Instant) {
