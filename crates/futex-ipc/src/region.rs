@@ -15,6 +15,7 @@ use crate::name::open::Intent;
 use crate::os::at_fork::OwnFile;
 use crate::presence::{Joined, Presence};
 use crate::stats::Stats;
+use crate::watcher;
 use futex_sys::__private::{explain, words64};
 use futex_sys::SharedMemory;
 use std::ffi::OsStr;
@@ -171,7 +172,9 @@ impl Builder {
     fn named(&self, name: &OsStr, intent: Intent) -> io::Result<Region> {
         self.check_label()?;
         let name = Name::new(name, self.directory.as_deref(), self.mode)?;
-        Region::of(name.open(intent, self.layout()?, &self.label)?)
+        let layout = self.layout()?;
+        watcher::prepare()?;
+        Region::of(name.open(intent, layout, &self.label)?)
     }
 
     /// Makes a region without a name, in a memfd that is sealed against shrinking.

@@ -25,6 +25,19 @@ pub(crate) struct Watch {
     entry: Arc<Entry>,
 }
 
+/// Prepares for a member. It is called before the file of a region is opened.
+///
+/// The kernel closes the files of a process that ends from the highest number down, and takes milliseconds to close an instance of
+/// inotify on a busy machine. The others notice the death when the file of the region is closed. So the file of the region needs a
+/// higher number, as a rule: that of a file that was opened later.
+///
+/// # Errors
+///
+/// Those of [`watch`].
+pub(crate) fn prepare() -> io::Result<()> {
+    thread::prepare()
+}
+
 /// Begins to watch the members of a region for `membership`.
 ///
 /// # Errors

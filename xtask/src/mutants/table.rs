@@ -2089,6 +2089,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/deaths::a_death_is_noticed_without_inotify_by_a_process_that_does_not_wait",
     },
     Mutant {
+        name: "inotify-is-closed-first",
+        breaks: "a death is noticed only when the kernel has closed the inotify of the dead process, which takes long",
+        file: "futex-ipc/src/region.rs",
+        from: "        watcher::prepare()?;\n",
+        to: "",
+        test: "futex-ipc/deaths::the_file_of_a_region_has_a_higher_number_than_inotify",
+    },
+    Mutant {
         name: "member-takes-the-first-slot",
         breaks: "a member that is started again overwrites what its slot says of its predecessor",
         file: "futex-ipc/src/presence.rs",

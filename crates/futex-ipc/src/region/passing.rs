@@ -6,6 +6,7 @@
 use super::{Builder, Region};
 use crate::format::refuse;
 use crate::os::at_fork::OwnFile;
+use crate::watcher;
 use futex_sys::__private::{explain, send_descriptor};
 use futex_sys::SharedMemory;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -111,6 +112,7 @@ impl Builder {
 
     /// Joins through a fresh description if the file can be opened again, and otherwise through the description of the descriptor.
     pub(super) fn join_again(&self, fd: BorrowedFd<'_>, what: &str) -> io::Result<Region> {
+        watcher::prepare()?;
         let fresh = OwnFile::open(|| Ok(reopen(fd)?));
         match fresh {
             Ok(file) => self.join(file, false, what),

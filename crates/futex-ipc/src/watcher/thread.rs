@@ -68,17 +68,27 @@ pub(super) struct Thread {
     entries: Mutex<Vec<Arc<Entry>>>,
 }
 
-/// Adds a member, and starts the thread if it does not run.
+/// Starts the thread if there is none.
+pub(super) fn prepare() -> io::Result<()> {
+    current(&mut lock(THREAD.get())).map(drop)
+}
+
+/// Adds a member, and starts the thread if there is none.
 pub(super) fn add(membership: &Arc<Membership>) -> io::Result<(Arc<Thread>, Arc<Entry>)> {
-    let mut current = lock(THREAD.get());
-    let thread = match &*current {
-        // After a program has closed the descriptors of the thread, the next member gets another one.
-        Some(thread) if thread.poke.file().is_ok() => Arc::clone(thread),
-        _ => Thread::start()?,
-    };
-    *current = Some(Arc::clone(&thread));
+    let mut there = lock(THREAD.get());
+    let thread = current(&mut there)?;
     let entry = thread.add(membership)?;
     Ok((thread, entry))
+}
+
+/// The thread of this process, which is started if there is none.
+fn current(there: &mut Option<Arc<Thread>>) -> io::Result<Arc<Thread>> {
+    let thread = match there {
+        Some(thread) => Arc::clone(thread),
+        None => Thread::start()?,
+    };
+    *there = Some(Arc::clone(&thread));
+    Ok(thread)
 }
 
 impl Thread {
