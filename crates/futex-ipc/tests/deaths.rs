@@ -173,21 +173,6 @@ fn a_death_is_noticed_without_inotify() {
     });
 }
 
-/// Only a process that waited looked for deaths. The mutex of a dead member was locked forever, if the others only tried it.
-#[test]
-fn a_death_is_noticed_without_inotify_by_a_process_that_does_not_wait() {
-    in_its_own_process("a_death_is_noticed_without_inotify_by_a_process_that_does_not_wait", || {
-        forbid_inotify();
-        let region = Region::builder().anonymous().unwrap();
-        let mutex = Mutex::create(&region, "m", 5_u64).unwrap();
-        let file = region.share().unwrap();
-        let owner = Child::start("owner", &[&file], []);
-        until(|| mutex.try_lock().unwrap().is_none());
-        owner.kill();
-        until(|| mutex.try_lock().unwrap().is_some_and(|guard| guard.predecessor_died()));
-    });
-}
-
 fn forbid_inotify() {
     let rules = [(libc::SYS_inotify_init1, Vec::new())].into();
     let deny = SeccompAction::Errno(libc::EMFILE as u32);
