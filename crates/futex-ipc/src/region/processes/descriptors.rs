@@ -115,7 +115,7 @@ fn a_wait_that_begins_after_the_descriptors_were_closed_ends() {
         let other = Region::builder().from_fd(region.share().unwrap()).unwrap();
         let theirs = Mutex::<u64>::open(&other, "mutex").unwrap();
         let guard = mutex.blocking_lock().unwrap();
-        until(|| [&region, &other].iter().all(|region| region.presence().watcher_state() == "Rest"));
+        until(|| [&region, &other].iter().all(|region| region.presence().rest_watcher()));
         close_all_descriptors();
         let files: Vec<_> = (0..16).map(|_| blocking_eventfd()).collect();
         assert_eq!(theirs.blocking_lock().map(drop).unwrap_err().kind(), io::ErrorKind::InvalidData);
@@ -139,7 +139,7 @@ fn a_region_that_is_opened_after_the_descriptors_were_closed_is_watched() {
         drop(damaged);
         for (other, slot) in others.into_iter().zip(1..) {
             // Otherwise a scan that is due notices the death.
-            until(|| region.presence().watcher_state() == "Rest");
+            until(|| region.presence().rest_watcher());
             other.die();
             until(|| low(membership(&region).slot(slot, Acquire)) == FREE);
         }
