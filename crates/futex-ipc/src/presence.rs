@@ -111,6 +111,12 @@ impl Presence {
         self.watch.get().expect("a watch").rest()
     }
 
+    /// Takes the watcher's events away, as if there were no inotify.
+    #[cfg(test)]
+    pub(crate) fn take_events(&self) {
+        self.watch.get().expect("a watch").take_events();
+    }
+
     /// Keeps the watcher from its work until the result is dropped.
     #[cfg(test)]
     pub(crate) fn keep_watcher_busy(&self) -> impl Drop + '_ {

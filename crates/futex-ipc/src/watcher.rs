@@ -60,6 +60,11 @@ impl Watch {
         self.entry.state()
     }
 
+    /// Takes the events away, as if there were no inotify.
+    pub(crate) fn take_events(&self) {
+        self.thread.take_events(&self.entry);
+    }
+
     /// Ends the scans and checks after the last event. Returns false if some of them are due soon.
     pub(crate) fn rest(&self) -> bool {
         self.entry.rest()

@@ -2081,6 +2081,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::watcher::tests::a_lock_that_is_dropped_after_the_sweeper_was_stopped_is_noticed",
     },
     Mutant {
+        name: "only-waits-look-for-deaths",
+        breaks: "without inotify, a process that does not wait never learns of a death",
+        file: "futex-ipc/src/watcher/watched.rs",
+        from: "{ SCAN_WITHOUT_EVENTS } else { TICK };",
+        to: "{ SCAN_WITHOUT_EVENTS } else { TICK * 1_000_000 };",
+        test: "futex-ipc/lib::watcher::tests::a_death_is_noticed_without_events_by_a_process_that_does_not_wait",
+    },
+    Mutant {
         name: "inotify-is-closed-first",
         breaks: "a death is noticed only when the kernel has closed the inotify of the dead process, which takes long",
         file: "futex-ipc/src/region.rs",

@@ -178,6 +178,20 @@ fn a_lock_that_is_dropped_after_the_sweeper_was_stopped_is_noticed() {
     });
 }
 
+/// Without inotify, only a process that waited looked for deaths. If the others only tried a mutex, it was locked forever.
+#[test]
+fn a_death_is_noticed_without_events_by_a_process_that_does_not_wait() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let dying = Dying::begin(&region);
+        // Otherwise a scan that is due notices the death.
+        until(|| region.presence().rest_watcher());
+        region.presence().take_events();
+        dying.end();
+        until(|| slot(&region, 1) == (1, FREE));
+    });
+}
+
 #[test]
 fn deaths_in_quick_succession_are_noticed() {
     without_a_hang(|| {

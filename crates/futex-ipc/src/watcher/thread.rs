@@ -231,6 +231,13 @@ impl Thread {
         }
     }
 
+    /// Takes the events of a member away, as if there were no inotify.
+    #[cfg(test)]
+    pub(super) fn take_events(&self, entry: &Entry) {
+        lock(&entry.watched).as_mut().expect("a member").lose_events();
+        self.poke.poke();
+    }
+
     /// Continues without descriptors, after the program has closed them (`close_range`).
     fn go_blind(&self) {
         self.is_blind.store(true, Relaxed);
