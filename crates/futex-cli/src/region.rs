@@ -44,14 +44,14 @@ pub(crate) struct Member {
     waits: Vec<MemberWait>,
 }
 
-/// A wait that a member has noted.
+/// A wait that a member has recorded.
 #[derive(Debug, Serialize)]
 struct MemberWait {
     /// `None` for a word of the region itself.
     object: Option<String>,
     purpose: Option<String>,
     offset: usize,
-    /// Since the wait began.
+    /// Seconds since the first record of the wait.
     seconds: u64,
 }
 

@@ -30,7 +30,8 @@ impl Exclusive {
         self.word
     }
 
-    /// The last owner that died inside its section, if the lock knows of a death. `None` if another member has its slot by now.
+    /// Returns the last owner that died inside its section. `None` if `locked` reports no death, or if another member has its slot by
+    /// now.
     pub(crate) fn predecessor(&self, membership: &Membership, locked: Locked) -> Option<Member> {
         if !locked.died || !membership.is_here() {
             return None;
@@ -38,7 +39,7 @@ impl Exclusive {
         Member::named(membership, predecessor(membership, self.word)?)
     }
 
-    /// Lets others lock if it is time for that. Blocks for up to 100 µs.
+    /// If it is time to yield, lets others lock. Blocks for up to 100 µs.
     #[inline]
     pub(crate) fn blocking_yield(&self, membership: &Membership) {
         if self.is_greedy() {

@@ -6,12 +6,12 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
-/// Refuses the file of a region on a file system whose locks or memory are not as members need them. `what` is the region in
-/// messages.
+/// Refuses the file of a region if its file system does not have the locks or the memory that members need. `what` names the region
+/// in messages.
 ///
 /// # Errors
 ///
-/// `Unsupported`. Those of fstatfs(2).
+/// `Unsupported` for such a file system. Those of fstatfs(2).
 pub(crate) fn check(file: impl AsFd, what: impl fmt::Display) -> io::Result<()> {
     let stat =
         fstatfs(file).map_err(|errno| explain(errno, format!("cannot find out which file system {what} is on")))?;
@@ -23,21 +23,21 @@ pub(crate) fn check(file: impl AsFd, what: impl fmt::Display) -> io::Result<()> 
     Err(fail(
         io::ErrorKind::Unsupported,
         format!(
-            "{what} can't be on {name}, which {fault}: use a directory on a local file system, best a tmpfs such as /dev/shm"
+            "{what} can't be on {name}, which {fault}: use a directory on a local file system, preferably a tmpfs such as /dev/shm"
         ),
     ))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fault {
-    /// Other machines, or a program, have a part in its locks and memory.
+    /// Other machines or programs provide the file system, so its locks and memory are not those of this kernel.
     Remote,
     /// A mapping belongs to a file of another file system, and not to the description by which the file was mapped. So the mapping
-    /// does not keep the lock of a member after a careless `close`, and a living member would be taken for dead.
+    /// does not keep the lock of a member after a careless `close`, and a living member would seem dead.
     Stacked,
 }
 
-/// What is wrong with a file system, by its number in `linux/magic.h` or in its source.
+/// Returns the name and the fault of a file system that is refused. `number` is that of `linux/magic.h` or of its source.
 fn fault(number: u32) -> Option<(&'static str, Fault)> {
     UNFIT.iter().find(|(unfit, ..)| *unfit == number).map(|&(_, name, fault)| (name, fault))
 }

@@ -16,7 +16,7 @@ pub(crate) struct Information {
     pub(crate) waits: [u64; WAITS],
 }
 
-/// Number of the waits that a slot has room for.
+/// Number of waits for which a slot has room.
 pub(crate) const WAITS: usize = (SLOT - Information::WAITS) as usize;
 
 impl Information {

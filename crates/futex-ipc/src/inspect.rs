@@ -114,17 +114,17 @@ impl Inspection {
         self.members.iter().find(|member| (member.slot(), member.generation()) == (id.slot, id.generation))
     }
 
-    /// The oldest waits of each member, in the order of the slots, and the oldest one first. A member has at most three here, each on
-    /// another word.
+    /// Returns the oldest waits of each member: at most three per member, each on another word. They are in the order of the slots, and
+    /// for each member the oldest one is the first.
     ///
-    /// A member notes its waits once a second. So a wait that is over within a second may not be listed, and one that has just ended
-    /// may still be.
+    /// A member records its waits once a second. So a wait of less than a second may be missing, and a wait that has just ended may
+    /// still be listed.
     #[must_use]
     pub fn waits(&self) -> &[MemberWait] {
         &self.waits
     }
 
-    /// The objects, in the order in which they were made.
+    /// Returns the objects, in the order in which they were made.
     #[must_use]
     pub fn objects(&self) -> &[ObjectInfo] {
         &self.objects
@@ -156,7 +156,7 @@ impl Inspection {
     }
 }
 
-/// What the table of members has.
+/// The contents of the table of members.
 #[derive(Default)]
 struct Table {
     members: Vec<Member>,

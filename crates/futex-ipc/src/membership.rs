@@ -278,9 +278,9 @@ impl Membership {
         Information::load(self.slot_words(member.slot), member.generation)
     }
 
-    /// Tells others which waits are the oldest.
+    /// Stores the oldest waits into the slot, for other processes.
     pub(crate) fn publish_waits(&self) {
-        // If the slot is not this member's any more, what is written there would be said of another one.
+        // If the slot does not belong to this member any more, its waits would seem to be those of another member.
         if is_live(self.slot(self.me.slot, Relaxed), self.me.generation) {
             self.store_waits(self.waits.oldest().to_words());
         }

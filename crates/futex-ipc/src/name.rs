@@ -53,7 +53,7 @@ use std::path::{Path, PathBuf};
 /// The bytes of all slots that a region can have.
 const RANGE: Range<u32> = FIRST_SLOT_BYTE..FIRST_SLOT_BYTE + MAX_MEMBERS;
 
-/// How a name is opened.
+/// The flags for opening a name.
 const OPEN: OFlags =
     OFlags::RDWR.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 

@@ -63,11 +63,12 @@ use std::sync::Arc;
 /// - **A careless `close`.** If other code closes the descriptor of a region (`close_range(3, …)`), the other members see no
 ///   difference: this member lives until it leaves or its process ends. But it can't find out any more whether others live. When it
 ///   needs to know that (in a wait, and usually at the next join, leave or death of another member), it is damaged: each operation,
-///   also one that waits, returns an error of kind `InvalidData`. Until then its operations succeed.
-/// - **A stopped process** (`SIGSTOP`, a debugger, a frozen container) is alive. The others wait for what it holds. If it is stopped
-///   in the microseconds in which it removes or replaces a name, others that open that name get `ResourceBusy` after a second.
-/// - **Pid namespaces, users, containers** do not matter. The processes must run on one machine. A region can't be on a file system
-///   of several machines, nor on the `OverlayFS` that is the root of most containers.
+///   even one that waits, returns an error of kind `InvalidData`. Until then its operations succeed.
+/// - **A stopped process** (`SIGSTOP`, a debugger, a frozen container) is alive. The others wait for the locks and permits that it has.
+///   If it is stopped in the microseconds in which it removes or replaces a name, others that open that name get `ResourceBusy` after
+///   a second.
+/// - **Containers and pid namespaces.** The processes may run in different ones, but on one machine. A region can't be on a file system
+///   that is not local, nor on `OverlayFS`, which is the root of most containers.
 #[derive(Clone, Debug)]
 pub struct Region {
     presence: Arc<Presence>,
@@ -110,14 +111,14 @@ impl Builder {
         self
     }
 
-    /// A label of this member for others to see, for instance in logs. At most 64 bytes.
+    /// A label that describes this member to others, for example in logs. At most 64 bytes.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// The directory of names, `/dev/shm` by default. It must exist, and be on a local file system, best on a tmpfs. The root of most
-    /// containers is on `OverlayFS`, which is refused: there, a living member could be taken for dead.
+    /// The directory of names, `/dev/shm` by default. It must be on a local file system, best on a tmpfs, and must exist. It must not be
+    /// on `OverlayFS`, which is the root of most containers, because a living member could seem dead there.
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
@@ -143,8 +144,9 @@ impl Builder {
     /// - `NotFound` if the directory does not exist.
     /// - `ResourceBusy` if the region is full, or if a process is stopped while it removes or replaces the name.
     /// - `PermissionDenied` if the region belongs to another user.
-    /// - `StorageFull` if the file system of the directory has no room. `OutOfMemory` and `FileTooLarge` as [`SharedMemory::create`].
-    /// - `Unsupported` for a directory on a file system that is not local, and on `OverlayFS`.
+    /// - `StorageFull` if the file system of the directory has too little room. `OutOfMemory` if the region is larger than the memory
+    ///   and swap of the machine. `FileTooLarge` if it is larger than `ulimit -f` allows.
+    /// - `Unsupported` if the directory is on a file system that is not local, or on `OverlayFS`.
     pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> io::Result<Region> {
         self.named(name.as_ref(), Intent::OpenOrCreate)
     }

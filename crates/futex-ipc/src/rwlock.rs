@@ -34,9 +34,9 @@ use std::marker::PhantomData;
 ///
 /// # When a member dies
 ///
-/// A reader that dies does not count any more. A writer that waits for it goes on. If a writer dies, the next readers and writers
-/// are told by `predecessor_died` and `predecessor`, until a writer calls [`settle`](crate::WriteGuard::settle). The value is that of
-/// the last commit.
+/// A reader that dies does not count any more, so a writer that waits for it goes on. If a writer dies, `predecessor_died` returns true
+/// for the next readers and writers, and `predecessor` returns the dead writer, until a writer calls
+/// [`settle`](crate::WriteGuard::settle). The value is that of the last commit.
 ///
 /// # Misuse
 ///

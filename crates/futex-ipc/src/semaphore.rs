@@ -151,8 +151,8 @@ impl Semaphore {
         Self::new(object)
     }
 
-    /// Number of permits, available or not: those that the semaphore was made with, and those that were
-    /// [added](Self::add_permits), without those that were [forgotten](crate::Permit::forget).
+    /// Returns the number of permits, available or not: those with which the semaphore was made, plus those that were
+    /// [added](Self::add_permits), minus those that were [forgotten](crate::Permit::forget).
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl Semaphore {
         Err(refuse(format!("cannot add {n} permits to a semaphore in {what}: it can have at most {MAX_PERMITS}")))
     }
 
-    /// True if both handles lead to the same semaphore, by the same member.
+    /// True if both handles lead to the same semaphore, and belong to the same member.
     fn is(&self, other: &Self) -> bool {
         self.object.is_of_the_member_of(&other.object) && self.steps == other.steps
     }

@@ -44,7 +44,7 @@ struct Wait {
     sleep: Sleep,
     /// True if the word differed at the last tick. The wake may still come.
     suspect: bool,
-    /// The time of the first tick that found this wait, in seconds since boot. A clock in each wait would cost time.
+    /// The time of the first tick that found this wait, in seconds since boot. The wait itself reads no clock, because that costs time.
     since: Option<u32>,
 }
 
@@ -99,10 +99,10 @@ impl Waits {
         self.list().ticking
     }
 
-    /// Compares each registered word, and wakes all where a wake was lost. `now` is the time in seconds since boot.
+    /// Compares each registered word. If a wake was lost, wakes all sleepers of the word. `now` is the time in seconds since boot.
     ///
-    /// Two ticks must find that a word differs, since a wake follows the change of a word after a moment. A waker that is
-    /// descheduled in between would otherwise be counted as a lost wake.
+    /// A word must differ at two ticks, because the wake comes some time after the change of the word. Otherwise a waker that is
+    /// descheduled in between would be counted as a lost wake.
     pub(crate) fn tick(&self, words: &impl Words, counters: &Counters, now: u32) -> Tick {
         let mut list = self.list();
         let mut oldest = Oldest::default();

@@ -76,7 +76,7 @@ fn refusal(errno: Errno, fd: BorrowedFd<'_>, len: u64, what: &dyn fmt::Display) 
              /dev/shm`), or remove names from it that no process uses"
         ),
         (Errno::NOSPC, Some(free)) => format!(
-            ": its file system has {free} bytes free. Make that larger (a tmpfs by `mount -o remount,size=…`), remove files \
+            ": its file system has {free} bytes free. Make it larger (a tmpfs with `mount -o remount,size=…`), remove files \
              from it, or use another directory"
         ),
         (Errno::NOSPC | Errno::NOMEM, None) => ": the kernel promises no more memory (see vm.overcommit_memory)".into(),

@@ -7,7 +7,7 @@ use crate::steps;
 use crate::waits::oldest::Noted;
 use std::time::Duration;
 
-/// A wait of a member, as the member has noted it.
+/// A wait of a member, as the member has recorded it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct MemberWait {
@@ -15,12 +15,12 @@ pub struct MemberWait {
     pub member: MemberId,
     /// The offset of the futex word, in bytes, as in [`sleep_words`](super::Inspection::sleep_words).
     pub offset: usize,
-    /// Time from the boot of the system to the begin of the wait (`CLOCK_BOOTTIME`), in whole seconds. The member notes a wait within a
-    /// second of its begin, and it may be that much later than the begin.
+    /// Time from the boot of the system to the first record of the wait (`CLOCK_BOOTTIME`), in whole seconds. A member records its waits
+    /// once a second, so this may be about a second after the wait began.
     pub since: Duration,
 }
 
-/// The waits of a member, the oldest one first.
+/// Returns the waits of a member, the oldest one first.
 pub(super) fn of(member: steps::Member, information: &Information, layout: Layout) -> Vec<MemberWait> {
     let noted = information.waits.iter().filter_map(|&word| Noted::from_word(word));
     let mut noted: Vec<_> = noted.filter(|wait| wait.place.0 < layout.len).collect();

@@ -10,10 +10,11 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
 impl Name {
-    /// The name of a file, from the link that `/proc` has for its descriptor. `None` if that does not lead to the file.
+    /// Returns the name of a file, from the link that `/proc` has for its descriptor. `None` if the link does not lead to the file, if
+    /// the file belongs to another user, or if other users may write it.
     ///
-    /// The member that leaves last removes the name. If another user could write the file, he could make any file a region, pass it on,
-    /// and so have a name removed that he can't remove himself. So there is no name then, nor for the file of another user.
+    /// The reason for the last two cases: the last member that leaves removes the name. A user who can write a file, but can't remove
+    /// its name, could make it a region and pass it on. Then a member of this user would remove the name.
     pub(crate) fn of_file(file: impl AsFd, what: &str) -> Option<Self> {
         let stat = fstat(&file).ok()?;
         let mode = Mode::from_raw_mode(stat.st_mode);
@@ -29,8 +30,8 @@ impl Name {
         is_same.then_some(name)
     }
 
-    /// Opens the file by this name, if the name leads to it. The link that `/proc` has for this descriptor is the name. That of the
-    /// maker's descriptor is not: the file had no name when it was opened.
+    /// Opens the file by this name, if the name leads to it. The link that `/proc` has for this descriptor is the name. The link for
+    /// the maker's descriptor is not, because the file had no name when the maker opened it.
     pub(crate) fn reopen(&self, file: Identity) -> Option<OwnedFd> {
         let opened = openat(CWD, self.path(), OPEN, Mode::empty()).ok()?;
         identity(&opened).is_ok_and(|there| there == file).then_some(opened)

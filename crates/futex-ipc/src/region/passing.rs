@@ -48,14 +48,14 @@ impl Region {
     /// Returns a descriptor of the region for another process, which inherits it and calls [`Builder::from_fd`]. Each process needs
     /// its own descriptor, unless it has `/proc`.
     ///
-    /// A region with a name is opened by that, so that the other process learns the name from the descriptor.
+    /// If the region has a name, the descriptor is opened by the name. Then the other process learns the name from the descriptor.
     ///
     /// The descriptor is closed on `exec` (`FD_CLOEXEC`), unless the caller changes that.
     ///
     /// # Errors
     ///
-    /// `NotFound` or others if the region has no name, and `/proc` can't be used. `Unsupported` in a fork, `InvalidData` if the region
-    /// is damaged.
+    /// `NotFound` or another kind if no name leads to the region, and `/proc` can't be used. `Unsupported` in a fork. `BrokenPipe` if
+    /// the region was closed. `InvalidData` if it is damaged.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.presence.check()?;
         let by_name = self.presence.name().and_then(|name| name.reopen(self.presence.identity()));
@@ -89,10 +89,10 @@ impl Builder {
 
     /// Joins the region of a descriptor, for example of an inherited one. The caller may close the descriptor afterwards.
     ///
-    /// If the region has a name, this member learns it from `/proc`, and removes it if it leaves as the last one. It does not learn the
-    /// name if the file belongs to another user, if other users may write the file, or if the descriptor is that of the member that
-    /// made the region, and not from [`share`](Region::share). Then, as the last one, it leaves the name to the next process that opens
-    /// it.
+    /// If the region has a name, this member learns the name from `/proc`. If it is the last member that leaves, it removes the name. It
+    /// does not learn the name if the file belongs to another user, if other users may write the file, or if the descriptor is that of
+    /// the member that made the region, and not from [`share`](Region::share). In these cases, if it is the last member that leaves,
+    /// the file remains until a process opens the name.
     ///
     /// # Without `/proc`
     ///
@@ -103,9 +103,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `InvalidData` if the memory is not a region, or one of another format. `ResourceBusy` if the region is full, and if another
-    /// member uses the description. `Unsupported` for a file on a file system that is not local, and on `OverlayFS`. Those of
-    /// [`SharedMemory::from_fd`].
+    /// `InvalidInput` if the label is too long. `InvalidData` if the memory is not a region, or if the region has another format or is
+    /// damaged. `ResourceBusy` if the region is full, or if another member uses the description. `Unsupported` if the file is on a file
+    /// system that is not local, or on `OverlayFS`. Those of [`SharedMemory::from_fd`].
     pub fn from_fd(&self, fd: impl AsFd) -> io::Result<Region> {
         self.join_again(fd.as_fd(), "the region of the descriptor")
     }

@@ -50,10 +50,10 @@ where
         self.locked.died
     }
 
-    /// The last writer that died inside its section. `None` if none has died, or if another member has its slot by now.
+    /// Returns the last writer that died inside its section. `None` if no death is unsettled, or if another member has its slot by now.
     ///
-    /// It is information: use it to wait for the end of the dead writer's process ([`Member::process`]), whose descriptors and child
-    /// processes may outlive its lock by some milliseconds.
+    /// Use it to wait for the end of the dead writer's process ([`Member::process`]): the other descriptors of the process may stay
+    /// open some milliseconds longer than its lock. It is information only. After several deaths, it may be an earlier writer.
     pub fn predecessor(&self) -> Option<Member> {
         self.lock.writers.predecessor(self.lock.object.membership(), self.locked)
     }
@@ -138,15 +138,16 @@ where
         self.locked.died
     }
 
-    /// The last writer that died inside its section. `None` if none has died, or if another member has its slot by now.
+    /// Returns the last writer that died inside its section. `None` if no death is unsettled, or if another member has its slot by now.
     ///
-    /// It is information: use it to wait for the end of the dead writer's process ([`Member::process`]), whose descriptors and child
-    /// processes may outlive its lock by some milliseconds.
+    /// Use it to wait for the end of the dead writer's process ([`Member::process`]): the other descriptors of the process may stay
+    /// open some milliseconds longer than its lock. It is information only. After several deaths, it may be an earlier writer.
     pub fn predecessor(&self) -> Option<Member> {
         self.lock.writers.predecessor(self.lock.object.membership(), self.locked)
     }
 
-    /// Declares that the death of a predecessor needs no further attention: the next readers and writers are not told.
+    /// Declares that the death of a predecessor needs no further attention. Then [`predecessor_died`](Self::predecessor_died) returns
+    /// false for the next readers and writers.
     ///
     /// This takes effect when the lock is unlocked. If this process dies before that, it has no effect.
     pub fn settle(&mut self) {

@@ -140,7 +140,7 @@ fn the_next_ones_are_told_of_a_writer_that_is_gone_until_one_settles_it() {
     let leaks = RwLock::<u64>::open(&other, "lock").unwrap();
     std::mem::forget(leaks.try_write().unwrap().unwrap());
     drop((leaks, other));
-    // The slot of the member is free, and has its information until another member takes it.
+    // The slot of the member is free. It keeps the information until another member takes the slot.
     let is_it = |member: Option<Member>| {
         let member = member.unwrap();
         (member.slot(), member.generation(), member.is_alive()) == (gone.slot(), gone.generation(), false)

@@ -14,9 +14,9 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// - `Unsupported` in a fork of the process that opened the region, and outside a Tokio runtime.
+    /// - `Unsupported` in a fork of the process that opened the region, and if the call has to wait outside a Tokio runtime.
     /// - `InvalidData` if the region is damaged. `BrokenPipe` if it was closed, or if the runtime is shutting down.
-    /// - `ResourceBusy` if the words of the semaphore changed 65,536 times during the call. Only a member that writes at random does
+    /// - `ResourceBusy` if the words of the semaphore changed about 65,000 times during the call. Only a member that writes at random does
     ///   that.
     /// - Those of a wait (see `futex_tokio::WaitAsync`).
     ///
@@ -120,13 +120,13 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// Those of [`acquire`](Self::acquire) that are not about a runtime.
+    /// Those of [`acquire`](Self::acquire) that don't depend on a runtime.
     #[inline]
     pub fn blocking_acquire(&self) -> io::Result<SemaphorePermit<'_>> {
         self.blocking_acquire_many(1)
     }
 
-    /// Like [`blocking_acquire`](Self::blocking_acquire), but gives up at a point in time.
+    /// Like [`blocking_acquire`](Self::blocking_acquire), but gives up at a deadline.
     ///
     /// # Errors
     ///
@@ -145,7 +145,7 @@ impl Semaphore {
         self.block(n, None)
     }
 
-    /// Like [`blocking_acquire_many`](Self::blocking_acquire_many), but gives up at a point in time.
+    /// Like [`blocking_acquire_many`](Self::blocking_acquire_many), but gives up at a deadline.
     ///
     /// # Errors
     ///
@@ -177,7 +177,7 @@ impl Semaphore {
     #[inline]
     fn attempt(&self, n: u32) -> io::Result<bool> {
         self.check(n)?;
-        // It never sleeps, but what it has begun must be undone if it loses too many races.
+        // The machine never sleeps. But if it loses too many races, `block` undoes what it has begun.
         let taken = drive::block(self.object.membership(), TryAcquire::new(self.steps, n), None)?;
         Ok(taken == Some(true))
     }

@@ -15,7 +15,7 @@ pub type OwnedSemaphorePermit = Permit<Arc<Semaphore>>;
 
 /// Permits of a [`Semaphore`]: see [`SemaphorePermit`] and [`OwnedSemaphorePermit`].
 ///
-/// Dropping it gives them back. A drop makes at most one wake, and never waits.
+/// Dropping the value gives the permits back. A drop makes at most one wake, and never waits.
 #[must_use = "a permit that is dropped at once is available again"]
 pub struct Permit<S>
 where
@@ -39,7 +39,7 @@ where
         self.permits
     }
 
-    /// Gives up the permits for good: the [`capacity`](Semaphore::capacity) of the semaphore is smaller from now on.
+    /// Removes the permits permanently. This reduces the [`capacity`](Semaphore::capacity) of the semaphore.
     pub fn forget(mut self) {
         let n = std::mem::take(&mut self.permits);
         if n > 0 {
@@ -47,7 +47,7 @@ where
         }
     }
 
-    /// Takes `n` permits out of this one. Returns `None` if it has fewer.
+    /// Takes `n` permits out of this value. Returns `None` if it has fewer.
     pub fn split(&mut self, n: u32) -> Option<Self>
     where
         S: Clone,
@@ -56,15 +56,15 @@ where
         Some(Self { semaphore: self.semaphore.clone(), permits: n })
     }
 
-    /// Adds the permits of another one.
+    /// Adds the permits of another value.
     ///
     /// # Panics
     ///
-    /// If `other` is of another semaphore, or was taken by another member in this process.
+    /// If `other` belongs to another semaphore, or to another member of this process.
     #[track_caller]
     pub fn merge(&mut self, mut other: Self) {
         assert!(self.semaphore.is(&other.semaphore), "permits of two semaphores or members can't be merged");
-        // Only if a member writes at random, there are more permits than a number can say.
+        // The sum exceeds `u32::MAX` only if a member writes at random.
         self.permits = self.permits.saturating_add(std::mem::take(&mut other.permits));
     }
 }

@@ -1,4 +1,4 @@
-//! The oldest waits of a member, as it tells others.
+//! The oldest waits of a member, for other processes.
 
 use crate::information::WAITS;
 use crate::steps::{Place, halves, high, low};
@@ -6,11 +6,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The oldest waits of a member, at most one per word on which the member sleeps.
 ///
-/// The watcher notes them once a second, so a wait costs nothing for that. Waits that are over within a second do not appear.
+/// The watcher records them once a second, so a wait itself has no additional cost. A wait of less than a second may be missing.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Oldest([Option<Noted>; WAITS]);
 
-/// A wait, and the time at which it was noted.
+/// A wait, and the time at which it was recorded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Noted {
     /// Seconds since the boot of the system.
@@ -20,7 +20,7 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// The wait that a word of a slot stands for. The place may be any number.
+    /// Returns the wait that a word of a slot describes. The place is unchecked.
     pub(crate) fn from_word(word: u64) -> Option<Self> {
         (word != 0).then(|| Self { since: high(word), place: Place(low(word)) })
     }
@@ -31,7 +31,7 @@ impl Oldest {
     pub(super) fn add(&mut self, wait: Noted) {
         let Self(waits) = self;
         let same = waits.iter().position(|there| there.is_some_and(|there| there.place == wait.place));
-        // The youngest one, unless one is free.
+        // A free entry, or otherwise the youngest wait.
         let replaced =
             same.or_else(|| (0..WAITS).max_by_key(|&i| waits[i].map_or(u64::MAX, |there| there.since.into())));
         if let Some(there) = replaced.map(|i| &mut waits[i]) {
@@ -41,13 +41,13 @@ impl Oldest {
         }
     }
 
-    /// As words of a slot.
+    /// Returns the waits as words of a slot.
     pub(crate) fn to_words(self) -> [u64; WAITS] {
         self.0.map(|wait| wait.map_or(0, |Noted { since, place }| halves(since, place.0)))
     }
 }
 
-/// Seconds since the boot of the system (`CLOCK_BOOTTIME`).
+/// Returns the number of seconds since the boot of the system (`CLOCK_BOOTTIME`).
 pub(crate) fn seconds_since_boot() -> u32 {
     u32::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(u32::MAX)
 }

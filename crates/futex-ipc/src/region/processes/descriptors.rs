@@ -22,7 +22,7 @@ fn a_member_outlives_its_descriptor_and_leaves_without_it() {
         leave_note(&region, 1);
         await_note(&region, 2);
 
-        // Objects work, since they are memory, until the member finds out. The watcher may have done so already.
+        // Objects are memory, so they work until the member notices the loss. The watcher may have noticed it already.
         let locked = mutex.blocking_lock().map(|guard| guard.commit());
         assert!(locked.is_ok() || locked.is_err_and(|error| error.kind() == io::ErrorKind::InvalidData));
         // The numbers get other files.
@@ -81,7 +81,7 @@ fn the_numbers_of_lost_descriptors_are_not_closed() {
     });
 }
 
-/// Nobody would tell it of the death of the owner for which it waits.
+/// Such a member would not learn of the death of the owner for which it waits.
 #[test]
 fn a_wait_of_a_member_that_has_lost_its_descriptor_ends() {
     const TEST: &str = "region::processes::descriptors::a_wait_of_a_member_that_has_lost_its_descriptor_ends";
@@ -147,7 +147,7 @@ fn a_region_that_is_opened_after_the_descriptors_were_closed_is_watched() {
 }
 
 /// The number of a closed descriptor became that of the next member's description. By this description, the lock of the next member
-/// was not seen, since it does not exclude itself, so the member seemed dead.
+/// was not seen, because a lock does not conflict with itself. So the member seemed dead.
 #[test]
 fn a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead() {
     const TEST: &str =

@@ -83,7 +83,7 @@ fn a_fork_that_opens_the_region_waits_and_dies_as_a_member_of_its_own() {
         });
         until(|| membership(&region).waits().len() == 1);
         kill_process(child, Signal::KILL).unwrap();
-        // The fork is a zombie until then, which has no locks.
+        // Until `waitpid`, the fork is a zombie, which has no locks.
         assert_eq!(waiter.join().unwrap(), (6, Some(child.as_raw_pid() as u32)));
         waitpid(Some(child), WaitOptions::empty()).unwrap();
         assert!(!lives(&region, 1));

@@ -1,4 +1,4 @@
-//! Other mounts than usual: a missing `/proc`, file systems on which a region can't be, and full ones.
+//! Regions with unusual mounts: a missing `/proc`, file systems on which a region can't be, and full file systems.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn regions_work_without_proc_except_that_those_without_a_name_are_not_passed_on(
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
             assert!(error.to_string().contains("can't be opened again through /proc/thread-self/fd"), "{error}");
         }
-        // By its name.
+        // The named region is opened by its name.
         drop(builder(&role[0]).from_fd(named.share().unwrap()).unwrap());
         leave_note(&heir, 1);
         return await_note(&heir, 2);
@@ -42,20 +42,20 @@ fn regions_work_without_proc_except_that_those_without_a_name_are_not_passed_on(
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
-/// A program that runs another one with a mount of its own, or `None` with the reason why that can't be.
+/// Returns a command that runs a program with an additional mount. `None`, and prints the reason, if that is not possible.
 fn with_mount(mount: &str) -> Option<[String; 5]> {
     let script = format!("{mount} && exec \"$0\" \"$@\"");
     let runner = ["unshare", "--mount", "sh", "-c", &script].map(str::to_owned);
     let usable = std::process::Command::new(&runner[0]).args(&runner[1..]).arg("true").output();
     if !usable.is_ok_and(|output| output.status.success()) {
-        skip(&format!("only root can mount something, by the program unshare, and not each kernel has it: {mount}"));
+        skip(&format!("this needs root, the program unshare, and a kernel that can do this mount: {mount}"));
         return None;
     }
     Some(runner)
 }
 
-/// An overlay maps a file of the file system below, so the mapping did not keep the lock of a member. Other members took it for dead
-/// after a careless close, while it used the memory.
+/// An overlay maps a file of the file system below, so the mapping did not keep the lock of a member. After a careless close, the other
+/// members marked it as dead, although it used the memory.
 #[test]
 fn a_region_is_refused_on_overlayfs() {
     const TEST: &str = "region::processes::mounts::a_region_is_refused_on_overlayfs";
@@ -68,7 +68,7 @@ fn a_region_is_refused_on_overlayfs() {
         refused(builder(&role[0]).create("jobs"));
         refused(builder(&role[0]).open_or_create("jobs"));
         assert_eq!(fs::read_dir(&role[0]).unwrap().count(), 1);
-        // One that was made elsewhere.
+        // A region that was made on another file system.
         refused(builder(&role[0]).open("lower"));
         let file = fs::File::options().read(true).write(true).open(Path::new(&role[0]).join("lower")).unwrap();
         refused(Region::builder().from_fd(file));

@@ -64,7 +64,7 @@ fn a_region_is_inherited_as_a_descriptor() {
 }
 
 /// Without `/proc`, a member has the description that it was given. A second member with this description would get the lock of the
-/// first one's slot too, and take the first one for dead.
+/// first one's slot too, and mark the first one as dead.
 #[test]
 fn two_members_do_not_get_one_description() {
     let region = Region::builder().members(2).anonymous().unwrap();
@@ -92,7 +92,7 @@ fn entries(directory: &TempDir) -> usize {
     fs::read_dir(directory.path()).unwrap().count()
 }
 
-/// A member that had joined by a descriptor did not know the name. If it left last, the name stayed until the next open.
+/// A member that had joined by a descriptor did not know the name. If it was the last that left, the name stayed until the next open.
 #[test]
 fn a_member_by_a_descriptor_removes_the_name_if_it_leaves_last() {
     const TEST: &str = "region::processes::passing::a_member_by_a_descriptor_removes_the_name_if_it_leaves_last";
@@ -106,7 +106,7 @@ fn a_member_by_a_descriptor_removes_the_name_if_it_leaves_last() {
     let opener = builder(&directory).open("jobs").unwrap();
     let mut actor = Actor::start_with(&[], TEST, &["heir"], Stdio::from(maker.share().unwrap()));
     await_note(&maker, 1);
-    // The descriptor of one that has opened the name is as good.
+    // The descriptor of a member that has opened the name has the name, too.
     let by_opener = Region::builder().from_fd(membership(&opener).as_fd()).unwrap();
     let file = fs::File::options().read(true).write(true).open(directory.path().join("jobs")).unwrap();
     let by_file = Region::builder().from_fd(file).unwrap();
@@ -126,7 +126,7 @@ fn a_member_by_a_descriptor_leaves_a_name_that_leads_elsewhere_or_that_others_ma
     let other = Region::builder().from_fd(region.share().unwrap()).unwrap();
     let path = directory.path().join("jobs");
     fs::rename(&path, directory.path().join("moved")).unwrap();
-    // Nothing has the name, so the file is opened through /proc.
+    // The name leads to no file, so `share` opens the file through /proc.
     drop(Region::builder().from_fd(region.share().unwrap()).unwrap());
     fs::write(&path, "another file").unwrap();
     drop((region, other));
