@@ -190,7 +190,8 @@ impl<T: Value> Mutex<T> {
 
     /// Locks the mutex, changes the value with a closure, and commits.
     ///
-    /// If the closure panics, the value stays as it was.
+    /// If the closure panics, the value stays as it was. The call does not report that an owner died, and does not
+    /// [settle](Guard::settle) that.
     ///
     /// # Errors
     ///

@@ -93,19 +93,19 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Maximum number of members, 64 by default. Used when the region is made.
+    /// Maximum number of members, 64 by default. Used when the region is made: on a region that exists it has no effect.
     pub fn members(mut self, members: u32) -> Self {
         self.members = members;
         self
     }
 
-    /// Maximum number of objects, 64 by default. Used when the region is made.
+    /// Maximum number of objects, 64 by default. Used when the region is made: on a region that exists it has no effect.
     pub fn objects(mut self, objects: u32) -> Self {
         self.objects = objects;
         self
     }
 
-    /// Number of bytes for all objects, 64 KiB by default. Used when the region is made.
+    /// Number of bytes for all objects, 64 KiB by default. Used when the region is made: on a region that exists it has no effect.
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self

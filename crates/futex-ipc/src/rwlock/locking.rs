@@ -169,7 +169,8 @@ impl<T: Value> RwLock<T> {
 
     /// Locks for writing, changes the value with a closure, and commits.
     ///
-    /// If the closure panics, the value stays as it was.
+    /// If the closure panics, the value stays as it was. The call does not report that a writer died, and does not
+    /// [settle](crate::WriteGuard::settle) that.
     ///
     /// # Errors
     ///
