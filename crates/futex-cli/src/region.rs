@@ -10,7 +10,7 @@ use crate::show::shown_word::Word;
 use futex_ipc::{Inspection, Kind, LockState, MemberId, ObjectInfo, ObjectState, Share, Tasks};
 use futex_sys::{MemoryView, ProcessId};
 use rustix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -58,7 +58,8 @@ struct MemberWait {
 #[derive(Debug, Serialize)]
 pub(crate) struct Object {
     name: String,
-    kind: Option<&'static str>,
+    #[serde(serialize_with = "kind_json")]
+    kind: Option<Kind>,
     kind_number: u32,
     type_name: String,
     type_version: u32,
@@ -166,8 +167,7 @@ impl Region {
         };
         let row = |object: &Object| {
             let (waits, warns) = waiting(Some(&object.name));
-            let kind =
-                object.kind.map_or_else(|| format!("kind {}", object.kind_number), |kind| kind.replace('_', " "));
+            let kind = object.kind.map_or_else(|| format!("kind {}", object.kind_number), |kind| kind.to_string());
             let values = if object.value_bytes == 0 { unknown() } else { printable(&object.type_name) };
             (vec![printable(&object.name), kind, values, object.text.clone(), waits], warns)
         };
@@ -300,7 +300,7 @@ impl Object {
     fn of(object: &ObjectInfo, members: &[Member]) -> Self {
         Self {
             name: object.name.clone(),
-            kind: object.kind.map(kind),
+            kind: object.kind,
             kind_number: object.kind_number,
             type_name: object.type_name.clone(),
             type_version: object.type_version,
@@ -313,8 +313,8 @@ impl Object {
     }
 }
 
-fn kind(kind: Kind) -> &'static str {
-    match kind {
+fn kind_json<S: Serializer>(kind: &Option<Kind>, serializer: S) -> Result<S::Ok, S::Error> {
+    let name = kind.map(|kind| match kind {
         Kind::Mutex => "mutex",
         Kind::RwLock => "rwlock",
         Kind::Semaphore => "semaphore",
@@ -323,7 +323,8 @@ fn kind(kind: Kind) -> &'static str {
         Kind::OnceCell => "once_cell",
         Kind::Barrier => "barrier",
         Kind::Condvar => "condvar",
-    }
+    });
+    name.serialize(serializer)
 }
 
 fn state_json(state: &ObjectState) -> Value {

@@ -107,7 +107,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Mutex => "mutex",
-            Self::RwLock => "rwlock",
+            Self::RwLock => "read-write lock",
             Self::Semaphore => "semaphore",
             Self::ManualEvent => "manual event",
             Self::AutoEvent => "auto event",

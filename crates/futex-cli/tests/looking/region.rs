@@ -1,7 +1,7 @@
 //! `futex show` and `futex ls` of regions of `futex-ipc`.
 
 use crate::support::{FUTEX, Running, blocks, find, json, run, text, unique, until};
-use futex_ipc::{Mutex, Region, Semaphore};
+use futex_ipc::{Mutex, Region, RwLock, Semaphore};
 use futex_sys::SharedMemory;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -137,11 +137,13 @@ fn the_only_member_that_was_killed_is_dead_and_not_swept() {
 fn a_region_without_a_name_is_shown_by_a_descriptor_and_its_words_by_a_range() {
     let region = Region::builder().label("a\u{1b}[2Jb").anonymous().unwrap();
     let _mutex = Mutex::create(&region, "m\u{202e}x", ()).unwrap();
+    let _lock = RwLock::create(&region, "l", ()).unwrap();
     let fd = region.share().unwrap();
     let object = format!("{}:{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&fd));
     let people = text(["show", &object]);
     assert!(people.contains("1 of 64 members") && people.contains("a\\u{1b}[2Jb"), "{people}");
     assert!(people.contains("m\\u{202e}x") && people.contains("free"), "{people}");
+    assert!(people.lines().any(|line| line.starts_with("l ") && line.contains("read-write lock")), "{people}");
     assert!(!people.contains("OFFSET"), "{people}");
     let people = text(["show", &object, "0"]);
     assert!(people.contains("OFFSET") && !people.contains("A region"), "{people}");
