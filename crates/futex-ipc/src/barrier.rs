@@ -224,10 +224,16 @@ impl Participant {
         let is_leader = match self.arrive()? {
             Arrived::Over(is_leader) => is_leader,
             Arrived::Waits(wait) => {
-                drive::block_for(self.object.membership(), "the end of the barrier's phase", wait, deadline)?
+                drive::block(self.object.membership(), wait, deadline)?.ok_or_else(|| self.timed_out())?
             }
         };
         Ok(self.ended(is_leader))
+    }
+
+    #[cold]
+    fn timed_out(&self) -> io::Error {
+        let missed = format!("the phase of {} did not end", self.object);
+        self.object.timed_out(missed, "how many tasks of each member have arrived")
     }
 
     /// Arrives, unless an earlier call has done that, and checks whether the phase is over.

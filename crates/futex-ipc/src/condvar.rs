@@ -71,9 +71,6 @@ pub struct Condvar {
 
 pub(crate) const WORD: u32 = 0;
 
-/// What a call waits for, in messages.
-const WHAT: &str = "the notification of the condition variable";
-
 impl Condvar {
     fn spec(name: &str) -> io::Result<Spec<'_>> {
         Spec::of::<()>(Kind::Condvar, name, 1, 0, &[(Role::Counter, WORD)])
@@ -283,8 +280,14 @@ impl Condvar {
         T: Value,
     {
         let (mutex, wait) = self.begin(guard)?;
-        let locked = drive::block_for(self.object.membership(), WHAT, wait, deadline)?;
+        let locked = drive::block(self.object.membership(), wait, deadline)?.ok_or_else(|| self.timed_out())?;
         Ok(Guard::new(mutex, locked))
+    }
+
+    #[cold]
+    fn timed_out(&self) -> io::Error {
+        let missed = format!("the wait for {} did not end", self.object);
+        self.object.timed_out(missed, "which members are alive, and which one has the mutex")
     }
 
     fn block_while<M, T>(
@@ -301,7 +304,7 @@ impl Condvar {
         while condition(&mut guard) {
             if is_late {
                 guard.commit();
-                return Err(drive::timed_out(WHAT, self.object.membership()));
+                return Err(self.timed_out());
             }
             guard = self.block(guard, deadline)?;
             // Others may notify so often that no wait sees the deadline.

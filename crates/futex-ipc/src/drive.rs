@@ -75,21 +75,6 @@ pub(crate) fn block<M: Cancel>(
     }
 }
 
-/// Like [`block`], but returns an error if the deadline has passed. `what` names the object in the message.
-///
-/// # Errors
-///
-/// `TimedOut`. Those of [`block`].
-#[inline]
-pub(crate) fn block_for<M: Cancel>(
-    membership: &Membership,
-    what: &str,
-    machine: M,
-    deadline: Option<Deadline>,
-) -> io::Result<M::Output> {
-    block(membership, machine, deadline)?.ok_or_else(|| timed_out(what, membership))
-}
-
 /// Goes on after the [first steps](begin).
 #[cold]
 fn block_slowly<M: Cancel>(
@@ -149,14 +134,5 @@ pub(crate) fn contended(membership: &Membership) -> io::Error {
              end that member, and try again",
             membership.what()
         ),
-    )
-}
-
-/// The error of an operation whose deadline has passed.
-#[cold]
-pub(crate) fn timed_out(what: &str, membership: &Membership) -> io::Error {
-    fail(
-        io::ErrorKind::TimedOut,
-        format!("the deadline passed while a call waited for {what} in {}", membership.what()),
     )
 }

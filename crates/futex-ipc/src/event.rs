@@ -55,6 +55,7 @@ impl Event {
 
     /// Blocks the thread until a wait for the event is over.
     fn block(&self, wait: impl Cancel<Output = ()>, deadline: Option<Deadline>) -> io::Result<()> {
-        drive::block_for(self.0.membership(), "the event", wait, deadline)
+        let timed_out = || self.0.timed_out(format_args!("{} was not set", self.0), "which members are alive");
+        drive::block(self.0.membership(), wait, deadline)?.ok_or_else(timed_out)
     }
 }

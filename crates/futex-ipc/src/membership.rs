@@ -25,7 +25,7 @@ use rustix::fs::{SeekFrom, seek};
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -162,7 +162,13 @@ impl Membership {
             );
         }
         match self.state.load(Relaxed) {
-            CLOSED => fail(io::ErrorKind::BrokenPipe, format!("{} was closed", self.what)),
+            CLOSED => fail(
+                io::ErrorKind::BrokenPipe,
+                format!(
+                    "{} can't be used any more: this process has called `Region::close`. Open the region again",
+                    self.what
+                ),
+            ),
             _ => fail(
                 io::ErrorKind::InvalidData,
                 format!(
@@ -213,6 +219,14 @@ impl Membership {
     /// The region in messages.
     pub(crate) fn what(&self) -> &str {
         &self.what
+    }
+
+    /// The region as an argument of the tool `futex`. Without a name it is a descriptor of this process.
+    pub(crate) fn tool_argument(&self) -> String {
+        match self.name.get() {
+            Some(name) => name.tool_argument(),
+            None => format!("{}:{}", std::process::id(), self.as_fd().as_raw_fd()),
+        }
     }
 
     pub(crate) fn layout(&self) -> Layout {

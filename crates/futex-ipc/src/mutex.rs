@@ -223,7 +223,12 @@ impl<T: Value> Mutex<T> {
     #[inline]
     fn block(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
         self.exclusive.blocking_yield(self.object.membership());
-        drive::block_for(self.object.membership(), "the mutex", Lock::new(self.word()), deadline)
+        drive::block(self.object.membership(), Lock::new(self.word()), deadline)?.ok_or_else(|| self.timed_out())
+    }
+
+    #[cold]
+    fn timed_out(&self) -> io::Error {
+        self.object.timed_out(format_args!("could not lock {}", self.object), "which member has it")
     }
 
     #[inline]

@@ -131,6 +131,13 @@ impl Name {
         self.directory.join(&self.entry)
     }
 
+    /// The region as an argument of the tool `futex`: a name in the directory of POSIX names, and otherwise a path.
+    pub(crate) fn tool_argument(&self) -> String {
+        let path = self.path();
+        let argument = if self.directory == Path::new(DIRECTORY) { Path::new(&self.entry) } else { &path };
+        argument.to_string_lossy().escape_debug().to_string()
+    }
+
     fn cannot(&self, verb: &str, errno: Errno) -> io::Error {
         let hint = match errno {
             Errno::LOOP => ", because the name is that of a symbolic link, which is not followed",

@@ -7,6 +7,7 @@ use crate::region::Region;
 use crate::steps::{Place, Role};
 use crate::value::Value;
 use futex_sys::__private::fail;
+use std::fmt;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub(crate) struct Object {
     _presence: Arc<Presence>,
     base: Place,
     len: u32,
-    parameter: u64,
+    entry: Arc<Entry>,
 }
 
 // A panic leaves the memory in the same state as a death, and each object is made for that.
@@ -72,7 +73,7 @@ impl Object {
     pub(crate) fn create(region: &Region, spec: &Spec<'_>, init: impl FnOnce(&[AtomicU64])) -> io::Result<Self> {
         let membership = region.membership();
         match membership.directory().open_or_create(membership, spec, init)? {
-            (entry, true) => Ok(Self::new(region, &entry)),
+            (entry, true) => Ok(Self::new(region, entry)),
             (_, false) => Err(fail(
                 io::ErrorKind::AlreadyExists,
                 format!("{} has an object {:?} already: open it", membership.what(), spec.name),
@@ -83,7 +84,7 @@ impl Object {
     /// Opens an object.
     pub(crate) fn open(region: &Region, spec: &Spec<'_>) -> io::Result<Self> {
         let membership = region.membership();
-        Ok(Self::new(region, &*membership.directory().open(membership, spec)?))
+        Ok(Self::new(region, membership.directory().open(membership, spec)?))
     }
 
     /// Opens an object, or makes it. All processes that do so at once get the same object.
@@ -94,12 +95,12 @@ impl Object {
     ) -> io::Result<Self> {
         let membership = region.membership();
         let (entry, _) = membership.directory().open_or_create(membership, spec, init)?;
-        Ok(Self::new(region, &entry))
+        Ok(Self::new(region, entry))
     }
 
-    fn new(region: &Region, entry: &Entry) -> Self {
+    fn new(region: &Region, entry: Arc<Entry>) -> Self {
         let (membership, presence) = (region.membership().clone(), region.presence().clone());
-        Self { membership, _presence: presence, base: entry.base, len: entry.len, parameter: entry.parameter }
+        Self { membership, _presence: presence, base: entry.base, len: entry.len, entry }
     }
 
     #[inline]
@@ -120,12 +121,30 @@ impl Object {
 
     /// The parameter with which the object was made, unchecked.
     pub(crate) fn parameter(&self) -> u64 {
-        self.parameter
+        self.entry.parameter
     }
 
     /// Some words of the object.
     #[inline]
     pub(crate) fn words(&self, from: usize, len: usize) -> &[AtomicU64] {
         &self.membership.slice(self.base, self.len)[from..][..len]
+    }
+
+    /// The error of a call whose deadline has passed. `missed` says what did not happen, and `shows` what the tool shows about it.
+    #[cold]
+    pub(crate) fn timed_out(&self, missed: impl fmt::Display, shows: &str) -> io::Error {
+        let shown = self.membership.tool_argument();
+        fail(io::ErrorKind::TimedOut, format!("{missed} before the deadline: `futex show {shown}` shows {shows}"))
+    }
+}
+
+/// The object in messages: kind, name and region.
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Kind::from_number(self.entry.kind) {
+            Some(kind) => write!(f, "the {kind}")?,
+            None => f.write_str("the object")?,
+        }
+        write!(f, " {:?} in {}", self.entry.name, self.membership.what())
     }
 }

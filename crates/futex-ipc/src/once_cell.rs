@@ -232,8 +232,14 @@ impl<T: Value> OnceCell<T> {
 
     fn block(&self, deadline: Option<Deadline>) -> io::Result<Result<T, Initialiser<'_, T>>> {
         let get = Get::new(self.place);
-        let turn = drive::block_for(self.object.membership(), "the value of the once cell", get, deadline)?;
+        let turn = drive::block(self.object.membership(), get, deadline)?.ok_or_else(|| self.timed_out())?;
         Ok(self.got(turn))
+    }
+
+    #[cold]
+    fn timed_out(&self) -> io::Error {
+        let missed = format!("{} did not get its value", self.object);
+        self.object.timed_out(missed, "which member initialises it")
     }
 
     fn try_turn(&self) -> io::Result<Option<Result<T, Initialiser<'_, T>>>> {
@@ -255,7 +261,7 @@ impl<T: Value> OnceCell<T> {
     }
 
     fn refuse(&self, kind: io::ErrorKind, what: &str) -> io::Error {
-        fail(kind, format!("the once cell in {} {what}", self.object.membership().what()))
+        fail(kind, format!("{} {what}", self.object))
     }
 }
 

@@ -188,8 +188,7 @@ impl Semaphore {
         if drive::attempt(membership, Grow::new(self.steps, n))? {
             return Ok(());
         }
-        let what = membership.what();
-        Err(refuse(format!("cannot add {n} permits to a semaphore in {what}: it can have at most {MAX_PERMITS}")))
+        Err(refuse(format!("cannot add {n} permits to {}: it can have at most {MAX_PERMITS}", self.object)))
     }
 
     /// True if both handles lead to the same semaphore, and belong to the same member.

@@ -12,9 +12,6 @@ use futex_sys::Deadline;
 use std::io;
 use std::sync::Arc;
 
-/// What a call waits for, in messages.
-const WHAT: &str = "the read-write lock";
-
 impl<T: Value> RwLock<T> {
     /// Locks for reading.
     ///
@@ -201,13 +198,20 @@ impl<T: Value> RwLock<T> {
 
     #[inline]
     fn block_to_read(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
-        drive::block_for(self.object.membership(), WHAT, Read::new(self.place), deadline)
+        let locked = drive::block(self.object.membership(), Read::new(self.place), deadline)?;
+        locked.ok_or_else(|| self.timed_out("read"))
     }
 
     #[inline]
     fn block_to_write(&self, deadline: Option<Deadline>) -> io::Result<Locked> {
         let membership = self.object.membership();
         self.writers.blocking_yield(membership);
-        drive::block_for(membership, WHAT, Write::new(self.place), deadline)
+        drive::block(membership, Write::new(self.place), deadline)?.ok_or_else(|| self.timed_out("write"))
+    }
+
+    #[cold]
+    fn timed_out(&self, verb: &str) -> io::Error {
+        let missed = format!("could not lock {} to {verb}", self.object);
+        self.object.timed_out(missed, "which members have it")
     }
 }

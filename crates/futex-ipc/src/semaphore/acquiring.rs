@@ -189,13 +189,13 @@ impl Semaphore {
 
     #[cold]
     fn too_many(&self, n: u32) -> io::Error {
-        let what = self.object.membership().what();
-        refuse(format!("cannot take {n} permits of a semaphore in {what}: it can have at most {MAX_PERMITS}"))
+        refuse(format!("cannot take {n} permits of {}: it can have at most {MAX_PERMITS}", self.object))
     }
 
     #[cold]
     fn timed_out(&self, n: u32) -> io::Error {
-        let what = if n == 1 { "a permit of the semaphore".into() } else { format!("{n} permits of the semaphore") };
-        drive::timed_out(&what, self.object.membership())
+        let permits = if n == 1 { "permit" } else { "permits" };
+        let missed = format!("could not take {n} {permits} of {}", self.object);
+        self.object.timed_out(missed, "which members have permits")
     }
 }

@@ -1,0 +1,102 @@
+//! What the messages of errors say. A message names the object, says what went wrong, and says what to do.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use futex_ipc::{AutoEvent, Barrier, Condvar, ManualEvent, Mutex, OnceCell, Region, RwLock, Semaphore};
+use std::io;
+use std::time::Instant;
+
+/// A name of a region that no other test has.
+fn new_name(test: &str) -> String {
+    format!("futex-ipc-messages-{test}-{}", std::process::id())
+}
+
+#[track_caller]
+fn says<T>(result: io::Result<T>, kind: io::ErrorKind, sentence: &str) {
+    let error = result.err().unwrap();
+    assert_eq!((error.kind(), &*error.to_string()), (kind, sentence));
+}
+
+/// The story: "the mutex in the anonymous region was not there before the deadline" read as if there were no mutex, and did not say
+/// which one.
+#[test]
+fn a_deadline_that_has_passed_names_the_object_and_what_shows_the_cause() {
+    let name = new_name("late");
+    let region = Region::builder().open_or_create(&name).unwrap();
+    let late = |result: io::Result<()>, missed: &str, shows: &str| {
+        let missed = missed.replace("HERE", &format!("in the region {name:?}"));
+        let sentence = format!("{missed} before the deadline: `futex show {name}` shows {shows}");
+        says(result, io::ErrorKind::TimedOut, &sentence);
+    };
+
+    let mutex = Mutex::create(&region, "m", ()).unwrap();
+    let guard = mutex.blocking_lock().unwrap();
+    late(
+        mutex.blocking_lock_deadline(Instant::now()).map(drop),
+        "could not lock the mutex \"m\" HERE",
+        "which member has it",
+    );
+
+    let lock = RwLock::create(&region, "l", ()).unwrap();
+    let writer = lock.blocking_write().unwrap();
+    let read = lock.blocking_read_deadline(Instant::now()).map(drop);
+    late(read, "could not lock the read-write lock \"l\" HERE to read", "which members have it");
+    let write = lock.blocking_write_deadline(Instant::now()).map(drop);
+    late(write, "could not lock the read-write lock \"l\" HERE to write", "which members have it");
+
+    let semaphore = Semaphore::create(&region, "s", 3).unwrap();
+    let permits = semaphore.blocking_acquire_many(3).unwrap();
+    let shows = "which members have permits";
+    let one = semaphore.blocking_acquire_deadline(Instant::now()).map(drop);
+    late(one, "could not take 1 permit of the semaphore \"s\" HERE", shows);
+    let two = semaphore.blocking_acquire_many_deadline(2, Instant::now()).map(drop);
+    late(two, "could not take 2 permits of the semaphore \"s\" HERE", shows);
+
+    let event = ManualEvent::create(&region, "e").unwrap().blocking_wait_deadline(Instant::now());
+    late(event, "the manual event \"e\" HERE was not set", "which members are alive");
+    let event = AutoEvent::create(&region, "a").unwrap().blocking_wait_deadline(Instant::now());
+    late(event, "the auto event \"a\" HERE was not set", "which members are alive");
+
+    let barrier = Barrier::create(&region, "b").unwrap();
+    let (mut first, second) = (barrier.attach().unwrap(), barrier.attach().unwrap());
+    let phase = first.blocking_arrive_and_wait_deadline(Instant::now()).map(drop);
+    late(phase, "the phase of the barrier \"b\" HERE did not end", "how many tasks of each member have arrived");
+
+    let cell = OnceCell::<u32>::create(&region, "o").unwrap();
+    let value = cell.blocking_get_or_init(|| {
+        let value = cell.blocking_get_or_init_deadline(|| 1, Instant::now()).map(drop);
+        late(value, "the once cell \"o\" HERE did not get its value", "which member initialises it");
+        2
+    });
+    assert_eq!(value.unwrap(), 2);
+
+    let condvar = Condvar::create(&region, "c").unwrap();
+    let shows = "which members are alive, and which one has the mutex";
+    let wait = condvar.blocking_wait_deadline(guard, Instant::now()).map(drop);
+    late(wait, "the wait for the condvar \"c\" HERE did not end", shows);
+    drop((writer, permits, second));
+}
+
+#[test]
+fn a_deadline_in_a_region_without_a_name_leads_to_its_descriptor() {
+    let region = Region::builder().anonymous().unwrap();
+    let mutex = Mutex::create(&region, "m", ()).unwrap();
+    let _guard = mutex.blocking_lock().unwrap();
+    let message = mutex.blocking_lock_deadline(Instant::now()).unwrap_err().to_string();
+    let start = format!(
+        "could not lock the mutex \"m\" in the anonymous region before the deadline: `futex show {}:",
+        std::process::id()
+    );
+    assert!(message.starts_with(&start), "{message}");
+}
+
+#[test]
+fn an_object_of_a_closed_region_says_who_closed_it() {
+    let name = new_name("closed");
+    let region = Region::builder().open_or_create(&name).unwrap();
+    let mutex = Mutex::create(&region, "m", ()).unwrap();
+    region.close();
+    let sentence = format!(
+        "the region {name:?} can't be used any more: this process has called `Region::close`. Open the region again"
+    );
+    says(mutex.blocking_lock(), io::ErrorKind::BrokenPipe, &sentence);
+}
