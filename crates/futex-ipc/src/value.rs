@@ -28,6 +28,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 ///     const VERSION: u32 = 1;
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the value of an object in a region",
+    label = "not a `Value`",
+    note = "implement `Value` for a `#[repr(C)]` struct that derives `FromBytes`, `IntoBytes` and `Immutable` of `zerocopy`",
+    note = "a value is plain bytes without padding: `String`, `Vec`, references, `bool`, `char`, enums and tuples are not possible. Use \
+            arrays, numbers and structs of these"
+)]
 pub trait Value: FromBytes + IntoBytes + Immutable + Send + Sync + 'static {
     /// Name of the type, 1 to 64 bytes. All programs that use a region must use the same name.
     const NAME: &'static str;
