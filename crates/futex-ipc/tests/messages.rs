@@ -100,3 +100,20 @@ fn an_object_of_a_closed_region_says_who_closed_it() {
     );
     says(mutex.blocking_lock(), io::ErrorKind::BrokenPipe, &sentence);
 }
+
+/// The story: the error was that of futex-tokio, which advised to "give the futex a reactor". A program has neither.
+#[cfg(feature = "tokio")]
+#[test]
+fn an_async_call_that_has_to_wait_outside_of_a_runtime_names_the_blocking_form() {
+    let region = Region::builder().anonymous().unwrap();
+    let mutex = Mutex::create(&region, "m", ()).unwrap();
+    let guard = futex_tests::block_on(mutex.lock()).unwrap();
+    says(
+        futex_tests::block_on(mutex.lock()),
+        io::ErrorKind::Unsupported,
+        "an async call on an object of the anonymous region has to wait, and there is no Tokio runtime here: await it in a runtime, \
+         or use the form of the call that blocks the thread (`blocking_…`)",
+    );
+    drop(guard);
+    drop(mutex.try_lock().unwrap().unwrap());
+}

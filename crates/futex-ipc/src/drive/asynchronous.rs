@@ -4,11 +4,13 @@ use super::{MAX_LOST, begin, contended, finish};
 use crate::membership::Membership;
 use crate::steps::{self, Cancel, PATIENCE, Step};
 use crate::waits::Ticket;
+use futex_sys::__private::fail;
 use futex_tokio::{AsyncFutex, WaitAsyncOwned};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::runtime::Handle;
 use tokio::task::coop::poll_proceed;
 
 /// Runs the machine that `make` returns, and suspends the task while it sleeps. Dropping the future cancels the operation.
@@ -52,6 +54,19 @@ pub(crate) async fn operate<M: Cancel>(membership: &Membership, make: impl Fn() 
     .await
 }
 
+/// The error of an operation that has to wait outside of a runtime.
+#[cold]
+fn no_runtime(membership: &Membership) -> io::Error {
+    fail(
+        io::ErrorKind::Unsupported,
+        format!(
+            "an async call on an object of {} has to wait, and there is no Tokio runtime here: await it in a runtime, or use the form \
+             of the call that blocks the thread (`blocking_…`)",
+            membership.what()
+        ),
+    )
+}
+
 /// An operation after its [first steps](begin). Dropping it cancels the operation.
 struct Operation<'a, M: Cancel> {
     membership: &'a Membership,
@@ -89,7 +104,8 @@ impl<'a, M: Cancel> Operation<'a, M> {
     /// Begins to wait in the kernel. The wait is armed by its first poll.
     fn fall_asleep(&mut self, sleep: steps::Sleep) -> io::Result<()> {
         let ticket = self.membership.register(sleep)?;
-        let futex = AsyncFutex::new(self.membership.word(sleep.place)?)?;
+        let futex = AsyncFutex::new(self.membership.word(sleep.place)?)
+            .map_err(|error| if Handle::try_current().is_err() { no_runtime(self.membership) } else { error })?;
         self.sleep = Some(Sleep { wait: futex.wait_async_owned(sleep.expected), _ticket: ticket, armed: false });
         Ok(())
     }
