@@ -46,11 +46,14 @@ impl Attachment {
 
     /// The error if each slot has a member.
     pub(crate) fn full(&self) -> io::Error {
+        let slots = self.layout.slots;
+        let members = if slots == 1 { "member" } else { "members" };
         fail(
             io::ErrorKind::ResourceBusy,
             format!(
-                "{} is full: it has {} members, which is its maximum. Make it with a larger maximum (`Builder::members`)",
-                self.what, self.layout.slots
+                "{} is full: it has {slots} {members}, which is its maximum. The process that made the region has chosen the \
+                 maximum, which never changes: let it choose a larger one (`Builder::members`)",
+                self.what
             ),
         )
     }

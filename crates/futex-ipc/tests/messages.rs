@@ -117,3 +117,29 @@ fn an_async_call_that_has_to_wait_outside_of_a_runtime_names_the_blocking_form()
     drop(guard);
     drop(mutex.try_lock().unwrap().unwrap());
 }
+
+#[test]
+fn a_region_without_room_says_who_has_chosen_its_size() {
+    for (maximum, objects) in [(1, "1 object"), (2, "2 objects")] {
+        let region = Region::builder().objects(maximum).anonymous().unwrap();
+        for name in ["a", "b"].iter().take(maximum as usize) {
+            ManualEvent::create(&region, name).unwrap();
+        }
+        let sentence = format!(
+            "cannot add \"c\" to the anonymous region: it has {objects}, which is its maximum. The process that made the region has \
+             chosen its size, which never changes: let it choose a larger one (`Builder::objects`, `Builder::bytes`)"
+        );
+        says(ManualEvent::create(&region, "c"), io::ErrorKind::StorageFull, &sentence);
+    }
+}
+
+#[test]
+fn a_full_region_says_who_has_chosen_the_number_of_members() {
+    let region = Region::builder().members(1).anonymous().unwrap();
+    says(
+        Region::builder().from_fd(region.share().unwrap()),
+        io::ErrorKind::ResourceBusy,
+        "the region of the descriptor is full: it has 1 member, which is its maximum. The process that made the region has chosen the \
+         maximum, which never changes: let it choose a larger one (`Builder::members`)",
+    );
+}

@@ -88,14 +88,16 @@ impl Directory {
         let entries = membership.entries();
         let full = |what: String| {
             let sentence = format!(
-                "cannot add {:?} to {}: {what}. Make the region with a larger maximum (`Builder::objects`, `Builder::bytes`)",
+                "cannot add {:?} to {}: {what}. The process that made the region has chosen its size, which never changes: let it \
+                 choose a larger one (`Builder::objects`, `Builder::bytes`)",
                 spec.name,
                 membership.what()
             );
             Err(fail(io::ErrorKind::StorageFull, sentence))
         };
         if entries.len() as u32 >= layout.entries {
-            return full(format!("it has {} objects, which is its maximum", layout.entries));
+            let objects = if layout.entries == 1 { "object" } else { "objects" };
+            return full(format!("it has {} {objects}, which is its maximum", layout.entries));
         }
         let first = entries.iter().flatten().map(|entry| entry.end()).max().unwrap_or_else(|| layout.objects());
         let base = first.next_multiple_of(LINE);
