@@ -39,7 +39,7 @@ use crate::format::{FIRST_SLOT_BYTE, Layout, MAX_MEMBERS, refuse};
 use crate::hook::{Point, reach};
 use crate::os::at_fork::{Identity, OwnFile};
 use crate::os::byte_lock;
-use futex_sys::__private::{DIRECTORY, explain, fail, posix_entry};
+use futex_sys::__private::{DIRECTORY, explain, fail, posix_entry, with_kind};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -165,6 +165,9 @@ impl Name {
         let opened = OwnFile::open(|| {
             openat(CWD, path, OPEN, Mode::empty()).map_err(|errno| match errno {
                 Errno::NOENT => errno.into(),
+                // A directory, a socket or a device.
+                Errno::ISDIR | Errno::NXIO | Errno::NODEV => self.not_regular(),
+                Errno::LOOP => with_kind(io::ErrorKind::InvalidInput, self.cannot("open", errno)),
                 _ => self.cannot("open", errno),
             })
         });
@@ -175,12 +178,14 @@ impl Name {
         }
     }
 
+    fn not_regular(&self) -> io::Error {
+        refuse(format!("{self} can't be opened: the file of this name is not a regular file. Use another name"))
+    }
+
     fn verify(&self, file: &OwnFile) -> io::Result<()> {
         let stat = rustix::fs::fstat(file).map_err(|errno| self.cannot("open", errno))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(refuse(format!(
-                "{self} can't be opened: the file of this name is not a regular file. Use another name"
-            )));
+            return Err(self.not_regular());
         }
         let (theirs, ours) = (stat.st_uid, geteuid().as_raw());
         if theirs != ours && !self.is_for_several_users() {

@@ -111,7 +111,7 @@ impl Builder {
         self
     }
 
-    /// A label that describes this member to others, for example in logs. At most 64 bytes.
+    /// A label that describes this member to others, for example in logs. At most 64 bytes, and no zero byte.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
@@ -146,7 +146,7 @@ impl Builder {
     /// - `PermissionDenied` if the region belongs to another user.
     /// - `StorageFull` if the file system of the directory has too little room. `OutOfMemory` if the region is larger than the memory
     ///   and swap of the machine. `FileTooLarge` if it is larger than `ulimit -f` allows.
-    /// - `Unsupported` if the directory is on a file system that is not local, or on `OverlayFS`.
+    /// - `Unsupported` if the directory is on a file system that is not local or can't have new files, or on `OverlayFS`.
     pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> io::Result<Region> {
         self.named(name.as_ref(), Intent::OpenOrCreate)
     }
@@ -202,6 +202,9 @@ impl Builder {
                 self.label.len(),
                 Information::MAX_LABEL
             )));
+        }
+        if self.label.contains('\0') {
+            return Err(refuse(format!("{:?} can't be the label of a member: a label has no zero byte", self.label)));
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_ipc::{AutoEvent, Barrier, Condvar, ManualEvent, Mutex, OnceCell, Region, RwLock, Semaphore};
+use std::fs::File;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 /// A name of a region that no other test has.
@@ -142,4 +144,66 @@ fn a_full_region_says_who_has_chosen_the_number_of_members() {
         "the region of the descriptor is full: it has 1 member, which is its maximum. The process that made the region has chosen the \
          maximum, which never changes: let it choose a larger one (`Builder::members`)",
     );
+}
+
+/// The story: the error was "Resource temporarily unavailable", and nothing else.
+#[test]
+fn a_socket_that_would_block_says_how_to_wait_for_it() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    says(
+        Region::builder().receive(&theirs),
+        io::ErrorKind::WouldBlock,
+        "no region has arrived yet, and the socket is non-blocking: make it blocking, or await it (`async_io` of a Tokio socket calls \
+         this function again): Resource temporarily unavailable (os error 11)",
+    );
+    drop(ours);
+    assert_eq!(Region::builder().receive(&theirs).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+/// The story: "there is no directory /proc", of kind `NotFound`.
+#[test]
+fn a_directory_that_cannot_have_files_is_not_called_missing() {
+    let sentence = "cannot create the region \"r\" in /proc: the file system of /proc can't make files and link them. Use another \
+                    directory (`Builder::directory`)";
+    says(Region::builder().directory("/proc").open_or_create("r"), io::ErrorKind::Unsupported, sentence);
+    let missing = Region::builder().directory("/proc/nothing").open_or_create("r");
+    assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_file_that_is_not_regular_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display();
+    let socket = std::os::unix::net::UnixListener::bind(directory.path().join("socket"));
+    std::fs::create_dir(directory.path().join("directory")).unwrap();
+    for name in ["socket", "directory"] {
+        let sentence = format!(
+            "the region {name:?} in {path} can't be opened: the file of this name is not a regular file. Use another name"
+        );
+        says(
+            Region::builder().directory(directory.path()).open_or_create(name),
+            io::ErrorKind::InvalidInput,
+            &sentence,
+        );
+    }
+    drop(socket);
+}
+
+/// The story: the errors were the kernel's words "Text file busy" and "Is a directory".
+#[test]
+fn a_descriptor_that_cannot_be_written_has_the_documented_kind() {
+    let program = Region::builder().from_fd(File::open(std::env::current_exe().unwrap()).unwrap()).unwrap_err();
+    assert_eq!(program.kind(), io::ErrorKind::PermissionDenied, "{program}");
+    assert!(program.to_string().contains("which has to be open for reading and writing"), "{program}");
+    let directory = Region::builder().from_fd(File::open("/").unwrap()).unwrap_err();
+    assert_eq!(directory.kind(), io::ErrorKind::InvalidInput, "{directory}");
+    assert!(directory.to_string().contains("the region of the descriptor"), "{directory}");
+}
+
+/// The story: the others saw the label up to the zero byte.
+#[test]
+fn a_label_with_a_zero_byte_is_refused() {
+    let sentence = "\"a\\0b\" can't be the label of a member: a label has no zero byte";
+    says(Region::builder().label("a\0b").anonymous(), io::ErrorKind::InvalidInput, sentence);
 }

@@ -45,7 +45,8 @@ impl Name {
         Err(fail(
             io::ErrorKind::Unsupported,
             format!(
-                "cannot create {self}: the file system of {} can't link files. Use another directory (`Builder::directory`)",
+                "cannot create {self}: the file system of {} can't make files and link them. Use another directory \
+                 (`Builder::directory`)",
                 self.directory.display()
             ),
         ))
@@ -80,6 +81,8 @@ impl Name {
             Err(error) => match Errno::from_io_error(&error) {
                 Some(errno) if way == Way::Nameless && means_unsupported(errno) => return Ok(Made::Unsupported),
                 Some(Errno::EXIST) if way == Way::Hidden => return self.remove_hidden().map(|()| Made::Taken),
+                // As on /proc.
+                Some(Errno::NOENT) if self.directory.is_dir() => return Ok(Made::Unsupported),
                 Some(Errno::NOENT) => {
                     let sentence = format!("cannot create {self}: there is no directory {}", self.directory.display());
                     return Err(explain(Errno::NOENT, sentence));

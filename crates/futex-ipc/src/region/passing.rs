@@ -39,7 +39,8 @@ impl Region {
             )));
         }
         let file = OwnFile::open(|| self.reopen())?;
-        let sent = send_descriptor(file.as_fd(), socket);
+        let sent = send_descriptor(file.as_fd(), socket)
+            .map_err(|error| would_block(error, "the buffer of the socket is full"));
         // The peer has the same description. While a fork has it too, the death of the peer is not noticed.
         file.close();
         sent
@@ -77,13 +78,14 @@ impl Builder {
     /// Receives a region that a peer has [sent](Region::send) over a Unix socket, and joins it. The memory must be sealed against
     /// shrinking.
     ///
-    /// The call blocks until a message arrives, unless the socket is non-blocking.
+    /// The call blocks until a message arrives, unless the socket is non-blocking. In a task, pass the call to `async_io` of a Tokio
+    /// socket.
     ///
     /// # Errors
     ///
     /// Those of [`SharedMemory::receive`] and of [`from_fd`](Self::from_fd).
     pub fn receive(&self, socket: impl AsFd) -> io::Result<Region> {
-        let memory = SharedMemory::receive(socket)?;
+        let memory = SharedMemory::receive(socket).map_err(|error| would_block(error, "no region has arrived yet"))?;
         self.join_again(memory.as_fd(), "the region that was received")
     }
 
@@ -116,7 +118,7 @@ impl Builder {
         let fresh = OwnFile::open(|| Ok(reopen(fd)?));
         match fresh {
             Ok(file) => self.join(file, false, what),
-            Err(error) if Errno::from_io_error(&error).is_some_and(means_no_proc) => self.join_through(fd, what),
+            Err(error) if Errno::from_io_error(&error).is_some_and(means_not_again) => self.join_through(fd, what),
             Err(error) => Err(explain(error, format!("cannot open the file of {what} again"))),
         }
     }
@@ -137,7 +139,24 @@ fn reopen(fd: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     openat(CWD, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// True for the errors of a system without `/proc`, and of a user who may not open the file.
-fn means_no_proc(errno: Errno) -> bool {
-    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::NXIO)
+/// True for the errors of a system without `/proc`, of a user who may not open the file, and of a file that can't be opened for
+/// writing. Then the descriptor may still be open for writing.
+fn means_not_again(errno: Errno) -> bool {
+    let no_proc = matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP);
+    let forbidden = matches!(errno, Errno::ACCESS | Errno::PERM);
+    no_proc || forbidden || matches!(errno, Errno::NXIO | Errno::ROFS | Errno::TXTBSY | Errno::ISDIR)
+}
+
+/// Explains an error of a socket that is non-blocking.
+fn would_block(error: io::Error, what: &str) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => explain(
+            error,
+            format!(
+                "{what}, and the socket is non-blocking: make it blocking, or await it (`async_io` of a Tokio socket calls this \
+                 function again)"
+            ),
+        ),
+        _ => error,
+    }
 }
