@@ -146,6 +146,10 @@ impl Region {
         )
     }
 
+    pub(crate) fn has_living(&self) -> bool {
+        self.members.iter().any(|member| member.is_alive)
+    }
+
     /// Rows of the table of members, and whether each is a warning.
     pub(crate) fn member_rows(&self) -> Vec<(Vec<String>, bool)> {
         self.members.iter().map(Member::row).collect()

@@ -7,9 +7,12 @@ use crate::output::{self, printable};
 use crate::proc::maps::FileId;
 use crate::proc::stat::stat_open;
 use crate::proc::{ObjectId, Process, Sleepers, Snapshot};
+use futex_ipc::Inspection;
+use futex_sys::MemoryView;
 use futex_tokio::SharedMemory;
-use rustix::fs::{CWD, FileType, Mode, OFlags, openat, unlink};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, unlink};
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     let object = &args.object;
@@ -20,6 +23,7 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     // Open until the end: the number of an object that is gone is given to the next one.
     let opened = openat(CWD, &path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
     let stat = opened.as_ref().map_err(|&errno| io::Error::from(errno)).and_then(stat_open);
+    let living = opened.as_ref().map_or(0, living_members);
     match object {
         Object::Path(path) => {
             let stat = stat.as_ref().map_err(|error| cannot_remove(error))?;
@@ -31,11 +35,36 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
         Object::Name(name) => SharedMemory::unlink(name)?,
         Object::Descriptor { .. } => {}
     }
+    if living > 0 {
+        let members = match living {
+            1 => "1 living member, which keeps".to_owned(),
+            n => format!("{n} living members, which keep"),
+        };
+        say(format_args!(
+            "{object} was a region with {members} it: the next process that opens the name makes another region, so end these \
+             processes, or let them open the name again"
+        ));
+    }
     // If another object got the name before it was removed, the processes of the one before are named.
     match stat {
         Ok(stat) => list_processes(ObjectId::same(FileId::of(&stat))),
         Err(_) => Ok(()),
     }
+}
+
+/// Number of living members, if the file is a region that this process may read. Otherwise 0.
+fn living_members(found: &OwnedFd) -> usize {
+    let is_regular =
+        |found| fstat(found).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    if !is_regular(found) {
+        return 0;
+    }
+    let link = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let view = openat(CWD, link, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+        .map_err(io::Error::from)
+        .and_then(MemoryView::from_fd);
+    let inspection = view.and_then(|view| Inspection::of(&view)).ok().flatten();
+    inspection.map_or(0, |inspection| inspection.members().iter().filter(|member| member.is_alive()).count())
 }
 
 /// Lists the processes that map an object, as far as this one may inspect them.

@@ -148,6 +148,12 @@ fn notes(shown: &Shown) -> Vec<String> {
     if shown.is_region_only && shown.region.as_ref().is_some_and(|region| !region.all_counted) {
         notes.push("Not all waiters were counted. For more, use --limit.".to_owned());
     }
+    if shown.is_region_only && shown.has_name && shown.region.as_ref().is_some_and(|region| !region.has_living()) {
+        notes.push(
+            "No member is alive. The next process that opens the name replaces this region by a new, empty one."
+                .to_owned(),
+        );
+    }
     if let Some(error) = &shown.region_error {
         notes.push(format!("Members and objects are not shown: {}.", printable(error)));
     }

@@ -86,6 +86,7 @@ fn members_and_objects_are_shown_with_the_holder_and_those_that_wait() {
 
     holder.signal(Signal::STOP);
     let people = text(["show", &name.0]);
+    assert!(!people.contains("No member is alive"), "{people}");
     let line = |begin: &str| people.lines().find(|line| line.starts_with(begin)).unwrap_or_default();
     assert!(people.contains("A region of futex-ipc: 2 of 64 members, 2 of "), "{people}");
     assert!(line("0/1").contains("stopped") && line("0/1").contains("holder"), "{people}");
@@ -126,11 +127,36 @@ fn the_only_member_that_was_killed_is_dead_and_not_swept() {
     assert_eq!((&member["is_alive"], &member["state"]), (&false.into(), &Value::Null));
     let people = text(["show", &name.0]);
     assert!(people.contains("dead, not swept"), "{people}");
+    assert!(
+        people.contains("\nNo member is alive. The next process that opens the name replaces this region"),
+        "{people}"
+    );
     assert!(people.contains(&format!("held by {pid} holder (dead)")), "{people}");
     let people = text(["ls"]);
     let line = people.lines().find(|line| line.starts_with(&name.0)).unwrap();
     assert!(line.contains("region: 1 member (1 dead), 2 objects"), "{line}");
     assert!(before == (bytes(&memory).unwrap(), blocks(&memory)), "a look has changed the region");
+}
+
+/// The story: `futex rm` listed the processes and said nothing else. The processes that opened the name later got another region, and
+/// waited for nobody.
+#[test]
+fn the_removal_of_a_region_that_has_members_says_that_the_name_will_lead_to_another_one() {
+    let name = Name(unique("removed"));
+    let region = Region::builder().open_or_create(&name.0).unwrap();
+    let removed = run(["rm", &name.0]);
+    assert!(removed.status.success());
+    assert!(String::from_utf8(removed.stdout).unwrap().contains("these processes still map it:"));
+    assert_eq!(
+        String::from_utf8(removed.stderr).unwrap(),
+        format!(
+            "futex: {} was a region with 1 living member, which keeps it: the next process that opens the name makes another region, \
+             so end these processes, or let them open the name again\n",
+            name.0
+        )
+    );
+    assert_eq!(Region::builder().open(&name.0).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    drop(region);
 }
 
 #[test]
