@@ -81,7 +81,7 @@ fn a_wait_for_a_manual_event_ends_at_its_deadline() {
     let event = ManualEvent::create(&region, "gate").unwrap();
     let error = event.blocking_wait_deadline(Deadline::after(Duration::from_millis(5))).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    assert!(error.to_string().contains("the event"), "{error}");
+    assert!(error.to_string().contains("event \"gate\""), "{error}");
 }
 
 #[test]
