@@ -120,6 +120,14 @@ impl Harness {
         }
     }
 
+    /// Number of sections and the like that the children have ended.
+    fn progress(&self) -> u64 {
+        [Figure::Sections, Figure::Reads, Figure::Holds]
+            .map(|figure| self.side.figure(figure).load(SeqCst))
+            .into_iter()
+            .sum()
+    }
+
     /// Checks that all children run, and that no task waits for long.
     fn check(&mut self) {
         assert_eq!(self.side.figure(Figure::Violations).load(SeqCst), 0, "a child has printed the violation above");
@@ -203,12 +211,21 @@ fn no_promise_is_broken_and_nobody_is_stuck_when_processes_are_killed() {
     let mut rng = Rng::new(std::process::id().into());
     let mut killed = 0;
     while killed < kills {
-        // A random point of time, not a synchronisation.
-        let pause = Duration::from_micros(rng.below(8_000) as u64);
-        let start = Instant::now();
-        std::thread::sleep(pause);
-        harness.starved |= start.elapsed() > pause + LATE;
-        harness.check();
+        // A slow machine takes longer to start a child than a pause lasts. A kill must find something to interrupt there too.
+        let enough = harness.progress() + rng.below(12) as u64;
+        let limit = Instant::now() + Duration::from_secs(PATIENCE);
+        loop {
+            // A random point of time, not a synchronisation.
+            let pause = Duration::from_micros(rng.below(8_000) as u64);
+            let start = Instant::now();
+            std::thread::sleep(pause);
+            harness.starved |= start.elapsed() > pause + LATE;
+            harness.check();
+            if harness.progress() >= enough {
+                break;
+            }
+            assert!(Instant::now() < limit, "no child makes progress\n{}", harness.show());
+        }
         let mut victims: Vec<usize> = (0..CHILDREN).collect();
         rng.shuffle(&mut victims);
         let n = match rng.below(20) {
