@@ -341,7 +341,8 @@ impl AsFd for Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         if !self.origin.is_here() {
-            // A fork does not have the mapping. It may have another mapping at this address, which must not be unmapped.
+            // A fork does not have the mapping. It may have another mapping at this address, which must not be unmapped. (The fork also
+            // keeps the share of the watcher, which usually prevents this drop.)
             std::mem::forget(self.memory.clone());
         }
     }

@@ -2033,14 +2033,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::region::processes::passing::two_members_do_not_get_one_description",
     },
     Mutant {
-        name: "fork-unmaps-the-region",
-        breaks: "a fork that drops a region unmaps what is at that address",
-        file: "futex-ipc/src/membership.rs",
-        from: "std::mem::forget(self.memory.clone());",
-        to: "",
-        test: "futex-ipc/lib::region::processes::forks::a_region_that_a_fork_drops_leaves_the_memory_at_its_address_alone",
-    },
-    Mutant {
         name: "lost-descriptors-are-closed",
         breaks: "the watcher closes numbers that are those of other files by now",
         file: "futex-ipc/src/descriptor.rs",
