@@ -80,6 +80,9 @@ impl Semaphore {
 
     /// Takes a permit if one is available and no other call waits. Otherwise returns `None`.
     ///
+    /// It can also return `None` although a permit is available, if a wait was cancelled or ended a moment ago and another call examines
+    /// the semaphore.
+    ///
     /// # Errors
     ///
     /// Those of [`blocking_acquire`](Self::blocking_acquire).
