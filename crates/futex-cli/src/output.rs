@@ -50,7 +50,7 @@ pub(crate) fn table<R: IntoIterator<Item = String>>(
 /// A bold header and rows of one line each, without borders. Columns of numbers are aligned at their ends.
 pub(crate) fn aligned<R: IntoIterator<Item = String>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.iter().copied());
+    table.load_preset(presets::NOTHING).set_header(header.iter().copied());
     for row in rows {
         table.add_row(row);
     }
