@@ -131,6 +131,13 @@ impl Lines {
     }
 }
 
+/// True if this process ignores a signal, as `nohup` and the background jobs of a script do. The programs that it starts inherit that.
+pub(crate) fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc/self/status");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).expect("the signals that are ignored");
+    u64::from_str_radix(ignored, 16).expect("a hexadecimal number") >> (signal.as_raw() - 1) & 1 == 1
+}
+
 /// A page of shared memory under a name that no other test has.
 pub(crate) fn page() -> NamedMemory {
     NamedMemory::create(new_name(), 4096).expect("shared memory")

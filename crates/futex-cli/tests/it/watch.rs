@@ -69,8 +69,8 @@ fn each_json_record_is_a_line() {
     assert_eq!(record(watch.line()), [Some(4), None, Some(0)]);
     change(&word(&page, 4), 3);
     assert_eq!(record(watch.line()), [Some(4), Some(0), Some(3)]);
-    watch.signal(Signal::INT);
-    assert_eq!(watch.end(), ended(130, "", ""));
+    watch.signal(Signal::TERM);
+    assert_eq!(watch.end(), ended(143, "", ""));
 }
 
 #[test]
