@@ -19,9 +19,9 @@ fn regions_cost_what_the_guide_lists() {
     let first = Region::builder().anonymous().expect("a region");
     // A thread has its name when it begins to run.
     until(|| watchers() == 1);
-    assert_eq!(descriptors() - before, 1 + 2);
+    assert_eq!(descriptors() - before, 1 + 3);
     let _second = Region::builder().anonymous().expect("a region");
-    assert_eq!(descriptors() - before, 2 + 2);
+    assert_eq!(descriptors() - before, 2 + 3);
     assert_eq!(watchers(), 1);
 
     let length =
