@@ -77,7 +77,7 @@ pub(crate) fn table(question: &Question, answer: &Answer) -> String {
     let reference = question.reference.map_or_else(String::new, |name| format!(" (ratios to: {name})"));
     let mut text = format!("{}: {}{reference}\n", question.name, question.asks);
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(COLUMNS);
+    table.load_preset(NOTHING).set_header(COLUMNS);
     for (name, Entry { cases, absent }) in contestants(question, answer) {
         for (case, summary) in cases {
             table.add_row([name.to_owned(), case].into_iter().chain(summary.columns()));

@@ -34,7 +34,7 @@ pub(crate) fn tables(situations: &[&Situation], entries: &[Entry]) -> String {
     let mut text = String::new();
     for situation in situations {
         let mut table = Table::new();
-        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         for entry in entries {
             if let Some(outcome) = entry.outcomes.get(situation.name) {
                 table.add_row([entry.name, &outcome.text]);
