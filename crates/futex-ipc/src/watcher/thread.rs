@@ -81,14 +81,12 @@ pub(super) fn add(membership: &Arc<Membership>) -> io::Result<(Arc<Thread>, Arc<
     Ok((thread, entry))
 }
 
-/// The thread of this process, which is started if there is none.
+/// The thread of this process, which is started if there is none, or if the program has closed the descriptors of the one that is there.
 fn current(there: &mut Option<Arc<Thread>>) -> io::Result<Arc<Thread>> {
-    let thread = match there {
-        Some(thread) => Arc::clone(thread),
-        None => Thread::start()?,
-    };
-    *there = Some(Arc::clone(&thread));
-    Ok(thread)
+    if let Some(thread) = there.as_ref().filter(|thread| thread.poke.file().is_ok()) {
+        return Ok(Arc::clone(thread));
+    }
+    Ok(Arc::clone(there.insert(Thread::start()?)))
 }
 
 impl Thread {
