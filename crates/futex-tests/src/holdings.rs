@@ -26,20 +26,30 @@ pub fn rings() -> BTreeSet<u32> {
         .collect()
 }
 
-/// Returns the number of threads that the backends of this process have, parked or not. It finds them by their names. A thread
-/// gets its name when it begins to run, so a new thread may be missing.
+/// Returns the number of threads that the backends of this process have, parked or not: see [`threads`].
 ///
 /// # Panics
 ///
 /// If `/proc` is not mounted.
 #[must_use]
 pub fn backend_threads() -> usize {
+    threads("futex-wait")
+}
+
+/// Returns the number of threads of this process whose name begins like this. A thread gets its name when it begins to run, so a new
+/// thread may be missing.
+///
+/// # Panics
+///
+/// If `/proc` is not mounted.
+#[must_use]
+pub fn threads(name: &str) -> usize {
     fs::read_dir("/proc/self/task")
         .expect("/proc/self/task")
         .filter(|entry| {
             let path = entry.as_ref().expect("a thread").path();
             // This can't be read if the thread has ended meanwhile.
-            fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with("futex-wait"))
+            fs::read_to_string(path.join("comm")).is_ok_and(|there| there.starts_with(name))
         })
         .count()
 }

@@ -2,15 +2,14 @@
 //! process.
 
 use futex_ipc::Region;
+use futex_tests::holdings::threads;
 use futex_tests::load::descriptors;
 use futex_tests::until;
-use std::fs::{self, File};
+use std::fs::File;
 
 /// Number of the threads of this process that notice deaths.
 fn watchers() -> usize {
-    let threads = fs::read_dir("/proc/self/task").expect("/proc/self/task");
-    let names = threads.map(|thread| fs::read_to_string(thread.expect("a thread").path().join("comm")));
-    names.filter(|name| name.as_ref().is_ok_and(|name| name.trim_end() == "futex-ipc")).count()
+    threads("futex-ipc")
 }
 
 #[test]

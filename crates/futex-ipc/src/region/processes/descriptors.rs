@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::os::at_fork::identity;
+use futex_tests::holdings::threads;
 use std::os::fd::OwnedFd;
 
 fn close_all_descriptors() {
@@ -54,8 +55,7 @@ fn a_member_outlives_its_descriptor_and_leaves_without_it() {
 
 /// Number of the threads of this process that watch regions.
 fn watchers() -> usize {
-    let threads = fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path().join("comm"));
-    threads.into_iter().filter(|comm| fs::read_to_string(comm).is_ok_and(|name| name.trim() == "futex-ipc")).count()
+    threads("futex-ipc")
 }
 
 /// A file with the inode of each eventfd, epoll and inotify. A read waits until something is written.
