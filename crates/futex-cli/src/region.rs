@@ -1,4 +1,4 @@
-//! Regions of `futex-ipc`: their members and objects, and who waits for what.
+//! Regions of `futex-ipc`: their members and objects, and the waits of the members.
 
 use crate::about::{list, unknown};
 use crate::output::printable;

@@ -4,22 +4,22 @@ use crate::os::at_fork::{Identity, identity};
 use futex_sys::__private::explain;
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 
 /// A descriptor of the watcher.
 ///
-/// A program that closes all descriptors above 2 closes this one too, and the next file that it opens may get the number. So
-/// each use checks first that the descriptor still leads to the same inode. (All eventfds, instances of inotify and the like
-/// share one inode, and would be taken for each other.)
+/// A program that closes all descriptors above 2 closes this descriptor too, and the next file that it opens may get the number. So
+/// each use first checks that the number still leads to the same inode. (All eventfds, inotify instances and similar files share one
+/// inode, so the check can't distinguish them. A pipe has its own inode.)
 #[derive(Debug)]
-pub(crate) struct Descriptor<T: AsFd> {
+pub(crate) struct Descriptor {
     /// `None` only during the drop.
-    file: Option<T>,
+    file: Option<OwnedFd>,
     identity: Identity,
 }
 
-impl<T: AsFd> Descriptor<T> {
-    pub(crate) fn new(file: T) -> io::Result<Self> {
+impl Descriptor {
+    pub(crate) fn new(file: OwnedFd) -> io::Result<Self> {
         let identity = identity(&file)?;
         Ok(Self { file: Some(file), identity })
     }
@@ -29,7 +29,7 @@ impl<T: AsFd> Descriptor<T> {
     /// # Errors
     ///
     /// If it was closed, or if its number leads to another file.
-    pub(crate) fn get(&self) -> io::Result<&T> {
+    pub(crate) fn get(&self) -> io::Result<&OwnedFd> {
         match &self.file {
             Some(file) if identity(file).is_ok_and(|there| there == self.identity) => Ok(file),
             _ => Err(explain(Errno::BADF, "a descriptor of the thread that watches regions was closed by other code")),
@@ -43,7 +43,7 @@ impl<T: AsFd> Descriptor<T> {
 }
 
 /// Does not close a number that leads to another file, or to none.
-impl<T: AsFd> Drop for Descriptor<T> {
+impl Drop for Descriptor {
     fn drop(&mut self) {
         if self.get().is_err() {
             self.lose();

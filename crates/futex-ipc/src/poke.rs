@@ -11,13 +11,13 @@ use std::os::fd::OwnedFd;
 /// What ends the sleep of the thread: a pipe.
 ///
 /// A pipe has an inode of its own, unlike an eventfd. So it shows whether a program has closed the descriptors of the thread. And
-/// when a program closes the writing end, the thread wakes up, since a pipe without a writer is at its end.
+/// when a program closes the writing end, the thread wakes up, because a pipe without a writer is readable.
 #[derive(Debug)]
 pub(crate) struct Poke {
     /// Dropped before `writer`. A fork that kept that end would keep the pipe from its end.
     _not_forked: NotForked,
-    writer: Descriptor<OwnedFd>,
-    reader: Descriptor<OwnedFd>,
+    writer: Descriptor,
+    reader: Descriptor,
 }
 
 impl Poke {
@@ -35,7 +35,7 @@ impl Poke {
         Ok(Self { _not_forked: not_forked, writer, reader: Descriptor::new(reader)? })
     }
 
-    /// Ends the sleep. Returns false if the descriptor was taken away. Then the thread may not notice that.
+    /// Ends the sleep. Returns false if other code has closed the descriptor. Then the thread may not notice the poke.
     pub(crate) fn poke(&self) -> bool {
         let Ok(file) = self.writer.get() else { return false };
         // If the pipe is full, it is readable already.
@@ -47,7 +47,7 @@ impl Poke {
     ///
     /// # Errors
     ///
-    /// If a descriptor was taken away.
+    /// If other code has closed a descriptor.
     pub(crate) fn take(&self) -> io::Result<()> {
         let file = self.file()?;
         match retry_on_intr(|| read(file, &mut [0_u8; 64])) {
@@ -61,7 +61,7 @@ impl Poke {
     ///
     /// # Errors
     ///
-    /// If one of the two was taken away.
+    /// If other code has closed one of the two.
     pub(crate) fn file(&self) -> io::Result<&OwnedFd> {
         self.writer.get()?;
         self.reader.get()

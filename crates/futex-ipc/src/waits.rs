@@ -64,8 +64,8 @@ impl Waits {
         Self { origin: Origin::here(), list: Mutex::default(), poke: OnceLock::new() }
     }
 
-    /// Registers a wait that is about to [sleep](Sleep). Dropping the ticket ends that. The second value is false if the watcher
-    /// could not be told.
+    /// Registers a wait that is about to [sleep](Sleep), until the ticket is dropped. The second value is false if the watcher could not
+    /// be poked.
     pub(crate) fn register(self: &Arc<Self>, sleep: Sleep) -> (Ticket, bool) {
         let mut list = self.list();
         let key = list.waits.insert(Wait { sleep, suspect: false, since: None });
@@ -85,7 +85,7 @@ impl Waits {
         self.poke();
     }
 
-    /// Stores the eventfd that pokes the watcher.
+    /// Stores the pipe that pokes the watcher.
     pub(crate) fn set_poke(&self, poke: Arc<Poke>) {
         let _ = self.poke.set(poke);
     }

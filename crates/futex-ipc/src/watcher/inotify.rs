@@ -26,7 +26,7 @@ const MANY: usize = 1024;
 pub(super) struct Inotify {
     /// Forks do not keep the instance, because the number of instances per user is limited. Dropped before `file`.
     _not_forked: NotForked,
-    file: Descriptor<OwnedFd>,
+    file: Descriptor,
     /// Other files have the inode of the instance too. A program that closes its descriptor closes that of the poke as well.
     poke: Arc<Poke>,
 }

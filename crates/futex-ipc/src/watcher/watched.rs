@@ -16,15 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
-/// Time between two rechecks of the waits, and between two scans that do not follow an event while somebody waits. Without
-/// events, also the time between two scans while nobody does.
+/// Time between two rechecks of the waits, each with a scan. Without inotify, also the time between two scans while no wait sleeps.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Time after which a word that differed is compared again. On a busy machine, a waiter that was woken may not run for some time.
 const SUSPICION: Duration = Duration::from_millis(500);
 
-/// Time between two scans if there are no events, because there is no inotify, while somebody waits. The median of the time to
-/// notice a death is half of it.
+/// Time between two scans without inotify, while a wait sleeps. On average, a death is noticed after half of this time.
 const SCAN_WITHOUT_EVENTS: Duration = Duration::from_millis(10);
 
 /// Time between two wakes of the waits of a closed region, and the number of such wakes. Later wakes come once per tick.
