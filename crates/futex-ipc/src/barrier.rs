@@ -285,7 +285,7 @@ impl Machine for UntilSleep {
 
     fn step<W: Words>(&mut self, words: &W) -> Step<Self::Output> {
         match self.0.step(words) {
-            Step::Next => Step::Next,
+            Step::Next | Step::Busy => Step::Next,
             Step::Contended => Step::Contended,
             Step::Sleep { .. } => Step::Done((self.0, Arrived::Waits(self.0))),
             Step::Done(is_leader) => Step::Done((self.0, Arrived::Over(is_leader))),

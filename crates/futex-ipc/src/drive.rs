@@ -2,12 +2,14 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod pauses;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
 
 #[cfg(feature = "tokio")]
 pub(crate) use self::asynchronous::operate;
+use self::pauses::Pauses;
 use crate::membership::Membership;
 use crate::run::{MAX_LOST, begin, run};
 use crate::steps::{Cancel, Machine, PATIENCE, Sleep, Step};
@@ -84,10 +86,16 @@ fn block_slowly<M: Cancel>(
     deadline: Option<Deadline>,
 ) -> io::Result<Option<M::Output>> {
     let mut lost = 0;
+    let mut pauses = Pauses::default();
     let mut step = first;
     let error = loop {
         match step {
             Step::Next => {
+                step = machine.step(membership);
+                continue;
+            }
+            Step::Busy => {
+                pauses.pause(&mut machine);
                 step = machine.step(membership);
                 continue;
             }
@@ -101,6 +109,7 @@ fn block_slowly<M: Cancel>(
                 match wait(membership.half(place), Scope::Shared, expected, MATCH_ANY, deadline) {
                     Ok(WaitOutcome::Woken) => {
                         lost = 0;
+                        pauses = Pauses::default();
                         machine.woken();
                     }
                     Ok(WaitOutcome::Mismatch) => lost += 1,

@@ -55,6 +55,11 @@ pub(crate) trait Program: Copy + Eq + Hash + Debug {
     /// Passes a wake to the operation.
     fn woken(&mut self);
 
+    /// See [`Machine::retry`](crate::steps::Machine::retry).
+    fn retry(&mut self) -> bool {
+        false
+    }
+
     /// Cancels the operation, or returns false if it can't be cancelled.
     fn cancel(&mut self) -> bool;
 

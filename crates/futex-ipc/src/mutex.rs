@@ -46,6 +46,11 @@ use std::sync::Arc;
 ///
 /// A call that comes at the right time may lock the mutex before those that wait. To share the mutex more evenly, a handle through
 /// which it was unlocked 16 times while others waited yields to them, for up to 100 µs, before it locks the mutex again.
+///
+/// # Performance
+///
+/// Without contention, a lock makes no system call. If the mutex is locked, a call pauses twice, for about 2 µs together, and tries again,
+/// before it sleeps. So short sections rarely need a sleep.
 pub struct Mutex<T> {
     object: Object,
     exclusive: Exclusive,

@@ -34,7 +34,7 @@ pub(crate) fn run_at_most<W: Words, M: Machine>(max_lost: u32, words: &W, mut ma
     let mut lost = 0;
     loop {
         match machine.step(words) {
-            Step::Next => {}
+            Step::Next | Step::Busy => {}
             Step::Done(output) => return Some(output),
             Step::Contended | Step::Sleep { .. } => {
                 lost += 1;

@@ -12,6 +12,8 @@
 //! - [`Step::Contended`]: another member was faster, or the memory is damaged. The driver steps again, but the number of such steps is
 //!   bounded: after [`PATIENCE`] such steps without a sleep in between, the driver yields to other tasks, or gives up with an error. No
 //!   count in the shared memory bounds a loop.
+//! - [`Step::Busy`]: the machine can't go on now, and begins to sleep next. The driver steps again, or pauses for a short time and calls
+//!   [`Machine::retry`] before. It must not suspend or cancel the operation here.
 //! - [`Step::Sleep`]: the driver waits until the low half of the word at `place` differs from `expected`, or until a wake. If the kernel
 //!   counted the wake, the driver calls [`Machine::woken`]. In each case it steps again. A sleep that ends at once, because the word
 //!   differs, counts as `Contended`.
@@ -149,6 +151,8 @@ pub enum Step<T> {
     Next,
     /// Another step follows, because another member was faster in this one.
     Contended,
+    /// The next steps prepare a sleep. The driver may call [`Machine::retry`] before.
+    Busy,
     /// The machine sleeps.
     Sleep(Sleep),
     /// The operation is over.
@@ -161,6 +165,7 @@ impl<T> Step<T> {
         match self {
             Self::Next => Step::Next,
             Self::Contended => Step::Contended,
+            Self::Busy => Step::Busy,
             Self::Sleep(sleep) => Step::Sleep(sleep),
             Self::Done(value) => Step::Done(f(value)),
         }
@@ -190,6 +195,12 @@ pub trait Machine: Copy + Eq + Hash + Debug {
 
     /// Notes that the sleep was ended by a wake.
     fn woken(&mut self) {}
+
+    /// After [`Step::Busy`]: makes the next step another attempt, instead of one that prepares a sleep. Returns false, and changes
+    /// nothing, if there is nothing to attempt.
+    fn retry(&mut self) -> bool {
+        false
+    }
 
     /// Replaces each value that the machine has loaded from a word and compares later. The explorer gives low numbers to words that
     /// count, so that equal states are recognized.

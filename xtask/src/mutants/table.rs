@@ -1385,6 +1385,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::explorer::mutex::lockers_exclude_each_other",
     },
     Mutant {
+        name: "retry-takes-without-c",
+        breaks: "a locker that has slept tries again without C",
+        file: "futex-ipc/src/steps/mutex.rs",
+        from: "            self.at = At::Load;\n        }\n        is_busy",
+        to: "            self.at = At::Fast;\n        }\n        is_busy",
+        test: "futex-ipc/lib::explorer::mutex::lockers_exclude_each_other",
+    },
+    Mutant {
         name: "takeover-is-not-told",
         breaks: "a locker that takes a dead owner's mutex over is not told of the death",
         file: "futex-ipc/src/steps/mutex.rs",

@@ -1,5 +1,6 @@
 //! The driver for tasks.
 
+use super::pauses::Pauses;
 use super::{MAX_LOST, begin, contended, finish};
 use crate::membership::Membership;
 use crate::steps::{self, Cancel, PATIENCE, Step};
@@ -76,6 +77,7 @@ struct Operation<'a, M: Cancel> {
     at: At,
     /// Number of lost races since the last sleep.
     lost: u32,
+    pauses: Pauses,
     sleep: Option<Sleep>,
 }
 
@@ -98,7 +100,7 @@ struct Sleep {
 impl<'a, M: Cancel> Operation<'a, M> {
     #[cold]
     fn after(membership: &'a Membership, machine: M, step: Step<M::Output>) -> Self {
-        Self { membership, machine, first: Some(step), at: At::New, lost: 0, sleep: None }
+        Self { membership, machine, first: Some(step), at: At::New, lost: 0, pauses: Pauses::default(), sleep: None }
     }
 
     /// Begins to wait in the kernel. The wait is armed by its first poll.
@@ -137,6 +139,7 @@ impl<'a, M: Cancel> Operation<'a, M> {
         };
         if sleep.armed {
             self.lost = 0;
+            self.pauses = Pauses::default();
             self.machine.woken();
         } else {
             self.lost += 1;
@@ -160,6 +163,7 @@ impl<'a, M: Cancel> Operation<'a, M> {
         loop {
             match step {
                 Step::Next => {}
+                Step::Busy => self.pauses.pause(&mut self.machine),
                 Step::Done(output) => {
                     if self.at == At::New {
                         if let Poll::Ready(unit) = poll_proceed(cx) {

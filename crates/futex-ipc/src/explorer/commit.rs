@@ -69,6 +69,10 @@ impl Program for Adder {
         }
     }
 
+    fn retry(&mut self) -> bool {
+        if let Self::Lock(lock) = self { lock.retry() } else { false }
+    }
+
     fn cancel(&mut self) -> bool {
         false
     }

@@ -118,6 +118,14 @@ impl Program for User {
         }
     }
 
+    fn retry(&mut self) -> bool {
+        match self {
+            Self::Gives(Giver::Lock(lock)) | Self::Takes(Taker::Lock(lock), _) => lock.retry(),
+            Self::Takes(Taker::Wait(wait), _) => wait.retry(),
+            _ => false,
+        }
+    }
+
     fn cancel(&mut self) -> bool {
         let undo = match *self {
             Self::Takes(Taker::Lock(lock), _) => Taker::UndoLock(lock.cancel()),

@@ -68,6 +68,10 @@ impl Program for Locker {
         }
     }
 
+    fn retry(&mut self) -> bool {
+        if let At::Lock(lock) = &mut self.at { lock.retry() } else { false }
+    }
+
     fn cancel(&mut self) -> bool {
         let At::Lock(lock) = self.at else { return false };
         self.at = At::Undo(lock.cancel());

@@ -96,7 +96,7 @@ impl<P: Program> State<P> {
         match program.step(object) {
             Step::Done(()) => self.task = Task::Over,
             Step::Sleep(sleep) => self.wait = Wait::Queued(sleep),
-            Step::Next | Step::Contended => {}
+            Step::Next | Step::Contended | Step::Busy => {}
         }
         true
     }

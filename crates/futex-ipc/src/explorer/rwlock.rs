@@ -96,6 +96,10 @@ impl Program for User {
         }
     }
 
+    fn retry(&mut self) -> bool {
+        if let At::Write(write) = &mut self.at { write.retry() } else { false }
+    }
+
     fn cancel(&mut self) -> bool {
         self.at = match self.at {
             At::Read(read) => At::UndoRead(read.cancel()),

@@ -72,6 +72,7 @@ enum Watcher {
 pub(crate) enum Event {
     Steps(usize),
     Arms(usize),
+    Retries(usize),
     IsCancelled(usize),
     WatcherSteps(usize),
     ExaminesSlot(usize, usize),
@@ -86,7 +87,10 @@ pub(crate) enum Event {
 impl Event {
     /// False for events that need not happen.
     pub(crate) fn must_happen(self) -> bool {
-        !matches!(self, Self::IsCancelled(_) | Self::IsKilled(_) | Self::JoinsAgain(_) | Self::IsStopped(_))
+        !matches!(
+            self,
+            Self::Retries(_) | Self::IsCancelled(_) | Self::IsKilled(_) | Self::JoinsAgain(_) | Self::IsStopped(_)
+        )
     }
 }
 
@@ -194,6 +198,11 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
             (_, Wait::Arming(..)) => out.push(Event::Arms(i)),
             (_, Wait::Queued(..)) => {}
         }
+        if let (Task::Running(mut program), Wait::None) = (process.task, process.wait) {
+            if program.retry() {
+                out.push(Event::Retries(i));
+            }
+        }
         if process.suspended && self.trouble.cancels > 0 && !matches!(process.wait, Wait::Arming(..)) {
             if let Task::Running(mut program) = process.task {
                 if program.cancel() {
@@ -239,6 +248,11 @@ impl<P: Program, const CELLS: usize> World<P, CELLS> {
                 } else {
                     Wait::None
                 };
+            }
+            Event::Retries(i) => {
+                if let Task::Running(program) = &mut self.processes[i].task {
+                    program.retry();
+                }
             }
             Event::IsCancelled(i) => {
                 self.trouble.cancels -= 1;

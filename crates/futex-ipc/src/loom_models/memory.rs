@@ -69,7 +69,7 @@ impl Member {
     pub(super) fn run<M: Machine>(&self, mut machine: M) -> M::Output {
         loop {
             match machine.step(self) {
-                Step::Next => {}
+                Step::Next | Step::Busy => {}
                 Step::Contended => thread::yield_now(),
                 Step::Sleep(Sleep { place, expected, .. }) => {
                     if self.sleep(place, expected) {

@@ -151,6 +151,10 @@ impl Machine for WaitAndLock {
         if self.waits { self.wait.woken() } else { self.lock.woken() }
     }
 
+    fn retry(&mut self) -> bool {
+        self.lock.retry()
+    }
+
     #[cfg(test)]
     fn renumber(&mut self, f: &mut dyn FnMut(Place, u64) -> u64) {
         self.wait.renumber(f);

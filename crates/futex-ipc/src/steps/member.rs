@@ -69,7 +69,7 @@ impl Machine for Join {
                     self.at = Joining::Load;
                     Step::Contended
                 }
-                Step::Next => Step::Next,
+                Step::Next | Step::Busy => Step::Next,
                 Step::Contended | Step::Sleep { .. } => Step::Contended,
             },
         }

@@ -84,7 +84,8 @@ pub struct Locked {
 ///    has cleared C.) Success: done. Otherwise 2 or 3 with the value that is there.
 /// 3. Owned: load the owner's slot (Acquire). Dead: CAS → me, with INC. Success: store the dead owner in the second word, done.
 ///    The sweep of that death has not come to this word yet. It will wake the sleepers behind the dead owner.
-/// 4. Alive: CAS C on, unless it is on. Sleep on the word with C. Then load the word: 2 or 3.
+/// 4. Alive: pause and load the word again: 2 or 3. After two pauses: CAS C on, unless it is on. Sleep on the word with C. Then load
+///    the word: 2 or 3.
 ///
 /// A locker that is cancelled after a wake wakes the next sleeper.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -100,10 +101,11 @@ enum At {
     Fast,
     Load,
     Owner(u64),
+    /// The owner is alive.
+    Busy(u64),
     Take(u64),
     /// The word that was taken over.
     Predecessor(u64),
-    Flag(u64),
 }
 
 impl Lock {
@@ -141,12 +143,10 @@ impl Lock {
                     self.at = At::Take(word);
                     return Step::Next;
                 }
-                if word & C != 0 {
-                    return self.sleep(word);
-                }
-                self.at = At::Flag(word);
-                Step::Next
+                self.at = At::Busy(word);
+                Step::Busy
             }
+            At::Busy(word) if word & C != 0 => self.sleep(word),
             At::Take(word) => {
                 let taken_over = owner(word).is_some();
                 let mut new = owned_by(words.me()) | word & (INC | C);
@@ -174,7 +174,7 @@ impl Lock {
                 store_predecessor(words, self.word, word);
                 Step::Done(Locked { died: true })
             }
-            At::Flag(word) => {
+            At::Busy(word) => {
                 if let Err(other) = words.compare_exchange(self.word, word, word | C, Relaxed) {
                     self.saw(other);
                     return Step::Contended;
@@ -209,6 +209,14 @@ impl Machine for Lock {
     fn woken(&mut self) {
         self.slept = true;
     }
+
+    fn retry(&mut self) -> bool {
+        let is_busy = matches!(self.at, At::Busy(_));
+        if is_busy {
+            self.at = At::Load;
+        }
+        is_busy
+    }
 }
 
 impl Cancel for Lock {
@@ -242,11 +250,8 @@ impl Machine for TryLock {
 
     #[inline(always)]
     fn step<W: Words>(&mut self, words: &W) -> Step<Option<Locked>> {
-        if matches!(self.0.at, At::Flag(_)) {
-            return Step::Done(None);
-        }
         match self.0.step(words) {
-            Step::Sleep { .. } => Step::Done(None),
+            Step::Busy => Step::Done(None),
             step => step.map(Some),
         }
     }

@@ -72,6 +72,10 @@ impl Machine for Write {
         }
     }
 
+    fn retry(&mut self) -> bool {
+        if let At::Lock(lock) = &mut self.at { lock.retry() } else { false }
+    }
+
     #[cfg(test)]
     fn renumber(&mut self, f: &mut dyn FnMut(crate::steps::Place, u64) -> u64) {
         if let At::Sum(_, seen, _) = &mut self.at {

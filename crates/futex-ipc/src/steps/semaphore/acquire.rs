@@ -312,14 +312,14 @@ impl Machine for TryAcquire {
             return unlock.step(words).map(|_| false);
         }
         match self.acquire.step(words) {
-            Step::Sleep { .. } => match self.acquire.at {
-                At::Slow(locked, _) => {
+            // Another task is in the turnstile.
+            Step::Busy => Step::Done(false),
+            Step::Sleep { .. } => {
+                if let At::Slow(locked, _) = self.acquire.at {
                     self.leaving = Some(Unlock::new(self.acquire.place.turnstile, locked, true));
-                    Step::Next
                 }
-                // Another task is in the turnstile. C may stay on its word, which causes one wake without a sleeper.
-                _ => Step::Done(false),
-            },
+                Step::Next
+            }
             step => step.map(|()| true),
         }
     }
