@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 ///
 /// A program that closes all descriptors above 2 closes this descriptor too, and the next file that it opens may get the number. So
 /// each use first checks that the number still leads to the same inode. (All eventfds, inotify instances and similar files share one
-/// inode, so the check can't distinguish them. A pipe has its own inode.)
+/// inode, so the check can't distinguish them. A socket has its own inode.)
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     /// `None` only during the drop.

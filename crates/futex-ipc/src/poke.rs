@@ -3,18 +3,19 @@
 use crate::descriptor::Descriptor;
 use crate::os::at_fork::{NotForked, OwnFile};
 use futex_sys::__private::explain;
-use rustix::io::{Errno, read, retry_on_intr, write};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::io::{Errno, read, retry_on_intr};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// What ends the sleep of the thread: a pipe.
+/// What ends the sleep of the thread: a pair of connected sockets.
 ///
-/// A pipe has an inode of its own, unlike an eventfd. So it shows whether a program has closed the descriptors of the thread. And
-/// when a program closes the writing end, the thread wakes up, because a pipe without a writer is readable.
+/// A socket has an inode of its own, unlike an eventfd. So it shows whether a program has closed the descriptors of the thread. When a
+/// program closes the writing end, the thread wakes up, because a socket without a peer is readable. When it closes the reading end, a
+/// poke raises no signal, unlike a write into a pipe.
 #[derive(Debug)]
 pub(crate) struct Poke {
-    /// Dropped before `writer`. A fork that kept that end would keep the pipe from its end.
+    /// Dropped before `writer`. A fork that kept that end would keep the thread from waking up.
     _not_forked: NotForked,
     writer: Descriptor,
     reader: Descriptor,
@@ -24,9 +25,10 @@ impl Poke {
     pub(crate) fn new() -> io::Result<Self> {
         let mut reader = None;
         let writer = OwnFile::open(|| {
-            let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
-            let (end, writer) = pipe_with(flags)
-                .map_err(|errno| explain(errno, "cannot create a pipe (see `ulimit -n` if descriptors ran out)"))?;
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let (end, writer) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(|errno| {
+                explain(errno, "cannot create two sockets (see `ulimit -n` if descriptors ran out)")
+            })?;
             reader = Some(end);
             Ok(writer)
         })?;
@@ -35,12 +37,11 @@ impl Poke {
         Ok(Self { _not_forked: not_forked, writer, reader: Descriptor::new(reader)? })
     }
 
-    /// Ends the sleep. Returns false if other code has closed the descriptor. Then the thread may not notice the poke.
+    /// Ends the sleep. Returns false if other code has closed a descriptor. Then the thread may not notice the poke.
     pub(crate) fn poke(&self) -> bool {
         let Ok(file) = self.writer.get() else { return false };
-        // If the pipe is full, it is readable already.
-        let _ = retry_on_intr(|| write(file, &[1]));
-        true
+        // If there is no room for more, the other end is readable already.
+        matches!(retry_on_intr(|| send(file, &[1], SendFlags::NOSIGNAL)), Ok(_) | Err(Errno::AGAIN))
     }
 
     /// Takes all pokes.
@@ -53,7 +54,7 @@ impl Poke {
         match retry_on_intr(|| read(file, &mut [0_u8; 64])) {
             // The rest of many pokes ends the next sleep.
             Ok(_) | Err(Errno::AGAIN) => Ok(()),
-            Err(errno) => Err(explain(errno, "cannot read a pipe")),
+            Err(errno) => Err(explain(errno, "cannot read from a socket")),
         }
     }
 

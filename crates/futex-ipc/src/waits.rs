@@ -85,7 +85,7 @@ impl Waits {
         self.poke();
     }
 
-    /// Stores the pipe that pokes the watcher.
+    /// Stores what pokes the watcher.
     pub(crate) fn set_poke(&self, poke: Arc<Poke>) {
         let _ = self.poke.set(poke);
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::os::at_fork::identity;
+use crate::poke::Poke;
 use futex_tests::holdings::threads;
 use std::os::fd::OwnedFd;
 
@@ -146,6 +147,22 @@ fn a_region_that_is_opened_after_the_descriptors_were_closed_is_watched() {
             other.die();
             until(|| low(membership(&region).slot(slot, Acquire)) == FREE);
         }
+    });
+}
+
+/// The poke was a write into a pipe without a reader. That raises `SIGPIPE`, which ends a program that does not ignore it.
+#[test]
+fn a_poke_raises_no_signal_although_other_code_has_closed_one_end() {
+    const TEST: &str = "region::processes::descriptors::a_poke_raises_no_signal_although_other_code_has_closed_one_end";
+    in_its_own_process(TEST, || {
+        // SAFETY: The default action has no handler.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let poke = Poke::new().unwrap();
+        assert!(poke.poke());
+        let number = poke.file().unwrap().as_raw_fd();
+        // SAFETY: Only the library uses this number, and it must bear that.
+        assert_eq!(unsafe { libc::close(number) }, 0);
+        assert!(!poke.poke());
     });
 }
 
