@@ -1385,6 +1385,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::explorer::mutex::lockers_exclude_each_other",
     },
     Mutant {
+        name: "pauses-without-end",
+        breaks: "an operation that finds an owner pauses and tries again without end",
+        file: "futex-ipc/src/drive/pauses.rs",
+        from: "            self.0 += 1;\n",
+        to: "",
+        test: "futex-ipc/lib::drive::tests::an_operation_tries_twice_more_before_it_sleeps",
+    },
+    Mutant {
         name: "retry-takes-without-c",
         breaks: "a locker that has slept tries again without C",
         file: "futex-ipc/src/steps/mutex.rs",

@@ -1,4 +1,4 @@
-//! A word that has changed before each sleep.
+//! The drivers, with machines of the tests.
 
 use crate::drive;
 use crate::format::Header;
@@ -30,6 +30,45 @@ impl Cancel for Wait {
     fn cancel(self) -> Wake {
         Wake::new(WORD, 0)
     }
+}
+
+/// Is busy until it is not told to try again. The output is the number of times that it was.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Busy {
+    retries: u32,
+    goes_on: bool,
+}
+
+impl Machine for Busy {
+    type Output = u32;
+
+    fn step<W: Words>(&mut self, _: &W) -> Step<u32> {
+        if std::mem::replace(&mut self.goes_on, true) { Step::Done(self.retries) } else { Step::Busy }
+    }
+
+    fn retry(&mut self) -> bool {
+        self.retries += 1;
+        self.goes_on = false;
+        true
+    }
+}
+
+impl Cancel for Busy {
+    type Undo = Wake;
+
+    fn cancel(self) -> Wake {
+        Wake::new(WORD, 0)
+    }
+}
+
+#[test]
+fn an_operation_tries_twice_more_before_it_sleeps() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        assert_eq!(drive::block(region.membership(), Busy::default(), None).unwrap(), Some(2));
+        #[cfg(feature = "tokio")]
+        assert_eq!(futex_tests::block_on(drive::operate(region.membership(), Busy::default)).unwrap(), 2);
+    });
 }
 
 fn is_busy(result: &io::Result<impl Sized>) -> bool {
