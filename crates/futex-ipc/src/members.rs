@@ -43,7 +43,7 @@ impl Member {
         Self { is_me: member == membership.me(), ..Self::of_others(member, is_alive, information) }
     }
 
-    /// A member, for a process that is not a member itself.
+    /// A member, as seen by a process that is not a member itself.
     pub(crate) fn of_others(member: steps::Member, is_alive: bool, information: Option<Information>) -> Self {
         let (process, label) = information.map_or_else(Default::default, |Information { process, label, .. }| {
             (ProcessId::from_words(process).ok(), label)
@@ -119,8 +119,8 @@ pub enum MemberEvent {
     /// The process of a member has ended, and the member has not left before, for example because of `SIGKILL`. The locks of the
     /// member may not be repaired yet.
     Died(Member),
-    /// The number of members that have joined, and have left or died, and whose slots have later members. The stream reports nothing
-    /// else about them.
+    /// The number of members that have joined, and have left or died, before the stream could report them, because the table of members
+    /// has only the last member of each slot. The stream reports nothing else about these members.
     Missed(u64),
     /// The region has lost its name, but not through its members: another program has removed the file, or has renamed it. The members
     /// keep the region, but the next process that opens the name makes another one. (The service `systemd-logind` removes the files
@@ -205,7 +205,7 @@ fn member_of_slot(membership: &Membership, slot: u32) -> Option<Member> {
             return Some(Member::new(membership, member, is_alive, information));
         }
     }
-    // The members of the slot change faster than they can be examined.
+    // The members of the slot change so fast that this loop can't examine one.
     None
 }
 
@@ -226,7 +226,7 @@ impl Known {
         Self { generation: reported, present: None }
     }
 
-    /// Reports what has changed. Returns the number of members that were missed.
+    /// Reports the changes of the slot. Returns the number of members that were missed.
     fn look(&mut self, membership: &Membership, slot: u32, mut report: impl FnMut(MemberEvent)) -> u64 {
         let word = membership.slot(slot, Acquire);
         let member = steps::Member { slot, generation: high(word) };
@@ -278,9 +278,11 @@ impl Known {
 /// [`Missed`](MemberEvent::Missed) with the number of the others. If 64 or more members have followed in the slot, it can't
 /// distinguish a death from a leave, and reports `Left`.
 ///
-/// A death is noticed 0.1 ms after the process is killed (median on Linux 6.18), later for processes with much memory, which the kernel
-/// frees first. If inotify is not available, or without `/proc`, it is noticed within 10 ms while some wait of the noticing
-/// process sleeps, such as one for this stream, and within a second otherwise.
+/// # When a death is reported
+///
+/// The kernel reports the end of a process by inotify, after it has freed the memory of the process. Then one of the living members
+/// marks the dead member. Without inotify or `/proc`, each member examines the others every 10 ms while one of its tasks or threads
+/// waits, for example for this stream, and once a second otherwise.
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless its methods are called"]
 pub struct MemberEvents {
@@ -436,7 +438,7 @@ impl Machine for Change {
 impl Cancel for Change {
     type Undo = Wake;
 
-    /// Nothing is left to do: each wake is for all sleepers.
+    /// Undoes nothing, because each wake is for all sleepers.
     fn cancel(self) -> Wake {
         Wake::new(COUNTER, 0)
     }

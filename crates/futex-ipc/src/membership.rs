@@ -84,7 +84,7 @@ impl Membership {
             .ok_or_else(|| this.damaged("its table of members changes without end"))?;
         reach(Point::Live);
         this.store(Header::NEXT, u64::from(slot) + 1, Relaxed);
-        // It is information for others. Without /proc it is missing.
+        // The process is information for others. Without /proc it is missing.
         Information::store(this.slot_words(slot), this.me.generation, ProcessId::current().ok(), label);
         this.announce();
         Ok(this)
@@ -237,15 +237,17 @@ impl Membership {
         &self.directory
     }
 
-    /// Registers a wait that is about to sleep. Dropping the ticket ends that.
+    /// Registers a wait that is about to sleep, until the ticket is dropped.
+    ///
+    /// The wait is registered first, and then the region is checked. In this order, a wait also ends if the region is closed while the
+    /// wait begins.
     ///
     /// # Errors
     ///
-    /// Those of [`check`](Self::check). They are found after the wait was registered, so that a wait that begins while the region is
-    /// closed ends too.
+    /// Those of [`check`](Self::check).
     pub(crate) fn register(&self, sleep: Sleep) -> io::Result<Ticket> {
         let (ticket, is_told) = self.waits.register(sleep);
-        // A program that closes the descriptors of the watcher usually closes this one too. Nobody would notice a death.
+        // A program that closes the descriptors of the watcher usually closes this one too. Then this member does not notice deaths.
         if !is_told && !self.descriptor_is_intact() {
             self.mark_damaged();
         }
@@ -407,10 +409,10 @@ impl Words for Membership {
         }
         let byte = FIRST_SLOT_BYTE + slot;
         match byte_lock::locked_by_others(self.memory.as_fd(), byte..byte + 1) {
-            // Another description of the file, or another file, may have given this answer. It means alive all the same.
+            // If the descriptor leads to another description or file, the answer is not about this member. Then it counts as alive, too.
             Ok(Some(_)) => true,
             Ok(None) if self.descriptor_is_intact() => false,
-            // The answer says nothing about the member.
+            // The answer is not about this member.
             _ => {
                 self.mark_damaged();
                 true

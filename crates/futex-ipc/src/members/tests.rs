@@ -191,7 +191,7 @@ fn a_member_that_has_not_announced_itself_is_reported_once_it_has() {
     let region = Region::builder().anonymous().unwrap();
     let mut stream = region.watch_members().unwrap();
     let other = join(&region, "other");
-    // As if it had stopped before it wrote what it says of itself.
+    // As if it had stopped before it wrote its information.
     let described = Place(region.membership().layout().slot(1).0 + 2);
     assert_eq!(region.membership().load(described, Relaxed), 1);
     region.membership().store(described, 0, Relaxed);
@@ -244,7 +244,7 @@ fn a_stream_gives_up_at_its_deadline() {
     let deadline = Deadline::after(Duration::from_millis(1));
     assert_eq!(stream.blocking_next_deadline(deadline).unwrap(), None);
     let _other = join(&region, "other");
-    assert!(stream.blocking_next_deadline(deadline).unwrap().is_some(), "what is there is returned at once");
+    assert!(stream.blocking_next_deadline(deadline).unwrap().is_some(), "pending events are returned at once");
 }
 
 #[cfg(feature = "tokio")]
