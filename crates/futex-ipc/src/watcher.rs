@@ -1,8 +1,7 @@
 //! The watcher: a thread that notices the death of other members, for all regions of this process.
 //!
-//! A member's lock of its slot is dropped when its process ends, and the region's file has an [event](inotify) at that time. Then one
-//! of the other members [sweeps](ladder). Without inotify, for instance without `/proc`, the watcher examines the table
-//! regularly instead.
+//! When the process of a member ends, the kernel reports an [event](inotify) of the region's file, and drops the lock of its slot. Then
+//! one of the other members [sweeps](ladder). Without inotify, for example without `/proc`, the watcher examines the table regularly.
 //!
 //! The thread ends a second after the last member of this process has left.
 
@@ -25,11 +24,11 @@ pub(crate) struct Watch {
     entry: Arc<Entry>,
 }
 
-/// Prepares for a member. It is called before the file of a region is opened.
+/// Starts the watcher for a member. The caller opens the file of the region afterwards.
 ///
 /// The kernel closes the files of a process that ends from the highest number down, and takes milliseconds to close an instance of
 /// inotify on a busy machine. The others notice the death when the file of the region is closed. So the file of the region needs a
-/// higher number, as a rule: that of a file that was opened later.
+/// higher number. It usually has one if it is opened later.
 ///
 /// # Errors
 ///
@@ -55,7 +54,7 @@ impl Watch {
         self.entry.keep_busy()
     }
 
-    /// What the watcher has to do after the last event.
+    /// The next action of the watcher after the last event.
     pub(crate) fn state(&self) -> String {
         self.entry.state()
     }

@@ -27,7 +27,8 @@ pub(super) struct Inotify {
     /// Forks do not keep the instance, because the number of instances per user is limited. Dropped before `file`.
     _not_forked: NotForked,
     file: Descriptor,
-    /// Other files have the inode of the instance too. A program that closes its descriptor closes that of the poke as well.
+    /// Shows whether the descriptor of the instance is closed: other files have the inode of the instance, and a program that closes
+    /// this descriptor usually closes those of the poke too.
     poke: Arc<Poke>,
 }
 
@@ -71,7 +72,7 @@ impl Inotify {
 
     pub(super) fn remove(&self, watch: Watch) {
         if let Ok(file) = self.get() {
-            // It fails if the kernel has removed the watch, with the file.
+            // It fails if the kernel has removed the watch together with the file.
             let _ = remove_watch(file, watch.0);
         }
     }

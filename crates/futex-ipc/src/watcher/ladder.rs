@@ -2,21 +2,22 @@
 //!
 //! All members of a region get the event of a death at the same time. The lock of the dead member is dropped a few microseconds
 //! later, by the same thread of the kernel. But this thread may be descheduled in between: for some milliseconds on a busy
-//! machine, and for seconds if its process gets little of a processor (nice(1), the limit of a container). Nothing is reported
-//! when the lock is dropped. So the members scan again and again, with pauses that grow.
+//! machine, and for seconds if its process gets little processor time (nice(1), the limit of a container). The kernel does not report
+//! that it drops the lock. So the members scan again and again, with pauses that grow.
 //!
 //! 1. The member that gets the lock of the byte [`SWEEP_BYTE`](crate::format::SWEEP_BYTE) is the *sweeper*. It scans at once, after
-//!    20 µs, and then after pauses that are twice as long each. So a lock that is dropped some time after the event is noticed when
-//!    as much time has passed again. The sweeper keeps the byte locked during the first four scans, and locks it for each later one.
-//! 2. Each other member is a *bystander*. After 2 ms it scans too, unless the sweeper has done that since the event, and no slot is
-//!    DEAD. So a sweeper that is stopped costs 2 ms, and nobody waits for it. The same holds for a sweeper that dies: until its
-//!    locks are dropped, the others take it for one at work. The bystander repeats this check after a second, and then after pauses
-//!    that are 8 times as long each.
+//!    20 µs, and then after pauses, each twice as long as the one before. So if a lock is dropped some time after the event, a scan
+//!    finds it when about as much time has passed again. The sweeper keeps the byte locked during the first four scans, and locks it
+//!    for each later one.
+//! 2. Each other member is a *bystander*. After 2 ms it scans too, unless the sweeper has scanned since the event and no slot is DEAD.
+//!    So a sweeper that is stopped delays the others by 2 ms. The same is true if the sweeper dies: until its locks are dropped, the
+//!    others can't distinguish it from a sweeper at work. The bystander repeats this check after a second, and then after pauses, each
+//!    8 times as long as the one before.
 //!
-//! The sweeper counts its scans under the lock, in the header of the region. A bystander that loads the count, and finds it greater
-//! by 2 or more afterwards, knows that one of these scans began after the first load.
+//! The sweeper counts its scans under the lock, in the header of the region. A bystander loads the count after the event. If the count
+//! is greater by 2 or more at the check, at least one of these scans began after that load.
 //!
-//! Both end when the pause would be longer than an hour.
+//! The scans and the checks end when the next pause would be longer than an hour.
 
 use std::time::{Duration, Instant};
 
@@ -29,23 +30,23 @@ const KEPT: u32 = 4;
 /// Time after which a bystander checks the work of the sweeper.
 const CHECK: Duration = Duration::from_millis(2);
 
-/// The bystander's first pause. Each later one is longer by the factor, so that a sweeper at work scans at least twice in it.
+/// The bystander's pause after its first check. Each later one is longer by the factor. A sweeper at work scans at least twice in each.
 const PAUSE: Duration = Duration::from_secs(1);
 const FACTOR: u32 = 8;
 
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// What a member has to do after an event, and when.
+/// The next action of a member after an event, and its time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ladder {
     /// Nothing.
     Rest,
-    /// There was an event: try to lock the byte. If a bystander gets another event, its check keeps its time.
+    /// There was an event: try to lock the byte. If a bystander gets another event, its check is not delayed.
     Try { check: Option<Instant> },
-    /// The sweeper's next scan, the pause after it, and the number of scans before it.
+    /// The sweeper's next scan and the pause after it. `done` is the number of scans since the event.
     Scans { at: Instant, pause: Duration, done: u32 },
-    /// The bystander's next check, the pause after it, and the number of scans before it, after an event or the last check.
+    /// The bystander's next check and the pause after it. `scans` is the count after the event, or at the last check.
     Check { at: Instant, pause: Duration, scans: u64 },
 }
 
@@ -58,8 +59,8 @@ pub(super) enum Due {
     Try,
     /// Scan as the sweeper.
     Scan(Lock),
-    /// Check whether the sweeper has done its work, and scan if it has not. With the number of scans before. Report the number
-    /// that was found to [`checked`](Ladder::checked).
+    /// Check whether the sweeper has scanned, and scan if it has not. `scans` is the count after the event, or at the last check.
+    /// Report the new count to [`checked`](Ladder::checked).
     Check { scans: u64 },
 }
 
@@ -81,7 +82,7 @@ impl Ladder {
     /// Notes an event.
     pub(super) fn event(&mut self, now: Instant) {
         *self = match *self {
-            // The sweeper begins anew. If it has unlocked the byte, it has to try again.
+            // The sweeper starts its scans again. If it has unlocked the byte, it tries to lock it again first.
             Self::Scans { done, .. } if done < KEPT => Self::scans(now),
             Self::Rest | Self::Scans { .. } => Self::EVENT,
             Self::Check { at, .. } => Self::Try { check: Some(at) },
@@ -117,7 +118,7 @@ impl Ladder {
         matches!(self, Self::Scans { done, .. } if *done < KEPT)
     }
 
-    /// True if what is due soon after an event is over.
+    /// True if the next action is not one of those that follow soon after an event.
     #[cfg(test)]
     pub(super) fn is_slow(&self) -> bool {
         match *self {
@@ -145,7 +146,7 @@ impl Ladder {
         match *self {
             Self::Rest => Due::Nothing,
             Self::Try { .. } => Due::Try,
-            // The next time is counted from now. A member that is late itself must not do several scans at once.
+            // The next time is counted from now. If the member is late itself, it must not do several scans at once.
             Self::Scans { pause, done, .. } => {
                 let next = Self::Scans { at: now + pause, pause: pause * 2, done: done + 1 };
                 *self = if pause > LONGEST { Self::Rest } else { next };
@@ -211,8 +212,8 @@ mod tests {
         assert!(log.last().unwrap().0 > LONGEST);
     }
 
-    /// The scans that it had missed were one after the other, at the time of the first one. So the lock of a member that was late
-    /// as well was never examined again.
+    /// The story: a sweeper that was late did all the scans that it had missed at once. If the dying member was late as well, its
+    /// lock was never examined again.
     #[test]
     fn a_sweeper_that_is_late_does_not_scan_more_often() {
         let start = Instant::now();

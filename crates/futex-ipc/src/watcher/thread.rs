@@ -68,12 +68,12 @@ pub(super) struct Thread {
     entries: Mutex<Vec<Arc<Entry>>>,
 }
 
-/// Starts the thread if there is none.
+/// Starts the thread if it does not run.
 pub(super) fn prepare() -> io::Result<()> {
     current(&mut lock(THREAD.get())).map(drop)
 }
 
-/// Adds a member, and starts the thread if there is none.
+/// Adds a member, and starts the thread if it does not run.
 pub(super) fn add(membership: &Arc<Membership>) -> io::Result<(Arc<Thread>, Arc<Entry>)> {
     let mut there = lock(THREAD.get());
     let thread = current(&mut there)?;
@@ -81,7 +81,7 @@ pub(super) fn add(membership: &Arc<Membership>) -> io::Result<(Arc<Thread>, Arc<
     Ok((thread, entry))
 }
 
-/// The thread of this process, which is started if there is none, or if the program has closed the descriptors of the one that is there.
+/// Returns the thread of this process. Starts it if it does not run, or if the program has closed the descriptors of the current one.
 fn current(there: &mut Option<Arc<Thread>>) -> io::Result<Arc<Thread>> {
     if let Some(thread) = there.as_ref().filter(|thread| thread.poke.file().is_ok()) {
         return Ok(Arc::clone(thread));

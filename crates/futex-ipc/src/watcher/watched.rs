@@ -40,7 +40,9 @@ pub(super) struct Watched {
     ladder: Ladder,
     /// True after an event that may mean that the region has lost its name.
     name_changed: bool,
+    /// The next recheck of the waits.
     tick: Option<Instant>,
+    /// The next scan without inotify.
     scan: Option<Instant>,
     /// The next wake of the waits of a closed region.
     end: Option<Instant>,
@@ -97,7 +99,7 @@ impl Watched {
         is_slow
     }
 
-    /// Does all that is due, and returns the time of what is next.
+    /// Does everything that is due, and returns the time of the next action.
     pub(super) fn run(&mut self, now: Instant) -> Option<Instant> {
         if std::mem::take(&mut self.name_changed) && matches!(self.membership.name_leads_here(), Ok(false)) {
             self.membership.mark_unlinked();
@@ -110,7 +112,7 @@ impl Watched {
         times.into_iter().flatten().min()
     }
 
-    /// Does what the ladder says.
+    /// Does the action of the ladder that is due.
     fn climb(&mut self, now: Instant) {
         let mut due = self.ladder.take(now);
         if due == Due::Try {
@@ -132,7 +134,7 @@ impl Watched {
         let is_locked = lock != Lock::Once || self.try_lock();
         self.scan();
         if is_locked {
-            // Ordering: Release. The partner is the Acquire of a bystander, which finds the table as it was left.
+            // Ordering: Release. The partner is the Acquire of a bystander, which then sees the changes of the table.
             self.membership.fetch_add(Header::SCANS, 1, Release);
         }
         if is_locked && lock != Lock::Kept {
@@ -160,7 +162,7 @@ impl Watched {
         }
     }
 
-    /// Scans as a bystander, unless the sweeper has done that since the event, or since the last check.
+    /// Scans as a bystander, unless the sweeper has scanned since the event, or since the last check.
     fn check(&mut self, scans: u64) {
         let membership: &Membership = &self.membership;
         let found = membership.load(Header::SCANS, Acquire);
