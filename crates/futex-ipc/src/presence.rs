@@ -44,8 +44,8 @@ impl Presence {
         label: &str,
         may_join: impl Fn(&Attachment) -> io::Result<bool>,
     ) -> io::Result<Joined> {
-        // The slot that nobody has had for the longest time, as a rule. What it says of its last member is overwritten, and the
-        // next owners of a lock may still want to know who that was.
+        // The first one is usually the slot that was unused for longest. The join overwrites the information about the last member of
+        // the slot, which the next owner of a lock may still need.
         let slots = attachment.layout.slots;
         let next = low(words64(&attachment.memory)[Header::NEXT.0 as usize].load(Relaxed)) % slots;
         for slot in (next..slots).chain(0..next) {

@@ -93,19 +93,19 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Maximum number of members, 64 by default. Used when the region is made: on a region that exists it has no effect.
+    /// Maximum number of members, 64 by default. It is used when the region is made, and has no effect on a region that exists.
     pub fn members(mut self, members: u32) -> Self {
         self.members = members;
         self
     }
 
-    /// Maximum number of objects, 64 by default. Used when the region is made: on a region that exists it has no effect.
+    /// Maximum number of objects, 64 by default. It is used when the region is made, and has no effect on a region that exists.
     pub fn objects(mut self, objects: u32) -> Self {
         self.objects = objects;
         self
     }
 
-    /// Number of bytes for all objects, 64 KiB by default. Used when the region is made: on a region that exists it has no effect.
+    /// Number of bytes for all objects, 64 KiB by default. It is used when the region is made, and has no effect on a region that exists.
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
@@ -117,7 +117,7 @@ impl Builder {
         self
     }
 
-    /// The directory of names, `/dev/shm` by default. It must be on a local file system, best on a tmpfs, and must exist. It must not be
+    /// The directory of names, `/dev/shm` by default. It must exist, and must be on a local file system, preferably a tmpfs. It must not be
     /// on `OverlayFS`, which is the root of most containers, because a living member could seem dead there.
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
@@ -250,7 +250,7 @@ impl Region {
         }
     }
 
-    /// Returns counts of what this member has done for the region. They are also there after [`close`](Self::close), and in a fork.
+    /// Returns counts of what this member has done for the region. They are available after [`close`](Self::close) and in a fork, too.
     pub fn stats(&self) -> Stats {
         self.presence.counters().stats()
     }

@@ -49,7 +49,7 @@ impl Region {
     /// Returns a descriptor of the region for another process, which inherits it and calls [`Builder::from_fd`]. Each process needs
     /// its own descriptor, unless it has `/proc`.
     ///
-    /// If the region has a name, the descriptor is opened by the name. Then the other process learns the name from the descriptor.
+    /// If the region has a name, this function opens the file by the name. Then the other process learns the name from the descriptor.
     ///
     /// The descriptor is closed on `exec` (`FD_CLOEXEC`), unless the caller changes that.
     ///
@@ -92,9 +92,9 @@ impl Builder {
     /// Joins the region of a descriptor, for example of an inherited one. The caller may close the descriptor afterwards.
     ///
     /// If the region has a name, this member learns the name from `/proc`. If it is the last member that leaves, it removes the name. It
-    /// does not learn the name if the file belongs to another user, if other users may write the file, or if the descriptor is that of
-    /// the member that made the region, and not from [`share`](Region::share). In these cases, if it is the last member that leaves,
-    /// the file remains until a process opens the name.
+    /// does not learn the name if there is no `/proc`, if the file belongs to another user, if other users may write the file, or if the
+    /// descriptor is that of the member that made the region, and not from [`share`](Region::share). In these cases, if it is the last
+    /// member that leaves, the file remains until a process opens the name.
     ///
     /// # Without `/proc`
     ///
@@ -105,9 +105,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the label is too long. `InvalidData` if the memory is not a region, or if the region has another format or is
-    /// damaged. `ResourceBusy` if the region is full, or if another member uses the description. `Unsupported` if the file is on a file
-    /// system that is not local, or on `OverlayFS`. Those of [`SharedMemory::from_fd`].
+    /// `InvalidInput` if the label is too long, or has a zero byte. `InvalidData` if the memory is not a region, or if the region has
+    /// another format or is damaged. `ResourceBusy` if the region is full, or if another member uses the description. `Unsupported` if
+    /// the file is on a file system that is not local, or on `OverlayFS`. Those of [`SharedMemory::from_fd`].
     pub fn from_fd(&self, fd: impl AsFd) -> io::Result<Region> {
         self.join_again(fd.as_fd(), "the region of the descriptor")
     }
@@ -139,7 +139,7 @@ fn reopen(fd: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     openat(CWD, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// True for the errors of a system without `/proc`, of a user who may not open the file, and of a file that can't be opened for
+/// True for the errors of a system without `/proc`, of a user who may not open the file, and of a file that can't be opened again for
 /// writing. Then the descriptor may still be open for writing.
 fn means_not_again(errno: Errno) -> bool {
     let no_proc = matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP);

@@ -7,7 +7,7 @@ use futex_tests::holdings::threads;
 use std::os::fd::OwnedFd;
 
 fn close_all_descriptors() {
-    // SAFETY: The tests that call this use no descriptor from 3 on afterwards, except by the library, which must bear that.
+    // SAFETY: After this call, the tests use the old descriptors only through the library, which must tolerate that they are closed.
     assert_eq!(unsafe { libc::close_range(3, u32::MAX, 0) }, 0);
 }
 
@@ -18,7 +18,7 @@ fn a_member_outlives_its_descriptor_and_leaves_without_it() {
         let region = builder(&role[0]).open("jobs").unwrap();
         let alone = builder(&role[0]).create("alone").unwrap();
         let mutex = Mutex::<u64>::open(&region, "mutex").unwrap();
-        // The watcher would ask about another member.
+        // Otherwise the watcher might check another member, and find out that the descriptor is lost.
         let busy = region.presence().keep_watcher_busy();
         close_all_descriptors();
         leave_note(&region, 1);
@@ -29,7 +29,7 @@ fn a_member_outlives_its_descriptor_and_leaves_without_it() {
         assert!(locked.is_ok() || locked.is_err_and(|error| error.kind() == io::ErrorKind::InvalidData));
         // The numbers get other files.
         let files: Vec<_> = (0..8).map(|_| fs::File::open("/dev/null").unwrap()).collect();
-        // A question about another member shows it.
+        // A check of another member shows the loss.
         assert!(membership(&region).is_locked(0), "an answer that is unknown means that the member lives");
         assert_eq!(mutex.try_lock().unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(region.share().unwrap_err().kind(), io::ErrorKind::InvalidData);
@@ -64,8 +64,8 @@ fn blocking_eventfd() -> OwnedFd {
     rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap()
 }
 
-/// The watcher closes its own descriptors a second after the last member has left. Their numbers belonged to files of the program,
-/// and in a build with assertions the standard library ends a process that closes a descriptor twice.
+/// The story: the watcher closes its own descriptors a second after the last member has left. Their numbers belonged to files of the
+/// program by then. In a build with assertions, the standard library ends a process that closes a descriptor twice.
 #[test]
 fn the_numbers_of_lost_descriptors_are_not_closed() {
     const TEST: &str = "region::processes::descriptors::the_numbers_of_lost_descriptors_are_not_closed";
@@ -83,7 +83,7 @@ fn the_numbers_of_lost_descriptors_are_not_closed() {
     });
 }
 
-/// Such a member would not learn of the death of the owner for which it waits.
+/// Such a member can't notice the death of the owner for which it waits.
 #[test]
 fn a_wait_of_a_member_that_has_lost_its_descriptor_ends() {
     const TEST: &str = "region::processes::descriptors::a_wait_of_a_member_that_has_lost_its_descriptor_ends";
@@ -106,8 +106,8 @@ fn a_wait_of_a_member_that_has_lost_its_descriptor_ends() {
     });
 }
 
-/// The watcher slept when the descriptors were closed, and the wait could not wake it. When it woke up, it read from an eventfd of the
-/// program that had the number of its own, forever.
+/// The story: the watcher slept when the descriptors were closed, and the wait could not wake it. When it woke up, the number of its
+/// descriptor was that of an eventfd of the program, and a read from it never returned.
 #[test]
 fn a_wait_that_begins_after_the_descriptors_were_closed_ends() {
     const TEST: &str = "region::processes::descriptors::a_wait_that_begins_after_the_descriptors_were_closed_ends";
@@ -127,7 +127,7 @@ fn a_wait_that_begins_after_the_descriptors_were_closed_ends() {
     });
 }
 
-/// The thread that had lost its descriptors watched it, and examined the table only while a wait slept.
+/// The story: the thread that had lost its descriptors watched the new region, too, and examined its table only while a wait slept.
 #[test]
 fn a_region_that_is_opened_after_the_descriptors_were_closed_is_watched() {
     const TEST: &str =
@@ -150,7 +150,7 @@ fn a_region_that_is_opened_after_the_descriptors_were_closed_is_watched() {
     });
 }
 
-/// The poke was a write into a pipe without a reader. That raises `SIGPIPE`, which ends a program that does not ignore it.
+/// The story: the poke was a write into a pipe without a reader. That raises `SIGPIPE`, which ends a program that does not ignore it.
 #[test]
 fn a_poke_raises_no_signal_although_other_code_has_closed_one_end() {
     const TEST: &str = "region::processes::descriptors::a_poke_raises_no_signal_although_other_code_has_closed_one_end";
@@ -166,8 +166,8 @@ fn a_poke_raises_no_signal_although_other_code_has_closed_one_end() {
     });
 }
 
-/// The number of a closed descriptor became that of the next member's description. By this description, the lock of the next member
-/// was not seen, because a lock does not conflict with itself. So the member seemed dead.
+/// The story: the number of a closed descriptor became that of the next member's description. Through this description, the lock of the
+/// next member was not visible, because a lock does not conflict with itself. So the member seemed dead.
 #[test]
 fn a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead() {
     const TEST: &str =
@@ -177,7 +177,7 @@ fn a_number_that_is_used_again_for_the_same_region_makes_no_member_look_dead() {
         let observer = builder(&directory).create("jobs").unwrap();
         let first = builder(&directory).open("jobs").unwrap();
         let number = membership(&first).as_fd().as_raw_fd();
-        // SAFETY: Only the library uses this number, and it must bear that.
+        // SAFETY: Only the library uses this number, and it must tolerate that the descriptor is closed.
         assert_eq!(unsafe { libc::close(number) }, 0);
         let second = builder(&directory).open("jobs").unwrap();
         assert_eq!(membership(&second).as_fd().as_raw_fd(), number);

@@ -148,7 +148,7 @@ fn the_death_of_a_parent_is_noticed_although_its_fork_lives() {
     drop(stdin);
 }
 
-/// The file was opened, and mapped, while no thread can fork. Otherwise some of these forks would keep it.
+/// The file is opened and mapped while no thread can fork. Otherwise some of these forks would keep it.
 #[test]
 fn a_fork_has_no_region_that_another_thread_opens_meanwhile() {
     const TEST: &str = "region::processes::forks::a_fork_has_no_region_that_another_thread_opens_meanwhile";
@@ -165,7 +165,8 @@ fn a_fork_has_no_region_that_another_thread_opens_meanwhile() {
                 let path = directory.path();
                 join_fork(fork(|| {
                     let held = descriptors_and_mappings(path);
-                    // A region that the parent was about to close: it is not a member any more.
+                    // The fork may have the descriptor of a region that the parent was about to close. The parent is not a member of that
+                    // region any more.
                     let harmful = held.iter().filter(|line| line.contains("rw-s")).count();
                     assert_eq!(harmful, 0, "{held:?}");
                 }));

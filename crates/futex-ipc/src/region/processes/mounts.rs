@@ -54,8 +54,8 @@ fn with_mount(mount: &str) -> Option<[String; 5]> {
     Some(runner)
 }
 
-/// An overlay maps a file of the file system below, so the mapping did not keep the lock of a member. After a careless close, the other
-/// members marked it as dead, although it used the memory.
+/// The story: an overlay maps a file of the file system below, so the mapping did not keep the lock of a member. After a careless close,
+/// the other members marked the member as dead, although it used the memory.
 #[test]
 fn a_region_is_refused_on_overlayfs() {
     const TEST: &str = "region::processes::mounts::a_region_is_refused_on_overlayfs";

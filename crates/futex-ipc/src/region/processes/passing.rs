@@ -92,7 +92,8 @@ fn entries(directory: &TempDir) -> usize {
     fs::read_dir(directory.path()).unwrap().count()
 }
 
-/// A member that had joined by a descriptor did not know the name. If it was the last that left, the name stayed until the next open.
+/// The story: a member that had joined by a descriptor did not know the name. If it was the last member that left, the name stayed until
+/// the next open.
 #[test]
 fn a_member_by_a_descriptor_removes_the_name_if_it_leaves_last() {
     const TEST: &str = "region::processes::passing::a_member_by_a_descriptor_removes_the_name_if_it_leaves_last";
