@@ -215,7 +215,7 @@ impl Name {
 
     /// The rest of step 2. The file has the lock of RANGE.
     fn remove(&self, file: OwnFile, path: &Path) -> io::Result<()> {
-        // A hidden file may be without a header.
+        // A hidden file may have no header.
         let removed = match path == self.path() && !self.is_region(&file)? {
             true => Err(fail(
                 io::ErrorKind::InvalidData,

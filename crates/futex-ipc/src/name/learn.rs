@@ -13,8 +13,8 @@ impl Name {
     /// Returns the name of a file, from the link that `/proc` has for its descriptor. `None` if the link does not lead to the file, if
     /// the file belongs to another user, or if other users may write it.
     ///
-    /// The reason for the last two cases: the last member that leaves removes the name. A user who can write a file, but can't remove
-    /// its name, could make it a region and pass it on. Then a member of this user would remove the name.
+    /// The reason for the last two cases: the last member that leaves removes the name. Another user who can write a file, but can't
+    /// remove its name, could make the file a region and pass it on. Then a process of this user would remove the name.
     pub(crate) fn of_file(file: impl AsFd, what: &str) -> Option<Self> {
         let stat = fstat(&file).ok()?;
         let mode = Mode::from_raw_mode(stat.st_mode);
@@ -30,8 +30,8 @@ impl Name {
         is_same.then_some(name)
     }
 
-    /// Opens the file by this name, if the name leads to it. The link that `/proc` has for this descriptor is the name. The link for
-    /// the maker's descriptor is not, because the file had no name when the maker opened it.
+    /// Opens the file by this name. Returns `None` if the name does not lead to the file. The link that `/proc` has for this descriptor
+    /// is the name. The link for the maker's descriptor is not, because the file had no name when the maker opened it.
     pub(crate) fn reopen(&self, file: Identity) -> Option<OwnedFd> {
         let opened = openat(CWD, self.path(), OPEN, Mode::empty()).ok()?;
         identity(&opened).is_ok_and(|there| there == file).then_some(opened)

@@ -55,7 +55,7 @@ impl Name {
     pub(super) fn make_by(&self, way: Way, layout: Layout, label: &str) -> io::Result<Made> {
         let made = self.try_to_make(way, layout, label);
         if made.is_err() && way == Way::Hidden {
-            // The file was closed, so it is what a crash would have left.
+            // The file is closed by now, but its hidden name may remain, as after a crash.
             let _ = self.remove_hidden();
         }
         made
@@ -63,7 +63,7 @@ impl Name {
 
     fn try_to_make(&self, way: Way, layout: Layout, label: &str) -> io::Result<Made> {
         if way == Way::Hidden {
-            // Before there is a name that would have to be removed.
+            // This check comes before the hidden name exists. Otherwise the name would have to be removed.
             if let Ok(directory) = openat(CWD, &self.directory, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
                 file_system::check(directory, self)?;
             }
@@ -81,7 +81,7 @@ impl Name {
             Err(error) => match Errno::from_io_error(&error) {
                 Some(errno) if way == Way::Nameless && means_unsupported(errno) => return Ok(Made::Unsupported),
                 Some(Errno::EXIST) if way == Way::Hidden => return self.remove_hidden().map(|()| Made::Taken),
-                // As on /proc.
+                // The directory exists, but can't have new files. An example is /proc.
                 Some(Errno::NOENT) if self.directory.is_dir() => return Ok(Made::Unsupported),
                 Some(Errno::NOENT) => {
                     let sentence = format!("cannot create {self}: there is no directory {}", self.directory.display());

@@ -75,7 +75,7 @@ fn a_name_that_leads_to_the_next_region_is_not_removed() {
             }
         };
         HOOK.set(hook).unwrap();
-        // It has the file of the old region open, which has no members and looks like remains.
+        // This call has opened the file of the old region, which has no members and seems to be the remains of a crash.
         let region = builder.open_or_create("jobs").unwrap();
         let next = NEXT.lock().unwrap().take().unwrap();
         assert!(next.membership().name_leads_here().unwrap());

@@ -84,7 +84,7 @@ fn work(directory: &str, hidden: bool) {
             torment(Point::Live);
         }
         sweep_the_dead(membership);
-        // Those that the watcher has noticed too.
+        // This includes the deaths that the watcher has noticed.
         shared(side, Shared::Deaths).fetch_add(region.stats().deaths_seen as u32, SeqCst);
         check(membership, &names);
         drop(region);
@@ -149,7 +149,7 @@ fn stress(test: &str, hidden: bool) {
                     *worker = start();
                 }
             }
-            // A point of the protocol at random.
+            // After this pause, a worker is at a random point of the protocol.
             std::thread::sleep(Duration::from_micros(fastrand::u32(20..2000).into()));
             if joins.load(SeqCst) >= enough {
                 break;
@@ -160,7 +160,7 @@ fn stress(test: &str, hidden: bool) {
         workers[victim].kill();
         kills += 1;
         if fastrand::u32(..8) == 0 {
-            // All at once, so that no worker removes the name.
+            // All workers are killed at once, so that none of them removes the name.
             for worker in &mut workers {
                 worker.0.kill().unwrap();
             }
@@ -178,7 +178,7 @@ fn stress(test: &str, hidden: bool) {
 
     shared(&side, Shared::Calm).store(1, SeqCst);
     let ends: Vec<_> = workers.iter_mut().map(|worker| outcome(worker.0.wait().unwrap())).collect();
-    // The last one that left has removed the name, unless one killed itself at the very end. A hidden name is removed by the next
+    // The last worker that left has removed the name, unless one killed itself at the very end. A hidden name is removed by the next
     // process that makes the region.
     if hidden || ends.contains(&None) {
         assert_eq!(outcome(start().0.wait().unwrap()), Some(()));

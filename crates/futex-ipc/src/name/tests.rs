@@ -207,7 +207,7 @@ fn a_missing_directory_is_an_error_that_names_it() {
     assert!(error.to_string().contains(&format!("there is no directory {}", path.display())), "{error}");
 }
 
-/// systemd-logind removes the names of a user who has logged out.
+/// The service systemd-logind removes the files that a user has in `/dev/shm` when the user logs out.
 #[test]
 fn a_name_that_others_removed_is_noticed_and_its_next_region_is_left_alone() {
     let directory = directory();
@@ -268,7 +268,7 @@ fn a_hidden_name_that_a_crash_has_left_is_removed() {
     assert!(matches!(make_hidden(&directory), Made::Member(_)));
 }
 
-/// The name stayed in the directory until somebody made a region of the same name.
+/// The story: the hidden name stayed in the directory until a process made a region of the same name.
 #[test]
 fn a_hidden_name_is_removed_when_the_region_has_no_room() {
     const TEST: &str = "name::tests::a_hidden_name_is_removed_when_the_region_has_no_room";
@@ -286,7 +286,7 @@ fn a_hidden_name_is_removed_when_the_region_has_no_room() {
 #[test]
 fn a_hidden_name_in_use_is_left_alone() {
     let directory = directory();
-    // As a process that makes a region does, between the lock and the link.
+    // This member has the hidden name, as a process that makes a region has it between the lock and the link.
     let region = builder(&directory).create(".jobs.new").unwrap();
     assert!(matches!(make_hidden(&directory), Made::Taken));
     assert!(region.membership().name_leads_here().unwrap());
@@ -309,7 +309,7 @@ fn each_finding_leads_to_one_act() {
     assert_eq!([Some(RANGE), Some(byte..byte + 2), None].map(|lock| meaning(lock.as_ref())), [Found::Change; 3]);
 }
 
-/// A process is stopped, with RANGE, at this point.
+/// Stops a process at this point, at which it has locked RANGE. Checks the error of another process.
 fn stopped_at(test: &str, point: fn(Point), prepare: fn(&TempDir)) {
     if let Some(role) = role() {
         HOOK.set(point).unwrap();
@@ -324,7 +324,7 @@ fn stopped_at(test: &str, point: fn(Point), prepare: fn(&TempDir)) {
     assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
     assert!(error.to_string().contains("may be stopped"), "{error}");
     actor.go_on();
-    // It succeeds if the other process goes on within a second.
+    // The call succeeds if the other process continues within a second.
     let region = builder(&directory).open_or_create("jobs").unwrap();
     assert!(region.membership().name_leads_here().unwrap());
     assert!(actor.0.wait().unwrap().success());
