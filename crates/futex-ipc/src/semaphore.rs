@@ -172,7 +172,7 @@ impl Semaphore {
     ///
     /// Those of [`blocking_acquire`](Self::blocking_acquire).
     pub fn available_permits(&self) -> io::Result<u32> {
-        // In the order of a call that waits.
+        // The records are loaded before the capacity, as in a call that waits.
         let held = drive::attempt(self.object.membership(), Sum::new(self.steps.records))?;
         Ok(self.capacity()?.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX)))
     }

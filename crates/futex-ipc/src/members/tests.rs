@@ -24,7 +24,7 @@ fn label(event: MemberEvent) -> (&'static str, String) {
     (what, member.label)
 }
 
-/// All events that there are.
+/// Returns all pending events.
 fn events(stream: &mut MemberEvents) -> Vec<MemberEvent> {
     std::iter::from_fn(|| stream.try_next().unwrap()).collect()
 }
@@ -84,7 +84,7 @@ fn a_stream_reports_joins_leaves_and_deaths() {
     });
 }
 
-/// The member left with its last handle although a stream was there, and then nobody told the stream of a death.
+/// The story: the member left with its last handle although it had a stream, and then the stream did not report a death.
 #[test]
 fn a_stream_belongs_to_the_region_like_a_clone_of_it() {
     without_a_hang(|| {
@@ -144,7 +144,7 @@ fn the_end_of_each_member_is_known_after_others_had_its_slot() {
     });
 }
 
-/// A process that was killed and started again got the slot of its predecessor, so nobody could learn any more who had died.
+/// The story: a process that was killed and started again got the slot of its predecessor, and overwrote the information about it.
 #[test]
 fn a_member_that_is_replaced_stays_known_until_each_slot_was_used() {
     without_a_hang(|| {
@@ -164,7 +164,7 @@ fn a_member_that_is_replaced_stays_known_until_each_slot_was_used() {
             steps::Member { slot: 1, generation: 2 },
             "the slot of the living is left out"
         );
-        // The word is another member's to write.
+        // Any member can write any value into the word.
         region.membership().store(Header::NEXT, u64::MAX, Relaxed);
         assert_eq!(join(&region, "last").membership().me().slot, 3);
     });

@@ -34,7 +34,7 @@ where
         Self { semaphore, permits }
     }
 
-    /// Number of permits.
+    /// Returns the number of permits.
     pub fn num_permits(&self) -> u32 {
         self.permits
     }

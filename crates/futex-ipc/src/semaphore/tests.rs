@@ -104,7 +104,7 @@ fn a_deadline_passes_and_nothing_is_lost() {
     assert!(semaphore.try_acquire_many(2).unwrap().is_some());
 }
 
-/// The one that waited for two permits stood before the one that waits for one.
+/// The call that waited for two permits was before the call that waits for one.
 #[cfg(feature = "tokio")]
 #[tokio::test]
 async fn those_behind_a_cancelled_wait_go_on() {
@@ -118,7 +118,7 @@ async fn those_behind_a_cancelled_wait_go_on() {
     assert!(is_pending_after_a_turn(&mut first).await);
     assert!(is_pending_after_a_turn(&mut second).await);
     drop(one);
-    assert!(is_pending_after_a_turn(&mut second).await, "it came later");
+    assert!(is_pending_after_a_turn(&mut second).await, "the other call came first");
     drop(first);
     assert_eq!(within(second).await.unwrap().num_permits(), 1);
     drop(other_one);

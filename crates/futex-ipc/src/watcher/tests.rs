@@ -20,7 +20,7 @@ fn slot(region: &Region, slot: u32) -> (u32, u32) {
     (high(word), low(word))
 }
 
-/// A region of which each next member gets slot 1.
+/// A region with two slots, so that each next member gets slot 1.
 fn two_slots() -> Region {
     Region::builder().members(2).anonymous().unwrap()
 }
@@ -94,7 +94,7 @@ fn the_watch_of_a_region_stays_until_its_last_member_of_this_process_leaves() {
     without_a_hang(|| {
         let region = Region::builder().anonymous().unwrap();
         let (second, third) = (another_member(&region), another_member(&region));
-        // The two have the same watch, because it is one file.
+        // The members have the same watch, because they have the same file.
         drop(second);
         // Otherwise a scan that is due notices the death.
         until(|| region.presence().rest_watcher());
@@ -122,7 +122,7 @@ fn the_death_of_a_sweeper_is_noticed() {
     });
 }
 
-/// A member whose process ends: its file was closed, and the kernel drops its lock when this value says so.
+/// A member whose process ends. Its file was closed, and [`end`](Self::end) drops its lock, as the kernel does later.
 struct Dying(OwnedFd);
 
 impl Dying {
@@ -143,9 +143,9 @@ impl Dying {
     }
 }
 
-/// The thread of the kernel that closes the file of a dead member may be descheduled before it drops the lock. A process with
-/// little of a processor (`nice 19`, beside many others) was away for seconds, but the last scan was 200 ms after the event. If no
-/// other member was waiting, nobody noticed the death.
+/// The story: the thread of the kernel that closes the file of a dead member may be descheduled before it drops the lock. A thread with
+/// little processor time (`nice 19`, beside many others) was descheduled for seconds, but the last scan was 200 ms after the event. If
+/// no other member was waiting, the death was not noticed.
 #[test]
 fn a_lock_that_is_dropped_long_after_the_event_is_noticed() {
     without_a_hang(|| {
@@ -178,7 +178,8 @@ fn a_lock_that_is_dropped_after_the_sweeper_was_stopped_is_noticed() {
     });
 }
 
-/// Without inotify, only a process that waited looked for deaths. If the others only tried a mutex, it was locked forever.
+/// The story: without inotify, only a process that waited checked for deaths. If the others only tried to lock a mutex, it stayed locked
+/// forever.
 #[test]
 fn a_death_is_noticed_without_events_by_a_process_that_does_not_wait() {
     without_a_hang(|| {
@@ -242,7 +243,7 @@ fn a_sweeper_that_dies_is_replaced() {
         let theirs = Mutex::<u64>::open(&victim, "m").unwrap();
         std::mem::forget(theirs.blocking_lock().unwrap());
         drop(theirs);
-        // The sweeper marks the slot, sweeps nothing, and keeps the others from it.
+        // The sweeper marks the slot, sweeps nothing, and prevents the others from sweeping.
         until(|| byte_lock::try_lock(sweeper.membership(), SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
         let word = victim.membership().slot(2, Relaxed);
         let marked = sweeper.membership().replace_slot(2, word, slot_word(high(word), DEAD));
@@ -268,7 +269,7 @@ fn a_region_that_has_lost_its_name_is_reported() {
         let mut late = other.watch_members().unwrap();
         assert!(matches!(late.blocking_next(), Ok(MemberEvent::Joined(_))));
         assert_eq!(late.blocking_next().unwrap(), MemberEvent::Unlinked);
-        assert_eq!(late.try_next().unwrap(), None, "it is reported once");
+        assert_eq!(late.try_next().unwrap(), None, "the loss is reported once");
     });
 }
 
@@ -313,7 +314,7 @@ fn a_member_that_was_killed_while_it_left_is_reported() {
             let word = slot_word(generation, LIVE);
             let left = other.membership().replace_slot(1, word, slot_word(generation, FREE));
             assert_eq!(left, Ok(word));
-            // Its last step would have been to announce that.
+            // The last step of the leave would have been the announcement.
             other.die();
             assert!(matches!(events.blocking_next(), Ok(MemberEvent::Left(_))));
         }
