@@ -210,9 +210,9 @@ fn one_thread_watches_all_regions_and_ends_after_the_last_one() {
     });
 }
 
-/// The others notice a death when the file of the region is closed. The kernel closes the files of a dead process from the highest
-/// number down. The inotify of its watcher had a higher number than the file. It takes long to close: of 100 deaths, 10 were noticed
-/// 2 ms late.
+/// The story: the others notice a death when the file of the region is closed. The kernel closes the files of a dead process from the
+/// highest number down. The inotify of its watcher had a higher number than the file, and an instance of inotify takes long to close:
+/// of 100 deaths, 10 were noticed 2 ms late.
 #[test]
 fn the_file_of_a_region_has_a_higher_number_than_inotify() {
     in_its_own_process("the_file_of_a_region_has_a_higher_number_than_inotify", || {

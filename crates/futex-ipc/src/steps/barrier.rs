@@ -390,8 +390,8 @@ mod tests {
         assert_eq!((attached, arrived), (1, 1));
     }
 
-    /// A task that attaches while a phase ends, and arrives in this phase too late, once overwrote the arrival of another task of its
-    /// member in the next phase. That one slept forever.
+    /// The story: a task that attached while a phase ended, and arrived in this phase too late, overwrote the arrival of another task of
+    /// its member in the next phase. That other task slept forever.
     #[cfg(not(loom))]
     #[test]
     fn a_late_arrival_keeps_that_of_another_task_in_the_next_phase() {
