@@ -124,6 +124,27 @@ async fn those_behind_a_cancelled_wait_go_on() {
     drop(other_one);
 }
 
+/// A permit is available, but the request at the front of the queue needs more.
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_later_request_does_not_overtake_the_one_at_the_front() {
+    let [region, other] = two_members();
+    let semaphore = Semaphore::create(&region, "permits", 3).unwrap();
+    let theirs = Semaphore::open(&other, "permits").unwrap();
+    let held = theirs.acquire_many(2).await.unwrap();
+    let mut first = Box::pin(semaphore.acquire_many(3));
+    assert!(is_pending_after_a_turn(&mut first).await);
+    assert_eq!(theirs.available_permits().unwrap(), 1);
+    assert!(theirs.try_acquire().unwrap().is_none(), "it came later");
+    let mut second = Box::pin(theirs.acquire());
+    assert!(is_pending_after_a_turn(&mut second).await, "it came later");
+    drop(held);
+    let all = within(first).await.unwrap();
+    assert!(is_pending_after_a_turn(&mut second).await);
+    drop(all);
+    assert_eq!(within(second).await.unwrap().num_permits(), 1);
+}
+
 #[test]
 fn permits_are_split_and_merged() {
     let [region, other] = two_members();
