@@ -9,6 +9,9 @@
 //! Each process copies and checks an entry once.
 
 mod add;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 
 use crate::format::{ENTRY, Header, LINE, Layout, load_text, refuse, store_text};
 use crate::steps::mutex::owner;
