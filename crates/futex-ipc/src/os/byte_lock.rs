@@ -109,6 +109,17 @@ mod tests {
         assert_eq!(locked_by_others(&other, 73..74).unwrap(), None);
     }
 
+    /// A program that only looks may lock for reading.
+    #[test]
+    fn a_read_lock_is_not_reported() {
+        let (memory, other) = two_descriptions();
+        fcntl(&other, libc::F_OFD_SETLK, libc::F_RDLCK, 70..71).unwrap();
+        assert_eq!(locked_by_others(&memory, 70..71).unwrap(), None);
+        unlock(&other, 70..71).unwrap();
+        assert!(try_lock(&other, 70..71).unwrap());
+        assert_eq!(locked_by_others(&memory, 70..71).unwrap(), Some(70..71));
+    }
+
     #[test]
     fn a_mapping_keeps_the_lock_of_a_closed_descriptor() {
         let (memory, other) = two_descriptions();
