@@ -116,10 +116,11 @@ fn object_words(words: &[AtomicU64], parts: &Parts) -> Range<usize> {
 }
 
 fn place(rng: &mut Rng, part: Part, range: Range<usize>) -> usize {
-    // The words of the header that change: the lock and its predecessor, the number of entries, the counter.
-    const CHANGE: [usize; 4] = [32, 33, 48, 64];
+    // The words of the header that change: the lock and its predecessor, the number of entries, the counter, the number of scans, the
+    // slot that the next member tries first.
+    const CHANGE: [usize; 6] = [32, 33, 48, 64, 80, 96];
     match part {
-        Part::Header if rng.below(8) > 0 => CHANGE[rng.below(4)],
+        Part::Header if rng.below(8) > 0 => CHANGE[rng.below(CHANGE.len())],
         // Most of the words of a slot are text.
         Part::Slots if rng.below(2) == 0 => range.start + rng.below(range.len() / SLOT) * SLOT + rng.below(5),
         Part::Entries if rng.below(2) == 0 => range.start + rng.below(range.len() / ENTRY) * ENTRY + rng.below(8),
