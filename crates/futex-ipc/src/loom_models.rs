@@ -1,8 +1,9 @@
 //! Models of the memory orderings: threads run the steps over memory in which a load may see old values.
 //!
 //! Each thread stands for a member. Data that a lock guards are words too, with relaxed accesses, so that a missing ordering shows
-//! as an old value. The explorer checks kills. These models have one death, of a member that has committed.
+//! as an old value. The explorer checks kills. The models of [`deaths`] have one death.
 
+mod deaths;
 mod memory;
 
 use self::memory::{Member, Memory};
@@ -18,6 +19,7 @@ use crate::steps::semaphore::{Acquire, Grow, Release, Semaphore, TryAcquire, ava
 use crate::steps::sweep::Sweep;
 use crate::steps::{Place, Role, halves};
 use crate::sync::model;
+use std::sync::atomic::Ordering::Relaxed;
 
 const WORD: Place = Place(0);
 const EVENT: Place = Place(2);
@@ -54,7 +56,8 @@ fn writes_of_an_owner_are_seen_by_the_next_owner() {
     });
 }
 
-/// The value has two copies. The member dies without an unlock, after its commit.
+/// The value has two copies. The member dies without an unlock, after its commit. The next owner may load the earlier number, because
+/// here the kernel orders nothing, but it never loads a new number with an old copy.
 #[test]
 fn a_commit_before_a_death_is_seen_by_the_next_owner() {
     model("mutex, a death after a commit", || {
@@ -63,15 +66,16 @@ fn a_commit_before_a_death_is_seen_by_the_next_owner() {
             member.run(Lock::new(WORD));
             member.write(ONE, 7);
             mutex::commit(member, OTHER, 1);
-            member.die();
+            member.die(Relaxed);
         });
         let member = memory.member(1);
         if let Some(dead) = member.run(Mark::new(0)) {
             member.run(Sweep::new(dead));
             let locked = member.run(Lock::new(WORD));
             assert!(locked.died);
-            assert_eq!(mutex::current(&member, OTHER), 1);
-            assert_eq!(member.read(ONE), 7);
+            if mutex::current(&member, OTHER) == 1 {
+                assert_eq!(member.read(ONE), 7);
+            }
         }
         dying.join().unwrap();
     });

@@ -6,7 +6,7 @@ use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, fence, thread};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 
 const CELLS: usize = 10;
 const MEMBERS: usize = 2;
@@ -110,8 +110,10 @@ impl Member {
     }
 
     /// Ends as a process that is killed: the kernel frees the lock of its slot.
-    pub(super) fn die(&self) {
-        self.memory.locks[self.slot as usize].store(false, Release);
+    ///
+    /// With Release, the kernel publishes what the process has written to the member that asks for the lock.
+    pub(super) fn die(&self, order: Ordering) {
+        self.memory.locks[self.slot as usize].store(false, order);
     }
 
     fn changed(&self, order: Ordering) {
