@@ -204,7 +204,14 @@ fn a_killed_member_keeps_no_wake() {
     if all_at_once() {
         Scenario { trouble: Trouble::new(2, 0, 1), sweepers: few(), ..ONE_GIVES }
             .holds("condvar, 2 kills and a cancel");
+        Scenario { trouble: Trouble::new(1, 1, 0), sweepers: 1, ..ONE_GIVES }.holds("condvar, a kill and a rejoin");
     }
+}
+
+#[test]
+fn a_kill_beside_a_cancel_loses_no_wake() {
+    Scenario { trouble: Trouble::new(1, 0, 1), sweepers: few(), ..ONE_GIVES }
+        .holds("condvar, one gives, two take, a kill and a cancel");
 }
 
 #[test]

@@ -89,6 +89,9 @@ fn an_event_that_is_set_releases_all() {
     Scenario { trouble: Trouble::new(1, 1, 0), ..EVENT }.holds("event, a kill and a rejoin");
     Scenario { trouble: Trouble::new(2, 0, 0), ..EVENT }.holds("event, 2 kills");
     Scenario { trouble: Trouble::new(1, 0, 1), ..EVENT }.holds("event, a kill and a cancel");
+    if all_at_once() {
+        Scenario { trouble: Trouble::new(2, 1, 1), ..EVENT }.holds("event, all");
+    }
 }
 
 #[test]

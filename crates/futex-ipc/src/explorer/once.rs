@@ -106,8 +106,15 @@ fn a_cell_survives_a_kill_and_a_cancel() {
 
 #[test]
 fn a_cell_survives_a_kill_and_a_rejoin() {
-    let processes = if all_at_once() { 3 } else { 2 };
-    Scenario { processes, trouble: Trouble::new(1, 1, 0), ..CELL }.holds("once, a kill and a rejoin");
+    Scenario { trouble: Trouble::new(1, 1, 0), sweepers: few(), ..CELL }.holds("once, a kill and a rejoin");
+}
+
+#[test]
+fn a_cell_survives_all_kinds_of_trouble() {
+    Scenario { processes: 2, trouble: Trouble::new(1, 1, 1), sweepers: few(), ..CELL }.holds("once, 2 users, all");
+    if all_at_once() {
+        Scenario { trouble: Trouble::new(2, 1, 1), sweepers: 1, ..CELL }.holds("once, 2 kills, a rejoin and a cancel");
+    }
 }
 
 #[test]

@@ -205,6 +205,11 @@ fn two_readers_and_a_writer_survive_a_kill_and_a_cancel() {
 }
 
 #[test]
+fn a_reader_and_two_writers_survive_a_kill_and_a_cancel() {
+    Scenario { trouble: Trouble::new(1, 0, 1), sweepers: few(), ..RWW }.holds("rwlock RWW, a kill and a cancel");
+}
+
+#[test]
 fn two_readers_and_a_writer_survive_a_cancel() {
     Scenario { trouble: Trouble::new(0, 0, 1), ..RRW }.holds("rwlock RRW, a cancel");
 }
@@ -249,6 +254,7 @@ fn readers_and_writers_survive_all_kinds_of_trouble() {
     if all_at_once() {
         Scenario { trouble: Trouble::new(2, 1, 1), sweepers: 1, ..RRW }
             .holds("rwlock RRW, 2 kills, a rejoin and a cancel");
+        Scenario { trouble: Trouble::new(1, 1, 0), sweepers: 1, ..RWW }.holds("rwlock RWW, a kill and a rejoin");
     }
 }
 
