@@ -449,6 +449,35 @@ mod tests {
     }
 
     #[test]
+    fn a_guard_of_a_closed_region_keeps_its_lock_and_can_commit() {
+        let [region, other] = two_members();
+        let mutex = Mutex::create(&region, "value", 1_u64).unwrap();
+        let theirs = Mutex::<u64>::open(&other, "value").unwrap();
+        let mut guard = mutex.blocking_lock().unwrap();
+        region.close();
+        assert_eq!(mutex.try_lock().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(theirs.try_lock().unwrap().is_none());
+        *guard = 2;
+        guard.commit();
+        let guard = theirs.try_lock().unwrap().unwrap();
+        assert_eq!((*guard, guard.predecessor_died()), (2, false));
+    }
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test]
+    async fn a_task_that_waits_learns_that_the_region_was_closed() {
+        let [region, other] = two_members();
+        let mutex = Mutex::create(&region, "value", 1_u64).unwrap();
+        let theirs = Mutex::<u64>::open(&other, "value").unwrap();
+        let guard = theirs.lock().await.unwrap();
+        let mut wait = Box::pin(mutex.lock());
+        futex_tests::arm(&mut wait).await;
+        region.close();
+        assert_eq!(futex_tests::within(wait).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        guard.commit();
+    }
+
+    #[test]
     fn another_type_is_refused_with_both_sides_named() {
         let [region, other] = two_members();
         Mutex::create(&region, "value", 1_u64).unwrap();
