@@ -1,4 +1,4 @@
-//! The program `rivals` observes what is known of three locks. Only kinds of outcomes are checked, no times.
+//! The program `rivals` observes what is known of four locks. Only kinds of outcomes are checked, no times.
 
 #![expect(clippy::unwrap_used, reason = "the function is part of the tests")]
 
@@ -46,4 +46,19 @@ fn a_semaphore_loses_the_permit_of_the_dead() {
     let outcome = observe("POSIX semaphore", &["killed-holding", "killed-waiting"]);
     assert_eq!(outcome("killed-holding").0, "waits");
     assert_eq!(outcome("killed-waiting").0, "passed");
+}
+
+#[test]
+fn a_mutex_of_futex_ipc_reports_the_death_of_its_owner_and_has_the_last_complete_update() {
+    let situations = ["killed-holding", "killed-inside", "killed-waiting", "stopped-holding", "leftovers", "restart"];
+    let outcome = observe("futex-ipc", &situations);
+    for (situation, kind) in [("killed-holding", "passed"), ("killed-inside", "whole")] {
+        let (observed, text) = outcome(situation);
+        assert_eq!(observed, kind, "{text}");
+        assert!(text.contains("predecessor_died"), "{text}");
+    }
+    assert_eq!(outcome("killed-waiting").0, "passed");
+    assert_eq!(outcome("stopped-holding").0, "waits");
+    assert_eq!(outcome("leftovers").0, "clean");
+    assert_eq!(outcome("restart").0, "passed");
 }
