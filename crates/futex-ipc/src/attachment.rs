@@ -51,8 +51,8 @@ impl Attachment {
         fail(
             io::ErrorKind::ResourceBusy,
             format!(
-                "{} is full: it has {slots} {members}, which is its maximum. The process that made the region has chosen the \
-                 maximum, which never changes: let it choose a larger one (`Builder::members`)",
+                "{} is full: it has {slots} {members}, which is its maximum. A region never grows: let the process that makes it \
+                 choose a larger maximum (`Builder::members`)",
                 self.what
             ),
         )

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 /// poke raises no signal, unlike a write into a pipe.
 #[derive(Debug)]
 pub(crate) struct Poke {
-    /// Dropped before `writer`. A fork that kept that end would keep the thread from waking up.
+    /// Dropped before `writer`. If a fork kept that end, the thread would not notice when other code closes it here.
     _not_forked: NotForked,
     writer: Descriptor,
     reader: Descriptor,

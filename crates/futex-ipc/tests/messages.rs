@@ -128,21 +128,21 @@ fn a_region_without_room_says_who_has_chosen_its_size() {
             ManualEvent::create(&region, name).unwrap();
         }
         let sentence = format!(
-            "cannot add \"c\" to the anonymous region: it has {objects}, which is its maximum. The process that made the region has \
-             chosen its size, which never changes: let it choose a larger one (`Builder::objects`, `Builder::bytes`)"
+            "cannot add \"c\" to the anonymous region: it has {objects}, which is its maximum. A region never grows: let the process \
+             that makes it choose a larger size (`Builder::objects`, `Builder::bytes`)"
         );
         says(ManualEvent::create(&region, "c"), io::ErrorKind::StorageFull, &sentence);
     }
 }
 
 #[test]
-fn a_full_region_says_who_has_chosen_the_number_of_members() {
+fn a_full_region_says_who_can_choose_a_larger_one() {
     let region = Region::builder().members(1).anonymous().unwrap();
     says(
         Region::builder().from_fd(region.share().unwrap()),
         io::ErrorKind::ResourceBusy,
-        "the region of the descriptor is full: it has 1 member, which is its maximum. The process that made the region has chosen the \
-         maximum, which never changes: let it choose a larger one (`Builder::members`)",
+        "the region of the descriptor is full: it has 1 member, which is its maximum. A region never grows: let \
+         the process that makes it choose a larger maximum (`Builder::members`)",
     );
 }
 

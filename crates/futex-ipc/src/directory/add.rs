@@ -88,8 +88,8 @@ impl Directory {
         let entries = membership.entries();
         let full = |what: String| {
             let sentence = format!(
-                "cannot add {:?} to {}: {what}. The process that made the region has chosen its size, which never changes: let it \
-                 choose a larger one (`Builder::objects`, `Builder::bytes`)",
+                "cannot add {:?} to {}: {what}. A region never grows: let the process that makes it choose a larger size \
+                 (`Builder::objects`, `Builder::bytes`)",
                 spec.name,
                 membership.what()
             );

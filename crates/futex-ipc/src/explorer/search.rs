@@ -9,7 +9,7 @@ use std::time::Instant;
 
 /// The visited states, with their numbers.
 enum Visited<S> {
-    /// Whole.
+    /// The whole states.
     States(HashMap<S, u32, BuildHasherDefault<Mixer>>),
     /// By hashes of 96 bits. The explorer can't distinguish two states with the same hash: at 10⁹ states, that happens once in 10¹¹
     /// explorations.
@@ -33,7 +33,7 @@ impl<S: Copy + Eq + Hash> Visited<S> {
     }
 }
 
-/// The hashes of the visited states, by their numbers, with a hash table of our own: a `HashMap` needs twice the memory.
+/// The hashes of the visited states, by their numbers. It has its own hash table, because a `HashMap` needs twice the memory.
 struct Hashes {
     hashes: Vec<[u32; 3]>,
     /// Number of a state + 1, or 0. Linear probing.
@@ -64,7 +64,7 @@ impl Hashes {
     }
 
     fn place(&self, [a, b, _]: [u32; 3]) -> usize {
-        // More than 32 bits, in case that the table has more places.
+        // The table may have more than 2³² places.
         (u64::from(b) << 32 | u64::from(a)) as usize & (self.table.len() - 1)
     }
 
