@@ -35,6 +35,8 @@ struct List {
     oldest: Oldest,
     /// True while the watcher ticks for this member.
     ticking: bool,
+    /// True after the first wait.
+    has_waited: bool,
     /// True after `wake_all`.
     ending: bool,
 }
@@ -71,6 +73,7 @@ impl Waits {
         let key = list.waits.insert(Wait { sleep, suspect: false, since: None });
         let must_poke = !list.ticking || list.ending;
         list.ticking = true;
+        list.has_waited = true;
         drop(list);
         let is_told = !must_poke || self.poke();
         (Ticket { waits: Arc::clone(self), key }, is_told)
@@ -92,6 +95,11 @@ impl Waits {
 
     fn poke(&self) -> bool {
         self.poke.get().is_none_or(|poke| poke.poke())
+    }
+
+    /// True after the first wait of this member.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.list().has_waited
     }
 
     /// True while the watcher must tick for this member.

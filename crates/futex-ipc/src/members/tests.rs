@@ -1,8 +1,10 @@
 use super::*;
+use crate::Mutex;
 use crate::steps::member::LIVE;
 use futex_tests::{until, without_a_hang};
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 fn join(region: &Region, label: &str) -> Region {
     Region::builder().label(label).from_fd(region.share().unwrap()).unwrap()
@@ -268,6 +270,29 @@ fn a_task_gets_the_events_and_may_give_up_waiting_for_one() {
             assert_eq!(end, if round % 2 == 0 { "died" } else { "left" });
             until_free(&region, 1);
         }
+    });
+}
+
+/// On the backends with threads, a wait that was dropped may be in the kernel a little longer. The process ended, and the wake that this
+/// wait had consumed was lost: nobody swept, because the member had left. Others slept on a free mutex until the recheck.
+#[test]
+fn a_member_that_has_waited_wakes_all_when_it_leaves() {
+    without_a_hang(|| {
+        let region = Region::builder().anonymous().unwrap();
+        let mutex = Mutex::create(&region, "mutex", ()).unwrap();
+        let other = join(&region, "other");
+        let theirs = Mutex::<()>::open(&other, "mutex").unwrap();
+        let guard = mutex.blocking_lock().unwrap();
+        assert_eq!(theirs.blocking_lock_deadline(Instant::now()).unwrap_err().kind(), ErrorKind::TimedOut);
+        let word = region.membership().word(mutex.word()).unwrap();
+        let sleeper = std::thread::spawn({
+            let word = word.clone();
+            move || word.wait(word.load(Relaxed), Some(Duration::from_secs(50))).unwrap()
+        });
+        futex_tests::until_waiters(&word, 1);
+        drop((theirs, other));
+        assert_eq!(sleeper.join().unwrap(), futex_sys::WaitOutcome::Woken);
+        drop(guard);
     });
 }
 
