@@ -98,22 +98,18 @@ impl Membership {
             if self.replace_slot(slot, slot_word(generation, LIVE), slot_word(generation, DEAD)).is_ok() {
                 run(&Sweeping::new(self), Sweep::new(self.me));
             }
-        } else if run(self, Leave) == Some(true) {
-            self.announce();
-            if self.waits.has_waited() {
-                self.wake_everyone();
+            return;
+        }
+        // On the backends with threads, the thread of a wait that was dropped may still be in the kernel. If it consumes a wake, it passes
+        // the wake on, unless the process ends before that. In that case nobody would sweep, because this member has left. If the
+        // process is killed between these wakes and the next step, others sweep.
+        if self.waits.has_waited() {
+            for (_, place) in self.directory.swept(self.words(), self.layout) {
+                self.wake(place, u32::MAX);
             }
         }
-    }
-
-    /// Wakes the sleepers of all words.
-    ///
-    /// On the backends with threads, the thread of a wait that was dropped may still be in the kernel. If it consumes a wake, it passes
-    /// the wake on, unless the process ends before that. In that case nobody sweeps, because this member has left. After this call,
-    /// no thread of this process sleeps on a word of the region.
-    fn wake_everyone(&self) {
-        for (_, place) in self.directory.swept(self.words(), self.layout) {
-            self.wake(place, u32::MAX);
+        if run(self, Leave) == Some(true) {
+            self.announce();
         }
     }
 

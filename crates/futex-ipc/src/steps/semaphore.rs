@@ -5,7 +5,7 @@
 //! |---|---|
 //! | state | available permits (bits 0 to 30), [`W`]: a task waits (31), version (32 to 63) |
 //! | event | a counter on which the waiting task sleeps |
-//! | turnstile | a [mutex](super::mutex) that lets one task at a time wait, so that requests of different size are served in order |
+//! | turnstile | a [mutex](super::mutex) that lets one task at a time wait, so that small requests do not overtake a large one |
 //! | records | number of permits that each member [has](super::record) |
 //! | capacity | number of permits, available or not |
 //!
