@@ -11,7 +11,7 @@ use crate::format::{Layout, refuse};
 use crate::information::Information;
 use crate::membership::Membership;
 use crate::name::Name;
-use crate::name::open::Intent;
+use crate::name::open::{Intent, Patience, is_changing};
 use crate::os::at_fork::OwnFile;
 use crate::presence::{Joined, Presence};
 use crate::stats::Stats;
@@ -218,16 +218,27 @@ impl Builder {
         if must_claim {
             attachment = attachment.claim()?;
         }
-        match Presence::join(attachment, &self.label, |_| Ok(true)).map_err(failed)? {
-            Joined::Member(presence) => {
-                if let Some(name) = (!presence.is_sealed()).then(|| Name::of_file(&*presence, what)).flatten() {
-                    presence.set_name(name);
+        let mut patience = Patience::new();
+        loop {
+            match Presence::join(attachment, &self.label, |_| Ok(true)).map_err(failed)? {
+                Joined::Member(presence) => {
+                    if let Some(name) = (!presence.is_sealed()).then(|| Name::of_file(&*presence, what)).flatten() {
+                        presence.set_name(name);
+                    }
+                    return Region::of(presence);
                 }
-                Region::of(presence)
-            }
-            Joined::Full(attachment) | Joined::Refused(attachment) => {
-                attachment.give_back();
-                Err(attachment.full())
+                Joined::Full(file) | Joined::Refused(file) => {
+                    let waited = match is_changing(&file) {
+                        Ok(true) => patience.pause(what, true),
+                        Ok(false) => Err(file.full()),
+                        Err(error) => Err(failed(error)),
+                    };
+                    if waited.is_err() {
+                        file.give_back();
+                    }
+                    waited?;
+                    attachment = file;
+                }
             }
         }
     }

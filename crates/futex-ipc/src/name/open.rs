@@ -8,7 +8,9 @@ use crate::os::at_fork::OwnFile;
 use crate::os::byte_lock;
 use crate::presence::{Joined, Presence};
 use futex_sys::__private::{explain, fail};
+use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// The call with which a program opens a name.
@@ -86,8 +88,7 @@ impl Name {
             }
             Joined::Refused(_) => Ok(None),
             Joined::Full(attachment) => {
-                let lock = byte_lock::locked_by_others(&attachment, RANGE)?;
-                if meaning(lock.as_ref()) == Found::Change || !self.leads_to(attachment.identity())? {
+                if is_changing(&attachment)? || !self.leads_to(attachment.identity())? {
                     return Ok(None);
                 }
                 Err(attachment.full())
@@ -96,8 +97,14 @@ impl Name {
     }
 }
 
+/// True if no slot could be locked because another process removes the name, and not because each slot has a member.
+pub(crate) fn is_changing(file: impl AsFd) -> io::Result<bool> {
+    let lock = byte_lock::locked_by_others(file, RANGE)?;
+    Ok(meaning(lock.as_ref()) == Found::Change)
+}
+
 /// The pauses between attempts to open a name.
-struct Patience {
+pub(crate) struct Patience {
     /// Number of attempts that need no pause, because another process has made progress.
     free: u32,
     pause: Duration,
@@ -109,11 +116,12 @@ impl Patience {
     /// Maximum sum of the pauses. A process has RANGE for microseconds only, unless it is stopped.
     const LIMIT: Duration = Duration::from_secs(1);
 
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { free: 16, pause: Duration::from_micros(50), paused: Duration::ZERO }
     }
 
-    fn pause(&mut self, name: &Name, must_pause: bool) -> io::Result<()> {
+    /// `name` is the region in messages.
+    pub(crate) fn pause(&mut self, name: impl fmt::Display, must_pause: bool) -> io::Result<()> {
         if !must_pause && self.free > 0 {
             self.free -= 1;
             return Ok(());

@@ -351,3 +351,30 @@ fn a_process_that_is_stopped_while_it_leaves_as_the_last_one_is_reported() {
     };
     stopped_at("name::tests::a_process_that_is_stopped_while_it_leaves_as_the_last_one_is_reported", stop, |_| ());
 }
+
+/// A process that removes a name has locked the bytes of all slots. A process that joined by a descriptor at that moment got an error
+/// that the region was full.
+#[test]
+fn a_descriptor_of_a_region_whose_name_is_being_removed_leads_to_a_member_after_that() {
+    const TEST: &str = "name::tests::a_descriptor_of_a_region_whose_name_is_being_removed_leads_to_a_member_after_that";
+    if let Some(role) = role() {
+        let stop = |point| {
+            if point == Point::Last {
+                stop_myself();
+            }
+        };
+        HOOK.set(stop).unwrap();
+        return drop(Region::builder().directory(&role[0]).create("jobs").unwrap());
+    }
+    let directory = directory();
+    let mut actor = Actor::start(TEST, &[directory.path().to_str().unwrap()]);
+    actor.until_stopped();
+    let file = fs::File::options().read(true).write(true).open(directory.path().join("jobs")).unwrap();
+    let error = Region::builder().from_fd(&file).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+    assert!(error.to_string().contains("may be stopped"), "{error}");
+    actor.go_on();
+    assert_eq!(Region::builder().from_fd(&file).unwrap().members().unwrap().len(), 1);
+    assert!(actor.0.wait().unwrap().success());
+    assert_eq!(entries(&directory), [""; 0]);
+}
