@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use futex_ipc::{AutoEvent, Barrier, Condvar, ManualEvent, Mutex, OnceCell, Region, RwLock, Semaphore};
+use futex_tests::in_its_own_process;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -206,4 +208,22 @@ fn a_descriptor_that_cannot_be_written_has_the_documented_kind() {
 fn a_label_with_a_zero_byte_is_refused() {
     let sentence = "\"a\\0b\" can't be the label of a member: a label has no zero byte";
     says(Region::builder().label("a\0b").anonymous(), io::ErrorKind::InvalidInput, sentence);
+}
+
+/// The story: the kind was `WouldBlock`. A task that received the region by `async_io` took this for a socket without a message, and
+/// waited forever.
+#[test]
+fn a_thread_that_cannot_be_started_is_not_taken_for_a_socket_without_a_message() {
+    in_its_own_process("a_thread_that_cannot_be_started_is_not_taken_for_a_socket_without_a_message", || {
+        let rules = [libc::SYS_clone, libc::SYS_clone3].map(|number| (number, Vec::new())).into();
+        let deny = SeccompAction::Errno(libc::EAGAIN as u32);
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, deny, std::env::consts::ARCH.try_into().unwrap());
+        apply_filter_all_threads(&BpfProgram::try_from(filter.unwrap()).unwrap()).unwrap();
+        says(
+            Region::builder().anonymous(),
+            io::ErrorKind::OutOfMemory,
+            "cannot start the thread that notices the death of a region's members (see `ulimit -u`): Resource temporarily \
+             unavailable (os error 11)",
+        );
+    });
 }

@@ -5,7 +5,7 @@ use super::watched::Watched;
 use crate::membership::Membership;
 use crate::os::signals::with_signals_blocked;
 use crate::poke::Poke;
-use futex_sys::__private::{PerProcess, explain};
+use futex_sys::__private::{PerProcess, explain, with_kind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::set_current_timer_slack;
 use std::io;
@@ -100,7 +100,7 @@ impl Thread {
         });
         let thread = Arc::clone(&this);
         with_signals_blocked(|| std::thread::Builder::new().name("futex-ipc".into()).spawn(move || thread.run()))
-            .map_err(|error| explain(error, "cannot start the thread that notices the death of a region's members"))?;
+            .map_err(cannot_start)?;
         Ok(this)
     }
 
@@ -246,6 +246,15 @@ impl Thread {
             }
         }
     }
+}
+
+#[cold]
+fn cannot_start(error: io::Error) -> io::Error {
+    let sentence = "cannot start the thread that notices the death of a region's members (see `ulimit -u`)";
+    // A caller of `receive` would mistake `WouldBlock` for a socket without a message.
+    let is_limit = error.kind() == io::ErrorKind::WouldBlock;
+    let error = explain(error, sentence);
+    if is_limit { with_kind(io::ErrorKind::OutOfMemory, error) } else { error }
 }
 
 /// Locks a mutex whose value stays usable when a holder panics.
