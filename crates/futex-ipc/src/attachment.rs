@@ -13,11 +13,12 @@ pub(crate) struct Attachment {
     /// The region in messages.
     pub(crate) what: String,
     pub(crate) layout: Layout,
-    pub(crate) memory: SharedMemory,
     pub(crate) identity: Identity,
     /// True if this process has not opened the description itself. Another member may use it after this one.
     pub(crate) is_claimed: bool,
+    /// Dropped before `memory`, which has the descriptor.
     pub(crate) not_forked: NotForked,
+    pub(crate) memory: SharedMemory,
 }
 
 impl Attachment {
@@ -34,7 +35,7 @@ impl Attachment {
         // Before the file is mapped: no thread can fork during that, and reserving a large region takes some time.
         reserve_file(&file, layout.bytes(), &what)?;
         let identity = file.identity();
-        let (memory, not_forked) = file.map()?;
+        let (memory, not_forked) = file.map().map_err(|error| explain(error, format!("cannot create {what}")))?;
         layout.write(words64(&memory));
         Ok(Self { what, layout, memory, identity, is_claimed: false, not_forked })
     }
