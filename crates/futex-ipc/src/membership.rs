@@ -80,8 +80,12 @@ impl Membership {
             _not_forked: not_forked,
             memory,
         };
-        this.me = run_at_most(JOIN_LIMIT, &Sweeping::new(&this), Join::new(slot))
-            .ok_or_else(|| this.damaged("its table of members changes without end"))?;
+        let Some(me) = run_at_most(JOIN_LIMIT, &Sweeping::new(&this), Join::new(slot)) else {
+            // The caller may have another descriptor of the description.
+            this.unlock();
+            return Err(this.damaged("its table of members changes without end"));
+        };
+        this.me = me;
         reach(Point::Live);
         this.store(Header::NEXT, u64::from(slot) + 1, Relaxed);
         // The process is information for others. Without /proc it is missing.
