@@ -2,7 +2,7 @@
 
 use super::make::{Made, Way};
 use super::*;
-use crate::format::FORMAT;
+use crate::format::{FORMAT, SWEEP_BYTE};
 use crate::hook::HOOK;
 use crate::region::{Builder, Region};
 use crate::steps::Words;
@@ -306,6 +306,7 @@ fn each_finding_leads_to_one_act() {
     }
     let byte = FIRST_SLOT_BYTE + 3;
     assert_eq!(meaning(Some(&(byte..byte + 1))), Found::Member);
+    assert_eq!(meaning(Some(&(SWEEP_BYTE..FIRST_SLOT_BYTE + 1))), Found::Member);
     assert_eq!([Some(RANGE), Some(byte..byte + 2), None].map(|lock| meaning(lock.as_ref())), [Found::Change; 3]);
 }
 
@@ -377,4 +378,17 @@ fn a_descriptor_of_a_region_whose_name_is_being_removed_leads_to_a_member_after_
     assert_eq!(Region::builder().from_fd(&file).unwrap().members().unwrap().len(), 1);
     assert!(actor.0.wait().unwrap().success());
     assert_eq!(entries(&directory), [""; 0]);
+}
+
+/// The kernel merged the sweeper's lock and that of slot 0, so that the member looked like a process that removes the name. While a
+/// sweeper in slot 0 was stopped, no process could open the name.
+#[test]
+fn a_name_is_opened_although_the_member_of_the_first_slot_is_stopped_as_the_sweeper() {
+    let directory = directory();
+    let region = builder(&directory).create("jobs").unwrap();
+    assert_eq!(slot(&region), 0);
+    let _busy = region.presence().keep_watcher_busy();
+    // As if it had stopped: it has the lock, and does nothing.
+    assert!(byte_lock::try_lock(&**region.membership(), SWEEP_BYTE..SWEEP_BYTE + 1).unwrap());
+    assert_eq!(slot(&builder(&directory).open("jobs").unwrap()), 1);
 }
