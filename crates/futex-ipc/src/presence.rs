@@ -1,13 +1,14 @@
 //! The presence of this process in a region: from the join to the drop of the last handle, which leaves.
 
 use crate::attachment::Attachment;
-use crate::format::{FIRST_SLOT_BYTE, Header};
+use crate::format::{FIRST_SLOT_BYTE, Header, Layout};
 use crate::hook::{Point, reach};
 use crate::membership::Membership;
 use crate::name::Name;
 use crate::os::at_fork::Identity;
 use crate::os::byte_lock;
-use crate::steps::low;
+use crate::steps::member::FREE;
+use crate::steps::{Place, low};
 use crate::watcher::{self, Watch};
 use futex_sys::__private::words64;
 use std::fmt;
@@ -46,9 +47,13 @@ impl Presence {
     ) -> io::Result<Joined> {
         // The first one is usually the slot that was unused for longest. The join overwrites the information about the last member of
         // the slot, which the next owner of a lock may still need.
-        let slots = attachment.layout.slots;
-        let next = low(words64(&attachment.memory)[Header::NEXT.0 as usize].load(Relaxed)) % slots;
-        for slot in (next..slots).chain(0..next) {
+        let Layout { slots, .. } = attachment.layout;
+        let load = |place: Place| words64(&attachment.memory)[place.0 as usize].load(Relaxed);
+        let next = low(load(Header::NEXT)) % slots;
+        let order = (next..slots).chain(0..next);
+        // FREE slots first: a member that is dead and not marked seems alive while another process has the lock of its byte.
+        let free: Vec<u32> = order.clone().filter(|&slot| low(load(attachment.layout.slot(slot))) == FREE).collect();
+        for slot in free.into_iter().chain(order) {
             let byte = FIRST_SLOT_BYTE + slot;
             if !byte_lock::try_lock(&attachment, byte..byte + 1)? {
                 continue;

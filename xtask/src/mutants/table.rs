@@ -2228,8 +2228,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "member-takes-the-first-slot",
         breaks: "a member that is started again overwrites what its slot says of its predecessor",
         file: "futex-ipc/src/presence.rs",
-        from: "for slot in (next..slots).chain(0..next) {",
-        to: "for slot in (0..slots).chain(next..next) {",
+        from: "let order = (next..slots).chain(0..next);",
+        to: "let order = (0..slots).chain(next..next);",
         test: "futex-ipc/lib::members::tests::a_member_that_is_replaced_stays_known_until_each_slot_was_used",
     },
     Mutant {

@@ -2,12 +2,13 @@
 
 use super::make::{Made, Way};
 use super::*;
-use crate::format::{FORMAT, SWEEP_BYTE};
+use crate::format::{FORMAT, Header, SWEEP_BYTE};
 use crate::hook::HOOK;
 use crate::region::{Builder, Region};
-use crate::steps::Words;
+use crate::steps::member::FREE;
+use crate::steps::{Words, low};
 use crate::testing::{Actor, role, stop_myself};
-use futex_tests::{in_its_own_process, skip};
+use futex_tests::{in_its_own_process, skip, until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -378,6 +379,34 @@ fn a_descriptor_of_a_region_whose_name_is_being_removed_leads_to_a_member_after_
     assert_eq!(Region::builder().from_fd(&file).unwrap().members().unwrap().len(), 1);
     assert!(actor.0.wait().unwrap().success());
     assert_eq!(entries(&directory), [""; 0]);
+}
+
+/// A process that had locked the slot of a dead member, and was stopped before it marked the death, made the dead member seem alive.
+#[test]
+fn a_process_that_is_stopped_while_it_joins_keeps_no_death_secret() {
+    const TEST: &str = "name::tests::a_process_that_is_stopped_while_it_joins_keeps_no_death_secret";
+    if let Some(role) = role() {
+        let stop = |point| {
+            if point == Point::SlotLocked {
+                stop_myself();
+            }
+        };
+        HOOK.set(stop).unwrap();
+        return drop(Region::builder().directory(&role[0]).open("jobs").unwrap());
+    }
+    let directory = directory();
+    let region = builder(&directory).create("jobs").unwrap();
+    let other = builder(&directory).open("jobs").unwrap();
+    let dead = slot(&other);
+    let busy = region.presence().keep_watcher_busy();
+    other.die();
+    region.membership().store(Header::NEXT, dead.into(), Relaxed);
+    let mut actor = Actor::start(TEST, &[directory.path().to_str().unwrap()]);
+    actor.until_stopped();
+    drop(busy);
+    until(|| low(region.membership().slot(dead, Relaxed)) == FREE);
+    actor.go_on();
+    assert!(actor.0.wait().unwrap().success());
 }
 
 /// The kernel merged the sweeper's lock and that of slot 0, so that the member looked like a process that removes the name. While a
