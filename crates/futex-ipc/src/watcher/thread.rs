@@ -7,6 +7,7 @@ use crate::os::signals::with_signals_blocked;
 use crate::poke::Poke;
 use futex_sys::__private::{PerProcess, explain, with_kind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::thread::set_current_timer_slack;
 use std::io;
 use std::num::NonZeroU64;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 /// Time for which the thread stays after the last member has left, so that the next member can use it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Time between two turns if other code has closed the descriptors of the thread, and after a panic.
+/// Time between two turns if the thread can't wait for its descriptors, and after a panic.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The thread of this process. A fork has none until it opens a region itself.
@@ -186,12 +187,13 @@ impl Thread {
 
     fn sleep(&self, until: Option<Instant>) {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let Some(mut files) = self.files() else {
-            return std::thread::sleep(left.map_or(PAUSE, |left| left.min(PAUSE)));
-        };
         let timeout = left.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ });
-        // An early end, or an error, only leads to a turn that does nothing.
-        let _ = poll(&mut files, timeout.as_ref());
+        match self.files().map(|mut files| poll(&mut files, timeout.as_ref())) {
+            // An early end only leads to a turn that does nothing.
+            Some(Ok(_) | Err(Errno::INTR)) => {}
+            // The program has closed the descriptors, or has lowered its limit below their number (`RLIMIT_NOFILE`).
+            None | Some(Err(_)) => std::thread::sleep(left.map_or(PAUSE, |left| left.min(PAUSE))),
+        }
     }
 
     /// The descriptors that end the sleep. `None` if other code has closed them.

@@ -3,8 +3,11 @@
 use super::*;
 use crate::os::at_fork::identity;
 use crate::poke::Poke;
+use crate::testing::another_member;
 use futex_tests::holdings::threads;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 
 fn close_all_descriptors() {
     // SAFETY: After this call, the tests use the old descriptors only through the library, which must tolerate that they are closed.
@@ -212,5 +215,30 @@ fn a_member_leaves_although_another_process_has_its_description() {
         let again = builder(&directory).open_or_create("jobs").unwrap();
         stuck.release();
         assert!(membership(&again).name_leads_here().unwrap());
+    });
+}
+
+/// poll(2) fails if the limit is lower than the number of its descriptors. Some programs set it to 0 when they have opened all that they
+/// need. The watcher tried again at once, and used a processor all the time.
+#[test]
+fn the_watcher_sleeps_although_the_limit_of_descriptors_is_zero() {
+    const TEST: &str = "region::processes::descriptors::the_watcher_sleeps_although_the_limit_of_descriptors_is_zero";
+    in_its_own_process(TEST, || {
+        let region = Region::builder().anonymous().unwrap();
+        let other = another_member(&region);
+        until(|| watchers() == 1);
+        let mut threads = fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path());
+        let watcher = threads.find(|path| fs::read_to_string(path.join("comm")).unwrap() == "futex-ipc\n").unwrap();
+        let stat = fs::File::open(watcher.join("stat")).unwrap();
+        let is_asleep = || {
+            let mut text = [0; 64];
+            let len = stat.read_at(&mut text, 0).unwrap();
+            String::from_utf8_lossy(&text[..len]).contains(") S ")
+        };
+        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..getrlimit(Resource::Nofile) }).unwrap();
+        // It wakes the watcher, which sleeps in the kernel with the old limit.
+        other.die();
+        until(|| low(membership(&region).slot(1, Acquire)) == FREE);
+        until(is_asleep);
     });
 }
