@@ -37,8 +37,9 @@ pub const MAX_MEMBERS: u32 = 1 << 12;
 /// Maximum number of objects of a region.
 pub const MAX_OBJECTS: u32 = 1 << 16;
 
-/// Offset of the byte of the file that the sweeper of a region locks.
-pub(crate) const SWEEP_BYTE: u32 = 0x3fff_ffff;
+/// Offset of the byte of the file that the sweeper of a region locks. It is not adjacent to the byte of a slot, because the kernel merges
+/// adjacent locks of one description, and the lock of a slot must have one byte.
+pub(crate) const SWEEP_BYTE: u32 = 0x3fff_fffe;
 /// Offset of the byte of the first slot. A lock on the byte `FIRST_SLOT_BYTE + slot` shows that the member of this slot lives.
 pub(crate) const FIRST_SLOT_BYTE: u32 = 0x4000_0000;
 

@@ -80,11 +80,9 @@ enum Found {
 }
 
 /// The meaning of a lock that conflicted with RANGE.
-///
-/// The kernel merges adjacent locks of one description. If the member of slot 0 is the sweeper, its lock begins before RANGE.
 fn meaning(lock: Option<&Range<u32>>) -> Found {
     match lock {
-        Some(lock) if lock.end.saturating_sub(lock.start.max(RANGE.start)) == 1 => Found::Member,
+        Some(lock) if lock.len() == 1 => Found::Member,
         _ => Found::Change,
     }
 }

@@ -428,9 +428,8 @@ class Name:
                 self.unlink(file)
                 unlock(file, *self.RANGE)
             else:
-                kind, start, length = byte_lock(file, fcntl.F_OFD_GETLK, fcntl.F_RDLCK, *self.RANGE)
-                # The lock of the member of slot 0 may begin with SWEEP_BYTE.
-                if kind != fcntl.F_UNLCK and start + length - max(start, self.RANGE[0]) == 1:
+                kind, _, length = byte_lock(file, fcntl.F_OFD_GETLK, fcntl.F_RDLCK, *self.RANGE)
+                if kind != fcntl.F_UNLCK and length == 1:
                     try:
                         return Member(file, label, lambda: self.is_same(file))
                     except (Full, Refused):

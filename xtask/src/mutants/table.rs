@@ -1385,6 +1385,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: "futex-ipc/lib::explorer::mutex::lockers_exclude_each_other",
     },
     Mutant {
+        name: "sweep-byte-is-adjacent",
+        breaks: "the byte of the sweeper is adjacent to that of slot 0, so the kernel merges the two locks of a member",
+        file: "futex-ipc/src/format.rs",
+        from: "SWEEP_BYTE: u32 = 0x3fff_fffe",
+        to: "SWEEP_BYTE: u32 = 0x3fff_ffff",
+        test: "futex-ipc/lib::name::tests::a_name_is_opened_although_the_member_of_the_first_slot_is_stopped_as_the_sweeper",
+    },
+    Mutant {
+        name: "leaves-without-a-wake",
+        breaks: "a member that has waited leaves without a wake",
+        file: "futex-ipc/src/membership.rs",
+        from: "        if self.waits.has_waited() {",
+        to: "        if self.waits.has_waited() && false {",
+        test: "futex-ipc/lib::members::tests::a_member_that_has_waited_wakes_all_when_it_leaves",
+    },
+    Mutant {
         name: "pauses-without-end",
         breaks: "an operation that finds an owner pauses and tries again without end",
         file: "futex-ipc/src/drive/pauses.rs",
