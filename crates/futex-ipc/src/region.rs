@@ -228,15 +228,15 @@ impl Builder {
                     return Region::of(presence);
                 }
                 Joined::Full(file) | Joined::Refused(file) => {
-                    let waited = match is_changing(&file) {
+                    let paused = match is_changing(&file) {
                         Ok(true) => patience.pause(what, true),
                         Ok(false) => Err(file.full()),
                         Err(error) => Err(failed(error)),
                     };
-                    if waited.is_err() {
+                    if let Err(error) = paused {
                         file.give_back();
+                        return Err(error);
                     }
-                    waited?;
                     attachment = file;
                 }
             }
