@@ -123,6 +123,9 @@ pub(super) const LOCKERS: Scenario<Locker, 2> = Scenario {
     two_tasks: false,
 };
 
+/// One of them locks only if it need not wait.
+pub(super) const ONE_TRIES: Scenario<Locker, 2> = Scenario { start: |slot| Locker::new(1, slot == 2, true), ..LOCKERS };
+
 #[test]
 fn lockers_exclude_each_other() {
     Scenario { start: |_| Locker::new(2, false, true), whole: true, ..LOCKERS }.holds("mutex, twice each");
@@ -151,8 +154,7 @@ fn lockers_survive_a_cancel() {
 
 #[test]
 fn lockers_survive_one_that_only_tries() {
-    let start = |slot| Locker::new(1, slot == 2, true);
-    Scenario { start, trouble: Trouble::new(1, 0, 1), ..LOCKERS }.holds("mutex, one tries, a kill and a cancel");
+    Scenario { trouble: Trouble::new(1, 0, 1), ..ONE_TRIES }.holds("mutex, one tries, a kill and a cancel");
 }
 
 #[test]

@@ -119,6 +119,17 @@ impl<P: Program + Send + 'static> Player<P> {
         (0..steps).find(|_| !state.step(&self.object)).unwrap_or(steps)
     }
 
+    /// Cancels the operation if it sleeps, and makes some steps of its undo.
+    fn cancel(&self, steps: usize) {
+        let mut state = self.state.lock().unwrap();
+        let State { task: Task::Running(program), wait: wait @ Wait::Queued(_) } = &mut *state else { return };
+        if program.cancel() {
+            *wait = Wait::None;
+            drop(state);
+            self.go(steps);
+        }
+    }
+
     /// Goes on in a thread, until the program is over or `ending`.
     fn go_on(&mut self, ending: &Arc<AtomicBool>) {
         let (object, state, ending) = (self.object.clone(), self.state.clone(), ending.clone());
@@ -291,7 +302,10 @@ const ORDERS: [Order; 10] = [
     Order { first: usize::MAX, other: 20 },
 ];
 
-/// Kills each member after each of its steps. Returns the number of crash points.
+/// Number of steps of an undo, at most.
+const UNDO: usize = 4;
+
+/// Kills each member after each of its steps, and after each step of the undo if it sleeps. Returns the number of crash points.
 fn crash_everywhere<P: Program + Send + 'static, const CELLS: usize>(
     scenario: &Scenario<P, CELLS>,
     name: &str,
@@ -301,9 +315,14 @@ fn crash_everywhere<P: Program + Send + 'static, const CELLS: usize>(
         for victim in 0..scenario.processes {
             for steps in 0.. {
                 let name = format!("{name}: {victim} dies after {steps} steps, {order:?}");
-                let went = crash(scenario, victim, steps, order, &name);
+                let went = crash(scenario, victim, steps, None, order, &name);
                 tried += 1;
                 if went < steps {
+                    for undo in 0..=UNDO {
+                        let name = format!("{name}, and {undo} steps of the undo");
+                        crash(scenario, victim, steps, Some(undo), order, &name);
+                    }
+                    tried += UNDO + 1;
                     break;
                 }
             }
@@ -313,11 +332,12 @@ fn crash_everywhere<P: Program + Send + 'static, const CELLS: usize>(
     tried
 }
 
-/// Kills a member after some steps. Returns how many it made before it slept or was over.
+/// Kills a member after some steps, and some steps of the undo. Returns how many it made before it slept or was over.
 fn crash<P: Program + Send + 'static, const CELLS: usize>(
     scenario: &Scenario<P, CELLS>,
     victim: usize,
     steps: usize,
+    undo: Option<usize>,
     order: Order,
     name: &str,
 ) -> usize {
@@ -334,6 +354,9 @@ fn crash<P: Program + Send + 'static, const CELLS: usize>(
         }
     }
     went += scene.players[victim].go(steps - first);
+    if let Some(steps) = undo {
+        scene.players[victim].cancel(steps);
+    }
     if scene.players[other].thread.is_none() {
         if let Some(what) = (scenario.check)(&scene.world(scenario)) {
             panic!("{name}: {what}");
@@ -349,6 +372,7 @@ fn crash<P: Program + Send + 'static, const CELLS: usize>(
 fn after_a_death_at_any_step_the_others_go_on_in_real_memory() {
     let mut tried = 0;
     tried += crash_everywhere(&super::mutex::LOCKERS, "mutex");
+    tried += crash_everywhere(&super::mutex::ONE_TRIES, "mutex, one tries");
     tried += crash_everywhere(&super::rwlock::RRW, "rwlock RRW");
     tried += crash_everywhere(&super::rwlock::RWW, "rwlock RWW");
     tried += crash_everywhere(&super::semaphore::ONE, "semaphore of 1");
