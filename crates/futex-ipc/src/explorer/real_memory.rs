@@ -315,16 +315,18 @@ fn crash_everywhere<P: Program + Send + 'static, const CELLS: usize>(
         for victim in 0..scenario.processes {
             for steps in 0.. {
                 let name = format!("{name}: {victim} dies after {steps} steps, {order:?}");
-                let went = crash(scenario, victim, steps, None, order, &name);
+                let (went, is_asleep) = crash(scenario, victim, steps, None, order, &name);
                 tried += 1;
-                if went < steps {
-                    for undo in 0..=UNDO {
-                        let name = format!("{name}, and {undo} steps of the undo");
-                        crash(scenario, victim, steps, Some(undo), order, &name);
-                    }
-                    tried += UNDO + 1;
-                    break;
+                if went == steps {
+                    continue;
                 }
+                // A member that is over has nothing to undo.
+                for undo in (0..=UNDO).filter(|_| is_asleep) {
+                    let name = format!("{name}, and {undo} steps of the undo");
+                    crash(scenario, victim, steps, Some(undo), order, &name);
+                    tried += 1;
+                }
+                break;
             }
         }
     }
@@ -332,7 +334,8 @@ fn crash_everywhere<P: Program + Send + 'static, const CELLS: usize>(
     tried
 }
 
-/// Kills a member after some steps, and some steps of the undo. Returns how many it made before it slept or was over.
+/// Kills a member after some steps, and some steps of the undo. Returns how many it made before it slept or was over,
+/// and true if it slept.
 fn crash<P: Program + Send + 'static, const CELLS: usize>(
     scenario: &Scenario<P, CELLS>,
     victim: usize,
@@ -340,7 +343,7 @@ fn crash<P: Program + Send + 'static, const CELLS: usize>(
     undo: Option<usize>,
     order: Order,
     name: &str,
-) -> usize {
+) -> (usize, bool) {
     let mut scene = Scene::new(scenario);
     let ending = scene.ending.clone();
     let first = order.first.min(steps);
@@ -354,6 +357,7 @@ fn crash<P: Program + Send + 'static, const CELLS: usize>(
         }
     }
     went += scene.players[victim].go(steps - first);
+    let is_asleep = scene.players[victim].state().wait != Wait::None;
     if let Some(steps) = undo {
         scene.players[victim].cancel(steps);
     }
@@ -365,7 +369,7 @@ fn crash<P: Program + Send + 'static, const CELLS: usize>(
     scene.kill(victim);
     scene.sweep(victim);
     scene.finish(scenario, name);
-    went
+    (went, is_asleep)
 }
 
 #[test]
